@@ -1,0 +1,78 @@
+# Four words do everything: setup test bench report. `make help` explains them.
+# GNU make exits 2 for any failed recipe; a CI that wants the contract's exit codes calls `.venv/bin/rtbench run ci`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+OUT ?=
+
+HYPERLANE := servers/hyperlane/target/release/rtbench-hyperlane
+RUSTUP := curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test bench bench-full report demo calibrate aa stacks hyperlane lint types clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "rtbench needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+# What a run needs, and what its tests and linters need besides: each is installed once, so that the second time is offline.
+$(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[test,lint]'
+	@touch $@ $(VENV)/.run $(VENV)/.stacks
+
+$(VENV)/.stacks: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[stacks]'
+	@touch $@ $(VENV)/.run
+
+setup: $(VENV)/.dev ## create .venv with everything that running, testing and linting need
+
+test: $(VENV)/.dev ## set up and pass the tests, two files at a time (some 9 minutes)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+bench: $(VENV)/.run ## set up, measure four transports from 1,000 subscribers each, write the report (some 6 minutes)
+	$(BIN)/rtbench run ci $(if $(OUT),--out $(OUT)) $(ARGS)
+
+bench-full: $(VENV)/.run ## the same with longer windows and more blocks (some 50 minutes)
+	$(BIN)/rtbench run full $(if $(OUT),--out $(OUT)) $(ARGS)
+
+demo: $(VENV)/.run ## four transports side by side in your browser (PORT=8000 for a port of your choice)
+	$(BIN)/rtbench demo --port $(or $(PORT),0) $(ARGS)
+
+calibrate: $(VENV)/.run ## known truths in, deviations out, stored for this machine's reports (some 4 minutes)
+	$(BIN)/rtbench calibrate $(if $(OUT),--out $(OUT)) $(ARGS)
+
+aa: $(VENV)/.run ## twenty real A/A pairs: this machine's noise floor (some 25 minutes)
+	$(BIN)/rtbench aa $(if $(OUT),--out $(OUT)) $(ARGS)
+
+report: $(VENV)/.run ## rebuild the newest campaign's report from its raw files (DIR=results/... for another)
+	$(BIN)/rtbench report $(or $(DIR),$(shell ls -td results/*/campaign.json 2>/dev/null | grep -v reference | head -1 | xargs -r dirname)) $(ARGS)
+
+stacks: $(VENV)/.stacks ## install the Python stacks that are subjects, too: Starlette, uvicorn, aiohttp-sse, picows
+
+hyperlane: $(HYPERLANE) ## build the article's own framework as a subject (needs cargo; once, some 2 minutes)
+
+# rustup puts cargo where a shell that was open before does not look. Nothing else depends on this.
+$(HYPERLANE): export PATH := $(PATH):$(HOME)/.cargo/bin
+$(HYPERLANE): $(addprefix servers/hyperlane/,Cargo.toml Cargo.lock build.rs) $(wildcard servers/hyperlane/src/*.rs)
+	@command -v cargo >/dev/null || { echo "rtbench: cargo is missing, which builds hyperlane: $(RUSTUP)" >&2; exit 2; }
+	cd servers/hyperlane && cargo build --release --locked
+	@touch $@
+
+lint: $(VENV)/.dev ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev ## mypy --strict on all packages
+	$(BIN)/mypy
+
+clean: ## remove what is derived: caches and builds (.venv and results stay)
+	rm -rf build dist servers/hyperlane/target .pytest_cache .mypy_cache .ruff_cache .coverage .hypothesis
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

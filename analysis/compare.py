@@ -1,0 +1,247 @@
+"""Subjects compared: block-paired log-ratios with a t-interval (R7, R8).
+
+Model: log(metric) = subject + block + residual. The ratio of two subjects is exp of the mean difference of their logs
+over the blocks that have both. Its variance is 2 s²/n with s² the residual variance of the whole table of subjects ×
+complete blocks, (S−1)(B−1) degrees of freedom, when Bartlett's test at level 0.5 does not find the subjects' residual
+variances unequal and the pair's own variance is not more than 1.5 times as large; else it is the variance of the pair's
+own differences, n−1 degrees of freedom. Both are that strict because a test on few blocks has little power, and pooling
+wrongly costs coverage (90 % in 3 blocks for one of eight subjects three times as noisy as the others, without the
+second condition) while not pooling only costs width. What it covers is simulated by `benchmarks/coverage.py`;
+METHODOLOGY.md has the table. Messages inside a trial are never treated as independent: one number a trial goes in.
+Every interval stands alone at its confidence; verdicts are corrected for how many there are (`multiplicity`). Called by
+the evidence and the calibration.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+CONFIDENCE = 0.95
+LEVEL = 1 - CONFIDENCE
+"""Of a single test, and the false-discovery rate of a family of them."""
+
+POOLING_LEVEL = 0.5
+POOLING_EXCESS = 1.5
+
+Cells = Mapping[str, Mapping[int, float | None]]
+"""Subject to block to the metric's value there; None where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """a against b in one metric: ratio = a/b. `low` and `high` are None when there are too few blocks for an
+    interval."""
+
+    metric: str
+    a: str
+    b: str
+    ratio: float
+    low: float | None
+    high: float | None
+    confidence: float
+    blocks: int
+    pooled: bool
+    verdict: str
+    p: float | None = None
+    """Two-sided, of no difference; below 0.05 exactly when the interval excludes 1. None without an interval."""
+    q: float | None = None
+    """The same, adjusted for how many comparisons its family has (`multiplicity`)."""
+    sd: float | None = None
+    """Standard deviation of the log-ratio in one block."""
+    limited_by: str | None = None
+    """Why no difference is called: "blocks" (too few for an interval), "interval", "multiplicity", "noise floor"."""
+    blocks_needed: int | None = None
+    """Blocks that would resolve a difference of 5 % with a power of 80 %; None where a difference is seen, and where
+    it is not known or more than 10,000."""
+    cell: Mapping[str, Any] = field(default_factory=dict)
+    """The cell of the sweep that both are in."""
+
+    def row(self) -> dict[str, Any]:
+        """The row of report.json."""
+        return {
+            "metric": self.metric, "a": self.a, "b": self.b, "ratio": self.ratio, "low": self.low, "high": self.high,
+            "confidence": self.confidence, "verdict": self.verdict, "blocks": self.blocks, "pooled": self.pooled,
+            "p": self.p, "q": self.q, "limited_by": self.limited_by, "blocks_needed": self.blocks_needed,
+            "cell": dict(self.cell),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A subject's metric over its trials: the median trial, and a t-interval of the mean (of the logs, if
+    `logarithmic`)."""
+
+    subject: str
+    metric: str
+    unit: str
+    trials: int
+    median: float | None
+    low: float | None
+    high: float | None
+
+    def row(self) -> dict[str, Any]:
+        """The row of report.json."""
+        return {
+            "subject": self.subject, "metric": self.metric, "unit": self.unit, "trials": self.trials,
+            "median": self.median, "low": self.low, "high": self.high,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Residual:
+    """The residual variance of the two-way table, and whether the subjects may share it."""
+
+    variance: float
+    freedom: int
+    homogeneous: bool
+
+
+def compare(
+    metric: str,
+    cells: Cells,
+    pairs: Sequence[tuple[str, str]] | None = None,
+    noise_floor: float | None = None,
+    confidence: float = CONFIDENCE,
+    cell: Mapping[str, Any] | None = None,
+) -> list[Comparison]:
+    """Compare every pair (or the given ones) that has a positive value of both in one block at least.
+
+    `noise_floor` is a ratio ≥ 1 (R9): a difference that is smaller is none. A zero has no logarithm: such a cell is
+    left out. `cell`: of the sweep, if there is one; it is only noted.
+    """
+    logs = {
+        subject: {block: math.log(v) for block, v in row.items() if v is not None and v > 0 and math.isfinite(v)}
+        for subject, row in cells.items()
+    }
+    names = [subject for subject, row in logs.items() if row]
+    wanted = pairs if pairs is not None else [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    shared = residual(logs)
+    results = []
+    for a, b in wanted:
+        blocks = sorted(logs.get(a, {}).keys() & logs.get(b, {}).keys())
+        if blocks:
+            differences = np.array([logs[a][block] - logs[b][block] for block in blocks])
+            found = pair(metric, a, b, differences, shared, noise_floor=noise_floor, confidence=confidence)
+            results.append(replace(found, cell=cell or {}))
+    return results
+
+
+def pair(
+    metric: str,
+    a: str,
+    b: str,
+    differences: npt.NDArray[np.float64],
+    shared: Residual | None,
+    *,
+    noise_floor: float | None,
+    confidence: float,
+) -> Comparison:
+    """One comparison from the log-ratios of its blocks and the residual variance of its table."""
+    count = differences.size
+    mean = float(differences.mean())
+    low = high = p = sd = None
+    pooled = False
+    if count > 1:
+        variance, freedom = float(differences.var(ddof=1)), count - 1
+        if shared is not None and shared.homogeneous and variance <= POOLING_EXCESS * 2 * shared.variance:
+            pooled, variance, freedom = True, 2 * shared.variance, shared.freedom
+        sd, error = math.sqrt(variance), math.sqrt(variance / count)
+        half = float(special.stdtrit(freedom, (1 + confidence) / 2)) * error
+        low, high = math.exp(mean - half), math.exp(mean + half)
+        p = 2 * float(special.stdtr(freedom, -abs(mean) / error)) if error > 0 else float(mean == 0)
+    said = verdict(math.exp(mean), low, high, noise_floor)
+    return Comparison(
+        metric=metric,
+        a=a,
+        b=b,
+        ratio=math.exp(mean),
+        low=low,
+        high=high,
+        confidence=confidence,
+        blocks=count,
+        pooled=pooled,
+        verdict=said,
+        p=p,
+        sd=sd,
+        limited_by="blocks" if low is None else None,
+    )
+
+
+def verdict(
+    ratio: float, low: float | None, high: float | None, noise_floor: float | None = None, q: float | None = None
+) -> str:
+    """What the interval allows to say; nothing without one, nothing inside the noise floor (R9), nothing that does not
+    stand among all comparisons of its family (`q`)."""
+    if low is None or high is None or low <= 1 <= high or (q is not None and q > LEVEL):
+        return "no difference seen"
+    if noise_floor is not None and abs(math.log(ratio)) <= math.log(noise_floor):
+        return "no difference seen"
+    return "a lower" if high < 1 else "a higher"
+
+
+def residual(logs: Mapping[str, Mapping[int, float]]) -> Residual | None:
+    """The residual variance over the blocks in which every subject has a value; None with fewer than three subjects
+    (a pair is its own table) or two complete blocks."""
+    rows = {subject: row for subject, row in logs.items() if row}
+    blocks = sorted(set.intersection(*(set(row) for row in rows.values()))) if rows else []
+    if len(rows) < 3 or len(blocks) < 2:
+        return None
+    table = np.array([[row[block] for block in blocks] for row in rows.values()])
+    return residual_of(table)
+
+
+def residual_of(table: npt.NDArray[np.float64]) -> Residual:
+    """The same from a complete table, subjects × blocks."""
+    subjects, blocks = table.shape
+    left = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0, keepdims=True) + table.mean()
+    freedom = (subjects - 1) * (blocks - 1)
+    own = (left**2).sum(axis=1) / (blocks - 1)
+    variance = float((left**2).sum() / freedom)
+    return Residual(variance, freedom, _bartlett(own, blocks - 1) > POOLING_LEVEL)
+
+
+def _bartlett(variances: npt.NDArray[np.float64], freedom: int) -> float:
+    """p of Bartlett's test for equal variances with `freedom` degrees each; 0 when one of them is zero and others are
+    not."""
+    groups = variances.size
+    mean = float(variances.mean())
+    if mean == 0:
+        return 1.0
+    if float(variances.min()) <= mean * 1e-12:
+        return 0.0
+    statistic = freedom * (groups * math.log(mean) - float(np.log(variances).sum()))
+    correction = 1 + (groups + 1) / (3 * groups * freedom)
+    return float(special.chdtrc(groups - 1, statistic / correction))
+
+
+def summarise(
+    subject: str,
+    metric: str,
+    unit: str,
+    values: Sequence[float | None],
+    *,
+    logarithmic: bool,
+    confidence: float = CONFIDENCE,
+) -> Summary:
+    """Median of the trials that have a value, and the interval of their mean: on the log scale when `logarithmic` and
+    all are positive. One trial has no interval."""
+    there = np.array([v for v in values if v is not None], dtype=np.float64)
+    if not there.size:
+        return Summary(subject, metric, unit, 0, None, None, None)
+    logarithmic = logarithmic and bool((there > 0).all())
+    low = high = None
+    if there.size > 1:
+        scale = np.log(there) if logarithmic else there
+        quantile = float(special.stdtrit(there.size - 1, (1 + confidence) / 2))
+        half = quantile * float(scale.std(ddof=1)) / math.sqrt(there.size)
+        low, high = float(scale.mean()) - half, float(scale.mean()) + half
+        if logarithmic:
+            low, high = math.exp(low), math.exp(high)
+    return Summary(subject, metric, unit, int(there.size), float(np.median(there)), low, high)

@@ -1,0 +1,64 @@
+"""What every subject really used, side by side (R11).
+
+Invariant: a value is what the trials' manifests recorded, never what was asked for; a key whose value differs between
+the trials of one subject says so. A key is an asymmetry when subjects differ in it and it is neither who a subject is
+nor only good to know. Called by the report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rtbench.analysis.evidence import Evidence
+from rtbench.analysis.format import MISSING
+
+_IDENTITY = ("stack", "technique", "observed")
+"""As in caveats.py: what a subject is, and what is only good to know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One key of the manifests; `cells` are in the order of the subjects."""
+
+    key: str
+    cells: tuple[str, ...]
+    differs: bool
+    """An asymmetry."""
+
+
+def manifests(evidence: Evidence) -> list[Row]:
+    """A row a key, the asymmetries first, then as the manifests have them; empty when no trial recorded any."""
+    used: dict[str, dict[str, list[str]]] = {}
+    for result in evidence.results:
+        for key, value in _flat(result.trial.manifest.get("fairness") or {}):
+            values = used.setdefault(key, {}).setdefault(result.trial.subject, [])
+            if value not in values:
+                values.append(value)
+    names = evidence.names
+    recorded = {name for of in used.values() for name in of}
+    rows = []
+    for key, of in used.items():
+        cells = tuple(" or ".join(of.get(name, [MISSING])) for name in names)
+        known = {cell for name, cell in zip(names, cells, strict=True) if name in recorded}
+        rows.append(Row(key, cells, len(known) > 1 and key.partition(".")[0] not in _IDENTITY))
+    return sorted(rows, key=lambda row: (not row.differs, row.key.startswith("observed.")))
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    found = []
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            found += _flat(value, f"{prefix}{key}.")
+        else:
+            found.append((f"{prefix}{key}", _word(value)))
+    return found
+
+
+def _word(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(_word, value)) or "none"
+    return f"{value:,}" if isinstance(value, int) and abs(value) >= 10_000 else str(value)

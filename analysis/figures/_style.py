@@ -1,0 +1,284 @@
+"""How every figure looks: colours, markers, axes, and the way to SVG and PNG.
+
+Invariant: a transport keeps its colour and a stack its marker in all figures of all reports. Colours are Okabe and
+Ito's, which people who confuse red and green can tell apart. Files are the same bytes for the same evidence. Called
+by the figures and the report.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import zlib
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import matplotlib
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
+
+from rtbench.analysis import format
+from rtbench.analysis.evidence import Evidence, Subject
+
+COLOURS = {
+    "sse": "#0072b2",
+    "websocket": "#d55e00",
+    "short-poll": "#009e73",
+    "long-poll": "#cc79a7",
+    "tcp": "#7f7d78",
+}
+_SPARE_COLOURS = ("#e69f00", "#56b4e9", "#8a6d3b")
+
+MARKERS = {
+    "aiohttp": "o",
+    "websockets": "s",
+    "nchan": "^",
+    "hyperlane": "D",
+    "centrifugo": "v",
+    "mercure": "P",
+    "starlette": "X",
+    "asyncio": "d",
+    "uvicorn": "p",
+    "picows": "h",
+}
+_SPARE_MARKERS = ("<", ">", "*")
+
+INK, FAINT, RULE = "#1a1a19", "#6b6a66", "#dddbd5"
+"""Text, secondary text, rules. The report turns them, and the colours, into CSS variables so that figures follow the
+theme."""
+
+WIDTH_IN = 7.4
+
+_RC: dict[str, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "rtbench",
+    "hatch.linewidth": 0.5,
+    "font.family": ["DejaVu Sans"],
+    "font.size": 8.5,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.titlesize": 8.5,
+    "axes.titlecolor": INK,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.7,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "text.color": INK,
+    "grid.color": RULE,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+}
+
+
+def style() -> Any:
+    """Context in which figures are drawn and written; leaves matplotlib's settings as they were."""
+    return matplotlib.rc_context(_RC)  # type: ignore[arg-type]
+
+
+def colour(transport: str) -> str:
+    """A transport that is not in the table gets one of the spare colours, always the same."""
+    return COLOURS.get(transport) or _SPARE_COLOURS[zlib.crc32(transport.encode()) % len(_SPARE_COLOURS)]
+
+
+def marker(stack: str) -> str:
+    return MARKERS.get(stack) or _SPARE_MARKERS[zlib.crc32(stack.encode()) % len(_SPARE_MARKERS)]
+
+
+def fill(subject: Subject) -> str:
+    """Filled in the controlled arm, hollow in any other (R10)."""
+    return colour(subject.transport) if subject.arm == "controlled" else "none"
+
+
+def line(subject: Subject) -> Literal["-", "--", "-."]:
+    """Solid in the controlled arm, dashed in any other; dash and dot behind a proxy."""
+    if subject.row.get("proxy"):
+        return "-."
+    return "-" if subject.arm == "controlled" else "--"
+
+
+def mark(artist: Artist, subject: str, words: str = "") -> None:
+    """Say whose an artist is and what it shows: in the SVG it can then be hidden with its subject, and read by
+    hovering."""
+    artist.set_gid("|".join(("mark", *(text.replace("|", "¦") for text in (subject, words)))))
+
+
+def key(canvas: Figure, subjects: Sequence[Subject]) -> None:
+    """A legend of subjects below the panels: colour, line and marker."""
+    handles = [
+        Line2D(
+            [],
+            [],
+            color=colour(s.transport),
+            linestyle=line(s),
+            marker=marker(s.stack),
+            markerfacecolor=fill(s),
+            markersize=5,
+            label=s.name,
+        )
+        for s in subjects
+    ]
+    longest = max((len(s.name) for s in subjects), default=1)
+    columns = max(1, min(4, len(handles), int(WIDTH_IN / (0.075 * longest + 0.6))))  # a letter is some 0.075 inches
+    canvas.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=3)
+
+
+_MARK = re.compile(r"""<g id=(["'])mark\|([^|]*?)\|([^|]*?)\1>""")
+
+
+def _marked(match: re.Match[str]) -> str:
+    quote, subject, words = match.groups()
+    title = f"<title>{words}</title>" if words else ""
+    return f"<g data-subject={quote}{subject}{quote}>{title}"
+
+
+_SHAPES = {
+    "o": "M6 1.5a4.5 4.5 0 1 0 .01 0z",
+    "s": "M2 2h8v8h-8z",
+    "^": "M6 1.5 11 10.5H1z",
+    "v": "M6 10.5 1 1.5H11z",
+    "<": "M1.5 6 10.5 1V11z",
+    ">": "M10.5 6 1.5 1V11z",
+    "D": "M6 .8 11.2 6 6 11.2.8 6z",
+    "d": "M6 .6 9.2 6 6 11.4 2.8 6z",
+    "P": "M4.4 1h3.2v3.4H11v3.2H7.6V11H4.4V7.6H1V4.4h3.4z",
+    "X": "M3.2 1 6 3.8 8.8 1 11 3.2 8.2 6 11 8.8 8.8 11 6 8.2 3.2 11 1 8.8 3.8 6 1 3.2z",
+    "p": "M6 1 11 4.7 9.1 10.6H2.9L1 4.7z",
+    "h": "M6 1 10.4 3.5V8.5L6 11 1.6 8.5V3.5z",
+    "*": "M6 .8 7.4 4.4 11.2 4.6 8.3 7 9.2 10.8 6 8.7 2.8 10.8 3.7 7 .8 4.6 4.6 4.4z",
+}
+
+
+def swatch(subject: Subject) -> str:
+    """A subject's colour and marker as a small SVG, so that tables and figures speak of it alike."""
+    ink = f"var(--{subject.transport})" if subject.transport in COLOURS else colour(subject.transport)
+    inside = ink if subject.arm == "controlled" else "none"
+    return (
+        '<svg class="key" viewBox="0 0 12 12" aria-hidden="true" focusable="false">'
+        f'<path d="{_SHAPES[marker(subject.stack)]}" style="fill: {inside}; stroke: {ink}; stroke-width: 1.2"/></svg>'
+    )
+
+
+def rows(evidence: Evidence) -> list[tuple[float, Subject | str]]:
+    """The places of subjects on a vertical axis, from the top: a heading for every arm when there are several."""
+    places: list[tuple[float, Subject | str]] = []
+    at = 0.0
+    for arm, subjects in evidence.arms:
+        if len(evidence.arms) > 1:
+            places.append((at, f"{arm} arm"))
+            at -= 0.9
+        for subject in subjects:
+            places.append((at, subject))
+            at -= 1.0
+        at -= 0.25
+    return places
+
+
+def label_rows(axes: Axes, places: Sequence[tuple[float, Subject | str]], names: bool) -> None:
+    """Put the subjects' names, and the arms' in faint italics, on a vertical axis."""
+    axes.set_yticks([at for at, _ in places])
+    axes.set_yticklabels([(row if isinstance(row, str) else row.name) if names else "" for _, row in places])
+    for tick, (_, row) in zip(axes.get_yticklabels(), places, strict=True):
+        if isinstance(row, str):
+            tick.set(style="italic", color=FAINT)
+        else:
+            mark(tick, row.name)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.set_ylim(min(at for at, _ in places) - 0.7, 0.7)
+
+
+def quantity_axis(axes: Axes, unit: str, logarithmic: bool, vertical: bool = False) -> None:
+    """Ticks in readable units: 1 ms, 10 ms, … or 0, 5 µs, …"""
+    axis = axes.yaxis if vertical else axes.xaxis
+    if logarithmic:
+        together = (axes.get_shared_y_axes() if vertical else axes.get_shared_x_axes()).get_siblings(axes)
+        if not any(np.isfinite(one.dataLim.minposy if vertical else one.dataLim.minposx) for one in together):
+            (axes.set_ylim if vertical else axes.set_xlim)(1.0, 10.0)  # nothing positive: any decade will do
+        (axes.set_yscale if vertical else axes.set_xscale)("log")
+        low, high = sorted(axes.get_ylim() if vertical else axes.get_xlim())
+        spec = axes.get_subplotspec()
+        narrow = spec is not None and spec.get_gridspec().ncols > 2
+        axis.set_major_locator(FixedLocator(log_ticks(low, high, 6 if vertical else 3 if narrow else 4)))
+        axis.set_minor_locator(LogLocator(subs=range(2, 10), numticks=12))
+        axis.set_minor_formatter(NullFormatter())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: short(value, unit)))
+
+
+def log_ticks(low: float, high: float, most: int) -> list[float]:
+    """Two to `most` round numbers between `low` and `high` of a logarithmic axis; fewer where there are no two."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    finer = [tuple(np.arange(10, 100, step) / 10) for step in (5, 2, 1)]
+    for place, steps in enumerate(((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), *finer)):
+        inside = [tick for d in range(first, last + 1) for s in steps if low <= (tick := s * 10.0**d) <= high]
+        if len(inside) >= (3 if place < 2 else 2):
+            break
+    return inside[:: -(-len(inside) // most)] if inside else inside
+
+
+def short(value: float, unit: str) -> str:
+    """A tick's label: as few digits as it takes."""
+    if value == 0:
+        return "0"
+    divisor, name = format.scale(unit, value)
+    return f"{value / divisor:,.6g} {name}".rstrip()
+
+
+def height(evidence: Evidence, extra: float = 0.9) -> float:
+    """Inches for a figure with one line a subject."""
+    places = rows(evidence)
+    return extra + 0.27 * (1.4 + (max((-at for at, _ in places), default=0.0)))
+
+
+def to_svg(canvas: Figure) -> str:
+    """A standalone SVG without date or links."""
+    buffer = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    FigureCanvasSVG(canvas).print_svg(buffer, metadata=nothing)  # type: ignore[no-untyped-call]
+    text = buffer.getvalue()
+    text = re.sub(r"<!DOCTYPE.*?>\s*", "", text, flags=re.DOTALL)
+    text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    return _MARK.sub(_marked, text)
+
+
+def to_png(canvas: Figure) -> bytes:
+    """A PNG on white, for places that take no SVG."""
+    buffer = io.BytesIO()
+    canvas.set_facecolor("white")
+    canvas.set_dpi(150)
+    FigureCanvasAgg(canvas).print_png(buffer, metadata={"Software": None})  # type: ignore[no-untyped-call]
+    canvas.set_facecolor("none")
+    return buffer.getvalue()
+
+
+def inline(svg: str, name: str, title: str) -> str:
+    """The SVG as a part of the page: its own ids, the page's font, and colours that follow the theme."""
+    text = svg[svg.index("<svg") :]
+    text = re.sub(r'\s(?:xmlns(?::\w+)?|version)="[^"]*"', "", text)
+    text = re.sub(r'\bid="', f'id="{name}-', text)
+    text = re.sub(r"url\(#", f"url(#{name}-", text)
+    text = re.sub(r'href="#', f'href="#{name}-', text)
+    text = re.sub(r"'DejaVu Sans'(?:, [\w'\- ]+)*", "var(--sans)", text)
+    for role, value in (("ink", INK), ("faint", FAINT), ("rule", RULE)):
+        text = text.replace(value, f"var(--{role})")
+    for transport, value in COLOURS.items():
+        text = text.replace(value, f"var(--{transport})")
+    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
+    return text.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)

@@ -1,0 +1,31 @@
+"""The decision figure: latency, server CPU and bytes, side by side. Of a sweep the curves are that (`sweep`)."""
+
+from __future__ import annotations
+
+from rtbench.analysis.claims import headline_latency
+from rtbench.analysis.evidence import Evidence
+from rtbench.analysis.figures import Drawing, figure
+from rtbench.analysis.figures._dots import INTERVAL, Panel, dots, trials_of
+
+
+@figure("decision", 0, "What it takes to decide")
+def draw(evidence: Evidence) -> Drawing | None:
+    if evidence.swept:
+        return None
+    latency = headline_latency(evidence)
+    where = "kernel" if "kernel" in latency else "application"
+    panels = [
+        Panel(latency, "Latency, median", logarithmic=True),
+        Panel("server_cpu_ns_per_message", "Server CPU per message", logarithmic=True),
+        Panel("tcp_down_bytes_per_message", "TCP bytes per message", logarithmic=True),
+    ]
+    canvas = dots(evidence, panels)
+    if canvas is None:
+        return None
+    caption = (
+        f"Further left is better. Delivery latency from the planned time to the client's {where} (median over the "
+        "messages of a trial; for polling it is the age of the data when the client holds it), processor time of "
+        f"the server and TCP bytes from server to client, both per delivered message. Log axes. {INTERVAL}; "
+        f"{trials_of(evidence, [p.metric for p in panels])}."
+    )
+    return Drawing(canvas, caption, tuple((p.metric, p.title) for p in panels))

@@ -1,0 +1,73 @@
+"""Equal freshness: what polling costs at the age of data that it gives, beside push (the only fair way)."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from rtbench.analysis import format, sweeps
+from rtbench.analysis.evidence import Evidence, Subject
+from rtbench.analysis.figures import Drawing, figure
+from rtbench.analysis.figures._style import WIDTH_IN, colour, fill, line, marker, quantity_axis
+from rtbench.analysis.figures.sweep import key_of
+from rtbench.analysis.sweeps import Fresh
+
+_PANELS = (("Server CPU per message", "ns"), ("TCP bytes per message, both ways", "bytes"))
+
+
+@figure("freshness", 2, "Cost at equal freshness")
+def draw(evidence: Evidence) -> Drawing | None:
+    found = sweeps.study(evidence)
+    rows = [row for row in found.freshness if row.age_ns[0]] if found is not None else []
+    if found is None or not rows:
+        return None
+    canvas = Figure(figsize=(WIDTH_IN, 3.4), layout="constrained")
+    panels = canvas.subplots(1, 2, sharex=True)
+    subjects = {subject.base: subject for subject in sweeps.bases(evidence)}
+    for number, (axes, (title, unit)) in enumerate(zip(panels, _PANELS, strict=True)):
+        for base, subject in subjects.items():
+            _series(axes, [row for row in rows if row.subject == base], subject, number)
+        axes.set_title(title)
+        axes.set_xlabel("age of the data at the client")
+        axes.grid(True)
+        axes.set_axisbelow(True)
+        quantity_axis(axes, "ns", logarithmic=True)
+        quantity_axis(axes, unit, logarithmic=True, vertical=True)
+    shown = [base for base in subjects if any(row.subject == base for row in rows)]
+    handles = [key_of(subjects[base], base) for base in shown]
+    canvas.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), handlelength=3)
+    tails = {row.age_tail for row in rows}
+    tail = "p99 over subscribers" if all("within_tick" in name for name in tails) else "p99 (in time where eligible)"
+    counts = sorted({s.trials for s in evidence.summaries if s.metric == evidence.headline[0] and s.trials})
+    caption = (
+        "Further left is fresher, further down is cheaper. Age is the delivery latency, from the planned time until "
+        f"the client holds the data; mark: its median, thin line to the right: its {tail}. Short polling has a mark "
+        "for each poll interval (written beside it), joined in their order; push and long polling do not depend on it, "
+        f"their marks are repetitions. Medians of trials, n = {counts[0]} to {counts[-1]} trials a mark; their 95 % "
+        "intervals are in the table. Both axes logarithmic."
+    )
+    return Drawing(canvas, caption)
+
+
+def cost(row: Fresh, number: int) -> float | None:
+    """What panel `number` shows: server CPU (ns) or TCP bytes of both directions, per message."""
+    if number == 0:
+        return row.cpu_ns[0]
+    down, up = row.bytes_down[0], row.bytes_up[0]
+    return None if down is None or up is None else down + up
+
+
+def _series(axes: Axes, rows: list[Fresh], subject: Subject, number: int) -> None:
+    ink = colour(subject.transport)
+    known = [(age, value, row) for row in rows for age, value in [(row.age_ns[0], cost(row, number))] if age and value]
+    for age, value, row in known:
+        if row.age_tail_ns[0]:
+            axes.plot([age, row.age_tail_ns[0]], [value, value], color=ink, linewidth=0.7, alpha=0.6)
+        if row.polls:
+            label = format.quantity(row.interval_s * 1e9, "ns")
+            axes.annotate(label, (age, value), xytext=(4, 4), textcoords="offset points", fontsize=7, color=ink)
+    joined = line(subject) if any(row.polls for _, _, row in known) else "none"
+    axes.plot(
+        [age for age, _, _ in known], [value for _, value, _ in known], color=ink, linestyle=joined, linewidth=1.0,
+        marker=marker(subject.stack), markerfacecolor=fill(subject), markersize=5,
+    )  # fmt: skip

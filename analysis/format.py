@@ -1,0 +1,105 @@
+"""Numbers as people read them: three significant digits, a unit that fits, intervals in brackets.
+
+Invariant: files and frames keep nanoseconds and bytes; milliseconds exist only in what these functions return. Called
+by the report's templates, its sentences and the figures.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rtbench.analysis.compare import Comparison, Summary
+
+if TYPE_CHECKING:
+    from rtbench.analysis.evidence import Evidence
+
+MISSING = "–"
+
+_TIMES = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns"))
+_SIZES = ((2**30, "GiB"), (2**20, "MiB"), (2**14, "KiB"), (1.0, "B"))
+
+
+def number(value: float) -> str:
+    """Three significant digits without an exponent; thousands separated."""
+    if value == 0:
+        return "0"
+    value = float(f"{value:.3g}") if abs(value) < 1000 else value
+    digits = max(0, 2 - math.floor(math.log10(abs(value)) + 1e-12))
+    return f"{value:,.{min(digits, 9)}f}"
+
+
+def scale(unit: str, value: float) -> tuple[float, str]:
+    """The divisor and the unit's name that fit `value` of `unit`."""
+    if unit == "ns":
+        return next(((d, u) for d, u in _TIMES if abs(value) >= d * 0.9995), _TIMES[-1])
+    if unit == "bytes":
+        divisor, name = next(((d, u) for d, u in _SIZES if abs(value) >= d), _SIZES[-1])
+        return (float(1024 if name == "KiB" else divisor), name)
+    if unit == "share":
+        return 0.01, "%"
+    return 1.0, {"hz": "/s", "messages": "", "connections": "", "requests": ""}.get(unit, unit)
+
+
+def quantity(value: float | None, unit: str) -> str:
+    """`8.71 ms`, `190 B`, `12 %`, `3`."""
+    if value is None:
+        return MISSING
+    divisor, name = scale(unit, value)
+    whole = unit in ("messages", "connections") and float(value).is_integer()
+    text = f"{value:,.0f}" if whole else number(value / divisor)
+    return f"{text} {name}".rstrip()
+
+
+def summary(row: Summary | None) -> str:
+    """`8.71 ms [8.20, 9.10]`; without brackets when there is no interval."""
+    if row is None or row.median is None:
+        return MISSING
+    text = quantity(row.median, row.unit)
+    if row.low is None or row.high is None or row.low == row.high:
+        return text
+    divisor, _ = scale(row.unit, row.median)
+    return f"{text} [{_end(row.low / divisor)}, {_end(row.high / divisor)}]"
+
+
+def _end(value: float) -> str:
+    """An end of an interval: over two trials it may be of any size, and many digits would not say more."""
+    return number(value) if value == 0 or 1e-4 <= abs(value) < 1e7 else f"{value:.0e}"
+
+
+def interval(row: tuple[float | None, float | None, float | None], unit: str) -> str:
+    """(value, low, high) in the same way."""
+    return summary(Summary("", "", unit, 0, *row))
+
+
+def ratio(row: Comparison) -> str:
+    """`1.32× [1.25, 1.40]`."""
+    text = f"{number(row.ratio)}×"
+    return text if row.low is None or row.high is None else f"{text} [{_end(row.low)}, {_end(row.high)}]"
+
+
+def between(evidence: Evidence, metric: str, a: str, b: str) -> Comparison | None:
+    """`a` against `b`, whichever way round it was compared."""
+    there = evidence.comparison(metric, a, b)
+    back = evidence.comparison(metric, b, a)
+    return there or (inverse(back) if back else None)
+
+
+def inverse(row: Comparison) -> Comparison:
+    """The same comparison said the other way round."""
+    swapped = {"a lower": "a higher", "a higher": "a lower"}.get(row.verdict, row.verdict)
+    low = 1 / row.high if row.high else None
+    high = 1 / row.low if row.low else None
+    return replace(row, a=row.b, b=row.a, ratio=1 / row.ratio, low=low, high=high, verdict=swapped)
+
+
+def undecided(row: Comparison) -> str:
+    """What the verdict "no difference seen" was limited by and what it would take: `5 % would take 9 blocks`."""
+    words = {"multiplicity": "not after false-discovery control", "noise floor": "within the noise floor"}
+    parts = [words[row.limited_by]] if row.limited_by in words else []
+    if row.blocks_needed is not None:
+        parts.append(f"5 % would take {row.blocks_needed:,} blocks")
+    elif row.low is not None:
+        parts.append("5 % would take more than 10,000 blocks")
+    return ", ".join(parts)

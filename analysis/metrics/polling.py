@@ -1,0 +1,51 @@
+"""What polling costs beside latency: requests, empty answers, round trips (R1). Requests started in the window
+count."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rtbench.analysis.metrics import POLLING, metric
+from rtbench.analysis.quantiles import quantiles
+from rtbench.analysis.samples import Samples
+
+
+@metric(
+    "requests_per_message",
+    "requests",
+    "lower",
+    "Requests per message",
+    "requests started in the window, by the messages that arrived in it",
+    *POLLING,
+)
+def requests_per_message(samples: Samples) -> float | None:
+    return samples.per_message(samples.requests["started_ns"].size)
+
+
+@metric(
+    "empty_poll_share",
+    "share",
+    "lower",
+    "Empty polls",
+    "share of the answered requests that brought no message",
+    *POLLING,
+)
+def empty_poll_share(samples: Samples) -> float | None:
+    table = samples.requests
+    answered = (table["response_ns"] >= 0) & (table["status"] > 0)
+    return float((table["messages"][answered] == 0).mean()) if bool(answered.any()) else None
+
+
+@metric(
+    "poll_round_trip_p50_ns",
+    "ns",
+    "lower",
+    "Round trip of a poll, median",
+    "from request to answer: a cost, not the latency of polling; a long poll's has its wait for a message in it",
+    *POLLING,
+)
+def poll_round_trip(samples: Samples) -> float | None:
+    table = samples.requests
+    answered = table["response_ns"] >= 0
+    (middle,) = quantiles(np.sort((table["response_ns"] - table["started_ns"])[answered]), [0.5])
+    return middle

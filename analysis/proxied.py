@@ -1,0 +1,102 @@
+"""Subjects behind a proxy, each beside itself without one (claim 3 of the article).
+
+Invariant: a verdict is read off the audit and the latencies alone. `breaks`: no trial was measured, or most messages
+were lost; `loses`: it lost messages that the subject alone did not; `holds back`: the median message came later by
+HELD_NS or more; `works`: none of these. Called by the report.
+"""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+
+from rtbench.analysis import format
+from rtbench.analysis.evidence import Evidence, Result, Subject
+
+HELD_NS = 50_000_000
+"""More than any proxy needs to pass a message on: it waited for a buffer to fill, or for a timer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A subject behind a proxy; texts as a reader sees them."""
+
+    subject: str
+    proxy: str
+    verdict: str
+    """"works", "holds back", "loses", "breaks"; "not measured" when the subject alone was not in the campaign."""
+    why: str
+    added: str
+    """Latency, median: its own less the subject's alone, and the ratio."""
+    proxy_cpu: str
+    server_cpu: str
+    """Ratio of the server's own CPU per message to that without the proxy."""
+
+
+def behind(evidence: Evidence, latency: str) -> list[Row]:
+    """A row for every subject that has a proxy before it; `latency` is the metric that is headlined."""
+    return [_row(evidence, s, latency) for s in evidence.subjects if s.row.get("proxy")]
+
+
+def _row(evidence: Evidence, subject: Subject, latency: str) -> Row:
+    base, _, rest = subject.name.partition("+")
+    alone = base + "".join(rest.partition("@")[1:])
+    alone = alone if alone in evidence.names else base
+    mine, theirs = evidence.summary(subject.name, latency), evidence.summary(alone, latency)
+    added_ns = (
+        mine.median - theirs.median
+        if mine and theirs and mine.median is not None and theirs.median is not None
+        else None
+    )
+    ratio = format.between(evidence, latency, subject.name, alone)
+    sign = "+" if added_ns is not None and added_ns >= 0 else ""
+    added = f"{sign}{format.quantity(added_ns, 'ns')}"
+    added += f" ({format.ratio(ratio)})" if ratio else ""
+    cpu = format.between(evidence, "server_cpu_ns_per_message", subject.name, alone)
+    verdict, why = _verdict(evidence, subject, alone, added_ns)
+    return Row(
+        subject=subject.name,
+        proxy=str(subject.row["proxy"]),
+        verdict=verdict,
+        why=why,
+        added=added,
+        proxy_cpu=format.quantity(_proxy_cpu(evidence.of(subject.name)), "ns"),
+        server_cpu=format.ratio(cpu) if cpu else format.MISSING,
+    )
+
+
+def _verdict(evidence: Evidence, subject: Subject, alone: str, added_ns: float | None) -> tuple[str, str]:
+    results = evidence.of(subject.name)
+    measured = [r for r in results if r.metrics]
+    if results and not measured:
+        reasons = [str(reason.get("message", "")) for r in results for reason in r.trial.reasons]
+        return "breaks", next(filter(None, reasons), "no trial was measured")
+    lost, expected = _total(measured, "lost"), _total(measured, "expected")
+    if expected and lost > expected / 2:
+        return "breaks", f"{lost:,} of {expected:,} messages never came"
+    if lost and not _total([r for r in evidence.of(alone) if r.metrics], "lost"):
+        return "loses", f"{lost:,} of {expected:,} messages never came"
+    if added_ns is None:
+        absent = alone not in evidence.names
+        return "not measured", f"{alone} is not in this campaign" if absent else "no latency to compare"
+    if added_ns >= HELD_NS:
+        return "holds back", "messages wait in its buffer"
+    return "works", ""
+
+
+def _total(results: list[Result], kind: str) -> int:
+    return sum(int(r.metrics.get(kind) or 0) for r in results)
+
+
+def _proxy_cpu(results: list[Result]) -> float | None:
+    """Processor time of the proxy per message that arrived in the window, ns; the median trial."""
+    found = []
+    for result in results:
+        manifest = result.trial.manifest
+        row = (manifest.get("processes") or {}).get("proxy") or {}
+        begin, end = row.get("cpu_ns_at_start"), row.get("cpu_ns_at_end")
+        messages = (manifest.get("bytes") or {}).get("messages_in_window")
+        usable = result.usable("server_cpu_ns_per_message") is not None
+        if usable and messages and begin is not None and end is not None and 0 <= begin <= end:
+            found.append((end - begin) / messages)
+    return statistics.median(found) if found else None

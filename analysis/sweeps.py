@@ -1,0 +1,384 @@
+"""A sweep read as a whole: curves over the swept key, growth exponents, crossovers, and cost at equal freshness.
+
+Invariant: every estimate is made in each block by itself and its interval is over blocks (`_line`); a range that was
+not measured is never spoken of: where no order flips between the smallest and the largest value, that is said, and
+where noise hides it, that too. An exponent is the mean slope of the metric's log on the key's log; where the curve
+bends, the exponent is flagged as an average. Without a sweep there is nothing here. Called by the report, its
+sentences and its figures.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from rtbench.analysis import _line
+from rtbench.analysis.compare import LEVEL
+from rtbench.analysis.evidence import Evidence, Subject
+from rtbench.analysis.metrics import find
+from rtbench.analysis.multiplicity import adjust
+from rtbench.analysis.noise import Noise
+
+POLL = "poll.interval_s"
+
+BENT = 0.01
+"""An exponent that changes by less over the whole range is called straight, however sure the change is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """One key with all others held: its values and the cells that have them."""
+
+    key: str
+    at: Mapping[str, Any]
+    """The other swept keys and their values here."""
+    cells: tuple[tuple[Any, Mapping[str, Any]], ...]
+    """(value of the key, cell), in the sweep's order."""
+
+    @property
+    def numeric(self) -> bool:
+        """Whether the key has a logarithm everywhere: what a slope and a crossover take."""
+        values = [value for value, _ in self.cells]
+        return len(values) > 1 and all(type(v) in (int, float) and v > 0 for v in values)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A curve at one value of the key: the median trial and the t-interval of the mean over trials."""
+
+    value: Any
+    subject: str
+    trials: int
+    median: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A metric of a subject over a key."""
+
+    key: str
+    at: Mapping[str, Any]
+    subject: str
+    metric: str
+    unit: str
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Exponent:
+    """metric ∝ key^exponent, from `first` to `last` of the key."""
+
+    key: str
+    at: Mapping[str, Any]
+    subject: str
+    metric: str
+    exponent: float
+    low: float
+    high: float
+    blocks: int
+    first: float
+    last: float
+    steps: tuple[float, ...]
+    """The exponent from each value of the key to the next."""
+    bends: bool | None
+    """Whether the curve is no straight line (curvature tested at 5 % false discoveries over all curves of the sweep):
+    then the exponent is only an average over the range. None with two values of the key."""
+    curvature: float | None
+    """The exponent at the end of the range less that at its start, of a parabola through the logs."""
+    curvature_p: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """Where the order of two subjects flips. The interval holds a true flip with 95 % confidence where the log-ratio
+    is straight in log(key) between the cells beside it."""
+
+    value: float
+    low: float
+    high: float
+    lower_before: str
+    lower_after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Crossover:
+    """Two subjects in one metric over a key."""
+
+    key: str
+    at: Mapping[str, Any]
+    metric: str
+    a: str
+    b: str
+    across: bool
+    """Whether they are of two arms: there stacks differ (R10)."""
+    status: str
+    """"crosses", "none in range" (one is lower everywhere), "not resolved" (somewhere the order is not known)."""
+    lower: str | None
+    """Who is lower everywhere, when none crosses."""
+    flips: tuple[Flip, ...]
+    undecided: tuple[tuple[float, float], ...]
+    """Stretches of the key in which the order is not known, those of the flips included."""
+    first: float
+    last: float
+    blocks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """One subject at one poll interval: how old its data is, and what that costs. Each (median, low, high)."""
+
+    subject: str
+    item: str
+    transport: str
+    polls: bool
+    interval_s: float
+    at: Mapping[str, Any]
+    age_ns: tuple[float | None, float | None, float | None]
+    age_tail_ns: tuple[float | None, float | None, float | None]
+    age_tail: str
+    """The metric that `age_tail_ns` is: p99 in time where enough due instants allow it (R8), else over subscribers."""
+    cpu_ns: tuple[float | None, float | None, float | None]
+    bytes_down: tuple[float | None, float | None, float | None]
+    bytes_up: tuple[float | None, float | None, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """All of it."""
+
+    keys: tuple[str, ...]
+    slices: tuple[Slice, ...]
+    curves: tuple[Curve, ...]
+    exponents: tuple[Exponent, ...]
+    crossovers: tuple[Crossover, ...]
+    freshness: tuple[Fresh, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """`sweep` of report.json: keys, curves, exponents, crossovers, freshness."""
+        return {
+            "keys": list(self.keys),
+            **{
+                name: [asdict(row) for row in getattr(self, name)]
+                for name in ("curves", "exponents", "crossovers", "freshness")
+            },
+        }
+
+    def exponent(self, where: Slice, subject: str, metric: str) -> Exponent | None:
+        found = (
+            e for e in self.exponents if (e.key, e.at, e.subject, e.metric) == (where.key, where.at, subject, metric)
+        )
+        return next(found, None)
+
+
+def study(evidence: Evidence) -> Sweep | None:
+    """The sweep of a campaign; None when it is none."""
+    if not evidence.swept:
+        return None
+    cells = [cell for cell in evidence.campaign.cells if cell]
+    keys = tuple(dict.fromkeys(key for cell in cells for key in cell))
+    parts = tuple(_slices(cells, keys))
+    noises = evidence.noises
+    exponents, crossovers, curves = [], [], []
+    for part in parts:
+        for metric in metrics_of(evidence):
+            for base in bases(evidence):
+                curves.append(_curve(evidence, part, base.base, metric))
+                if part.numeric and (found := _exponent(evidence, part, base.base, metric)) is not None:
+                    exponents.append(found)
+            for a, b in itertools.combinations(bases(evidence), 2) if part.numeric else ():
+                if (flip := _crossover(evidence, part, metric, a, b, noises.get(metric))) is not None:
+                    crossovers.append(flip)
+    return Sweep(
+        keys, parts, tuple(curves), tuple(_bent(exponents)), tuple(crossovers), tuple(_freshness(evidence, cells))
+    )
+
+
+def metrics_of(evidence: Evidence) -> tuple[str, ...]:
+    """What is drawn over the key: the headline metrics and the bytes that the client sends."""
+    return (*evidence.headline, "tcp_up_bytes_per_message")
+
+
+def bases(evidence: Evidence) -> list[Subject]:
+    """Every subject once, whatever its cells."""
+    found: dict[str, Subject] = {}
+    for subject in evidence.subjects:
+        found.setdefault(subject.base, subject)
+    return list(found.values())
+
+
+def _slices(cells: list[dict[str, Any]], keys: tuple[str, ...]) -> Iterator[Slice]:
+    for key in keys:
+        groups: list[tuple[dict[str, Any], list[tuple[Any, Mapping[str, Any]]]]] = []
+        for cell in cells:
+            at = {k: v for k, v in cell.items() if k != key}
+            mine = next((rows for other, rows in groups if other == at), None)
+            if mine is None:
+                groups.append((at, mine := []))
+            mine.append((cell[key], cell))
+        for at, rows in groups:
+            if len(rows) > 1:
+                yield Slice(key, at, tuple(rows))
+
+
+def _names(evidence: Evidence, part: Slice, base: str) -> Iterator[tuple[Any, str]]:
+    """(value of the key, name of the subject in that cell)."""
+    for value, cell in part.cells:
+        for subject in evidence.subjects:
+            if subject.base == base and subject.cell == cell:
+                yield value, subject.name
+
+
+def _curve(evidence: Evidence, part: Slice, base: str, metric: str) -> Curve:
+    points = []
+    for value, name in _names(evidence, part, base):
+        row = evidence.summary(name, metric)
+        known = (row.trials, row.median, row.low, row.high) if row is not None else (0, None, None, None)
+        points.append(Point(value, name, *known))
+    return Curve(part.key, part.at, base, metric, find(metric).unit, tuple(points))
+
+
+def _logs(evidence: Evidence, part: Slice, base: str, metric: str) -> dict[float, dict[int, float]]:
+    return {
+        float(value): {
+            block: math.log(v)
+            for block, v in evidence.cells[metric][name].items()
+            if v is not None and v > 0 and math.isfinite(v)
+        }
+        for value, name in _names(evidence, part, base)
+    }
+
+
+def _exponent(evidence: Evidence, part: Slice, base: str, metric: str) -> Exponent | None:
+    found = _line.complete(_logs(evidence, part, base, metric))
+    if found is None:
+        return None
+    x, table = found
+    slope, bend = _line.slope(x, table), _line.bend(x, table)
+    steps = np.diff(table.mean(axis=1)) / np.diff(x)
+    return Exponent(
+        key=part.key,
+        at=part.at,
+        subject=base,
+        metric=metric,
+        exponent=slope.value,
+        low=slope.low,
+        high=slope.high,
+        blocks=slope.blocks,
+        first=_back(x[0]),
+        last=_back(x[-1]),
+        steps=tuple(steps.tolist()),
+        bends=None,
+        curvature=None if bend is None else 2 * bend.value * float(x[-1] - x[0]),
+        curvature_p=None if bend is None else bend.p,
+    )
+
+
+def _bent(exponents: list[Exponent]) -> list[Exponent]:
+    """The same, with those called bent that stand among all of them, and are bent by more than BENT."""
+    tested = [i for i, one in enumerate(exponents) if one.curvature_p is not None]
+    q = adjust(np.array([exponents[i].curvature_p for i in tested], dtype=np.float64))
+    for i, adjusted in zip(tested, q.tolist(), strict=True):
+        exponents[i] = replace(exponents[i], bends=adjusted <= LEVEL and abs(exponents[i].curvature or 0.0) > BENT)
+    return exponents
+
+
+def _back(log: float) -> float:
+    """exp, without the last digit's noise: 100, not 99.99999999999997."""
+    return float(f"{math.exp(log):.12g}")
+
+
+def _crossover(
+    evidence: Evidence, part: Slice, metric: str, a: Subject, b: Subject, noise: Noise | None
+) -> Crossover | None:
+    one, other = (_logs(evidence, part, subject.base, metric) for subject in (a, b))
+    shared = {
+        x: {block: row[block] - other[x][block] for block in row.keys() & other[x].keys()}
+        for x, row in one.items()
+        if x in other
+    }
+    found = _line.complete(shared)
+    if found is None:
+        return None
+    x, table = found
+    floor = math.log(noise.floor(table.shape[1])) if noise is not None else 0.0
+    means = table.mean(axis=1)
+    first, last = float(x[0]), float(x[-1])
+    spans = _line.undecided(x, table)
+    edges = [(s.low if s.low is not None else first, s.high if s.high is not None else last) for s in spans]
+    # The stretches between: in each the order is known, if it is beyond the noise floor in some cell.
+    starts, ends = [first, *(high for _, high in edges)], [*(low for low, _ in edges), last]
+    signs = [
+        _sign(means[(x >= start) & (x <= end)], floor) if end > start else 0
+        for start, end in zip(starts, ends, strict=True)
+    ]
+    flips = []
+    for (low, high), span, before, after in zip(edges, spans, signs, signs[1:], strict=False):
+        if before * after < 0 and span.zero is not None:
+            names = (a.base, b.base) if before < 0 else (b.base, a.base)
+            flips.append(Flip(_back(span.zero), _back(low), _back(high), *names))
+    if flips:
+        status, lower = "crosses", None
+    elif not spans and signs[0]:
+        status, lower = "none in range", a.base if signs[0] < 0 else b.base
+    else:
+        status, lower = "not resolved", None
+    return Crossover(
+        key=part.key,
+        at=part.at,
+        metric=metric,
+        a=a.base,
+        b=b.base,
+        across=a.arm != b.arm,
+        status=status,
+        lower=lower,
+        flips=tuple(flips),
+        undecided=tuple((_back(low), _back(high)) for low, high in edges),
+        first=_back(first),
+        last=_back(last),
+        blocks=table.shape[1],
+    )
+
+
+def _sign(means: _line.Floats, floor: float) -> int:
+    """-1 or 1 when the largest difference of a stretch is beyond the noise floor, else 0."""
+    if not means.size:
+        return 0
+    largest = float(means[np.argmax(np.abs(means))])
+    return 0 if abs(largest) <= floor else (1 if largest > 0 else -1)
+
+
+def _freshness(evidence: Evidence, cells: list[dict[str, Any]]) -> Iterator[Fresh]:
+    """Every subject at every poll interval, when that is what was swept."""
+    latency = evidence.headline[0].removesuffix("_p50_ns")
+    for cell in cells if any(POLL in cell for cell in cells) else ():
+        for subject in evidence.subjects:
+            if subject.cell != cell:
+                continue
+
+            def of(metric: str, name: str = subject.name) -> tuple[float | None, float | None, float | None]:
+                row = evidence.summary(name, metric)
+                return (row.median, row.low, row.high) if row is not None else (None, None, None)
+
+            in_time = of(f"{latency}_p99_ns")
+            tail = f"{latency}_p99_ns" if in_time[0] is not None else f"{latency}_within_tick_p99_ns"
+            yield Fresh(
+                subject=subject.base,
+                item=subject.name,
+                transport=subject.transport,
+                polls=subject.transport == "short-poll",
+                interval_s=float(cell[POLL]),
+                at={k: v for k, v in cell.items() if k != POLL},
+                age_ns=of(f"{latency}_p50_ns"),
+                age_tail_ns=of(tail),
+                age_tail=tail,
+                cpu_ns=of("server_cpu_ns_per_message"),
+                bytes_down=of("tcp_down_bytes_per_message"),
+                bytes_up=of("tcp_up_bytes_per_message"),
+            )

@@ -1,0 +1,101 @@
+"""What the load generator costs beside a C epoll loop on the same work: client CPU per delivered message, as ratios.
+
+    .venv/bin/python benchmarks/client_floor.py [BLOCKS] [SECONDS]
+
+Each block runs, in a shuffled order, the C loop (epoll_floor.c, built with cc) against sse-aiohttp, and a trial of the
+load generator against sse-aiohttp and against websocket-aiohttp: 1,000 connections x 10 messages a second x 150 bytes,
+server on one core, client on the other. Prints microseconds of each block and the ratios to the C loop with their
+t-intervals over blocks (R8). Invalid trials are named.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+from rtbench import scenario, trial
+from rtbench.campaign import prepare, stay_on
+from rtbench.environment import fingerprint
+from rtbench.errors import UserError
+from rtbench.processes import PublisherProcess, ServerProcess
+from rtbench.subjects import find
+
+HERE = Path(__file__).parent
+FLOOR = "epoll_floor.c"
+SUBJECTS = ("sse-aiohttp", "websocket-aiohttp")
+
+
+def floor_us(settings: scenario.Scenario, binary: Path, place: trial.Place, seconds: float) -> float:
+    """CPU of the C loop, microseconds a message, against a fresh sse-aiohttp."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        publisher = stack.enter_context(
+            PublisherProcess(settings.plan(), settings, folder, place.publisher, folder / "publisher.log")
+        )
+        publisher.ready()
+        server = stack.enter_context(
+            ServerProcess("sse-aiohttp", settings, publisher.socket_path, place.server, folder / "server.log")
+        )
+        publisher.play(settings.stream)
+        port = server.ready().rpartition(":")[2]
+        command = ["taskset", "-c", ",".join(map(str, place.load)), str(binary), str(settings.subscribers), port]
+        done = subprocess.run(
+            [*command, "/sse/fanout", str(settings.warmup_s + 1), str(seconds)],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=seconds + 60,
+        )
+        messages, cpu_ns, _ = (int(text) for text in done.stdout.split())
+        return cpu_ns / messages / 1e3
+
+
+def load_us(settings: scenario.Scenario, name: str, place: trial.Place) -> float:
+    """CPU of the load generator in a trial's window, microseconds a message."""
+    with tempfile.TemporaryDirectory() as folder:
+        spec = trial.Spec(1, find(name), 1, 1, settings, fingerprint())
+        manifest = trial.run(spec, Path(folder), place, lambda _: None)
+        for reason in manifest["reasons"]:
+            print(f"  {name}: {manifest['status']}: {reason['message']}")
+        load = manifest["processes"]["load"]
+        return (load["cpu_ns_at_end"] - load["cpu_ns_at_start"]) / manifest["bytes"]["messages_in_window"] / 1e3
+
+
+def main() -> int:
+    blocks = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 10.0
+    compiler = shutil.which("cc")
+    if compiler is None:
+        raise UserError("no C compiler", "apt-get install gcc")
+    settings = scenario.load("ci", ("workload.rate_hz=10", f"window_s={seconds}"), {"subjects": list(SUBJECTS)})
+    prepare(settings)
+    place = trial.Place.here()
+    stay_on(place)
+    seen: dict[str, list[float]] = {name: [] for name in (FLOOR, *SUBJECTS)}
+    draw = random.Random(1)
+    with tempfile.TemporaryDirectory() as folder:
+        binary = Path(folder) / "epoll_floor"
+        subprocess.run([compiler, "-O2", str(HERE / FLOOR), "-o", str(binary)], check=True)
+        for block in range(blocks):
+            for name in draw.sample(list(seen), len(seen)):
+                value = floor_us(settings, binary, place, seconds) if name == FLOOR else load_us(settings, name, place)
+                seen[name].append(value)
+            print(f"block {block + 1}: " + ", ".join(f"{name} {values[-1]:.2f} us" for name, values in seen.items()))
+    for name in SUBJECTS:
+        logs = np.log(np.divide(seen[name], seen[FLOOR]))
+        half = stats.t.ppf(0.975, blocks - 1) * logs.std(ddof=1) / np.sqrt(blocks) if blocks > 1 else np.nan
+        low, middle, high = np.exp([logs.mean() - half, logs.mean(), logs.mean() + half])
+        print(f"{name}: {middle:.2f}x the C loop [{low:.2f}, {high:.2f}], {blocks} blocks of {seconds:g} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,13 @@
+// WebSocket as browsers have it. To reconnect and to know where one was is the page's own work.
+
+export function listen(url, hear, since = 0) {
+  const socket = new WebSocket(`${url}?since=${since}`);
+  socket.onmessage = (event) => {
+    const { id, data, control } = JSON.parse(event.data);
+    if (control === undefined) hear((since = id), data);
+    else if (control === "gap") console.warn("lost:", event.data);
+  };
+  socket.onclose = ({ code }) => {
+    if (code !== 1000 && code !== 1011) setTimeout(listen, 500 + 1000 * Math.random(), url, hear, since);
+  };
+}

@@ -1,0 +1,30 @@
+"""How a subscriber comes back after its connection ended: as the users of its transport expect.
+
+An EventSource waits its reconnection time, which the server's `retry` field sets, the same for everyone, and stops for
+good on 204 and on any other status (WHATWG 9.2.3). A WebSocket and a poll have no such rule: their libraries back off
+exponentially with full jitter, and begin again once they are connected. Who was told that its stream is over (an end
+notice and close code 1000, `"end":true`, a failure for good) does not come back. Invariant: waits depend on the seed,
+the subscriber and the attempt alone. Used by the subscribers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+
+@dataclass(frozen=True, slots=True)
+class Comeback:
+    """The scenario's [reconnect] table."""
+
+    eventsource_s: float = 3.0
+    backoff_s: float = 0.5
+    backoff_most_s: float = 10.0
+    seed: int = 1
+
+    def wait_s(self, transport: str, subscriber: int, attempt: int, retry_ms: int | None) -> float:
+        """How long to wait before the next connection; `attempt` counts those since the last success, from 0."""
+        if transport == "sse":
+            return self.eventsource_s if retry_ms is None else retry_ms / 1000
+        most_s = min(self.backoff_most_s, self.backoff_s * 2.0 ** min(attempt, 60))
+        return Random(f"rtbench/{self.seed}/comeback/{subscriber}/{attempt}").random() * most_s

@@ -1,0 +1,152 @@
+"""What one Locust process has of rtbench: settings, the reactor, the recorder, and the subscribers' numbers.
+
+Invariant: one `Load` a process, made before the first user. In a trial (RTBENCH_TRIAL names its settings) the campaign
+steers it through `trial.py`; standalone it is Locust's own, and `locust_stats.py` feeds Locust once a second.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rtbench.loadtests.comeback import Comeback
+from rtbench.loadtests.links import Link, PushLink, silent_s
+from rtbench.loadtests.reactor import Reactor
+from rtbench.loadtests.recorder import Recorder
+from rtbench.loadtests.sender import Chat, Sender
+from rtbench.loadtests.subscriber import Subscriber, Target
+from rtbench.records import SUCCEEDED
+from rtbench.streams import Pace, find
+from rtbench.workload import Channel, Workload
+
+_TURNS = 50
+"""Into how many turns a look at all connections is divided."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a load process is asked to do."""
+
+    streams: tuple[str, ...] = ("fanout",)
+    unicast: bool = False
+    poll_interval_s: float = 1.0
+    long_timeout_s: float = 25.0
+    tape_bytes: int = 32 * 2**20
+    path: str = ""
+    """Where to subscribe (`rtbench.subjects.Subject.template`); empty: the contract's place for the transport."""
+    codec: str = ""
+    carries_id: str = "protocol"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    subprotocol: str = ""
+    greeting: tuple[str, ...] = ()
+    tls_ca: str = ""
+    due: str = ""
+    """What a subject of its own habits wants (`rtbench.subjects.Subject`)."""
+    comeback: Comeback = Comeback()
+    chat: Chat = Chat()
+    deaf: int = 0
+    """So many subscribers stop reading when the window opens (`[faults] deaf`)."""
+    heartbeat_s: float = 0.0
+    """How often a push connection hears something: silent for two of them, its server is gone. 0: not known."""
+
+    @property
+    def poll_interval_ns(self) -> int:
+        """The same in nanoseconds."""
+        return int(self.poll_interval_s * 1e9)
+
+
+class Load:
+    """The state of one load process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.reactor = Reactor(settings.tape_bytes)
+        self.recorder = Recorder(self.reactor)
+        self.recorder.due_path = settings.due.split(".") if settings.due else []
+        self.base_ns = time.monotonic_ns()
+        self.subscribed_count = 0
+        self.failed: dict[str, int] = {}
+        self.given_up = 0
+        """Subscribers that do not come back."""
+        self.target: Target | None = None
+        self.transport = ""
+        self.ramp_ns = 0
+        self.ramp_hz = 0.0
+        self.ramp_from = 0
+        self.on_connection: list[Link] = []
+        self.senders: list[Sender] = []
+        # Subscribers are numbered first, first + step, first + 2 step, …: contiguous over `step` workers.
+        self.first, self.step = 0, 1
+        self._given = 0
+        self._returned: list[int] = []
+        self._workload = Workload(
+            settings.streams, subscribers=1, pace=Pace("unicast" if settings.unicast else "broadcast")
+        )
+
+    def subscriber(self, transport: str) -> Subscriber:
+        """The next subscriber."""
+        if self._returned:
+            local = heapq.heappop(self._returned)
+        else:
+            local, self._given = self._given, self._given + 1
+        index = self.first + local * self.step
+        number = self._workload.channel_of(index)
+        channel = self._workload.channel(number)
+        subscriber = Subscriber(self, index, transport, channel, find(channel.stream).json_payload)
+        if self.settings.chat.sends(index) and find(channel.stream).spoken:
+            self.senders.append(Sender(subscriber, self.settings.chat))
+        return subscriber
+
+    def channel(self, number: int) -> Channel:
+        """The channel of that number."""
+        return self._workload.channel(number)
+
+    def release(self, subscriber: Subscriber) -> None:
+        """Its number may be given again."""
+        heapq.heappush(self._returned, self.number(subscriber))
+
+    def number(self, subscriber: Subscriber) -> int:
+        """Which of this process's subscribers it is, from 0."""
+        return (subscriber.index - self.first) // self.step
+
+    def connect_at(self, subscriber: Subscriber) -> int:
+        """When it connects for the first time: its place on the ramp (0: now; later connections are at once)."""
+        if not self.ramp_hz or subscriber.connections:
+            return 0
+        return self.ramp_ns + int((self.number(subscriber) - self.ramp_from) / self.ramp_hz * 1e9)
+
+    def watch(self) -> None:
+        """From now on let go of push connections that were silent for two heartbeats, looking at a share at a time."""
+        if self.settings.heartbeat_s:
+            self._watch_turn(0)
+
+    def _watch_turn(self, turn: int) -> None:
+        heartbeat_s = self.settings.heartbeat_s
+        for link in self.reactor.links[turn::_TURNS]:
+            live = isinstance(link, PushLink) and link.accepted and link.closed_ns < 0
+            if live and silent_s(link.socket) > 2 * heartbeat_s:
+                link.over("silent for two heartbeats")
+        due_ns = time.monotonic_ns() + int(heartbeat_s / _TURNS * 1e9)
+        self.reactor.at(due_ns, self._watch_turn, (turn + 1) % _TURNS)
+
+    # What the subscribers say
+
+    def subscribed(self, link: Link) -> None:
+        """A server said yes."""
+        link.accepted = True
+        self.subscribed_count += 1
+        self.on_connection.append(link)
+
+    def ended(self, link: Link) -> None:
+        """A connection is over; if it was live, one subscriber fewer is."""
+        if link.accepted:
+            self.subscribed_count -= 1
+        else:
+            self.on_connection.append(link)
+        if link.outcome not in SUCCEEDED:
+            self.failed[link.outcome] = self.failed.get(link.outcome, 0) + 1
+        if link.subscriber.link is link and link.index >= 0:
+            # The codec has what a resumption needs only after decoding.
+            self.recorder.decode()

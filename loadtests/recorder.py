@@ -1,0 +1,240 @@
+"""The recorder: from the tape to rows. One row a delivery, a request and a connection, as rtbench.records has them.
+
+Invariant: rows of one subscriber are in order of arrival; a kernel stamp stands only with the message that it belongs
+to (R2): where several messages ended in one read, or a later read carried the same stamp, the earlier ones have an
+upper bound and get -1. (The messages of one poll's answer were written together and do share a stamp.)
+Run outside the measured window, or when the tape is full.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+import zlib
+from array import array
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rtbench.envelope import at_path
+from rtbench.loadtests.links import Link, PollLink
+from rtbench.loadtests.tape import READ_BYTES
+from rtbench.records import TABLES, write_table
+from rtbench.transports import Control, Heartbeat, Message, Opened, ProtocolError
+from rtbench.transports.poll import PollResponse
+
+if TYPE_CHECKING:
+    from rtbench.loadtests.reactor import Reactor
+
+Array = npt.NDArray[np.int64]
+
+_STAMP = struct.Struct("qq")
+_DELIVERY, _REQUEST, _SEND = len(TABLES["deliveries"]), len(TABLES["requests"]), len(TABLES["sends"])
+_ANSWERED, _STATUS = list(TABLES["sends"]).index("answered_ns"), list(TABLES["sends"]).index("status")
+_KERNEL = list(TABLES["deliveries"]).index("kernel_ns")
+_MESSAGES = list(TABLES["requests"]).index("messages")
+
+
+class Clock:
+    """CLOCK_REALTIME (kernel stamps) paired with CLOCK_MONOTONIC (the timetable) through the trial (R2)."""
+
+    def __init__(self) -> None:
+        self.pairs: list[tuple[int, int]] = []
+
+    def pair(self) -> None:
+        """Read both clocks as close together as can be had: the tightest of five tries."""
+        tries = []
+        for _ in range(5):
+            before = time.monotonic_ns()
+            real = time.time_ns()
+            after = time.monotonic_ns()
+            tries.append((after - before, (before + after) // 2, real))
+        _, monotonic, real = min(tries)
+        self.pairs.append((monotonic, real))
+
+    def to_monotonic(self, real_ns: Array) -> Array:
+        """Kernel stamps on CLOCK_MONOTONIC: the offset between two pairs is interpolated."""
+        pairs = np.asarray(self.pairs, dtype=np.int64)
+        offset_ns = pairs[:, 1] - pairs[:, 0]
+        # Differences, not the clocks themselves: a float has no room for nanoseconds since 1970.
+        at = (real_ns - pairs[0, 1]).astype(np.float64)
+        drift = np.interp(at, (pairs[:, 1] - pairs[0, 1]).astype(np.float64), (offset_ns - offset_ns[0]).astype(float))
+        monotonic: Array = real_ns - offset_ns[0] - np.rint(drift).astype(np.int64)
+        return monotonic
+
+
+class Recorder:
+    """Decodes the reactor's tape and keeps the rows of one load process."""
+
+    def __init__(self, reactor: Reactor) -> None:
+        self._reactor = reactor
+        self.clock = Clock()
+        self.clock.pair()
+        self.deliveries = array("q")
+        self.requests = array("q")
+        self.sends = array("q")
+        self.controls: dict[str, int] = {}
+        self.faults: list[str] = []
+        self.due_path: list[str] = []
+        self.due: dict[tuple[int, int], int] = {}
+        """(channel, id) to the due time (Unix ns) that a payload carries at `due_path`."""
+        self.response_headers: dict[str, str] = {}
+        """Of the first response that was decoded: what was negotiated (R11)."""
+        self.decode_cpu_ns = 0
+        reactor.on_full = self.decode
+
+    def request(self, subscriber: int, planned_ns: int, asked_ns: int, now_ns: int, status: int, size: int) -> int:
+        """Note an answered poll; its number of messages comes when the tape is decoded. Returns its row."""
+        self.requests.extend((subscriber, planned_ns, asked_ns, now_ns, status, 0, size))
+        return len(self.requests) // _REQUEST - 1
+
+    def say(self, subscriber: int, planned_ns: int, now_ns: int, size: int, digest: int) -> int:
+        """Note a message that a subscriber says (`now_ns` -1: cannot say); its row, for the answer."""
+        self.sends.extend((subscriber, planned_ns, now_ns, -1, 0, size, digest))
+        return len(self.sends) // _SEND - 1
+
+    def answer(self, row: int, now_ns: int, status: int) -> None:
+        """The server answered what was said."""
+        self.sends[row * _SEND + _ANSWERED], self.sends[row * _SEND + _STATUS] = now_ns, status
+
+    def decode(self) -> None:
+        """Everything on the tape becomes rows; the tape is empty then."""
+        before = time.thread_time_ns()
+        tape, links = self._reactor.tape, self._reactor.links
+        reads, data, stamps = tape.reads, tape.data, tape.stamps
+        at = 0
+        for number in range(len(reads) // 3):
+            link, app_ns, size = links[reads[3 * number]], reads[3 * number + 1], reads[3 * number + 2]
+            seconds, nanoseconds = _STAMP.unpack_from(stamps, 16 * number)
+            stamp_ns = seconds * 1_000_000_000 + nanoseconds
+            if link.last_stamp_ns == stamp_ns and link.last_row >= 0 and stamp_ns:
+                self.deliveries[link.last_row * _DELIVERY + _KERNEL] = -1
+            link.last_stamp_ns, link.last_row = stamp_ns, -1
+            try:
+                events = link.codec.feed(bytes(data[at : at + size]))
+            except ProtocolError as error:
+                events = error.events
+                self._fault(link, str(error))
+            at += size
+            self._events(link, events, stamp_ns, app_ns, size == READ_BYTES)
+        tape.clear()
+        self.decode_cpu_ns += time.thread_time_ns() - before
+
+    def _events(self, link: Link, events: Iterable[Any], stamp_ns: int, app_ns: int, cut: bool) -> None:
+        before = len(self.deliveries)
+        for event in events:
+            kind = type(event)
+            if kind is Message:
+                self._message(link, event, stamp_ns, app_ns)
+            elif kind is PollResponse:
+                assert isinstance(link, PollLink)
+                self.response_headers = self.response_headers or dict(event.headers)
+                for message in event.messages:
+                    self._message(link, message, stamp_ns, app_ns)
+                if link.decoded < len(link.rows):
+                    self.requests[link.rows[link.decoded] * _REQUEST + _MESSAGES] = len(event.messages)
+                link.decoded += 1
+                link.last_row = -1
+                for control in event.controls:
+                    self._count(control.kind)
+            elif kind is Control:
+                self._count(event.kind)
+            elif kind is Heartbeat:
+                self._count("heartbeat")
+            elif kind is Opened:
+                self.response_headers = self.response_headers or dict(event.headers)
+        rows = (len(self.deliveries) - before) // _DELIVERY
+        if rows and not isinstance(link, PollLink):
+            # Only the last message of a read surely owns its stamp; a read that was cut has a later one's.
+            first = before // _DELIVERY
+            for row in range(first, first + rows - (not cut)):
+                self.deliveries[row * _DELIVERY + _KERNEL] = -1
+
+    def _message(self, link: Link, message: Message, stamp_ns: int, app_ns: int) -> None:
+        subscriber, payload = link.subscriber, message.payload
+        if link.first_message_ns < 0:
+            link.first_message_ns = app_ns
+        if self.due_path:
+            self._note_due(subscriber.channel.number, message)
+        link.last_row = len(self.deliveries) // _DELIVERY
+        subscriber.cursor = message.id
+        self.deliveries.extend(
+            (
+                subscriber.index,
+                link.connection,
+                subscriber.channel.number,
+                message.id,
+                stamp_ns or -1,
+                app_ns,
+                len(payload),
+                zlib.crc32(payload),
+            )
+        )
+
+    def _note_due(self, channel: int, message: Message) -> None:
+        key = channel, message.id
+        if key not in self.due:
+            value = at_path(message.payload, self.due_path)
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                self.due[key] = round(value * 1e9)
+
+    def _count(self, kind: str) -> None:
+        self.controls[kind] = self.controls.get(kind, 0) + 1
+
+    def _fault(self, link: Link, why: str) -> None:
+        if len(self.faults) < 20:
+            self.faults.append(f"subscriber {link.subscriber.index}, connection {link.connection}: {why}")
+
+    def table(self, first: int = 0) -> dict[str, Array]:
+        """The deliveries from row `first` on, kernel stamps on CLOCK_MONOTONIC."""
+        columns = _columns("deliveries", self.deliveries, first)
+        kernel = columns["kernel_ns"]
+        stamped = kernel >= 0
+        kernel[stamped] = self.clock.to_monotonic(kernel[stamped])
+        return columns
+
+    def write(self, folder: Path, suffix: str, polling: bool) -> None:
+        """Write this process's shard of a trial's files. OSError (a full disk) passes through."""
+        self.clock.pair()
+        write_table(folder / f"deliveries{suffix}.parquet", "deliveries", self.table())
+        if polling:
+            write_table(folder / f"requests{suffix}.parquet", "requests", _columns("requests", self.requests))
+        if self.sends:
+            write_table(folder / f"sends{suffix}.parquet", "sends", _columns("sends", self.sends))
+        write_table(folder / f"connections{suffix}.parquet", "connections", self._connections())
+
+    def _connections(self) -> dict[str, Any]:
+        links = self._reactor.links
+        columns: dict[str, Any] = {
+            name: [getattr(link, name) for link in links]
+            for name in (
+                "connection",
+                "local_port",
+                "started_ns",
+                "connected_ns",
+                "response_ns",
+                "first_message_ns",
+                "closed_ns",
+                "outcome",
+            )
+        }
+        whole = [link.bytes_now() for link in links]
+        columns["subscriber"] = [link.subscriber.index for link in links]
+        for suffix, pairs in (
+            ("", whole),
+            ("_at_start", [link.at_start for link in links]),
+            ("_at_end", [link.at_end for link in links]),
+        ):
+            columns[f"tcp_received_bytes{suffix}"] = [pair[0] for pair in pairs]
+            columns[f"tcp_sent_bytes{suffix}"] = [pair[1] for pair in pairs]
+        return columns
+
+
+def _columns(kind: str, rows: array[int], first: int = 0) -> dict[str, Array]:
+    """The columns of a table of `kind` from its row `first` on, out of an array that holds row after row; a copy."""
+    names = list(TABLES[kind])
+    table = np.frombuffer(rows, dtype=np.int64).reshape(-1, len(names))[first:].copy()
+    return {name: table[:, index] for index, name in enumerate(names)}

@@ -1,0 +1,171 @@
+"""One subscriber: its channel, its cursor, its connections one after another, and when it polls.
+
+Invariant: a subscriber listens to exactly one channel, its ids count from 0 over all load processes without a gap,
+and it resumes with the last id that it was given. Owned by a Locust user; its links belong to the reactor.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from gevent.event import Event
+
+from rtbench.errors import UserError
+from rtbench.loadtests.links import Link, PollLink, link_of
+from rtbench.loadtests.tls import Tls
+from rtbench.records import FOR_GOOD
+from rtbench.transports import Asked
+from rtbench.transports.catalogue import find, maker
+from rtbench.workload import Channel
+
+if TYPE_CHECKING:
+    from rtbench.loadtests.load import Load
+
+_GOLDEN = 0.6180339887498949
+"""Multiples of it fall evenly into [0, 1) however many there are: phases of polls without knowing their number."""
+
+
+def phase_ns(subscriber: int, period_ns: int) -> int:
+    """Where in its period a subscriber's slots lie."""
+    return int(subscriber * _GOLDEN % 1 * period_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where the server is, resolved once."""
+
+    host: str
+    family: int
+    address: tuple[Any, ...]
+    tls: Tls | None = None
+
+    @classmethod
+    def of(cls, url: str, tls_ca: str = "") -> Target:
+        """From `http://HOST:PORT` or `https://HOST:PORT`; `tls_ca` is a PEM file to trust.
+
+        Raises UserError for anything else and for a name that does not resolve.
+        """
+        no_address = UserError(f"--host {url!r} is no address of a server", "write http://HOST:PORT")
+        try:
+            parts = urlsplit(url)
+            port = {"https": 443, "wss": 443}.get(parts.scheme, 80) if parts.port is None else parts.port
+        except ValueError as error:
+            raise no_address from error
+        secure = parts.scheme in ("https", "wss")
+        plain = parts.scheme in ("http", "ws", "tcp")
+        if not (secure or plain) or not parts.hostname or not port or parts.path.strip("/"):
+            raise no_address
+        try:
+            family, _, _, _, address = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)[0]
+        except (OSError, UnicodeError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise UserError(f"--host {url!r}: {why}", "is that the server's name?") from error
+        return cls(parts.netloc, family, address, Tls.of(parts.hostname, tls_ca) if secure else None)
+
+
+class Subscriber:
+    """One client connection's worth of interest in a channel."""
+
+    def __init__(self, load: Load, index: int, transport: str, channel: Channel, json_payload: bool | None) -> None:
+        self.load = load
+        self.index = index
+        self.transport = transport
+        self.channel = channel
+        self.json_payload = json_payload
+        self.cursor: int | None = None
+        self.connections = 0
+        self.attempts = 0
+        """Connections that did not come about since the last one that did."""
+        self.retry_ms: int | None = None
+        self.over_for_good = False
+        self.link: Link | None = None
+        self._over = Event()
+        self._phase_ns = phase_ns(index, load.settings.poll_interval_ns)
+
+    def subscribe(self, target: Target, at_ns: int = 0) -> None:
+        """Connect at `at_ns` (0: now), subscribe, and return when the connection is over."""
+        self._over.clear()
+        if at_ns > time.monotonic_ns():
+            self.load.reactor.at(at_ns, self._connect, target)
+        else:
+            self._connect(target)
+        try:
+            self._over.wait()
+        finally:
+            if self.link is not None:
+                self.link.over("closed by the subscriber")
+
+    def asked(self, target: Target) -> Asked:
+        """What it asks for now."""
+        settings, channel = self.load.settings, self.channel
+        template = settings.path or find(self.transport).prefix + "/{query}"
+        return Asked(
+            host=target.host,
+            path=template.format(
+                query=channel.query, stream=channel.stream, channel=channel.index, subscriber=self.index
+            ),
+            cursor=self.cursor,
+            timeout_s=settings.long_timeout_s if self.transport == "long-poll" else None,
+            headers=settings.headers,
+            subprotocol=settings.subprotocol,
+            greeting=settings.greeting,
+            carries_id=settings.carries_id,
+            json_payload=self.json_payload,
+        )
+
+    def make(self, asked: Asked) -> Any:
+        """A codec for it."""
+        return maker(self.transport, self.load.settings.codec)(asked)
+
+    def _connect(self, target: Target) -> None:
+        reactor = self.load.reactor
+        link = self.link = link_of(find(self.transport))(reactor, self, self.asked(target))
+        link.deaf = not self.connections and self.load.number(self) < self.load.settings.deaf
+        self.connections += 1
+        reactor.connect(link, target.family, target.address, target.tls)
+
+    # What the link says
+
+    def subscribed(self, link: Link) -> None:
+        """The server said yes."""
+        self.attempts = 0
+        self.load.subscribed(link)
+
+    def again_s(self) -> float:
+        """How long to wait before the next connection."""
+        wait_s = self.load.settings.comeback.wait_s(self.transport, self.index, self.attempts, self.retry_ms)
+        self.attempts += 1
+        return wait_s
+
+    def ended(self, link: Link) -> None:
+        """The connection is over."""
+        self.load.ended(link)
+        refused = self.transport == "sse" and link.status not in (0, 200)  # an EventSource fails for good (9.2.3)
+        self.over_for_good = link.outcome in FOR_GOOD or refused
+        self.load.given_up += self.over_for_good
+        advised_ms: int | None = getattr(link.codec, "retry_ms", None)
+        self.retry_ms = self.retry_ms if advised_ms is None else advised_ms  # 0 is an advice, too: at once
+        if link is self.link:
+            self.link = None
+            self._over.set()
+
+    def answered(self, link: PollLink, status: int, size: int, now_ns: int) -> int:
+        """A poll was answered; the row of its request."""
+        return self.load.recorder.request(self.index, link.planned_ns, link.asked_ns, now_ns, status, size)
+
+    def schedule(self, link: PollLink, now_ns: int) -> None:
+        """When to ask again: a long poll at once; a short one at its next slot of an absolute, phase-spread plan.
+
+        A slot that passed while the answer was on its way is not made up for: no coordinated omission hides in it,
+        because latency is charged from the plan of messages (R1), not of polls.
+        """
+        if self.transport == "long-poll":
+            link.ask(now_ns)
+            return
+        interval_ns, base_ns = self.load.settings.poll_interval_ns, self.load.base_ns + self._phase_ns
+        slot_ns = base_ns + ((now_ns - base_ns) // interval_ns + 1) * interval_ns
+        self.load.reactor.at(slot_ns, link.ask, slot_ns)

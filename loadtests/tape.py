@@ -1,0 +1,35 @@
+"""The tape: what every socket gave, byte for byte, with its stamps, in the order in which it was read.
+
+Invariant: inside the measured window a read costs one `recvmsg_into` to the tape and three numbers; decoding is
+put off until the window is over (or the tape is full), is the same for every transport, and has the evidence.
+Memory is allocated and touched before the first read. Written by the reactor, read by the recorder.
+"""
+
+from __future__ import annotations
+
+from array import array
+
+READ_BYTES = 65536
+NO_STAMP = bytes(16)
+_PAGE = 4096
+
+
+class Tape:
+    """`size_bytes` of preallocated bytes; `reads` holds (link, app_ns, bytes) and `stamps` 16 bytes a read."""
+
+    def __init__(self, size_bytes: int) -> None:
+        size_bytes = max(size_bytes, 4 * READ_BYTES)
+        self.data = bytearray(size_bytes)
+        for page in range(0, size_bytes, _PAGE):
+            self.data[page] = 1  # touched: the window takes no page fault for it
+        self.view = memoryview(self.data)
+        self.limit = size_bytes - READ_BYTES
+        self.at = 0
+        self.reads = array("q")
+        self.stamps = bytearray()
+
+    def clear(self) -> None:
+        """Begin again at the start, in place; whoever wanted what was on it has decoded it."""
+        self.at = 0
+        del self.reads[:]
+        self.stamps.clear()

@@ -1,0 +1,114 @@
+"""TLS over the reactor's raw sockets: kernel stamps and TCP_INFO stay, `ssl.MemoryBIO` does the cryptography (R2).
+
+Invariant: a read gives plaintext into the caller's buffer with the stamp of the last segment it was read from; how
+much is sent and received on the wire is what the raw socket says. Used by the reactor for https and wss.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rtbench.errors import UserError
+
+_RECORD_BYTES = 16384 + 2048
+"""The longest TLS record (RFC 8446 §5.2 allows 256 more; older versions 2,048)."""
+_READ_BYTES = 65536 - _RECORD_BYTES
+"""What is read at once, with a record of which a part was there before, fits into the reactor's buffer: what would stay
+behind here no descriptor would tell of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Whom to trust, and who the server must be."""
+
+    context: ssl.SSLContext
+    server: str
+
+    @classmethod
+    def of(cls, server: str, ca: str = "") -> Tls:
+        """`ca`: a PEM file; empty: the system's. Raises UserError for a file that is none."""
+        try:
+            context = ssl.create_default_context(cafile=ca or None)
+        except (OSError, ssl.SSLError) as error:
+            raise UserError(f"tls_ca {ca!r} cannot be used ({error})", "name a PEM file with certificates") from error
+        return cls(context, server)
+
+
+class TlsSocket:
+    """What the reactor and the links need of a socket, encrypted. `done` is called after the handshake."""
+
+    def __init__(self, sock: Any, tls: Tls, done: Callable[[], None]) -> None:
+        self._socket = sock
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = tls.context.wrap_bio(self._in, self._out, server_hostname=tls.server)
+        self._done: Callable[[], None] | None = done
+        self._unsent = b""
+        self.fileno = sock.fileno
+        self.close = sock.close
+        self.getsockopt = sock.getsockopt
+        self.getsockname = sock.getsockname
+
+    def begin(self) -> None:
+        """The TCP connection stands: shake hands."""
+        self._shake()
+
+    def _shake(self) -> None:
+        done = self._done
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError as error:
+            raise ConnectionAbortedError(103, f"TLS: {error.reason or error}") from error
+        else:
+            self._done = None
+        self._flush()
+        if self._done is None and done is not None:
+            done()
+
+    def recvmsg_into(self, buffers: Sequence[Any], ancillary_bytes: int) -> tuple[int, list[Any], int, Any]:
+        """As socket.recvmsg_into, decrypted. Raises BlockingIOError when what came holds no plaintext yet."""
+        data, ancillary, flags, address = self._socket.recvmsg(_READ_BYTES, ancillary_bytes)
+        if not data:
+            return 0, ancillary, flags, address
+        self._in.write(data)
+        if self._done is not None:
+            self._shake()
+            if self._done is not None:
+                raise BlockingIOError
+        size = 0
+        view = buffers[0]
+        try:
+            while size < len(view):
+                read: Any = self._tls.read(len(view) - size, view[size:])
+                if not read:
+                    break
+                size += int(read)
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:
+            return size, ancillary, flags, address
+        except ssl.SSLError as error:
+            raise ConnectionAbortedError(103, f"TLS: {error.reason or error}") from error
+        self._flush()
+        if not size:
+            raise BlockingIOError
+        return size, ancillary, flags, address
+
+    def send(self, data: bytes) -> int:
+        """Encrypt and send all of it; what the socket does not take is kept here and goes with the next."""
+        self._tls.write(data)
+        self._flush()
+        return len(data)
+
+    def _flush(self) -> None:
+        self._unsent += self._out.read()
+        while self._unsent:
+            try:
+                sent = self._socket.send(self._unsent)
+            except BlockingIOError:
+                return
+            self._unsent = self._unsent[sent:]

@@ -1,0 +1,174 @@
+"""The Locust users: SSEUser, WebSocketUser, ShortPollUser, LongPollUser. What a Locust user expects of a user class.
+
+    locust -f loadtests/locustfile.py --host http://127.0.0.1:8000 SSEUser
+
+A user subscribes and waits; its socket belongs to the process's reactor. When the connection ends it waits its
+`wait_time` and subscribes again with its cursor. Import the classes into a locustfile of your own to mix them with
+your users; `rtbench.loadtests.users.prepare` is what the shipped locustfile calls on `init`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from gevent.event import Event
+from locust import User, events, task
+from locust.env import Environment
+from locust.runners import MasterRunner, WorkerRunner
+
+from rtbench.errors import UserError
+from rtbench.loadtests.comeback import Comeback
+from rtbench.loadtests.load import Load, Settings
+from rtbench.loadtests.locust_stats import Statistics
+from rtbench.loadtests.sender import Chat
+from rtbench.loadtests.subscriber import Subscriber, Target
+from rtbench.loadtests.trial import Trial
+from rtbench.transports.catalogue import catalogue
+
+_state: dict[str, Any] = {}
+
+
+class Subscription(User):
+    """A subscriber of one transport; the concrete classes name it."""
+
+    abstract = True
+    transport = ""
+    subscriber: Subscriber
+
+    def wait_time(self) -> float:
+        """How long until it subscribes again (`loadtests/comeback.py`)."""
+        return self.subscriber.again_s()
+
+    def on_start(self) -> None:
+        """Take a number."""
+        self.subscriber = _load().subscriber(self.transport)
+
+    def on_stop(self) -> None:
+        """Give the number back."""
+        _load().release(self.subscriber)
+
+    @task
+    def subscribe(self) -> None:
+        """Subscribe, and wait until the connection ends."""
+        load, trial = _load(), _state.get("trial")
+        load.transport = self.transport
+        if trial is not None:
+            trial.let_go(load.number(self.subscriber))
+        elif load.target is None:
+            load.target = Target.of(self.host or "")
+        assert load.target is not None
+        self.subscriber.subscribe(load.target, load.connect_at(self.subscriber))
+        if self.subscriber.over_for_good:
+            Event().wait()
+
+
+class SSEUser(Subscription):
+    """Server-Sent Events: one GET, events as they come."""
+
+    transport = "sse"
+
+
+class WebSocketUser(Subscription):
+    """WebSocket: one upgrade, text frames as they come, pings answered."""
+
+    transport = "websocket"
+
+
+class ShortPollUser(Subscription):
+    """Short polling: a GET every `--poll-interval` seconds on an absolute, phase-spread plan, with ETag."""
+
+    transport = "short-poll"
+
+
+class LongPollUser(Subscription):
+    """Long polling: a GET that waits, asked again at once with its cursor."""
+
+    transport = "long-poll"
+
+
+def _others() -> dict[str, type[Subscription]]:
+    """A user class for every transport that has none above."""
+    named = {user.transport for user in (SSEUser, WebSocketUser, ShortPollUser, LongPollUser)}
+    return {
+        one.user: type(
+            one.user, (Subscription,), {"transport": one.name, "__doc__": f"{one.title}.", "__module__": __name__}
+        )
+        for one in catalogue().values()
+        if one.name not in named
+    }
+
+
+OTHERS = _others()
+"""What the shipped locustfile adds to the four."""
+
+
+def _load() -> Load:
+    load: Load = _state["load"]
+    return load
+
+
+def arguments(parser: Any) -> None:
+    """The command-line options of the shipped locustfile. (Locust's --help is printed before it loads any.)"""
+    group = parser.add_argument_group("rtbench")
+    group.add_argument("--stream", default="fanout", help="what to subscribe to; several with commas (default fanout)")
+    group.add_argument(
+        "--channels", choices=["broadcast", "unicast"], default="broadcast", help="one channel for all, or one each"
+    )
+    group.add_argument("--poll-interval", type=float, default=1.0, help="seconds between short polls (default 1)")
+    group.add_argument("--long-timeout", type=float, default=25.0, help="seconds a long poll waits (default 25)")
+    group.add_argument("--record", default="", metavar="FOLDER", help="keep every delivery, as Parquet files, there")
+
+
+def prepare(environment: Environment) -> None:
+    """Make this process's load: steered by the campaign in a trial, by Locust's options otherwise."""
+    options = environment.parsed_options
+    trial = os.environ.get("RTBENCH_TRIAL")
+    if trial:
+        table = json.loads(trial)
+        lists: dict[str, Any] = {name: tuple(table["settings"][name]) for name in ("streams", "greeting")}
+        lists["comeback"] = Comeback(**table["settings"]["comeback"])
+        lists["chat"] = Chat(**table["settings"]["chat"])
+        load = _state["load"] = Load(Settings(**{**table["settings"], **lists}))
+        load.first = table["first"]
+        _state["trial"] = Trial(load, environment, table["control"])
+        return
+    assert options is not None
+    if isinstance(environment.runner, MasterRunner):
+        return
+    try:
+        streams = tuple(options.stream.split(","))
+        load = _state["load"] = Load(
+            Settings(streams, options.channels == "unicast", options.poll_interval, options.long_timeout)
+        )
+    except UserError as error:
+        sys.stderr.write(f"rtbench: {error}\n")
+        sys.exit(2)
+    statistics = Statistics(load, environment, keep=bool(options.record))
+    if isinstance(environment.runner, WorkerRunner):
+        environment.runner.register_message("rtbench-place", _take_place)
+
+    @events.quitting.add_listener  # type: ignore[untyped-decorator]
+    def finish(**_: Any) -> None:
+        statistics.update()
+        if options.record:
+            folder = Path(options.record)
+            folder.mkdir(parents=True, exist_ok=True)
+            load.recorder.write(folder, f"-{os.getpid()}", polling=True)
+
+
+def place_workers(environment: Environment) -> None:
+    """On the master, when a test starts: tell every worker which numbers its subscribers have."""
+    runner = environment.runner
+    if isinstance(runner, MasterRunner):
+        clients = sorted(runner.clients.ready, key=lambda client: client.id)
+        for index, client in enumerate(clients):
+            runner.send_message("rtbench-place", {"first": index, "step": len(clients)}, client.id)
+
+
+def _take_place(msg: Any, **_: Any) -> None:
+    load = _load()
+    load.first, load.step = msg.data["first"], msg.data["step"]

@@ -1,0 +1,88 @@
+"""The conformance cases: what a subject must do before it is measured (R12), one topic a file, found here.
+
+A case is a function `run(target) -> list[str]` under the decorator `case`; it returns every problem that it found,
+each a sentence that says what was wanted and what was seen, and raises `Skipped` where it cannot tell. Invariant: a
+case is bounded in time whatever the server does, and disturbs no other one: all but the `last` run at the same time.
+Called by `rtbench.verify`; the tests run every case against every subject and against servers broken on purpose.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import cache
+
+from rtbench.conformance._target import Target
+
+HTTP = ("sse", "websocket", "short-poll", "long-poll")
+"""The transports of interface.md; what is not said of HTTP holds for plain TCP, too."""
+EVERY = (*HTTP, "tcp")
+PUSH = ("sse", "websocket", "tcp")
+POLL = ("short-poll", "long-poll")
+
+NEEDS = {
+    "workload": "what it should send is not known",
+    "server": "the server is not ours to stop and to limit",
+    "quiet": "no stream with pauses is known",
+    "finite": "no stream that ends is known",
+    "failing": "no stream that fails is known",
+    "spoken": "no stream is known whose messages subscribers send",
+}
+"""What a case may need of a target, and why it is skipped without."""
+
+Run = Callable[[Target], list[str]]
+
+
+class Skipped(Exception):
+    """The case cannot tell; its text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One behaviour of the contract. `last`: 0 runs beside the others; 1, 2… run alone afterwards, in that order."""
+
+    name: str
+    description: str
+    transports: tuple[str, ...]
+    needs: frozenset[str]
+    claims: frozenset[str]
+    quick: bool
+    last: int
+    run: Run
+
+
+_FOUND: dict[str, Case] = {}
+
+
+def case(
+    name: str,
+    *,
+    transports: Collection[str] = HTTP,
+    needs: Collection[str] = (),
+    claims: Collection[str] = (),
+    quick: bool = False,
+    last: int = 0,
+) -> Callable[[Run], Run]:
+    """Register a case; its description is the first line of the function's docstring.
+
+    `needs`: some of NEEDS. `claims`: capabilities; a subject that claims them is held to it. `quick`: also run before a
+    subject's first trial.
+    """
+
+    def register(run: Run) -> Run:
+        description = (run.__doc__ or "").strip().partition("\n")[0]
+        _FOUND[name] = Case(name, description, tuple(transports), frozenset(needs), frozenset(claims), quick, last, run)
+        return run
+
+    return register
+
+
+@cache
+def catalogue() -> dict[str, Case]:
+    """Every case by its name, in the order in which they run."""
+    for module in pkgutil.iter_modules(__path__):
+        if not module.name.startswith("_"):
+            importlib.import_module(f"{__name__}.{module.name}")
+    return {found.name: found for found in sorted(_FOUND.values(), key=lambda found: (found.last, found.name))}

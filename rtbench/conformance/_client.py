@@ -1,0 +1,350 @@
+"""The cases' clients: blocking sockets with deadlines around the codecs, one face for all four transports.
+
+Invariant: no call takes longer than its deadline, and everything that was received stays to be looked at. Called by
+the cases only; load is made elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rtbench.conformance._target import Target
+from rtbench.transports import Closed, Codec, Control, Event, Heartbeat, Message, Opened, ProtocolError
+from rtbench.transports.catalogue import find
+from rtbench.transports.http import Body, Complete, Head, Part, ResponseParser, request_head
+from rtbench.transports.poll import PollResponse
+from rtbench.transports.websocket import text_frame
+
+POLL_INTERVAL_S = 0.01
+MOST_UNREAD_BYTES = 4 * 2**20
+ESTABLISHED = "01"
+"""The state of a connection in /proc/net/tcp (proc(5))."""
+CLOSED = 0
+"""The status of a response that never came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response: `status` 0 when there was none, `body` then says why. A stream's body is not waited for."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def said(self) -> str:
+        """How a problem quotes it."""
+        if self.status == CLOSED:
+            return f"no response ({self.body.decode()})"
+        return f"status {self.status} with {self.body[:80].decode('utf-8', 'replace')!r}"
+
+    def json(self) -> Any:
+        """The body's JSON, None when it is none."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+
+
+def connect(target: Target, receive_bytes: int = 0) -> socket.socket:
+    """A connection. `receive_bytes` bounds what it takes in unread: the kernels then hold 100 KB, not megabytes.
+
+    Without, it takes in as much as it may: a client of many on a busy machine is not to be taken for a slow one.
+    """
+    link = socket.socket(socket.AF_INET6 if ":" in target.host else socket.AF_INET)
+    link.settimeout(target.patience_s)
+    try:
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes or MOST_UNREAD_BYTES)
+        if receive_bytes:
+            # The peer sizes its send buffer by our segments: loopback's 64 KiB would give it 2.6 MB at once.
+            link.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        link.connect((target.host, target.port))
+        if target.subject is not None and target.subject.tls_ca:
+            link = ssl.create_default_context(cafile=target.subject.tls_ca).wrap_socket(
+                link, server_hostname=target.host
+            )
+    except OSError:
+        link.close()
+        raise
+    return link
+
+
+def held(server_port: int, client_port: int) -> bool | None:
+    """Whether the server's end of this connection still stands; None when the kernel does not tell."""
+    server, client = f":{server_port:04X}", f":{client_port:04X}"
+    try:
+        for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+            for line in Path(table).read_text(encoding="ascii").splitlines()[1:]:
+                fields = line.split()
+                if fields[1].endswith(server) and fields[2].endswith(client):
+                    return fields[3] == ESTABLISHED
+    except OSError:
+        return None
+    return False
+
+
+def upgrade(fields: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The header fields that ask for a WebSocket (RFC 6455 §4.1)."""
+    return {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "cnRiZW5jaCBjb25mb3JtYQ==",
+        **(fields or {}),
+    }
+
+
+def subscribing(target: Target, fields: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The header fields with which this transport is asked for."""
+    return upgrade(fields) if target.transport == "websocket" else dict(fields or {})
+
+
+def fetch(
+    target: Target,
+    path: str,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+    within_s: float | None = None,
+    body: bytes = b"",
+) -> Answer:
+    """One request on a connection of its own. A 101 and an event stream are over with their head."""
+    deadline = time.monotonic() + (within_s or target.patience_s)
+    parser = ResponseParser()
+    head: Head | None = None
+    received = b""
+    try:
+        with connect(target) as link:
+            link.sendall(request_head(method, path, target.authority, headers or {}) + body)
+            while True:
+                link.settimeout(max(0.001, deadline - time.monotonic()))
+                data = link.recv(65536)
+                if data.startswith(b"HTTP/1.1 101 "):
+                    return Answer(101, _fields(data), b"")
+                parts: list[Part] = parser.feed(data) if data else parser.eof()
+                for part in parts:
+                    if isinstance(part, Head):
+                        head = part
+                        if part.headers.get("content-type", "").startswith("text/event-stream"):
+                            return Answer(part.status, part.headers, b"")
+                    elif isinstance(part, Body):
+                        received += part.data
+                    elif isinstance(part, Complete) and head is not None:
+                        return Answer(head.status, head.headers, received)
+                if not data:
+                    return Answer(CLOSED, {}, b"the connection was closed")
+    except TimeoutError:
+        return Answer(CLOSED, {}, b"nothing more within %.1f s" % (within_s or target.patience_s))
+    except (OSError, ProtocolError) as error:
+        return Answer(CLOSED, {}, str(error).encode())
+
+
+def _fields(data: bytes) -> dict[str, str]:
+    lines = data.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")[1:]
+    return {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+class Subscriber:
+    """One subscriber of any transport; polls ask again as soon as they may. Close it, or use it in a `with`."""
+
+    def __init__(
+        self,
+        target: Target,
+        since: int | None = None,
+        stream: str = "",
+        *,
+        headers: Mapping[str, str] | None = None,
+        receive_bytes: int = 0,
+        timeout_s: float = 1.0,
+        path: str = "",
+    ) -> None:
+        self.target = target
+        self.raw = bytearray()
+        """Everything received (push transports)."""
+        self.opened: Opened | None = None
+        self.closed: Closed | None = None
+        self.controls: list[Control] = []
+        self.heartbeats = 0
+        self.last = -1
+        """The id of the last message taken out."""
+        self._events: deque[Event] = deque()
+        self._codec: Codec | None = None
+        self._poll: Any = None
+        self._greeting: list[str] = []
+        self._asked = False
+        self.answers = 0
+        """(Polls) how many responses came."""
+        self.resting = False
+        """(Polls) ask no more; what is under way is still read."""
+        codec = target.codec(path or target.path(stream), since, headers or {}, timeout_s, stream)
+        if find(target.transport).polls:
+            self._poll = codec
+        else:
+            self._codec = codec
+        self.link = connect(target, receive_bytes)
+        if self._codec is not None:
+            self.link.sendall(self._codec.open())
+            self._greeting = list(target.subject.greeting) if target.subject is not None else []
+
+    def __enter__(self) -> Subscriber:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave without a farewell."""
+        self.link.close()
+
+    def hang_up(self, deadline: float) -> bool:
+        """Read to the end of file and close, as a client does; whether the server ended its side first."""
+        try:
+            while (left := deadline - time.monotonic()) > 0:
+                self.link.settimeout(left)
+                if not self.link.recv(65536):
+                    return True
+        except OSError:
+            return False
+        finally:
+            self.link.close()
+        return False
+
+    def event(self, within_s: float | None = None) -> Event | None:
+        """The next event; None when the time is up or after Closed."""
+        deadline = time.monotonic() + (self.target.patience_s if within_s is None else within_s)
+        while not self._events:
+            if self.closed is not None or not self._fill(deadline):
+                return None
+        event = self._events.popleft()
+        match event:
+            case Opened():
+                self.opened = event
+                for text in self._greeting:
+                    self.link.sendall(text_frame(text))
+            case Closed():
+                self.closed = event
+            case Control():
+                self.controls.append(event)
+            case Heartbeat():
+                self.heartbeats += 1
+            case Message():
+                self.last = event.id
+        return event
+
+    def open(self) -> bool:
+        """Wait for the response's head; whether it came."""
+        while self.opened is None and self.event() is not None:
+            pass
+        return self.opened is not None
+
+    def messages(self, count: int, within_s: float | None = None) -> list[Message]:
+        """Up to `count` messages; fewer when the time is up or the connection ends."""
+        deadline = time.monotonic() + (self.target.patience_s if within_s is None else within_s)
+        found: list[Message] = []
+        while len(found) < count:
+            event = self.event(deadline - time.monotonic())
+            if event is None:
+                break
+            if isinstance(event, Message):
+                found.append(event)
+        return found
+
+    def until(self, last: int) -> list[Message]:
+        """Messages up to the id `last` or a higher one; fewer as for `messages`."""
+        deadline = time.monotonic() + self.target.patience_s
+        found: list[Message] = []
+        while not found or found[-1].id < last:
+            more = self.messages(1, deadline - time.monotonic())
+            if not more:
+                break
+            found += more
+        return found
+
+    def rest(self) -> None:
+        """Take out everything up to the end, or until the time is up: heartbeats alone are no reason to go on."""
+        deadline = time.monotonic() + self.target.patience_s
+        while self.event(deadline - time.monotonic()) is not None:
+            pass
+
+    @property
+    def gaps(self) -> list[Control]:
+        """The gap notices so far."""
+        return [control for control in self.controls if control.kind == "gap"]
+
+    def why(self) -> str:
+        """How it stands, for a problem's text."""
+        if self.closed is not None:
+            code = f", code {self.closed.code}" if self.closed.code else ""
+            return f"the connection was over ({self.closed.reason or 'closed'}{code})"
+        return f"nothing more came within {self.target.patience_s:g} s"
+
+    def ask(self) -> None:
+        """(Polls) send the next request, if none is under way."""
+        assert self._poll is not None
+        if not self._asked:
+            self.link.sendall(self._poll.request())
+            self._asked = True
+
+    def _fill(self, deadline: float) -> bool:
+        """Read once; whether anything was received before the deadline."""
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return False
+        try:
+            if self._poll is not None and not self.resting:
+                self.ask()
+            self.link.settimeout(left)
+            data = self.link.recv(65536)
+        except TimeoutError:
+            return False
+        except OSError as error:
+            self._events.append(Closed(False, reason=str(error)))
+            return True
+        self.raw += data
+        try:
+            if self._codec is not None:
+                self._events += self._codec.feed(data) if data else self._codec.eof()
+                if owed := self._codec.to_send():
+                    self.link.sendall(owed)
+            elif self._poll is not None:
+                answers: list[Any] = [*(self._poll.feed(data) if data else self._poll.eof())]
+                for answer in answers:
+                    self._answered(answer)
+        except ProtocolError as error:
+            if self._codec is not None:
+                self._events += error.events
+            self._events.append(Closed(False, reason=str(error)))
+        except OSError as error:  # it owed a pong, and the peer is gone
+            self._events.append(Closed(False, reason=str(error)))
+        return True
+
+    def _answered(self, answer: PollResponse | Closed) -> None:
+        if isinstance(answer, Closed):
+            self._events.append(answer)
+            return
+        self._asked = False
+        self.answers += 1
+        if self.answers == 1:
+            self._events.append(Opened(answer.status, answer.headers))
+        self._events += [control for control in answer.controls if control.kind == "gap"]
+        self._events += answer.messages
+        self._events += [control for control in answer.controls if control.kind != "gap"]
+        if answer.end:
+            self._events += (Control("end", {"last": answer.next}), Closed(True, reason="end of the stream"))
+        elif answer.status not in (200, 204, 304):
+            self._events.append(Closed(False, reason=f"status {answer.status}"))
+        elif not answer.keep_alive:
+            self.link.close()
+            self.link = connect(self.target)
+            assert self._poll is not None
+            self._poll.reconnected()
+        elif not answer.messages:
+            time.sleep(POLL_INTERVAL_S)  # the client's own pace; it waits for nothing

@@ -1,0 +1,46 @@
+"""Messages are the seed's, byte for byte, and their ids rise by one."""
+
+from __future__ import annotations
+
+from rtbench.conformance import EVERY, Skipped, case
+from rtbench.conformance._checks import consecutive, right_bytes
+from rtbench.conformance._client import Subscriber
+from rtbench.conformance._target import Target
+
+COUNT = 30
+
+
+@case("bytes", transports=EVERY, needs={"workload"}, quick=True)
+def right(target: Target) -> list[str]:
+    """Every payload is byte for byte what `rtbench ticks` prints, live and out of the ring, on every stream."""
+    assert target.workload is not None
+    problems: list[str] = []
+    # Who cannot resume has nothing that is held to show.
+    seeded = [name for name in target.workload.streams if name != target.spoken]
+    for stream in seeded if "resume" in target.claims else ():
+        with Subscriber(target, 0, stream) as late:
+            # Of a server of ours enough is held, or the stream is over; of another's nobody waits for a next round.
+            found = late.messages(COUNT, None if target.owned is not None or stream == target.stream else 0.3)
+            if not found and (target.owned is not None or stream == target.stream):
+                problems.append(f"{stream}: no message at all: {late.why()}")
+        problems += right_bytes(target, stream, found)
+    with Subscriber(target) as live:
+        found = live.messages(COUNT)
+        if not found:
+            problems.append(f"{target.stream}: no live message: {live.why()}")
+    return problems + right_bytes(target, target.stream, found)
+
+
+@case("order", transports=EVERY, quick=True)
+def order(target: Target) -> list[str]:
+    """Ids rise by one; no message is lost, sent twice or out of order."""
+    with Subscriber(target) as subscriber:
+        found = subscriber.messages(COUNT)
+        if len(found) < 2 and target.owned is None and subscriber.closed is None:
+            raise Skipped(f"{len(found)} messages came within {target.patience_s:g} s")
+        problems = consecutive(found)
+        if any(message.id < 1 for message in found):
+            problems.append("a message has no id from 1 on")
+        if not found or (len(found) < COUNT and target.owned is not None):
+            problems.append(f"only {len(found)} of {COUNT} messages: {subscriber.why()}")
+        return problems

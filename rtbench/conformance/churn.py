@@ -1,0 +1,32 @@
+"""Subscribers come and go without a word while others stay."""
+
+from __future__ import annotations
+
+from rtbench.conformance import PUSH, case
+from rtbench.conformance._checks import consecutive
+from rtbench.conformance._client import Subscriber
+from rtbench.conformance._target import Target
+
+ROUNDS = 8
+CROWD = 12
+
+
+@case("churn", transports=PUSH)
+def churn(target: Target) -> list[str]:
+    """Who stays misses nothing while crowds come and leave without a farewell."""
+    with Subscriber(target) as first, Subscriber(target) as staying:
+        first.open()
+        staying.open()
+        found = staying.messages(1)
+        for _ in range(ROUNDS):
+            crowd = [Subscriber(target) for _ in range(CROWD)]
+            for subscriber in crowd:
+                subscriber.open()
+            for subscriber in crowd:
+                subscriber.close()
+            found += staying.messages(2)
+        found += staying.messages(5)
+        problems = consecutive(found)
+        if len(found) < 2 * ROUNDS + 6:
+            problems.append(f"who stayed got {len(found)} of {2 * ROUNDS + 6} messages: {staying.why()}")
+        return problems

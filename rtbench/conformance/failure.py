@@ -1,0 +1,88 @@
+"""A stream whose source fails: retry advice while it may come back, an error and an unclean end when it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import takewhile
+from typing import Any
+
+from rtbench.conformance import EVERY, POLL, case
+from rtbench.conformance._checks import consecutive, few, right_bytes
+from rtbench.conformance._client import Subscriber, fetch
+from rtbench.conformance._target import Target
+from rtbench.transports import Control, Message
+from rtbench.transports.http import END_OF_HEAD
+
+FAILURE_CODE = 1011
+SOME = 30
+
+
+@case("failure", transports=EVERY, claims={"failure"}, needs={"failing", "workload"}, quick=True)
+def failure(target: Target) -> list[str]:
+    """Retry advice says when and which retry; a failed stream is had whole by who comes late, then its failure."""
+    stream = target.failing
+    script = [said for _, said in target.notices(stream)]
+    if script[-1]["control"] != "failure":
+        return [f"{stream}: the seed's {stream} does not fail"]
+    with Subscriber(target, stream=stream) as present:
+        present.rest()
+        said = present.controls
+        problems = _advice(target, present, [fields for fields in script if fields["control"] == "retry"])
+        problems += _failed(target, present, said, script[-1])
+    count = script[-1]["last"]
+    with Subscriber(target, 0, stream) as late:
+        found: list[Message] = late.messages(count + 1)
+        problems += consecutive(found, f"{stream}?since=0")
+        if not found or [found[0].id, found[-1].id] != [1, count]:
+            problems.append(f"{stream}?since=0: wanted ids 1 to {count}, got {len(found)}: {late.why()}")
+        late.rest()
+        problems += right_bytes(target, stream, [*found[:SOME], *found[-SOME:]])
+        problems += _failed(target, late, late.controls, script[-1])
+    return few(problems)
+
+
+def _advice(target: Target, subscriber: Subscriber, script: Sequence[dict[str, Any]]) -> list[str]:
+    """Problems with the advice that came: the last that there was, each once (push) or while it stood (polls)."""
+    # A poll's 503 has a Retry-After of its own, which comes behind the failure and is none of the stream's advice.
+    before = list(takewhile(lambda control: control.kind != "failure", subscriber.controls))
+    advice = [dict(c.fields) for c in before if c.kind == "retry" and "count" in c.fields]
+    wanted = [{name: value for name, value in fields.items() if name != "control"} for fields in script]
+    if target.transport in POLL:
+        advice = [one for number, one in enumerate(advice) if not number or one != advice[number - 1]]
+    if not advice:
+        if any(control.kind == "retry" for control in before):
+            return ["retry advice does not say which retry it is"]
+        # It came too late, when the stream had failed already: then it was sent messages too.
+        return [] if subscriber.last > 0 else ["no retry advice came before the failure"]
+    if advice != wanted[-len(advice) :]:
+        return [f"wanted the retry advice {wanted[-len(advice) :]}, got {advice}"]
+    body = bytes(subscriber.raw).partition(END_OF_HEAD)[2]
+    field = b"\nretry: %d\n" % advice[0]["after_ms"]
+    if target.transport == "sse" and body.count(field) != len(advice):
+        return [f"retry advice without the field `retry: {advice[0]['after_ms']}`, which an EventSource obeys"]
+    return []
+
+
+def _failed(target: Target, subscriber: Subscriber, controls: Sequence[Control], script: dict[str, Any]) -> list[str]:
+    """Problems with how the failure was said."""
+    found = [control.fields for control in controls if control.kind == "failure"]
+    if len(found) != 1:
+        return [f"wanted one failure notice, got {found or f'none: {subscriber.why()}'}"]
+    problems: list[str] = []
+    if found[0].get("error") != script["error"] or found[0].get("last") != script["last"]:
+        problems.append(f"the failure should say {script['error']!r} and last {script['last']}, it says {found[0]}")
+    if any(control.kind == "end" for control in controls):
+        problems.append("an end notice came with the failure, as if all were well")
+    closed = subscriber.closed
+    if closed is None:
+        problems.append(f"no end after the failure: {subscriber.why()}")
+    elif target.transport == "websocket" and closed.code != FAILURE_CODE:
+        problems.append(f"wanted close code {FAILURE_CODE} after the failure, got {closed.code}")
+    elif target.transport == "sse" and not closed.clean:
+        problems.append(f"the response does not end as HTTP wants it after the failure: {subscriber.why()}")
+    if target.transport in POLL:
+        path = f"{target.path(target.failing)}?since={script['last']}"
+        answer = fetch(target, path)
+        if answer.status != 503 or not answer.headers.get("retry-after", "").isdigit():
+            problems.append(f"GET {path}: wanted 503 with Retry-After in seconds, got {answer.said}")
+    return problems

@@ -1,0 +1,38 @@
+"""A connection with nothing to say shows that it lives."""
+
+from __future__ import annotations
+
+import time
+
+from rtbench.conformance import PUSH, case
+from rtbench.conformance._checks import consecutive
+from rtbench.conformance._client import Subscriber
+from rtbench.conformance._target import Target
+from rtbench.transports import Message
+
+SLACK_S = 0.3
+
+
+@case("heartbeat", claims={"heartbeat"}, transports=PUSH, needs={"server", "quiet"}, quick=True)
+def heartbeat(target: Target) -> list[str]:
+    """A heartbeat comes within two heartbeats, and no script takes it for a message."""
+    assert target.owned is not None
+    least_s = target.subject.least_heartbeat_s if target.subject is not None else 0.0
+    period = max(target.owned.limits.heartbeat_s, least_s)
+    with Subscriber(target, stream=target.quiet) as subscriber:
+        if not subscriber.open():
+            return [f"{target.quiet} did not open: {subscriber.why()}"]
+        began = time.monotonic()
+        deadline = began + 2 * period + SLACK_S
+        found: list[Message] = []
+        while not subscriber.heartbeats and (event := subscriber.event(deadline - time.monotonic())) is not None:
+            if isinstance(event, Message):
+                found.append(event)
+        took = time.monotonic() - began
+        problems = consecutive(found)
+        if not subscriber.heartbeats:
+            problems.append(f"no heartbeat within {2 * period:g} s (one is due every {period:g} s)")
+        elif took > 2 * period + SLACK_S:
+            problems.append(f"the first heartbeat took {took:.2f} s (one is due every {period:g} s)")
+        problems += [f"a heartbeat came as a message: {m.payload!r}" for m in found if m.id < 1 or not m.payload]
+        return problems

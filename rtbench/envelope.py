@@ -1,0 +1,201 @@
+"""The JSON envelope `{"id":N,"data":PAYLOAD}`, for transports that carry no identifier of their own.
+
+PAYLOAD stands byte for byte as it is when it is JSON, and as a JSON string when it is not (interface.md, Wire).
+Invariant: `unwrap(wrap(n, p, j), j)` is `Message(n, p)` for any UTF-8 `p`, with `j = is_json(p)`. Without being told
+`j`, unwrap takes one kind of payload for another: a JSON string whose text is not itself JSON (`"abc"`, quotes
+included) looks like the wrapped `abc` and comes out as that. Who knows the stream says so.
+Servers call `wrap` once a tick; the websocket and poll codecs call `unwrap`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn
+
+from rtbench.transports import Control, Message, ProtocolError
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")  # RFC 8259 §6; Python's json would take NaN and Infinity
+
+
+# Numbers stay text where only their extent matters: int() refuses more than 4300 digits, which JSON does not.
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+_JUDGE = json.JSONDecoder(parse_constant=_refuse, parse_int=str, parse_float=str)
+_SPACE = re.compile(r"[ \t\n\r]*")
+_PLAIN = re.compile(rb'\{"id":(0|[1-9][0-9]{0,17}),"data":')
+_QUOTE, _BRACE, _END_BRACE = b'"{}'
+
+
+def is_json(payload: bytes) -> bool:
+    """Whether `payload` is one JSON text (RFC 8259) with no white space around it, which an envelope would lose."""
+    try:
+        text = payload.decode()
+        return _JUDGE.raw_decode(text)[1] == len(text)
+    except (ValueError, RecursionError):
+        return False
+
+
+def wrap(seq: int, payload: bytes, json_payload: bool | None = None) -> bytes:
+    """The envelope of one tick. `json_payload`: what `is_json(payload)` is known to be; None looks (some µs).
+
+    ValueError (UnicodeDecodeError) if the payload is neither JSON nor UTF-8.
+    """
+    if json_payload is None:
+        json_payload = is_json(payload)
+    if not json_payload:
+        payload = json.dumps(payload.decode(), ensure_ascii=False).encode()
+    return b'{"id":%d,"data":%b}' % (seq, payload)
+
+
+def unwrap(text: bytes, json_payload: bool | None = None) -> Message | Control:
+    """What an envelope holds: a Message, or the Control of `{"control":KIND,…}` with the other members as fields.
+
+    `json_payload` is what the stream's payloads are known to be: True, a JSON string in `data` is the payload as it
+    stands; False, it is a wrapped one; None, it is a wrapped one unless its text is JSON, in which case no server
+    would have wrapped it.
+    A plain envelope is not searched for faults inside PAYLOAD (its digest tells); any other text is parsed whole.
+    Raises ProtocolError.
+    """
+    found = _PLAIN.match(text)
+    if found is not None and text.endswith(b"}"):
+        value = text[found.end() : -1]
+        if _alone(value):
+            return Message(int(found[1]), value)
+    try:
+        return _unwrap(text.decode(), json_payload)
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError(f"malformed envelope: {error}") from error
+
+
+Reader = Callable[[bytes], Message | Control]
+
+
+def reader(carries_id: str, json_payload: bool | None = None) -> Reader:
+    """How a message's text is read on a transport that carries no id of its own, or of which it is not used.
+
+    `carries_id`: "payload" or "protocol", an envelope; "json:A.B", the number at that path of a JSON text, which is the
+    payload as it stands; "none", a payload without an id (-1). The reader raises ProtocolError.
+    """
+    if carries_id in ("payload", "protocol"):
+        return lambda text: unwrap(text, json_payload)
+    if carries_id == "none":
+        return lambda text: Message(-1, text)
+    kind, _, path = carries_id.partition(":")
+    if kind != "json" or not path:
+        raise ValueError(f"carries_id {carries_id!r} is none of protocol, payload, json:PATH, none")
+    keys = path.split(".")
+
+    def read(text: bytes) -> Message:
+        number = at_path(text, keys)
+        if type(number) is not int or not 0 <= number < 2**63:
+            raise ProtocolError(f"no id at {path} of {text[:60]!r}")
+        return Message(number, text)
+
+    return read
+
+
+def at_path(text: bytes, keys: Sequence[str]) -> Any:
+    """The value at a path of a JSON text; None when there is none. (A number in a list's place picks an element.)"""
+    try:
+        value = json.loads(text)
+        for key in keys:
+            value = value[int(key)] if isinstance(value, list) else value[key]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return value
+
+
+def _alone(value: bytes) -> bool:
+    """Whether `value` is surely one JSON value that is not a string, if the text around it was JSON.
+
+    After an object a further member could only follow a brace that closes before the end: without one, as in most
+    ticks, there is nothing to parse.
+    """
+    if not value or value[0] == _QUOTE:
+        return False
+    if value[0] == _BRACE and value.find(_END_BRACE) == len(value) - 1:
+        return True
+    return is_json(value)
+
+
+def _unwrap(text: str, json_payload: bool | None) -> Message | Control:
+    fields: dict[str, Any] = {}
+    payload = b""
+    at = _skip(text, 0)
+    stop = at + 1
+    for name, value, start, stop in members(text, at):
+        fields[name] = value
+        if name == "data":
+            payload = original(value, text[start:stop].encode(), json_payload)
+    if _skip(text, _skip(text, stop) + 1) != len(text):
+        raise ValueError("text after the envelope")
+    kind = fields.pop("control", None)
+    if isinstance(kind, str):
+        return Control(kind, fields)
+    number = fields.get("id")
+    if "data" not in fields or type(number) is not int or not 0 <= number < 2**63:
+        raise ValueError("neither id and data nor control")
+    return Message(number, payload)
+
+
+def original(value: object, raw: bytes, json_payload: bool | None = None) -> bytes:
+    """The payload behind a `data` member: `value` is what JSON makes of it and `raw` how it stands."""
+    if json_payload or not (raw.startswith(b'"') and isinstance(value, str)):
+        return raw
+    try:
+        inner = value.encode()
+    except UnicodeEncodeError:  # half a surrogate pair: no payload could have been wrapped into it
+        return raw
+    return raw if json_payload is None and is_json(inner) else inner
+
+
+def members(text: str, at: int) -> Iterator[tuple[str, Any, int, int]]:
+    """Name, value, start and stop of every member of the JSON object at `text[at]`. Raises ValueError.
+
+    Numbers inside `data` come as text, since only where they stop matters.
+    """
+    at = _open(text, at, "{")
+    while not text.startswith("}", at):
+        name, at = _DECODER.raw_decode(text, at)
+        at = _skip(text, at)
+        if not isinstance(name, str) or not text.startswith(":", at):
+            raise ValueError(f"no member at character {at}")
+        start = _skip(text, at + 1)
+        value, stop = (_JUDGE if name == "data" else _DECODER).raw_decode(text, start)
+        yield name, value, start, stop
+        at = _next(text, stop, "}")
+
+
+def elements(text: str, at: int) -> Iterator[tuple[int, int]]:
+    """Start and stop of every element of the JSON array at `text[at]`. Raises ValueError."""
+    at = _open(text, at, "[")
+    while not text.startswith("]", at):
+        _, stop = _JUDGE.raw_decode(text, at)
+        yield at, stop
+        at = _next(text, stop, "]")
+
+
+def _skip(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found is not None else at
+
+
+def _open(text: str, at: int, bracket: str) -> int:
+    if not text.startswith(bracket, at):
+        raise ValueError(f"no {bracket} at character {at}")
+    return _skip(text, at + 1)
+
+
+def _next(text: str, at: int, closing: str) -> int:
+    at = _skip(text, at)
+    if text.startswith(closing, at):
+        return at
+    if not text.startswith(",", at):
+        raise ValueError(f"neither comma nor {closing} at character {at}")
+    at = _skip(text, at + 1)
+    if text.startswith(closing, at):
+        raise ValueError(f"a comma before {closing} at character {at}")
+    return at

@@ -1,0 +1,109 @@
+"""Sans-I/O client codecs: bytes in, events out; no socket, no clock, no thread.
+
+A codec is one connection's client side of one transport. The caller owns the socket: it sends `open()`,
+hands whatever it reads to `feed()` in any split, sends `to_send()` when that is not empty, and calls `eof()`
+when the peer closed. The load generator, `rtbench verify` and the tests drive the same codecs.
+
+Invariant: the events that come out do not depend on how the bytes were split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+class ProtocolError(Exception):
+    """The peer broke its protocol (RFC 6455, RFC 9112, WHATWG 9.2 or rtbench's wire contract).
+
+    `events` is what the same bytes completed before the fault, of the type that the raising call returns: what
+    was delivered before a fault counts, and does not depend on how the bytes were split.
+    """
+
+    def __init__(self, message: str, events: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.events = tuple(events)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The response head arrived: `status` is the HTTP status, `headers` has lower-case names."""
+
+    status: int
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One tick as the subscriber holds it: `id` its sequence number (-1: none), `payload` its exact bytes."""
+
+    id: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What the server says about the stream: `kind` is end, gap, failure or retry; `fields` its JSON members."""
+
+    kind: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """A comment line (SSE) or a ping frame (WebSocket): no message, its bytes count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The conversation is over. `clean`: as the protocol wants it; `code`: WebSocket close code, else 0."""
+
+    clean: bool
+    code: int = 0
+    reason: str = ""
+
+
+Event = Opened | Message | Control | Heartbeat | Closed
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a subscriber asks for, whatever the transport; each takes of it what it has a place for.
+
+    `host`: the Host header. `cursor`: the last id that it has. `timeout_s`: of a long poll. `carries_id` and
+    `json_payload`: `rtbench.envelope.reader`. `greeting`: texts to send on open (WebSocket).
+    """
+
+    host: str
+    path: str
+    cursor: int | None = None
+    timeout_s: float | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    subprotocol: str = ""
+    greeting: Sequence[str] = ()
+    carries_id: str = "protocol"
+    json_payload: bool | None = None
+
+    @property
+    def resuming(self) -> str:
+        """The path with the cursor as `?since=N`."""
+        if self.cursor is None:
+            return self.path
+        return f"{self.path}{'&' if '?' in self.path else '?'}since={self.cursor}"
+
+
+class Codec(Protocol):
+    """A push transport's client side (SSE, WebSocket)."""
+
+    def open(self) -> bytes:
+        """The bytes that ask for the stream, to be sent once after connecting."""
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Events completed by `data`. Raises ProtocolError; the connection is then unusable."""
+
+    def to_send(self) -> bytes:
+        """Bytes that the protocol owes the peer (pongs, the closing handshake); empty most of the time."""
+
+    def eof(self) -> list[Event]:
+        """The peer closed its side: the closing event, once."""

@@ -1,0 +1,73 @@
+"""The registry of transports: a codec's file that defines `TRANSPORT` is one; no list to edit.
+
+Invariant: what the other layers must know of a transport (its prefix, its Locust user, whether it polls, how it is
+read) stands with its codec and nowhere else. Called by the subjects' registry, the load generator and the analysis.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from rtbench.errors import UserError
+from rtbench.transports import Asked
+
+PACKAGE = "rtbench.transports"
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """One protocol.
+
+    `prefix`: where the contract subscribes to it, PREFIX + "/" + stream (interface.md, Wire). `user`: its Locust class.
+    `make`: the codec of what is asked for.
+    `polls`: a subscriber makes many requests, each a row of requests.parquet. `place`: order in lists and figures.
+    """
+
+    name: str
+    prefix: str
+    user: str
+    title: str
+    make: Callable[[Asked], Any]
+    polls: bool = False
+    place: int = 100
+
+
+@cache
+def catalogue() -> dict[str, Transport]:
+    """Every transport by its name."""
+    found: list[Transport] = []
+    for module in pkgutil.iter_modules(importlib.import_module(PACKAGE).__path__):
+        if module.name != "catalogue":
+            found += getattr(importlib.import_module(f"{PACKAGE}.{module.name}"), "TRANSPORTS", ())
+    return {one.name: one for one in sorted(found, key=lambda one: (one.place, one.name))}
+
+
+@cache
+def codecs() -> dict[str, Callable[[Asked], Any]]:
+    """How a subject may be read when that is not its transport's own way, by name."""
+    found: dict[str, Callable[[Asked], Any]] = {}
+    for module in pkgutil.iter_modules(importlib.import_module(PACKAGE).__path__):
+        if module.name != "catalogue":
+            found |= getattr(importlib.import_module(f"{PACKAGE}.{module.name}"), "CODECS", {})
+    return found
+
+
+def maker(transport: str, codec: str = "") -> Callable[[Asked], Any]:
+    """What makes the codec: the one called `codec`, or the transport's own. Raises UserError for an unknown one."""
+    if not codec:
+        return find(transport).make
+    if codec not in codecs():
+        raise UserError(f"there is no codec {codec!r}", f"one of {', '.join(codecs())}")
+    return codecs()[codec]
+
+
+def find(name: str) -> Transport:
+    """The transport called `name`. Raises UserError that lists what there is."""
+    if name not in catalogue():
+        raise UserError(f"there is no transport {name!r}", f"one of {', '.join(catalogue())}")
+    return catalogue()[name]

@@ -1,0 +1,240 @@
+"""HTTP/1.1 as a client reads it: request heads out, response heads, body pieces and completions in.
+
+`httptools` (llhttp, C) judges the syntax; this module decides where a head, a body and a response end, because
+httptools does not say at which byte a callback fired and rtbench has to charge each byte to its response.
+
+Invariant: what comes out, up to where Body pieces are cut, does not depend on how the bytes were split; no piece
+handed to httptools crosses the end of a response. Only responses to GET are understood (a response to HEAD has a
+Content-Length and no body). Called by the sse, poll and websocket codecs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+import httptools
+
+from rtbench.transports import ProtocolError
+
+MAX_HEAD_BYTES = 64 * 1024
+END_OF_HEAD = b"\r\n\r\n"
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 §5.6.2
+_TARGET = re.compile(r"[\x21-\x7e]+")  # no space, no control: RFC 9112 §3.2
+_VALUE = re.compile(r"[^\x00\r\n]*")  # RFC 9110 §5.5: these three make a request of one's own choice
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A final response's status line and fields; names are lower-case, repeated fields joined by ", "."""
+
+    status: int
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A piece of the body with the transfer coding removed; where pieces are cut means nothing."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """The response is whole. `wire_bytes`: head, body, framing, and interim responses before it."""
+
+    keep_alive: bool
+    wire_bytes: int
+
+
+Part = Head | Body | Complete
+
+
+def request_head(method: str, path: str, host: str, headers: Mapping[str, str] | None = None) -> bytes:
+    """A request without a body. ValueError if a part could not stand in a head as it is (CR, LF, NUL, blanks)."""
+    headers = headers or {}
+    for what, text, allowed in (
+        ("method", method, _TOKEN),
+        ("path", path, _TARGET),
+        ("host", host, _TARGET),
+        *(("header name", name, _TOKEN) for name in headers),
+        *(("header value", value, _VALUE) for value in headers.values()),
+    ):
+        if not allowed.fullmatch(text):
+            raise ValueError(f"{what} {text!r} cannot stand in a request head")
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", *(f"{name}: {value}" for name, value in headers.items())]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+class _Mode(Enum):
+    HEAD = "head"
+    LENGTH = "body of known length"
+    CHUNKED = "chunked body"
+    UNTIL_EOF = "body that ends with the connection"
+
+
+class ResponseParser:
+    """Responses of one connection, one after another. `between_chunks`: nothing of a next chunk was read yet."""
+
+    def __init__(self) -> None:
+        self.between_chunks = False
+        self._parser = httptools.HttpResponseParser(self)
+        self._mode = _Mode.HEAD
+        self._partial = bytearray()  # of a head
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._left = 0  # of a body of known length
+        self._tail = b""  # last three bytes of a chunked body: its end may straddle two reads
+        self._stalled = 0  # bytes of a chunked body that brought neither data nor the end of a chunk
+        self._moved = False
+        self._chunk_done = False
+        self._heads = 0
+        self._interim = False
+        self._wire = 0
+        self._parts: list[Part] = []
+        self._fault = ""
+
+    @property
+    def idle(self) -> bool:
+        """Between two responses: the connection may be closed or used for the next request."""
+        return self._mode is _Mode.HEAD and not self._partial and not self._wire
+
+    def feed(self, data: bytes) -> list[Part]:
+        """Parts completed by `data`. Raises ProtocolError, from then on always."""
+        if self._fault:
+            raise ProtocolError(self._fault)
+        parts: list[Part] = []
+        self._parts = parts
+        position, end = 0, len(data)
+        try:
+            while position < end:
+                position = self._step(data, position, end)
+        except ProtocolError as error:
+            self._fault = str(error)
+            error.events = tuple(parts)
+            raise
+        # A byte after the end of a chunk belongs to a chunk-size line, whose LF makes llhttp report a chunk header.
+        self.between_chunks = self._chunk_done and data.endswith(b"\n")
+        return parts
+
+    def eof(self) -> list[Part]:
+        """The peer closed: the end of a body that ends so (RFC 9112 §6.3), nothing between responses, else an error."""
+        if self._fault:
+            raise ProtocolError(self._fault)
+        if self._mode is _Mode.UNTIL_EOF:
+            complete = Complete(False, self._wire)
+            self._mode, self._wire = _Mode.HEAD, 0
+            return [complete]
+        if self.idle:
+            return []
+        self._fault = f"connection closed inside a response ({self._mode.value})"
+        raise ProtocolError(self._fault)
+
+    def _step(self, data: bytes, position: int, end: int) -> int:
+        if self._mode is _Mode.HEAD:
+            return self._head(data, position, end)
+        if self._mode is _Mode.CHUNKED:
+            return self._chunks(data, position, end)
+        stop = end
+        if self._mode is _Mode.LENGTH:
+            stop = min(end, position + self._left)
+            self._left -= stop - position
+        self._execute(data[position:stop])
+        return stop
+
+    def _head(self, data: bytes, position: int, end: int) -> int:
+        held = len(self._partial)
+        if held:
+            self._partial += data[position : position + MAX_HEAD_BYTES]
+            found = self._partial.find(END_OF_HEAD, max(0, held - 3))
+            size = found + 4 if found >= 0 else len(self._partial)
+            head = bytes(self._partial[:size])
+        else:
+            found = data.find(END_OF_HEAD, position)
+            stop = found + 4 if found >= 0 else end
+            size = stop - position
+            head = data[position : min(stop, position + MAX_HEAD_BYTES + 1)]
+        if size > MAX_HEAD_BYTES:
+            raise ProtocolError(f"response head longer than {MAX_HEAD_BYTES} bytes")
+        if found < 0:
+            self._partial[:] = head
+            return end
+        self._partial.clear()
+        self._heads = 0
+        self._execute(head)
+        if self._heads != 1:
+            raise ProtocolError("malformed HTTP: no single response head before the empty line")
+        return position + size - held
+
+    def _chunks(self, data: bytes, position: int, end: int) -> int:
+        # A chunked body ends with CR LF CR LF (RFC 9112 §7.1), so a piece that is cut there holds at most one end.
+        straddle = (self._tail + data[position : position + 3]).find(END_OF_HEAD)
+        found = position + straddle - len(self._tail) if straddle >= 0 else data.find(END_OF_HEAD, position)
+        stop = found + 4 if straddle >= 0 or found >= 0 else end
+        piece = data[position:stop]
+        self._tail = piece[-3:] if len(piece) >= 3 else (self._tail + piece)[-3:]
+        self._moved = False
+        self._execute(piece)
+        # Chunk extensions and trailers have no bound in llhttp, and httptools keeps a field until it is whole.
+        self._stalled = 0 if self._moved else self._stalled + len(piece)
+        if self._stalled > MAX_HEAD_BYTES:
+            raise ProtocolError(f"chunk framing longer than {MAX_HEAD_BYTES} bytes")
+        return stop
+
+    def _execute(self, piece: bytes) -> None:
+        self._wire += len(piece)
+        try:
+            self._parser.feed_data(piece)
+        except httptools.HttpParserUpgrade:
+            raise ProtocolError("unexpected 101 Switching Protocols") from None
+        except httptools.HttpParserError as error:
+            raise ProtocolError(f"malformed HTTP: {error}") from error
+
+    # httptools' callbacks. They must not raise: httptools would hide the reason.
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._mode is _Mode.HEAD:  # else a trailer, which nothing here needs
+            self._fields.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        self._heads += 1
+        status = self._parser.get_status_code()
+        headers: dict[str, str] = {}
+        for raw_name, raw_value in self._fields:
+            name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1").strip(" \t")
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        self._fields.clear()
+        self._interim = 100 <= status < 200  # RFC 9110 §15.2: any number of them may come first
+        if self._interim:
+            return
+        self._parts.append(Head(status, headers))
+        # RFC 9112 §6.3; llhttp has refused both at once and lengths that are not decimal.
+        coding = headers.get("transfer-encoding")
+        if coding is not None:
+            chunked = coding.rpartition(",")[2].strip().lower() == "chunked"
+            self._mode = _Mode.CHUNKED if chunked else _Mode.UNTIL_EOF
+            self._tail, self._stalled = b"", 0
+        elif "content-length" in headers:
+            self._mode, self._left = _Mode.LENGTH, int(headers["content-length"])
+        else:
+            self._mode = _Mode.UNTIL_EOF
+
+    def on_body(self, data: bytes) -> None:
+        self._moved = True
+        self._parts.append(Body(data))
+
+    def on_chunk_header(self) -> None:
+        self._chunk_done = False
+
+    def on_chunk_complete(self) -> None:
+        self._chunk_done = self._moved = True
+
+    def on_message_complete(self) -> None:
+        self._chunk_done = False
+        if self._interim:
+            self._interim = False
+            return
+        self._parts.append(Complete(self._parser.should_keep_alive(), self._wire))
+        self._mode, self._wire = _Mode.HEAD, 0

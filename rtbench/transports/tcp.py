@@ -1,0 +1,82 @@
+"""Messages over plain TCP, one a line: what any transport on a stack could at best reach. No HTTP, nothing to frame.
+
+A client sends `STREAM?channel=C&since=N` and a line feed; the server answers `ok` or `error TEXT`, then one line a
+message or notice: `{"id":N,"data":PAYLOAD}`, `{"control":KIND,…}`; an empty line is a heartbeat. A payload has no line
+feed (streams.md), so nothing is escaped. Called by the load generator, `rtbench verify` and the tests.
+"""
+
+from __future__ import annotations
+
+from rtbench.envelope import Reader, reader
+from rtbench.transports import Asked, Closed, Event, Heartbeat, Opened, ProtocolError
+from rtbench.transports.catalogue import Transport
+
+MAX_LINE_BYTES = 16 * 1024 * 1024
+OK = b"ok"
+
+
+def codec(asked: Asked) -> LineClient:
+    """The codec of what a subscriber asks for."""
+    return LineClient(asked.resuming, reader(asked.carries_id, asked.json_payload))
+
+
+class LineClient:
+    """A `Codec`. A notice of an end or a failure is the last line; the connection then closes."""
+
+    def __init__(self, path: str, read: Reader) -> None:
+        self._path = path
+        self._read = read
+        self._held = b""
+        self._open = False
+        self._closed = False
+
+    def open(self) -> bytes:
+        """The request line."""
+        return f"{self._path}\n".encode()
+
+    def to_send(self) -> bytes:
+        """Nothing: there is nothing to answer."""
+        return b""
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Events completed by `data`. Raises ProtocolError."""
+        events: list[Event] = []
+        *lines, self._held = (self._held + data).split(b"\n")
+        if len(self._held) > MAX_LINE_BYTES:
+            self._held = b""
+            raise ProtocolError(f"line longer than {MAX_LINE_BYTES} bytes")
+        for line in lines:
+            if self._closed:  # by a refusal or a fault: what follows it is nobody's
+                break
+            try:
+                self._line(line, events)
+            except ProtocolError as error:
+                self._closed = True
+                error.events = tuple(events)
+                raise
+        return events
+
+    def _line(self, line: bytes, events: list[Event]) -> None:
+        if not self._open:
+            self._open = True
+            events.append(Opened(200 if line == OK else 400, {}))
+            if line != OK:
+                self._closed = True
+                events.append(Closed(False, reason=line.decode("utf-8", "replace")))
+        elif not line:
+            events.append(Heartbeat())
+        else:
+            events.append(self._read(line))
+
+    def eof(self) -> list[Event]:
+        """Closed, once; clean after an end and between two lines."""
+        if self._closed:
+            return []
+        self._closed = True
+        if not self._open:
+            return [Closed(False, reason="connection closed before the answer")]
+        whole = not self._held
+        return [Closed(whole, reason="end of the connection" if whole else "connection closed inside a line")]
+
+
+TRANSPORTS = (Transport("tcp", "", "TCPUser", "Plain TCP", make=codec, place=9),)

@@ -1,0 +1,93 @@
+"""A conversation's due times: what subscribers said is charged from when they planned to say it (R1).
+
+The publisher numbered what it heard and stamped that as due; here each tick is joined with the message that it is, by
+digest, and due when that was planned: its latency is from the plan of the sender to each receipt, and `due → sent` is
+the way up. Invariant: whatever was planned inside the window is a tick that everyone is to have: one that never came
+back gets a number that no other has, and is lost to all; a tick that nobody said keeps its time and is counted.
+Called by the trial before it is judged.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rtbench import records
+from rtbench.trial._run import Run, store
+from rtbench.validity import reason
+from rtbench.workload import Workload
+
+
+def spoken(workload: Workload, channel: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Which of these channel numbers are of conversations."""
+    if not workload.pace.conversation:
+        return np.zeros(len(channel), dtype=np.bool_)
+    return np.isin(channel, [one.number for one in workload.channels() if workload.takes(one.number)])
+
+
+def settle(run: Run) -> None:
+    """Rewrite ticks.parquet from sends.parquet; count sends in `run.counts`."""
+    workload, path = run.spec.scenario.plan(), run.folder / "ticks.parquet"
+    sends_path = run.folder / "sends.parquet"
+    sends = records.read_table(sends_path, "sends") if sends_path.exists() else records.concatenate("sends", [])
+    ticks = records.read_table(path, "ticks")
+    ticks = {name: column.copy() for name, column in ticks.items()}
+    said = np.flatnonzero(spoken(workload, ticks["channel"]))
+    of_send = _join(ticks["digest"][said], ticks["payload_bytes"][said], sends)
+    known = of_send >= 0
+    ticks["due_ns"][said[known]] = sends["planned_ns"][of_send[known]]
+    heard = np.zeros(len(sends["digest"]), dtype=np.bool_)
+    heard[of_send[known]] = True
+    missing = np.flatnonzero(~heard)
+    inside = (sends["planned_ns"] >= run.window[0]) & (sends["planned_ns"] < run.window[1])
+    channel = np.asarray([workload.channel_of(int(one)) for one in sends["subscriber"][missing]], dtype=np.int64)
+    top = int(ticks["seq"].max(initial=0)) + 1_000_000
+    lost = {
+        "channel": channel,
+        "seq": top + np.arange(len(missing)),
+        "due_ns": sends["planned_ns"][missing],
+        "sent_ns": sends["planned_ns"][missing],
+        "payload_bytes": sends["payload_bytes"][missing],
+        "digest": sends["digest"][missing],
+    }
+    table = {name: np.concatenate([ticks[name], np.asarray(lost[name])]) for name in ticks}
+    store(lambda: records.write_table(path, "ticks", table), run.folder)
+    counts = {
+        "sends": int(np.count_nonzero(inside)),
+        "sends_unsaid": int(np.count_nonzero(inside & (sends["started_ns"] < 0))),
+        "sends_lost": int(np.count_nonzero(inside & ~heard)),
+        "sends_refused": int(np.count_nonzero(inside & (sends["status"] >= 400))),
+        "sends_unknown": int(np.count_nonzero(~known)),
+    }
+    run.said = counts
+    for name, text, remedy in (
+        ("sends_lost", "never came back: each is lost to every subscriber", "see sends.parquet"),
+        ("sends_unknown", "that nobody said came as messages", "does the server change what is sent?"),
+    ):
+        if counts[name]:
+            run.warnings.append(reason("conversation", f"{counts[name]:,} messages {text}", remedy, []))
+
+
+def _join(digest: np.ndarray, size: np.ndarray, sends: records.Columns) -> np.ndarray:
+    """For each tick the row of its send, -1: none. Equal digests are matched in the order of their times."""
+    key = (digest.astype(np.int64) << 31) | size
+    said = (sends["digest"].astype(np.int64) << 31) | sends["payload_bytes"]
+    order = np.lexsort((sends["planned_ns"], said))
+    place = np.searchsorted(said[order], key, side="left") + _rank(key)
+    found = np.full(len(key), -1, dtype=np.int64)
+    here = place < len(order)
+    rows = order[place[here]]
+    found[here] = np.where(said[rows] == key[here], rows, -1)
+    return found
+
+
+def _rank(key: np.ndarray) -> np.ndarray:
+    """How many equal keys stand before each."""
+    order = np.argsort(key, kind="stable")
+    ordered = key[order]
+    first = np.searchsorted(ordered, ordered, side="left")
+    rank = np.empty(len(key), dtype=np.int64)
+    rank[order] = np.arange(len(key)) - first
+    return rank

@@ -1,0 +1,117 @@
+"""What is counted while a trial runs: a row a second, and everything at the edges of the window (R4, R13).
+
+Invariant: nothing that takes longer than a millisecond is asked between the edges. Called by the trial; `tick` by the
+crew's loop.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from rtbench import netns, probes
+from rtbench.trial._crew import Crew
+
+
+class Counters:
+    """Reads the counters of `crew` into its run."""
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew, self._run = crew, crew.run
+        self._next_ns = time.monotonic_ns()
+        run, place = crew.run, crew.run.place
+        run.processes["server"] = {"pid": crew.server.pid, "cores": list(place.server)}
+        run.processes["publisher"] = {
+            "pid": crew.publisher.pid,
+            "cores": list(place.publisher),
+            **crew.publisher.greeting,
+        }
+        loads = crew.loads
+        run.processes["load"] = {"pids": [load.pid for load in loads], "cores": list(place.load), "workers": len(loads)}
+        run.processes["machine"] = {}
+        self._network("begin")
+
+    def _network(self, suffix: str) -> None:
+        """The network's counters, of both ends' namespaces where these differ."""
+        crew, seen = self._crew, set()
+        total: dict[str, int] = {}
+        for pid in (crew.server.pid, *(load.pid for load in crew.loads)):
+            namespace = probes.namespace(pid)
+            if namespace not in seen:
+                seen.add(namespace)
+                for name, value in probes.network(pid).items():
+                    total[name] = total.get(name, 0) + value
+        self._run.network |= {f"{name}_{suffix}": value for name, value in total.items()}
+
+    def tick(self) -> None:
+        """A row, when a second has passed."""
+        now = time.monotonic_ns()
+        if now < self._next_ns:
+            return
+        self._next_ns = now + 1_000_000_000
+        crew = self._crew
+        server, loads = crew.server, crew.loads
+        busy, steal = probes.machine_ns()
+        self._run.rows.append(
+            (
+                now,
+                crew.server_cpu_ns + server.cpu_ns(),
+                sum(load.cpu_ns() for load in loads),
+                crew.publisher.cpu_ns(),
+                busy,
+                steal,
+                server.resident_bytes(),
+                sum(load.resident_bytes() for load in loads),
+                server.run_delay_ns(),
+                sum(load.run_delay_ns() for load in loads),
+                -1,
+                sum(load.subscribed for load in loads),
+            )
+        )
+
+    def edge(self, suffix: str) -> None:
+        """An edge of the window: `at_start` or `at_end`."""
+        crew, table, place = self._crew, self._run.processes, self._run.place
+        table["server"][f"cpu_ns_{suffix}"] = crew.server_cpu_ns + crew.server.cpu_ns()
+        busy, steal = probes.machine_ns()
+        table["machine"][f"busy_ns_{suffix}"], table["machine"][f"steal_ns_{suffix}"] = busy, steal
+        table["publisher"][f"cpu_ns_{suffix}"] = crew.publisher.cpu_ns()
+        if crew.proxy is not None:
+            proxy = table.setdefault("proxy", {"pid": crew.proxy.pid, "cores": list(place.server), **crew.proxy.uses})
+            proxy[f"cpu_ns_{suffix}"] = crew.proxy.cpu_ns()
+        table["server"][f"run_delay_ns_{suffix}"] = crew.server.run_delay_ns()
+        table["machine"][f"throttles_{suffix}"] = probes.throttles()
+        if crew.network is not None:
+            self._run.bytes[f"wire_bytes_{suffix}"] = probes.wire_bytes(crew.server.pid, netns.INTERFACE)
+        self._network(suffix)
+
+    def afterwards(self) -> None:
+        """After the window: what takes tens of milliseconds to ask for."""
+        crew, table = self._crew, self._run.processes
+        shares = [load.memory_bytes() for load in crew.loads]
+        table["server"]["memory_bytes"] = crew.server.memory_bytes()
+        table["load"]["memory_bytes"], table["load"]["largest_memory_bytes"] = sum(shares), max(shares)
+        table["load"]["descriptors_share"] = max(probes.descriptors_share(load.pid) for load in crew.loads)
+        table["load"]["ports_share"] = max(probes.ports_share(load.pid) for load in crew.loads)
+        self._network("end")
+
+    def close(self) -> None:
+        """Take over what the load processes reported of themselves."""
+        run, reports = self._run, self._run.reports
+        load = run.processes["load"]
+        for key in ("cpu_ns_at_start", "cpu_ns_at_end", "run_delay_ns_at_start", "run_delay_ns_at_end"):
+            load[key] = sum(report[key] for report in reports)
+        load["decode_cpu_ns"] = sum(report["decode_cpu_ns"] for report in reports)
+        load["decode_cpu_ns_in_window"] = sum(
+            report["decode_cpu_ns_at_end"] - report["decode_cpu_ns_at_start"] for report in reports
+        )
+        lags = np.asarray([lag for report in reports for lag in report["hub_lag"]], dtype=np.int64).reshape(-1, 2)
+        load["hub_lag_p50_ns"], load["hub_lag_p99_ns"], load["hub_lag_max_ns"] = (
+            [int(value) for value in np.percentile(lags[:, 1], (50, 99, 100))] if len(lags) else [-1, -1, -1]
+        )
+        for index, row in enumerate(run.rows):
+            before = run.rows[index - 1][0] if index else 0
+            here = lags[(lags[:, 0] > before) & (lags[:, 0] <= row[0]), 1]
+            if len(here):
+                run.rows[index] = (*row[:10], int(here.max()), row[11])

@@ -1,0 +1,195 @@
+"""The processes of one running trial, and the loop that listens to them, watches them, and does things on time.
+
+Invariant: whoever ends unasked ends the trial with its name and its log's last lines; what is planned for an instant
+(`at`) is done at it, whatever is being waited for. Made by the trial inside an ExitStack, which stops everything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import select
+import time
+from collections.abc import Callable, Sequence
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from rtbench.errors import SubjectError
+from rtbench.netns import Network
+from rtbench.processes import LoadProcess, Process, PublisherProcess, StarverProcess
+from rtbench.programs import ProxyProcess, Server, publish_into, server_of
+from rtbench.proxies import find as find_proxy
+from rtbench.trial._loads import loads_of
+from rtbench.trial._run import Run
+
+_LISTEN_S = 0.25
+_PRECISE_NS = 5_000_000
+RAMP_PATIENCE_S = 30.0
+TRIES = 3
+"""How often everyone tries in vain before a trial is given up."""
+
+
+class Crew:
+    """Publisher, server and load processes of `run`; `tick` is called at least four times a second."""
+
+    def __init__(self, run: Run, sockets: Path, stack: contextlib.ExitStack, ahead_s: float) -> None:
+        self.run = run
+        self.tick: Callable[[], None] = lambda: None
+        self.server_cpu_ns = 0
+        """What servers of this trial that are gone had used."""
+        scenario, place = run.spec.scenario, run.place
+        self.workload = scenario.plan()
+        self._stack, self._sockets = stack, sockets
+        self._planned: list[tuple[int, int, Callable[[], None]]] = []
+        self._order = count()
+        self._down = False
+        self.publisher = stack.enter_context(
+            PublisherProcess(self.workload, scenario, sockets, place.publisher, run.folder / "publisher.log", ahead_s)
+        )
+        self.network = stack.enter_context(Network(run.folder / "network.log")) if scenario.netns else None
+        inside = self.network.load if self.network else ""
+        self.loads: list[LoadProcess] = [stack.enter_context(load) for load in loads_of(run, sockets, inside)]
+        self.publisher.ready()
+        self.server = self._start_server()
+        self.proxy: ProxyProcess | None = None
+        self.starver: StarverProcess | None = None
+        if scenario.faults.starve:
+            self.starver = stack.enter_context(StarverProcess(place.load, run.folder / "starver.log"))
+
+    def _where(self, port: int = 0) -> dict[str, Any]:
+        where: dict[str, Any] = {"port": port}
+        if self.network is not None:
+            host = self.network.host(self.run.spec.scenario.server.host)
+            where |= {"host": host, "network": self.network.server}
+        return where
+
+    def _start_server(self, port: int = 0) -> Server:
+        run, feed = self.run, self.publisher.socket_path
+        scenario, log, cores = run.spec.scenario, run.folder / "server.log", run.place.server
+        server = server_of(run.spec.subject, scenario, feed, self._sockets, cores, log, **self._where(port))
+        self._stack.callback(server.stop)
+        return server
+
+    def open(self, streams: Sequence[str]) -> None:
+        """Wait until the server is ready, play these streams into it, and put a proxy before it if there is one."""
+        subject = self.run.spec.subject
+        publish_into(self.publisher, subject, self.server)
+        if subject.played:
+            self.publisher.play(streams)
+        self.server.ready()
+        if subject.proxy:
+            run = self.run
+            self.proxy = ProxyProcess(
+                find_proxy(subject.proxy), self.server.url, run.spec.scenario.subscribers, self._sockets,
+                run.place.server, run.folder / "proxy.log", **self._where(),
+            )  # fmt: skip
+            self._stack.callback(self.proxy.stop)
+            self.proxy.ready()
+
+    @property
+    def url(self) -> str:
+        """Where subscribers go."""
+        return self.proxy.url if self.proxy is not None else self.server.url
+
+    # Time
+
+    def at(self, due_ns: int, do: Callable[[], None]) -> None:
+        """Plan something for an instant of CLOCK_MONOTONIC."""
+        heapq.heappush(self._planned, (due_ns, next(self._order), do))
+
+    def until(self, at_ns: int) -> None:
+        """Listen, and do what is planned, until that instant, precisely."""
+        while time.monotonic_ns() < at_ns:
+            next_ns = min(at_ns, self._planned[0][0]) if self._planned else at_ns
+            early_ns = next_ns - _PRECISE_NS
+            if time.monotonic_ns() < early_ns:
+                self._listen((early_ns - time.monotonic_ns()) / 1e9)
+            else:
+                time.sleep(max(0.0, (next_ns - time.monotonic_ns()) / 1e9))
+                self._do()
+
+    def wait(self, done: Callable[[], bool], timeout_s: float, what: str) -> None:
+        """Listen until `done()`. Raises SubjectError when a process ends or `timeout_s` passes."""
+        deadline = time.monotonic() + timeout_s
+        while not done():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                text = f"{what} did not happen within {timeout_s:.0f} s"
+                raise SubjectError(text, "see the logs beside this manifest")
+            if self._planned:
+                left = min(left, max(0.0, (self._planned[0][0] - time.monotonic_ns()) / 1e9))
+            self._listen(left)
+            self._do()
+
+    def _do(self) -> None:
+        while self._planned and self._planned[0][0] <= time.monotonic_ns():
+            heapq.heappop(self._planned)[2]()
+
+    def _listen(self, most_s: float) -> None:
+        watched: list[Process] = [self.publisher, *self.loads]
+        if self.proxy is not None:
+            watched.append(self.proxy)
+        if not self._down:
+            watched.append(self.server)
+        for process in watched:
+            if process.exited() is not None:
+                raise process.died()
+        for load in select.select(self.loads, [], [], min(_LISTEN_S, most_s))[0]:
+            load.hear()
+        self.tick()
+
+    # Steps
+
+    def ramp(self, count: int) -> None:
+        """Let the first `count` subscribers connect, and wait until all of them are subscribed."""
+        scenario, loads = self.run.spec.scenario, self.loads
+        start_ns = time.monotonic_ns() + 50_000_000
+        for index, load in enumerate(loads):
+            share = count // len(loads) + (index < count % len(loads))
+            hz = scenario.ramp_hz / len(loads)
+            load.command(do="ramp", host=self.url, start_ns=start_ns, ramp_hz=hz, count=share)
+        patience_s = count / scenario.ramp_hz + RAMP_PATIENCE_S
+        try:
+            self.wait(lambda: self.subscribed >= count or self._hopeless(count), patience_s, f"subscribing {count:,}")
+        except SubjectError as error:
+            if any(process.exited() is not None for process in (self.publisher, self.server, *loads)):
+                raise
+            raise SubjectError(f"only {self._have(count)} within {patience_s:.0f} s ({self._why()})") from error
+        if self.subscribed < count:
+            raise SubjectError(f"only {self._have(count)}, and the others do not come back ({self._why()})")
+
+    @property
+    def subscribed(self) -> int:
+        """How many subscribers are, now."""
+        return sum(load.subscribed for load in self.loads)
+
+    def _hopeless(self, count: int) -> bool:
+        """Who is missing was told not to come back, or nobody got in however often they tried."""
+        have, given_up = self.subscribed, sum(load.given_up for load in self.loads)
+        failed = sum(sum(load.failed.values()) for load in self.loads)
+        return have + given_up >= count or (not have and failed >= TRIES * count)
+
+    def _have(self, count: int) -> str:
+        return f"{self.subscribed:,} of {count:,} subscribed"
+
+    def _why(self) -> str:
+        failed: dict[str, int] = {}
+        for load in self.loads:
+            for outcome, number in load.failed.items():
+                failed[outcome] = failed.get(outcome, 0) + number
+        return ", ".join(f"{number:,} {outcome}" for outcome, number in failed.items()) or "the rest is waiting"
+
+    def kill_server(self) -> None:
+        """SIGKILL to the server; nobody minds that it is gone until it is started again."""
+        self._down = True
+        self.server_cpu_ns += max(0, self.server.cpu_ns())
+        self.server.kill()
+        self.server.stop()
+
+    def restart_server(self) -> None:
+        """A fresh server at the same port, fed again by the publisher."""
+        port = int(self.server.url.rpartition(":")[2])
+        self.server = self._start_server(port)
+        self.server.ready()
+        self._down = False

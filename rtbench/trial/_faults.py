@@ -1,0 +1,81 @@
+"""What a scenario's [faults] do to the processes of a trial: stop, kill, starve; planned by the window's start.
+
+Invariant: what really happened, and when, is in the manifest's `events` (CLOCK_MONOTONIC); whoever was stopped goes on
+at the planned end or when the trial ends. Called by the trial, once its window is chosen.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Sequence
+
+from rtbench import probes
+from rtbench.processes import Process
+from rtbench.scenario_tables import Interruption
+from rtbench.trial._crew import Crew
+
+
+def plan(crew: Crew, start_ns: int) -> None:
+    """Plan everything relative to `start_ns`."""
+    faults = crew.run.spec.scenario.faults
+    for row in faults.stop:
+        _plan_stop(crew, row, start_ns)
+    for row in faults.kill:
+        _plan_kill(crew, row, start_ns)
+    for row in faults.starve:
+        assert crew.starver is not None
+        begin_ns, end_ns = start_ns + _ns(row.at_s), start_ns + _ns(row.at_s + row.for_s)
+        crew.starver.burn(begin_ns, end_ns, row.burn_s, row.every_s)
+        crew.run.events.append(_event("starve", row, begin_ns, end_ns))
+
+
+def _plan_stop(crew: Crew, row: Interruption, start_ns: int) -> None:
+    def stop() -> None:
+        processes = _processes(crew, row.what)
+        _signal(processes, signal.SIGSTOP)
+        began_ns = time.monotonic_ns()
+
+        def go_on() -> None:
+            _signal(processes, signal.SIGCONT)
+            crew.run.events.append(_event("stop", row, began_ns, time.monotonic_ns()))
+
+        crew.at(began_ns + _ns(row.for_s), go_on)
+
+    crew.at(start_ns + _ns(row.at_s), stop)
+
+
+def _plan_kill(crew: Crew, row: Interruption, start_ns: int) -> None:
+    def kill() -> None:
+        crew.kill_server()
+        began_ns = time.monotonic_ns()
+
+        def start_again() -> None:
+            crew.restart_server()
+            crew.run.events.append(_event("kill", row, began_ns, time.monotonic_ns()))
+
+        crew.at(began_ns + _ns(row.for_s), start_again)
+
+    crew.at(start_ns + _ns(row.at_s), kill)
+
+
+def _processes(crew: Crew, what: str) -> Sequence[Process]:
+    return {"server": [crew.server], "publisher": [crew.publisher], "load": crew.loads}[what]
+
+
+def _signal(processes: Sequence[Process], number: int) -> None:
+    for process in processes:
+        if process.exited() is None:  # it may have been killed meanwhile, on purpose
+            for pid in probes.tree(process.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+
+
+def _event(do: str, row: Interruption, began_ns: int, ended_ns: int) -> dict[str, object]:
+    return {"do": do, "what": row.what, "planned_s": row.at_s, "began_ns": began_ns, "ended_ns": ended_ns}
+
+
+def _ns(seconds: float) -> int:
+    return int(seconds * 1e9)

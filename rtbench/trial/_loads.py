@@ -1,0 +1,72 @@
+"""The load processes of a trial: how subscribers are dealt out, and how much tape each needs.
+
+Invariant: subscribers are numbered 0… over all processes without a gap. Called by the crew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from rtbench.processes import LoadProcess
+from rtbench.scenario import Scenario
+from rtbench.transports.catalogue import find
+from rtbench.trial._run import Run
+
+_READ_OVERHEAD_BYTES = 160
+TAPE_LIMIT = 192 * 2**20
+
+
+def length_s(scenario: Scenario) -> float:
+    """How long the timetable of a trial is, by the plan, with some to spare."""
+    climb_s = len(scenario.memory.ladder) * scenario.memory.stream_s
+    return (
+        scenario.subscribers / scenario.ramp_hz + climb_s + scenario.warmup_s + scenario.window_s + scenario.grace_s + 5
+    )
+
+
+def loads_of(run: Run, sockets: Path, network: str) -> Iterator[LoadProcess]:
+    """The load processes of `run`; each listens for the trial's commands on a socket of its own in `sockets`.
+
+    `network`: the namespace that they are in ("": this one).
+    """
+    scenario, subject = run.spec.scenario, run.spec.subject
+    workers = scenario.workers
+    table = scenario.workload
+    # What a worker reads from start to end, by the plan; a stream that paces itself gets the default.
+    polls_hz = 1 / scenario.poll.interval_s if subject.transport == "short-poll" else 0.0
+    per_second = table.rate_hz * (table.payload_bytes + _READ_OVERHEAD_BYTES) + 300 * polls_hz
+    expected = int(1.3 * per_second * length_s(scenario) * scenario.subscribers / workers)
+    heard = "heartbeat" in subject.capabilities and not subject.proxy
+    settings = {
+        "streams": list(scenario.stream),
+        "unicast": table.channels == "unicast",
+        "poll_interval_s": scenario.poll.interval_s,
+        "long_timeout_s": scenario.poll.long_timeout_s,
+        "tape_bytes": min(max(expected, 8 * 2**20), TAPE_LIMIT // workers),
+        "path": subject.template,
+        "codec": subject.codec,
+        "carries_id": subject.carries_id,
+        "headers": dict(subject.headers),
+        "subprotocol": subject.subprotocol,
+        "greeting": list(subject.greeting),
+        "tls_ca": subject.tls_ca,
+        "due": subject.due,
+        "comeback": {**asdict(scenario.reconnect), "seed": scenario.seed},
+        "chat": {
+            **asdict(scenario.chat),
+            "subscribers": scenario.subscribers,
+            "seed": scenario.seed,
+            "epoch_s": scenario.epoch_s,
+        },
+        "deaf": scenario.faults.deaf,
+        "heartbeat_s": max(scenario.server.heartbeat_s, subject.least_heartbeat_s) if heard else 0.0,
+    }
+    first = 0
+    for worker in range(workers):
+        share = scenario.subscribers // workers + (worker < scenario.subscribers % workers)
+        cores = run.place.load if workers == 1 else run.place.load[worker % len(run.place.load) :][:1]
+        log = run.folder / ("load.log" if workers == 1 else f"load-{worker}.log")
+        yield LoadProcess(find(subject.transport).user, settings, share, first, sockets, cores, log, network)
+        first += share

@@ -1,0 +1,122 @@
+"""What a server with a timetable of its own sent, as far as its subscribers can witness it.
+
+The harness did not play it, so there are no ticks: they are made from what was received. Invariant: what cannot be
+known is said (`unknown` in the manifest), never guessed. A due time comes from the server's plan (`/plan`), else from
+the payload where the subject says where (`due`), else it is unknown and latency with it; then a tick stands at its
+first arrival. A message that nobody got leaves no trace. Called by the trial before it is judged.
+"""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from rtbench import records
+from rtbench.trial._run import Run, store
+
+UNKNOWN = ["latency_*", "due_to_sent_*", "sent_to_*", "request_to_*"]
+"""Metrics that need a due time."""
+UNKNOWN_SENT = ["due_to_sent_*", "sent_to_*", "request_to_*"]
+"""Metrics that need to know when the publisher was ready to send."""
+_MOST_PLANS = 100
+_PATIENCE_S = 5
+
+
+def witness(run: Run, url: str) -> None:
+    """Write ticks.parquet from deliveries.parquet; number messages without an id by their first arrival."""
+    path = run.folder / "deliveries.parquet"
+    table = records.read_table(path, "deliveries")
+    if len(table["seq"]) and bool((table["seq"] < 0).all()):
+        table["seq"] = _numbered(table)
+        store(lambda: records.write_table(path, "deliveries", table), run.folder)
+        run.warnings.append(
+            {
+                "kind": "no ids",
+                "message": "messages carry no id: they are told apart by their content, and numbered as they came",
+                "remedy": "say where the id is (carries_id)",
+                "metrics": ["lost", "reordered"],
+            }
+        )
+    key = (table["channel"].astype(np.int64) << 40) | table["seq"]
+    received = np.where(table["kernel_ns"] >= 0, table["kernel_ns"], table["app_ns"])
+    order = np.lexsort((received, key))
+    unique, first = np.unique(key[order], return_index=True)
+    rows = order[first]
+    channel, seq = unique >> 40, unique & ((1 << 40) - 1)
+    due, how = _due(run, url, channel, seq)
+    known = due >= 0
+    due = np.where(known, due, received[rows])
+    ticks = {
+        "channel": channel,
+        "seq": seq,
+        "due_ns": due,
+        "sent_ns": due,
+        "payload_bytes": table["payload_bytes"][rows],
+        "digest": table["digest"][rows],
+    }
+    store(lambda: records.write_table(run.folder / "ticks.parquet", "ticks", ticks), run.folder)
+    run.due = how if bool(known.all()) and len(known) else "unknown"
+    run.unknown = UNKNOWN if run.due == "unknown" else UNKNOWN_SENT
+
+
+def _numbered(table: records.Columns) -> Any:
+    """Numbers from 1 in the order of the first arrival of each content, channel by channel."""
+    key = (table["channel"].astype(np.int64) << 32) | table["digest"]
+    # Rows are in order of arrival within a load process only: the first arrival is sought over all of them.
+    arrival = np.argsort(table["app_ns"], kind="stable")
+    _, first, sorted_inverse = np.unique(key[arrival], return_index=True, return_inverse=True)
+    first = arrival[first]
+    inverse = np.empty_like(sorted_inverse)
+    inverse[arrival] = sorted_inverse
+    by_channel = np.lexsort((table["app_ns"][first], table["channel"][first]))
+    rank = np.empty(len(first), dtype=np.int64)
+    start = 0
+    channels = table["channel"][first][by_channel]
+    for channel in np.unique(channels):
+        count = int(np.count_nonzero(channels == channel))
+        rank[by_channel[start : start + count]] = np.arange(1, count + 1)
+        start += count
+    return rank[inverse]
+
+
+def _due(run: Run, url: str, channel: Any, seq: Any) -> tuple[Any, str]:
+    """Due times (CLOCK_MONOTONIC, -1: not known) and where they come from."""
+    due = np.full(len(seq), -1, dtype=np.int64)
+    told: dict[tuple[int, int], int] = {
+        (number, int(message)): moment for report in run.reports for number, message, moment in report.get("due", ())
+    }
+    how = "payload" if told else "plan"
+    if not told:
+        told = _plan(run, url, sorted(set(channel.tolist())))
+    offset_ns = _offset_ns(run.reports)
+    for index, pair in enumerate(zip(channel.tolist(), seq.tolist(), strict=True)):
+        moment = told.get(pair)
+        if moment is not None:
+            due[index] = moment - offset_ns
+    return due, how
+
+
+def _offset_ns(reports: list[dict[str, Any]]) -> int:
+    """CLOCK_REALTIME less CLOCK_MONOTONIC, in the middle of the trial."""
+    pairs = reports[0]["clock_pairs"] if reports else [(0, 0)]
+    monotonic, real = pairs[len(pairs) // 2]
+    return int(real - monotonic)
+
+
+def _plan(run: Run, url: str, channels: list[int]) -> dict[tuple[int, int], int]:
+    """What `/plan` says of every channel; empty for a server that has none."""
+    found: dict[tuple[int, int], int] = {}
+    workload = run.spec.scenario.plan()
+    for number in channels[:_MOST_PLANS]:
+        query = workload.channel(number).query
+        try:
+            with urllib.request.urlopen(f"{url}/plan/{query}", timeout=_PATIENCE_S) as answer:
+                table: Mapping[str, Any] = json.loads(answer.read())
+                found |= {(number, int(seq)): int(due) for seq, due in table["ticks"]}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+    return found

@@ -1,0 +1,100 @@
+"""The feed: how ticks travel from the publisher to one of our servers, over a Unix socket.
+
+A frame is `length (u32) kind (u8) body`. HELLO opens (JSON: the workload and the clocks), TICKS carry any number of
+ticks and notices (seq 0: retry, failure, end) that were due together, LIVE ends the refill after a (re)connect. The
+other way, SAY carries what a subscriber said: the publisher numbers it, and it comes back to everyone as a tick.
+Invariant: after HELLO a server has everything that the publisher's ring holds before LIVE, and every tick once; the
+notice that stands is sent again after each refill.
+Used by the publisher (pack) and the hub (Reader).
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from dataclasses import astuple
+from typing import Any
+
+from rtbench.streams import Pace
+from rtbench.workload import Workload
+
+HELLO, TICKS, LIVE, SAY = 1, 2, 3, 4
+
+_FRAME = struct.Struct("<IB")
+_TICK = struct.Struct("<iqqI")
+_CHANNEL = struct.Struct("<i")
+
+
+def frame(kind: int, body: bytes = b"") -> bytes:
+    """One frame on the wire."""
+    return _FRAME.pack(len(body), kind) + body
+
+
+def pack(channel: int, seq: int, due_ns: int, payload: bytes) -> bytes:
+    """One tick as it stands in the body of a TICKS frame; `due_ns` absolute, CLOCK_MONOTONIC."""
+    return _TICK.pack(channel, seq, due_ns, len(payload)) + payload
+
+
+def unpack(body: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """The ticks of a TICKS frame: (channel, seq, due_ns, payload)."""
+    at, end, head = 0, len(body), _TICK.size
+    while at < end:
+        channel, seq, due_ns, size = _TICK.unpack_from(body, at)
+        at += head + size
+        yield channel, seq, due_ns, body[at - size : at]
+
+
+def say(channel: int, payload: bytes) -> bytes:
+    """What a subscriber said, as a frame to the publisher."""
+    return frame(SAY, _CHANNEL.pack(channel) + payload)
+
+
+def said(body: bytes) -> tuple[int, bytes]:
+    """Channel and payload of a SAY frame."""
+    return _CHANNEL.unpack_from(body)[0], body[_CHANNEL.size :]
+
+
+def describe(workload: Workload) -> dict[str, Any]:
+    """A workload as plain JSON, for HELLO and for the publisher's configuration."""
+    return {
+        "streams": list(workload.streams),
+        "seed": workload.seed,
+        "epoch_s": workload.epoch_s,
+        "subscribers": workload.subscribers,
+        "pace": list(astuple(workload.pace)),
+    }
+
+
+def restore(table: dict[str, Any]) -> Workload:
+    """The workload that `describe` described."""
+    return Workload(
+        tuple(table["streams"]), table["seed"], table["epoch_s"], table["subscribers"], Pace(*table["pace"])
+    )
+
+
+class Reader:
+    """Frames out of a byte stream split anywhere."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """Complete frames as (kind, body)."""
+        buffer = self._buffer
+        buffer += data
+        at = 0
+        while len(buffer) - at >= _FRAME.size:
+            size, kind = _FRAME.unpack_from(buffer, at)
+            start = at + _FRAME.size
+            if len(buffer) < start + size:
+                break
+            at = start + size
+            yield kind, bytes(buffer[start:at])
+        del buffer[:at]
+
+
+def hello(body: bytes) -> dict[str, Any]:
+    """The JSON object of a HELLO frame."""
+    value: dict[str, Any] = json.loads(body)
+    return value

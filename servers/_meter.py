@@ -1,0 +1,110 @@
+"""The meter: every byte that a server reads from and writes to its TCP connections, on the account of who asked.
+
+A browser keeps its connections and uses one for a poll, then for a page, then for another poll: bytes are charged to
+whose request the connection serves, request and response heads, chunks, frames and pings included. Invariant: a byte
+is charged once, and never to a request that it does not belong to (browsers do not pipeline). What was handed to a
+connection that was then cut is charged, too. Used by the demo only: no measured server has a meter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, cast
+
+Protocols = Callable[[], asyncio.Protocol]
+
+
+@dataclass(slots=True)
+class Account:
+    """What one subscriber cost in TCP stream bytes; down: from the server. `requests`: how often it asked."""
+
+    down: int = 0
+    up: int = 0
+    requests: int = 0
+
+
+class Link:
+    """Stands where aiohttp expects its transport: counts what is written, and is told what was read."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._account: Account | None = None
+        self._busy = False
+        self._unclaimed = 0
+        """Bytes read for a request that is not known yet."""
+
+    def begin(self) -> None:
+        """A request came. What is written from now on is nobody's, until somebody claims it."""
+        self._account = None
+
+    def claim(self, account: Account) -> None:
+        """It is this account's: what was read for it, and all that follows."""
+        account.requests += 1
+        account.up += self._unclaimed
+        self._account, self._unclaimed, self._busy = account, 0, True
+
+    def end(self) -> None:
+        """It is answered, or about to be: what is read from now on belongs to the next one."""
+        self._unclaimed, self._busy = 0, False
+
+    def heard(self, size: int) -> None:
+        """So many bytes were read."""
+        if self._busy and self._account is not None:
+            self._account.up += size
+        else:
+            self._unclaimed += size
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """As the transport's."""
+        self._charge(data)
+        self._transport.write(data)
+
+    def writelines(self, parts: Iterable[bytes | bytearray | memoryview]) -> None:
+        """As the transport's."""
+        every = list(parts)
+        for data in every:
+            self._charge(data)
+        self._transport.writelines(every)
+
+    def _charge(self, data: bytes | bytearray | memoryview) -> None:
+        if self._account is not None and not self._transport.is_closing():
+            self._account.down += memoryview(data).nbytes
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+class _Metered(asyncio.Protocol):
+    """Between a connection and the protocol that serves it."""
+
+    def __init__(self, served: asyncio.Protocol) -> None:
+        self._served = served
+        self._link: Link | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._link = Link(cast(asyncio.Transport, transport))
+        self._served.connection_made(cast(asyncio.Transport, self._link))
+
+    def data_received(self, data: bytes) -> None:
+        assert self._link is not None
+        self._link.heard(len(data))
+        self._served.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        return self._served.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._served.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._served.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._served.resume_writing()
+
+
+def metered(protocols: Protocols) -> Protocols:
+    """These protocols, each behind a link of its own."""
+    return lambda: _Metered(protocols())

@@ -1,0 +1,91 @@
+"""nginx with Nchan, the C reference: a configuration of ours under a folder of ours, one worker, never the system's.
+
+Published into by POST, a channel each; subscribers get `{"id":N,"data":PAYLOAD}` as the message, since ids of events
+are Nchan's own. Its buffer holds as many messages as our ring; it bounds what a slow consumer holds by nginx's own
+means, and it does not drop one (declared by what it does not claim). Shared by the nchan subjects.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rtbench.subjects import Launch, Post, Program, Subject, needs_file, needs_program
+
+MODULES = ("/usr/lib/nginx/modules/ngx_nchan_module.so", "/usr/share/nginx/modules/ngx_nchan_module.so")
+MODULE = next((path for path in MODULES if Path(path).exists()), MODULES[0])
+_REMEDY = "apt-get install nginx libnginx-mod-nchan"
+
+
+def _configuration(launch: Launch) -> str:
+    # A poll brings one message: who is behind by more than the buffer would miss some, and no notice says so.
+    room = 2 * launch.subscribers + 1000
+    folder, limits = launch.folder, launch.limits
+    heartbeat_s = max(1, round(limits["heartbeat_s"]))
+    return f"""load_module {MODULE};
+daemon off;
+master_process off;
+worker_processes 1;
+worker_rlimit_nofile {2 * room};
+pid {folder}/nginx.pid;
+error_log stderr warn;
+events {{ worker_connections {room}; }}
+http {{
+  access_log off;
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
+  keepalive_requests 1000000000;
+  keepalive_timeout 3600s;
+  tcp_nodelay on;
+  gzip off;
+  nchan_shared_memory_size 512M;
+  nchan_message_buffer_length {max(1000, limits["ring_messages"])};
+  nchan_message_timeout 0;
+  server {{
+    listen {f"[{launch.host}]" if ":" in launch.host else launch.host}:{launch.port} backlog=4096;
+    location ~ ^/publish/([^/]+)/([0-9]+)$ {{
+      nchan_publisher http;
+      nchan_channel_id "$1/$2";
+      client_max_body_size 2m;
+      client_body_buffer_size 2m;
+    }}
+    location ~ ^/subscribe/([^/]+)/([0-9]+)$ {{
+      nchan_subscriber;
+      nchan_channel_id "$1/$2";
+      nchan_subscriber_first_message newest;
+      nchan_websocket_ping_interval {heartbeat_s};
+      nchan_eventsource_ping_interval {heartbeat_s};
+      nchan_eventsource_ping_comment "";
+    }}
+  }}
+}}
+"""
+
+
+def _command(launch: Launch) -> list[str]:
+    path = launch.folder / "nginx.conf"
+    path.write_text(_configuration(launch), encoding="ascii")
+    return ["nginx", "-c", str(path), "-p", str(launch.folder), "-e", "stderr"]
+
+
+def subject(transport: str, description: str, codec: str = "", accept: str = "") -> Subject:
+    """A subject on Nchan."""
+    return Subject(
+        name=f"{transport}-nchan",
+        transport=transport,
+        stack="nchan",
+        technique="per-connection",
+        program=Program(_command, version=("nginx", "-v")),
+        publish=Post("/publish/{stream}/{channel}"),
+        path="/subscribe/{stream}/{channel}",
+        carries_id="payload",
+        codec=codec,
+        headers={"Accept": accept} if accept else {},
+        # No "fairness": nginx leaves Nagle's algorithm on while it streams; reports say so (R11).
+        capabilities=frozenset() if codec else frozenset({"heartbeat"}),
+        least_heartbeat_s=1.0,
+        requires=(needs_program("nginx", _REMEDY), needs_file(MODULE, _REMEDY)),
+        description=description,
+    )

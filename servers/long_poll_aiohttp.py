@@ -1,0 +1,51 @@
+"""`long-poll-aiohttp`: long polling on aiohttp: a request waits until there is something new, or its time is up."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from rtbench.servers import _aiohttp, _poll
+from rtbench.servers._app import Server
+from rtbench.servers._cursor import seconds
+from rtbench.servers.hub import Hub
+from rtbench.servers.short_poll_aiohttp import position, respond
+from rtbench.subjects import Subject
+
+LONGEST_S = 300.0
+
+
+def handler(server: Server, hub: Hub) -> _aiohttp.Handler:
+    """What answers a poll; the hub encodes with `_poll.Enveloped`."""
+    default_s = server.options.poll_timeout_s
+
+    async def poll(request: web.Request) -> web.StreamResponse:
+        channel = _aiohttp.pick(hub, request)
+        at = position(request)
+        timeout = request.query.get("timeout")
+        timeout_s = default_s if timeout is None else seconds(timeout, "timeout", LONGEST_S)
+        # Without a cursor: from now, at once, so that the client has one; with one, what is new, or wait for it.
+        # Retry advice is worth the end of a wait, but not an answer at once: who asks again at once would spin.
+        response = respond(hub, channel, at, advise=False)
+        if response is None:
+            await hub.next(channel, timeout_s)
+            response = respond(hub, channel, at)
+        return web.Response(status=204) if response is None else response
+
+    return poll
+
+
+async def serve(server: Server) -> None:
+    """Serve long polls until stopped."""
+    hub = server.hub(_poll.Enveloped())
+    await _aiohttp.serve(server, hub, handler(server, hub))
+
+
+SUBJECT = Subject(
+    name="long-poll-aiohttp",
+    transport="long-poll",
+    stack="aiohttp",
+    arm="controlled",
+    technique="encode-once",
+    serve=serve,
+    description="long polling on aiohttp; messages encoded once, joined into each answer",
+)

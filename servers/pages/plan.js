@@ -1,0 +1,62 @@
+/* The server's plan: when each message was due, as it is played. And, from the demo, what each lane has cost this page.
+
+   The demo sends both by WebSocket, which takes none of the browser's six HTTP connections; any other server is asked
+   for `/plan/STREAM` once a second. */
+
+import { backoff } from "./backoff.js";
+import { path, socketUrl } from "./wire.js";
+
+/** `take({ticks, began, lanes})`: newly known ticks as [id, due in ms]; `began`: ids began again. Returns `{close()}`. */
+export function followPlan(demo, stream, page, take) {
+  let epoch, socket, timer;
+  let at = 0;
+  let closed = false;
+  const pause = backoff();
+
+  /** Returns whether the answer was given from the right place. */
+  function heard({ plan, lanes }) {
+    const began = plan.epoch !== epoch;
+    if (began && at > 0) {
+      at = 0; // the publisher's run before this one had other ids: from its first one, please
+      return false;
+    }
+    epoch = plan.epoch;
+    at = plan.ticks.at(-1)?.[0] ?? at;
+    // Nanoseconds beyond 2^53 lose a quarter of a microsecond.
+    take({ ticks: plan.ticks.map(([id, due_ns]) => [id, due_ns / 1e6]), began, lanes });
+    return true;
+  }
+
+  function watch() {
+    socket = new WebSocket(socketUrl(path(`/demo/watch/${stream}`, { since: at, page })));
+    socket.onmessage = (event) => {
+      pause.reset();
+      if (!heard(JSON.parse(event.data))) socket.close();
+    };
+    socket.onclose = () => {
+      if (!closed) timer = setTimeout(watch, pause.next());
+    };
+  }
+
+  async function ask() {
+    try {
+      const response = await fetch(path(`/plan/${stream}`, { since: at }), { cache: "no-store" });
+      heard({ plan: await response.json() });
+      pause.reset();
+      timer = setTimeout(ask, closed ? undefined : 1000);
+    } catch {
+      timer = setTimeout(ask, pause.next());
+    }
+    if (closed) clearTimeout(timer);
+  }
+
+  if (demo) watch();
+  else ask();
+  return {
+    close() {
+      closed = true;
+      clearTimeout(timer);
+      socket?.close();
+    },
+  };
+}

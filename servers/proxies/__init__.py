@@ -1,0 +1,1 @@
+"""Proxies that stand before a subject: one file each, as shipped and tuned for streams (rtbench.proxies)."""

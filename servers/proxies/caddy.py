@@ -1,0 +1,39 @@
+"""Caddy: `reverse_proxy` alone, and tuned for streams (`flush_interval -1`)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from rtbench.proxies import Before, Proxy
+from rtbench.subjects import needs_program
+
+
+def _configuration(before: Before, tuned: bool) -> str:
+    flush = "\n    flush_interval -1" if tuned else ""
+    return f"""{{
+  admin off
+  auto_https off
+  persist_config off
+}}
+http://{before.host}:{before.port} {{
+  bind {before.host}
+  reverse_proxy {before.upstream_host}:{before.upstream_port} {{{flush}
+  }}
+}}
+"""
+
+
+def _command(before: Before, tuned: bool) -> list[str]:
+    path = before.folder / "Caddyfile"
+    path.write_text(_configuration(before, tuned), encoding="ascii")
+    words = [f"XDG_DATA_HOME={before.folder}", f"XDG_CONFIG_HOME={before.folder}", "GOMAXPROCS=1"]
+    return ["env", *words, "caddy", "run", "--config", str(path), "--adapter", "caddyfile"]
+
+
+_shipped, _tuned = partial(_command, tuned=False), partial(_command, tuned=True)
+_REQUIRES = (needs_program("caddy", "apt-get install caddy"),)
+
+PROXIES = (
+    Proxy("caddy", "caddy", "Caddy, reverse_proxy alone", _shipped, _REQUIRES, ("caddy", "version")),
+    Proxy("caddy-tuned", "caddy", "Caddy, flush_interval -1", _tuned, _REQUIRES, ("caddy", "version")),
+)

@@ -1,0 +1,53 @@
+"""HAProxy: as its documentation's first HTTP example has it, and tuned for streams (timeouts, no queue of writes)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from rtbench.proxies import Before, Proxy
+from rtbench.subjects import needs_program
+
+
+def _configuration(before: Before, tuned: bool) -> str:
+    room = 2 * before.subscribers + 1000
+    timeouts = ("3600s", "3600s", "timeout tunnel 3600s") if tuned else ("50s", "50s", "")
+    return f"""global
+  nbthread 1
+  maxconn {room}
+defaults
+  mode http
+  timeout connect 5s
+  timeout client {timeouts[0]}
+  timeout server {timeouts[1]}
+  {timeouts[2]}
+  {"option http-no-delay" if tuned else ""}
+frontend front
+  bind {before.host}:{before.port} backlog 4096
+  maxconn {room}
+  default_backend servers
+backend servers
+  {"http-reuse always" if tuned else ""}
+  server one {before.upstream_host}:{before.upstream_port} maxconn {room}
+"""
+
+
+def _command(before: Before, tuned: bool) -> list[str]:
+    path = before.folder / "haproxy.cfg"
+    path.write_text(_configuration(before, tuned), encoding="ascii")
+    return ["haproxy", "-db", "-q", "-f", str(path)]
+
+
+_shipped, _tuned = partial(_command, tuned=False), partial(_command, tuned=True)
+_REQUIRES = (needs_program("haproxy", "apt-get install haproxy"),)
+
+PROXIES = (
+    Proxy(
+        "haproxy",
+        "haproxy",
+        "HAProxy, mode http, timeouts of its documentation",
+        _shipped,
+        _REQUIRES,
+        ("haproxy", "-v"),
+    ),
+    Proxy("haproxy-tuned", "haproxy", "HAProxy, long timeouts, http-no-delay", _tuned, _REQUIRES, ("haproxy", "-v")),
+)

@@ -1,0 +1,90 @@
+"""`short-poll-aiohttp`: polling on aiohttp, answered at once with what is new, or with 304.
+
+`respond` is the long poll's too. Retry advice is a member of every answer while it stands, which is why a 304 is none
+then; a stream that failed for good is 503 once its last message was had.
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from rtbench.servers import _aiohttp, _poll
+from rtbench.servers._app import Server
+from rtbench.servers._cursor import cursor
+from rtbench.servers.hub import Channel, Hub
+from rtbench.subjects import Subject
+
+
+def entity_tag(value: int) -> str:
+    """The cursor as an ETag (RFC 9110 §8.8.3)."""
+    return f'"{value}"'
+
+
+def position(request: web.Request) -> int | None:
+    """The cursor: `?since`, else the ETag that the client has."""
+    since = cursor(request.query.get("since"), "since")
+    if since is None and (known := request.headers.get("If-None-Match")):
+        text = known.removeprefix("W/").strip('"')
+        return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
+    return since
+
+
+def respond(
+    hub: Hub, channel: Channel, at: int | None, known: str | None = None, advise: bool = True
+) -> web.Response | None:
+    """200 with what is new, 304 when the client knows it; None when there is nothing and nothing is known.
+
+    `advise`: retry advice alone is worth an answer.
+    """
+    start, gap = hub.start(channel, at)
+    held, following = hub.held(channel, start)
+    tag = entity_tag(following)
+    if not held and gap is None:
+        if channel.failure is not None:
+            headers = {"Retry-After": str(_poll.RETRY_AFTER_S)}
+            return _aiohttp.answer(503, headers=headers, **channel.failure)
+        # Who knows all messages may not know yet that there are no more, or that the source is failing.
+        news = channel.ended or (advise and channel.advice is not None)
+        if known == tag and not news:
+            return web.Response(status=304, headers={"ETag": tag})
+        if at is not None and not news:
+            return None
+    return web.Response(
+        body=_poll.body(held, following, gap, channel.ended and channel.failure is None, channel.advice),
+        content_type="application/json",
+        headers={"ETag": tag, "Cache-Control": "no-cache"},
+    )
+
+
+def handler(hub: Hub) -> _aiohttp.Handler:
+    """What answers a poll; the hub encodes with `_poll.Enveloped`."""
+
+    async def poll(request: web.Request) -> web.StreamResponse:
+        channel = _aiohttp.pick(hub, request)
+        at = position(request)
+        response = respond(hub, channel, at, request.headers.get("If-None-Match"))
+        if response is None:
+            tag = entity_tag(at or 0)
+            body = _poll.body((), at or 0, None, False)
+            headers = {"ETag": tag, "Cache-Control": "no-cache"}
+            response = web.Response(body=body, content_type="application/json", headers=headers)
+        return response
+
+    return poll
+
+
+async def serve(server: Server) -> None:
+    """Serve short polls until stopped."""
+    hub = server.hub(_poll.Enveloped())
+    await _aiohttp.serve(server, hub, handler(hub))
+
+
+SUBJECT = Subject(
+    name="short-poll-aiohttp",
+    transport="short-poll",
+    stack="aiohttp",
+    arm="controlled",
+    technique="encode-once",
+    serve=serve,
+    description="short polling on aiohttp; messages encoded once, joined into each answer; ETag and 304",
+)

@@ -1,0 +1,61 @@
+"""`sse-aiohttp`: Server-Sent Events on aiohttp, encoded once: the same chunk is written to every connection."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from rtbench.servers import _aiohttp, _sse
+from rtbench.servers._app import Server
+from rtbench.servers._cursor import cursor
+from rtbench.servers.hub import Hub
+from rtbench.subjects import Subject
+
+
+def handler(hub: Hub) -> _aiohttp.Handler:
+    """What answers a subscription; the hub encodes with `_sse.Chunked`."""
+
+    async def subscribe(request: web.Request) -> web.StreamResponse:
+        channel = _aiohttp.pick(hub, request)
+        at = last_event_id(request)
+        if channel.ended and at == channel.ring.last:
+            return web.Response(status=204)  # an EventSource stops for good (WHATWG 9.2.3)
+        response = web.StreamResponse(headers=_sse.headers(channel.address.stream))
+        transport = _aiohttp.transport_of(request)
+        if _aiohttp.close_delimited(request, response):
+            transport = _sse.Unchunked(transport)
+        else:
+            response.enable_chunked_encoding()
+        await response.prepare(request)
+        connection = await hub.attach(transport, channel, at)
+        try:
+            await connection.finished
+        finally:
+            hub.detach(connection)
+        if connection.finished.result() not in ("slow", "gone"):
+            await response.write_eof()
+        return response
+
+    return subscribe
+
+
+async def serve(server: Server) -> None:
+    """Serve SSE until stopped."""
+    hub = server.hub(_sse.Chunked())
+    await _aiohttp.serve(server, hub, handler(hub), aliases=True)
+
+
+def last_event_id(request: web.Request) -> int | None:
+    """The cursor: `Last-Event-ID` wins over `?since` (interface.md)."""
+    header = request.headers.get("Last-Event-ID")
+    return cursor(header, "Last-Event-ID") if header else cursor(request.query.get("since"), "since")
+
+
+SUBJECT = Subject(
+    name="sse-aiohttp",
+    transport="sse",
+    stack="aiohttp",
+    arm="controlled",
+    technique="encode-once",
+    serve=serve,
+    description="Server-Sent Events on aiohttp; one encoded chunk for all connections",
+)

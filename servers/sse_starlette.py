@@ -1,0 +1,84 @@
+"""`sse-starlette`: Server-Sent Events on Starlette, sse-starlette and uvicorn: what a FastAPI engineer would write.
+
+Every connection has a queue, a generator over it and the library's four tasks; the library frames each event for each
+connection. Its own ping is off: the hub's heartbeat is a comment that goes the same way (R11).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from rtbench.servers import _sse, _stacks
+from rtbench.servers._app import Server
+from rtbench.servers._cursor import cursor
+from rtbench.servers._queue import Queued, QueuedTransport
+from rtbench.servers.hub import Channel
+from rtbench.subjects import Subject
+from rtbench.transports.catalogue import find
+
+GENERAL = "general"
+
+
+async def serve(server: Server) -> None:
+    """Serve SSE until stopped."""
+    from sse_starlette import EventSourceResponse, ServerSentEvent
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import Route
+
+    from rtbench.servers import _starlette
+
+    hub = server.hub(Queued(_sse.parted, _sse.parted_notice, _sse.PARTED_COMMENT))
+
+    async def subscribe(request: Request) -> Response:
+        named = request.path_params
+        stream = named["alias"] if "alias" in named else named["stream"]
+        if "alias" in named and stream not in hub.streams and GENERAL in hub.streams:
+            stream = GENERAL
+        channel = _starlette.pick(hub, request, stream)
+        header = request.headers.get("Last-Event-ID")
+        at = cursor(header, "Last-Event-ID") if header else cursor(request.query_params.get("since"), "since")
+        if channel.ended and at == channel.ring.last:
+            return Response(status_code=204)
+        queue = QueuedTransport(_starlette.transport_of(request.scope))
+        headers = _sse.headers(channel.address.stream)
+        media = headers.pop("Content-Type")
+        return EventSourceResponse(_events(queue, channel, at), headers=headers, media_type=media, sep="\n", ping=0)
+
+    async def _events(queue: QueuedTransport, channel: Channel, at: int | None) -> AsyncIterator[ServerSentEvent]:
+        attaching = asyncio.create_task(_attach(queue, channel, at))  # a replay waits for what is taken out below
+        try:
+            async for item in queue:
+                yield _encoded(item)
+        finally:
+            attaching.cancel()
+
+    async def _attach(queue: QueuedTransport, channel: Channel, at: int | None) -> None:
+        connection = await hub.attach(queue, channel, at)
+        try:
+            await connection.finished
+        finally:
+            hub.detach(connection)
+            queue.close()
+
+    def _encoded(item: bytes) -> ServerSentEvent:
+        assert isinstance(item, _sse.Event)
+        if item.text is None:
+            return ServerSentEvent(comment="", sep="\n")
+        return ServerSentEvent(item.text, id=item.id, event=item.event, retry=item.retry, sep="\n")
+
+    routes = [Route(find("sse").prefix + "/{stream}", subscribe), Route("/{alias}", subscribe)]
+    await _starlette.run(server, hub, routes)
+
+
+SUBJECT = Subject(
+    name="sse-starlette",
+    transport="sse",
+    stack="starlette",
+    technique="per-connection",
+    serve=serve,
+    packages=("sse-starlette", "starlette", "uvicorn"),
+    requires=_stacks.needs("sse_starlette", "starlette", "uvicorn"),
+    description="Server-Sent Events on Starlette with sse-starlette, under uvicorn; a generator for each connection",
+)

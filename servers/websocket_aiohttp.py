@@ -1,0 +1,90 @@
+"""`websocket-aiohttp`: WebSocket on aiohttp, encoded once: the same frame is written to every connection."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from rtbench.servers import _aiohttp, _websocket
+from rtbench.servers._app import FAREWELL_S, Server
+from rtbench.servers._cursor import cursor
+from rtbench.servers.hub import Connection, Hub
+from rtbench.subjects import Subject
+
+
+def socket_response() -> web.WebSocketResponse:
+    """The same for both techniques: no compression (R11), pings of the hub's own heartbeat."""
+    return web.WebSocketResponse(compress=False, timeout=FAREWELL_S / 2, max_msg_size=2**20)
+
+
+async def converse(server: Server, hub: Hub, socket: web.WebSocketResponse, connection: Connection) -> None:
+    """Pass on what the client says until it leaves (the handler is cancelled, or reading ends) or the hub ends it."""
+    task = asyncio.current_task()
+    assert task is not None
+    server.conversing.add(task)
+    task.add_done_callback(server.conversing.discard)
+    if connection.finished.done():
+        return
+
+    def over(_: str) -> None:
+        task.cancel()
+
+    connection.on_finish = over
+    try:
+        async for message in socket:  # which answers its pings and its close
+            hub.hear(connection.channel, connection.transport, message.data)
+    except asyncio.CancelledError:
+        if not connection.finished.done():
+            raise
+        task.uncancel()
+    finally:
+        connection.on_finish = None
+
+
+async def farewell(socket: web.WebSocketResponse, connection: Connection) -> None:
+    """Close as the reason wants it, and wait for the client's answer (RFC 6455 §7.1.1).
+
+    Said by the handler: close() from another task, while the handler reads, closes the connection before the answer,
+    which the kernel then answers with a reset.
+    """
+    if connection.finished.done() and (why := connection.finished.result()) in _websocket.CLOSE:
+        await socket.close(code=_websocket.CLOSE[why])
+
+
+def handler(server: Server, hub: Hub) -> _aiohttp.Handler:
+    """What answers a subscription; the hub encodes with `_websocket.Framed`."""
+
+    async def subscribe(request: web.Request) -> web.StreamResponse:
+        channel = _aiohttp.pick(hub, request)
+        at = cursor(request.query.get("since"), "since")
+        socket = socket_response()
+        if not socket.can_prepare(request):
+            return _aiohttp.answer(400, "this is a WebSocket: ask for an upgrade")
+        await socket.prepare(request)
+        connection = await _aiohttp.attach(hub, request, channel, at)
+        try:
+            await converse(server, hub, socket, connection)
+        finally:
+            hub.detach(connection)
+        await farewell(socket, connection)
+        return socket
+
+    return subscribe
+
+
+async def serve(server: Server) -> None:
+    """Serve WebSocket until stopped."""
+    hub = server.hub(_websocket.Framed())
+    await _aiohttp.serve(server, hub, handler(server, hub))
+
+
+SUBJECT = Subject(
+    name="websocket-aiohttp",
+    transport="websocket",
+    stack="aiohttp",
+    arm="controlled",
+    technique="encode-once",
+    serve=serve,
+    description="WebSocket on aiohttp; one encoded frame for all connections",
+)

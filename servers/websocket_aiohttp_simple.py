@@ -1,0 +1,67 @@
+"""`websocket-aiohttp-simple`: WebSocket on aiohttp as most people write it: a queue and `send_str` each."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from aiohttp import web
+
+from rtbench.envelope import wrap
+from rtbench.servers import _aiohttp, _websocket
+from rtbench.servers._app import Server
+from rtbench.servers._cursor import cursor
+from rtbench.servers._queue import Queued, QueuedTransport
+from rtbench.servers.websocket_aiohttp import converse, farewell, socket_response
+from rtbench.subjects import Subject
+
+PING = b""
+
+
+async def serve(server: Server) -> None:
+    """Serve WebSocket until stopped."""
+    hub = server.hub(Queued(wrap, _websocket.notice, PING))
+
+    async def subscribe(request: web.Request) -> web.StreamResponse:
+        channel = _aiohttp.pick(hub, request)
+        at = cursor(request.query.get("since"), "since")
+        socket = socket_response()
+        if not socket.can_prepare(request):
+            return _aiohttp.answer(400, "this is a WebSocket: ask for an upgrade")
+        await socket.prepare(request)
+        queue = QueuedTransport(_aiohttp.transport_of(request))
+        sender = asyncio.create_task(_send(socket, queue))
+        try:
+            connection = await hub.attach(queue, channel, at)
+            try:
+                await converse(server, hub, socket, connection)
+            finally:
+                hub.detach(connection)
+            if connection.finished.done():
+                queue.close()
+                await sender
+        finally:
+            sender.cancel()
+        await farewell(socket, connection)
+        return socket
+
+    async def _send(socket: web.WebSocketResponse, queue: QueuedTransport) -> None:
+        with contextlib.suppress(ConnectionResetError):
+            async for data in queue:
+                if data:
+                    await socket.send_str(data.decode())
+                else:
+                    await socket.ping()
+
+    await _aiohttp.serve(server, hub, subscribe)
+
+
+SUBJECT = Subject(
+    name="websocket-aiohttp-simple",
+    transport="websocket",
+    stack="aiohttp",
+    arm="controlled",
+    technique="per-connection",
+    serve=serve,
+    description="WebSocket on aiohttp; a queue and send_str() for each connection",
+)

@@ -1,0 +1,7 @@
+"""`websocket-hyperlane`: WebSocket on hyperlane, the article's framework."""
+
+from __future__ import annotations
+
+from rtbench.servers._hyperlane import subject
+
+SUBJECT = subject("websocket", "WebSocket on hyperlane (Rust), the article's framework, one thread")

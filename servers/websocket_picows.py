@@ -1,0 +1,150 @@
+"""`websocket-picows`: WebSocket on picows (Cython), what a speed-minded Python engineer picks: its `send` for each.
+
+As it installs itself: on aiofastnet's transports, which stand on the declared loop. It frames each message for each
+connection and gives it to the kernel at once, so nothing is joined in one loop turn. It answers GET only, with 400 to
+any other method: it does not claim `errors`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from rtbench.envelope import wrap
+from rtbench.servers import _pages, _stacks, _websocket
+from rtbench.servers._app import BACKLOG, FAREWELL_S, Server
+from rtbench.servers._queue import Queued
+from rtbench.servers.hub import Connection
+from rtbench.subjects import CAPABILITIES, Subject
+from rtbench.transports.catalogue import find
+
+PING = b""
+
+
+async def serve(server: Server) -> None:
+    """Serve WebSocket until stopped."""
+    from picows import (
+        WSCloseCode,
+        WSFrame,
+        WSListener,
+        WSMsgType,
+        WSTransport,
+        WSUpgradeRequest,
+        WSUpgradeResponse,
+        WSUpgradeResponseWithListener,
+        ws_create_server,
+    )
+
+    hub = server.hub(Queued(wrap, _websocket.notice, PING))
+    prefix = find("websocket").prefix
+
+    class Sent:
+        """picows's `send` where the hub expects a transport's `write`."""
+
+        def __init__(self, link: WSTransport) -> None:
+            self._link = link
+            below = link.underlying_transport
+            self.is_closing, self.abort = below.is_closing, below.abort
+            self.get_write_buffer_size, self.get_extra_info = below.get_write_buffer_size, below.get_extra_info
+
+        def write(self, data: bytes) -> None:
+            if data:
+                self._link.send(WSMsgType.TEXT, data)
+            else:
+                self._link.send_ping()
+
+    class Subscriber(WSListener):
+        def __init__(self, path: str) -> None:
+            super().__init__()
+            self.channel, self.at = _websocket.target(hub, path, prefix)
+            self.connection: Connection | None = None
+            self.sent: Sent | None = None
+            self.left = asyncio.Event()
+
+        def on_ws_connected(self, transport: WSTransport) -> None:
+            task = asyncio.get_running_loop().create_task(self.serve(transport))
+            server.conversing.add(task)
+            task.add_done_callback(server.conversing.discard)
+
+        async def serve(self, link: WSTransport) -> None:
+            self.sent = Sent(link)
+            connection = self.connection = await hub.attach(self.sent, self.channel, self.at)
+            try:
+                why = await connection.finished
+            finally:
+                hub.detach(connection)
+            if why in _websocket.CLOSE:
+                link.send_close(WSCloseCode(_websocket.CLOSE[why]))
+                try:  # the client's answer first (RFC 6455 §7.1.1)
+                    await asyncio.wait_for(self.left.wait(), FAREWELL_S / 2)
+                except TimeoutError:
+                    link.disconnect(graceful=False)
+
+        def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+            if frame.msg_type == WSMsgType.CLOSE:
+                transport.send_close(WSCloseCode.OK)
+                transport.disconnect()
+            elif frame.msg_type in (WSMsgType.TEXT, WSMsgType.BINARY) and frame.fin and self.sent is not None:
+                text = frame.msg_type == WSMsgType.TEXT
+                said = frame.get_payload_as_utf8_text() if text else frame.get_payload_as_bytes()
+                hub.hear(self.channel, self.sent, said)
+
+        def on_ws_disconnected(self, transport: WSTransport) -> None:
+            self.left.set()
+            if self.connection is not None:
+                self.connection.finish("gone")
+
+    def reply(status: int, body: bytes, headers: Mapping[str, str]) -> Any:
+        if status == 200:
+            made = WSUpgradeResponse.create_ok_response(body, headers)
+        else:
+            made = WSUpgradeResponse.create_error_response(status, body, headers)
+        return WSUpgradeResponseWithListener(made, None)
+
+    def say(status: int, value: object) -> Any:
+        return reply(status, json.dumps(value).encode(), {"Content-Type": "application/json"})
+
+    def route(request: WSUpgradeRequest) -> Any:
+        target = request.path.decode("latin-1")
+        path = target.partition("?")[0]
+        about = path == _pages.ABOUT
+        page = _pages.about(SUBJECT.name, SUBJECT.stack, ["websocket"], hub.streams) if about else _pages.find(path)
+        if page is not None:
+            return reply(200, page.body, page.headers)
+        try:
+            if path.startswith("/plan/"):
+                channel, since = _websocket.target(hub, target, "/plan")
+                return say(200, hub.schedule(channel.address.stream, channel.address.index, since or 0))
+            if "upgrade" not in request.headers.get("Connection", "").lower():
+                return say(400, {"error": "this is a WebSocket: ask for an upgrade"})
+            return Subscriber(target)
+        except _websocket.Refused as refused:
+            return say(refused.status, {"error": str(refused)})
+
+    listener = await ws_create_server(
+        route,
+        sock=server.socket,
+        backlog=BACKLOG,
+        max_frame_size=2**20,
+    )
+    await server.ready()
+    await server.stopped.wait()
+    listener.close()
+    if server.conversing:
+        await asyncio.wait(server.conversing, timeout=FAREWELL_S)
+    await asyncio.sleep(0)
+
+
+SUBJECT = Subject(
+    name="websocket-picows",
+    transport="websocket",
+    stack="picows",
+    technique="per-connection",
+    serve=serve,
+    packages=("picows", "aiofastnet"),
+    capabilities=CAPABILITIES - {"errors"},
+    requires=_stacks.needs("picows"),
+    description="WebSocket on picows (Cython); its send() for each connection",
+)

@@ -1,0 +1,111 @@
+"""`websocket-websockets`: WebSocket on the `websockets` library (idiomatic arm), encoded once.
+
+`broadcast()` would encode for each connection and has no back-pressure; here the same frame is written to every
+connection's transport, as in the other subjects, and a slow consumer is dropped by the hub's one policy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import serve as websockets_serve
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosedError
+from websockets.http11 import Request, Response
+
+from rtbench.servers import _pages, _websocket
+from rtbench.servers._app import BACKLOG, FAREWELL_S, Server
+from rtbench.subjects import Subject
+from rtbench.transports.catalogue import find
+
+
+def _response(status: int, value: object, fields: dict[str, str] | None = None) -> Response:
+    return _reply(status, json.dumps(value).encode(), {"Content-Type": "application/json", **(fields or {})})
+
+
+def _reply(status: int, body: bytes, fields: Mapping[str, str]) -> Response:
+    headers = Headers({"Content-Length": str(len(body)), "Connection": "close", **fields})
+    return Response(status, HTTPStatus(status).phrase, headers, body)
+
+
+async def serve(server: Server) -> None:
+    """Serve WebSocket until stopped."""
+    hub = server.hub(_websocket.Framed())
+    prefix = find("websocket").prefix
+
+    def answer(_connection: ServerConnection, request: Request) -> Response | None:
+        if request.method != "GET":
+            return _response(405, {"error": f"{request.method} is not allowed here"}, {"Allow": "GET"})
+        path = request.path.partition("?")[0]
+        page = (
+            _pages.find(path)
+            if path != _pages.ABOUT
+            else _pages.about(SUBJECT.name, SUBJECT.stack, ["websocket"], hub.streams)
+        )
+        if page is not None:
+            return _reply(200, page.body, page.headers)
+        try:
+            if request.path.startswith("/plan/"):
+                channel, since = _websocket.target(hub, request.path, "/plan")
+                return _response(200, hub.schedule(channel.address.stream, channel.address.index, since or 0))
+            _websocket.target(hub, request.path, prefix)
+        except _websocket.Refused as refused:
+            return _response(refused.status, {"error": str(refused)})
+        if "upgrade" not in request.headers.get("Connection", "").lower():
+            return _response(400, {"error": "this is a WebSocket: ask for an upgrade"})
+        return None
+
+    async def subscribe(socket: ServerConnection) -> None:
+        assert socket.request is not None
+        channel, at = _websocket.target(hub, socket.request.path, prefix)
+        connection = await hub.attach(socket.transport, channel, at)
+        closing: list[asyncio.Task[None]] = []
+
+        def farewell(why: str) -> None:
+            if why in _websocket.CLOSE:
+                closing.append(asyncio.create_task(socket.close(_websocket.CLOSE[why])))
+
+        connection.on_finish = farewell
+        if connection.finished.done():
+            farewell(connection.finished.result())
+        try:
+            async for text in socket:
+                hub.hear(channel, connection.transport, text)
+        except ConnectionClosedError:
+            pass  # it left without a farewell
+        finally:
+            hub.detach(connection)
+            connection.on_finish = None
+        for task in closing:
+            await task
+
+    async with websockets_serve(
+        subscribe,
+        sock=server.socket,
+        backlog=BACKLOG,  # asyncio listens again, with 100
+        compression=None,
+        ping_interval=None,  # the hub's heartbeat pings, as in every subject (R11)
+        close_timeout=FAREWELL_S / 2,
+        process_request=answer,
+        max_size=2**20,
+        server_header=None,
+    ) as running:
+        await server.ready()
+        await server.stopped.wait()
+        await asyncio.sleep(0)
+        running.close(close_connections=True)
+
+
+SUBJECT = Subject(
+    name="websocket-websockets",
+    transport="websocket",
+    stack="websockets",
+    arm="idiomatic",
+    technique="encode-once",
+    serve=serve,
+    description="WebSocket on the websockets library; one encoded frame for all connections",
+)

@@ -1,0 +1,184 @@
+"""The report in a real browser: whole from file://, with and without scripts, usable, printable and accessible."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rtbench.analysis.report import build
+
+QUIET = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync")  # fmt: skip
+AXE = "axe-core@4.10.3"
+PATIENCE_S = 60
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def url(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return build([golden], tmp_path_factory.mktemp("browser") / "report").path.resolve().as_uri()
+
+
+@pytest.fixture(scope="module")
+def chromium(chromium_with: Callable[..., Any]) -> Iterator[Any]:
+    with chromium_with(QUIET) as driver:
+        yield driver
+
+
+def show(chromium: Any, url: str, width: int = 1280, theme: str = "light", scripts: bool = True) -> Any:
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    features = [{"name": "prefers-color-scheme", "value": theme}]
+    chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    chromium.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": not scripts})
+    chromium.get(url)
+    return chromium
+
+
+def of(page: Any, expression: str) -> Any:
+    return page.execute_cdp_cmd("Runtime.evaluate", {"expression": expression, "returnByValue": True})["result"][
+        "value"
+    ]
+
+
+def test_whole_from_a_file_with_nothing_on_the_console_and_nothing_fetched(chromium: Any, url: str) -> None:
+    page = show(chromium, url)
+    assert page.get_log("browser") == []
+    assert of(page, "performance.getEntriesByType('resource').length") == 0
+    assert of(page, "document.querySelectorAll('figure svg').length") >= 8
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
+def test_nothing_is_wider_than_the_screen(chromium: Any, url: str, width: int, scripts: bool) -> None:
+    page = show(chromium, url, width, scripts=scripts)
+    wide = page.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]["width"]
+    assert wide == width
+
+
+def test_the_first_screen_has_the_answer_the_figure_and_the_doubts(chromium: Any, url: str) -> None:
+    page = show(chromium, url)
+    top = "(sel) => document.querySelector(sel).getBoundingClientRect().top"
+    for selector in (".answer li:nth-child(3)", "#decision svg", ".caveats.grave", ".caveats.mild"):
+        assert of(page, f"({top})({json.dumps(selector)})") < 900, selector
+    assert of(page, "document.querySelector('#decision svg').getBoundingClientRect().bottom") < 900
+
+
+def test_without_scripts_everything_is_there_and_no_control_that_does_nothing(chromium: Any, url: str) -> None:
+    page = show(chromium, url, scripts=False)
+    assert of(page, "document.getElementById('theme').offsetParent") is None
+    assert of(page, "document.getElementById('subjects').offsetParent") is None
+    assert "Audit of deliveries" in of(page, "document.body.innerText")
+    assert of(page, "document.querySelectorAll('figure svg title').length") > 50  # values by hovering, natively
+
+
+def test_theme_by_system_and_by_choice(chromium: Any, url: str) -> None:
+    paper = "getComputedStyle(document.body).backgroundColor"
+    light, dark = "rgb(253, 253, 251)", "rgb(22, 22, 20)"
+    page = show(chromium, url, theme="dark")
+    assert of(page, paper) == dark
+    page.find_element("id", "theme").click()
+    assert of(page, paper) == light
+    page = show(chromium, url)
+    assert of(page, paper) == light
+    page.find_element("id", "theme").send_keys("\n")  # by the keyboard
+    assert of(page, paper) == dark
+
+
+def test_a_subject_is_hidden_in_every_figure_and_table(chromium: Any, url: str) -> None:
+    page = show(chromium, url)
+    seen = (
+        '[...document.querySelectorAll(\'[data-subject="sse-aiohttp"], [data-with="sse-aiohttp"]\')]'
+        ".filter((e) => e.getClientRects().length).length"
+    )
+    before = of(page, seen)
+    assert before > 40
+    box = page.find_element("css selector", "#subjects input[value='sse-aiohttp']")
+    box.send_keys(" ")
+    assert of(page, seen) == 0
+    assert "1 hidden" in of(page, "document.getElementById('hidden').textContent")
+    box.send_keys(" ")
+    assert of(page, seen) == before
+
+
+def test_a_table_is_sorted_by_what_its_cells_mean(chromium: Any, url: str) -> None:
+    page = show(chromium, url)
+    column = (
+        "[...document.querySelectorAll('#results tbody tr:not(.arm)')]"
+        ".map((row) => row.cells[2].innerText.split('\\n')[0])"
+    )
+    factor = {"µs": 1e3, "ms": 1e6, "s": 1e9}
+
+    def values() -> list[float]:
+        found = [re.fullmatch(r"([\d.]+) (µs|ms|s)", text) for text in of(page, column)]
+        return [float(match[1]) * factor[match[2]] for match in found if match]
+
+    original = values()
+    head = page.find_element("css selector", "#results thead th:nth-child(3) button")
+    head.click()
+    assert values() == sorted(original) and len(original) == 4
+    assert of(page, "document.querySelector('#results thead th:nth-child(3)').ariaSort") == "ascending"
+    head.send_keys("\n")
+    assert values() == sorted(original, reverse=True)
+
+
+def test_the_mark_under_the_pointer_says_its_value(chromium: Any, url: str) -> None:
+    from selenium.webdriver import ActionChains
+
+    page = show(chromium, url)
+    mark = page.find_element(
+        "css selector",
+        "#decision [data-tip^='sse-aiohttp, Latency'] use, #decision [data-tip^='sse-aiohttp, Latency'] path",
+    )
+    ActionChains(page).move_to_element(mark).perform()
+    assert re.match(r"sse-aiohttp, (Latency|trial)", of(page, "document.getElementById('tip').innerText"))
+    assert of(page, "document.getElementById('tip').hidden") is False
+    assert (
+        of(page, "getComputedStyle(document.querySelector('#decision [data-subject=\"websocket-aiohttp\"]')).opacity")
+        == "0.22"
+    )
+
+
+def test_paper_is_light_and_every_fold_that_adds_something_is_open(chromium: Any, url: str) -> None:
+    page = show(chromium, url, theme="dark")
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    assert of(page, "getComputedStyle(document.documentElement).getPropertyValue('--paper').trim()") == "#fff"
+    printed = page.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})["data"]
+    pages = len(re.findall(rb"/Type\s*/Page\b", base64.b64decode(printed)))
+    assert 4 <= pages <= 20
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """axe-core's source, from npm."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("axe-core comes from npm: apt-get install npm")
+    folder = tmp_path_factory.mktemp("axe")
+    command = [npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder), AXE]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"npm did not give {AXE} within two minutes")
+    if done.returncode:
+        pytest.skip(f"npm cannot give {AXE}: {done.stderr.strip()[-200:]}")
+    return (folder / "node_modules/axe-core/axe.min.js").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (390, "dark")])
+def test_axe_finds_nothing(chromium: Any, url: str, axe: str, width: int, theme: str) -> None:
+    page = show(chromium, url, width, theme)
+    page.execute_script("for (const fold of document.querySelectorAll('details')) fold.open = true;")
+    page.execute_cdp_cmd("Runtime.evaluate", {"expression": axe})
+    found = page.execute_async_script("axe.run(document).then(arguments[0])")
+    assert len(found["passes"]) > 20
+    assert [(v["id"], v["impact"], v["nodes"][0]["html"][:200]) for v in found["violations"]] == []

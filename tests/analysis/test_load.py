@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rtbench.analysis.evidence import gather
+from rtbench.analysis.load import load
+from rtbench.errors import ResultsError
+
+
+def edit(file: Path, **changes: Any) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def test_frames(golden: Path) -> None:
+    campaign = load(golden)
+    frame = campaign.trials
+    assert len(campaign) == len(frame) == 12
+    assert frame["status"].value_counts().to_dict() == {"ok": 10, "invalid": 1, "failed": 1}
+    assert str(frame["trial"].dtype) == "Int64"
+    assert frame["window_start_ns"].isna().sum() == 1
+    deliveries = campaign.deliveries(1)
+    assert (deliveries["latency_app_ns"] >= deliveries["latency_kernel_ns"]).all()
+    assert deliveries["in_window"].sum() == 638  # 640 expected, 2 lost
+    assert campaign.ticks(1)["in_window"].sum() == 40
+    assert len(campaign.connections(1)) == 16
+    assert len(campaign.requests(1)) == 0
+    assert len(campaign.requests(3)) > 0
+    assert len(campaign.probes(1)) == 5
+    with pytest.raises(KeyError):
+        campaign[99]
+    assert next(s["subject"] for s in campaign.subjects) == "sse-aiohttp"
+
+
+def test_deliveries_without_ticks_or_stamps(tmp_path: Path, make: ModuleType) -> None:
+    from rtbench.records import concatenate, write_table
+
+    folder = make.write(tmp_path / "a", make.Plan(subjects=("sse-aiohttp",), blocks=1, subscribers=2))
+    directory = next((folder / "trials").iterdir())
+    write_table(directory / "ticks.parquet", "ticks", concatenate("ticks", []))
+    frame = load(folder).deliveries(1)
+    assert (frame["due_ns"] == -1).all()
+    assert not frame["in_window"].any()
+    assert frame["latency_app_ns"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"environment": {"kernel": "6.2.0"}}, ["environment.kernel", "6.1.0-golden", "6.2.0"]),
+        ({"environment": {"python": "3.12.1"}}, ["environment.python", "3.11.9", "3.12.1"]),
+        ({"environment": {"machine": {"name": "b"}}}, ["environment.machine", "golden"]),
+        ({"environment": {"packages": {"aiohttp": "4"}}}, ["environment.packages.aiohttp", "3.14.5", "'4'"]),
+        ({"scenario_hash": "ffffffffffff"}, ["scenario_hash", "0f1e2d3c4b5a", "ffffffffffff"]),
+        ({"extra": {"rtbench": "9.9.9"}}, ["rtbench", "0.1.0", "9.9.9"]),
+    ],
+)
+def test_refuses_to_mix(
+    tmp_path: Path, make: ModuleType, golden: Path, changes: dict[str, Any], words: list[str]
+) -> None:
+    other = make.write(tmp_path / "b", make.Plan(subjects=("sse-aiohttp",), blocks=1, subscribers=2, **changes))
+    load(other)
+    with pytest.raises(ResultsError) as caught:
+        load([golden, other])
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_mixes_what_agrees(tmp_path: Path, make: ModuleType) -> None:
+    small = {"subjects": ("sse-aiohttp", "websocket-aiohttp"), "blocks": 2, "subscribers": 2, "window_s": 1.0}
+    one = make.write(tmp_path / "a", make.Plan(**small))
+    two = make.write(tmp_path / "b", make.Plan(**small, seed=2, environment={"boot": "another"}))
+    campaign = load([one, two])
+    assert [t.number for t in campaign] == list(range(1, 9))
+    assert sorted({t.block for t in campaign}) == [1, 2, 3, 4]
+    assert len(campaign.subjects) == 2
+
+
+def test_a_trial_of_another_environment_is_refused(tmp_path: Path, make: ModuleType) -> None:
+    folder = make.write(tmp_path / "a", make.Plan(subjects=("sse-aiohttp",), blocks=2, subscribers=2))
+    manifest = folder / "trials/002-sse-aiohttp/manifest.json"
+    edit(manifest, environment=make.environment() | {"kernel": "7.0"})
+    with pytest.raises(ResultsError, match=r"environment\.kernel.*6\.1\.0-golden.*7\.0"):
+        load(folder)
+
+
+def test_refuses_what_is_no_campaign(tmp_path: Path, make: ModuleType) -> None:
+    with pytest.raises(ResultsError, match="is missing"):
+        load(tmp_path / "nowhere")
+    with pytest.raises(ResultsError, match="no results folder"):
+        load([])
+    folder = make.write(tmp_path / "a", make.Plan(subjects=("sse-aiohttp",), blocks=1, subscribers=2))
+    edit(folder / "campaign.json", schema=2)
+    with pytest.raises(ResultsError, match=r"schema 2.*newer rtbench"):
+        load(folder)
+    edit(folder / "campaign.json", schema=None)
+    with pytest.raises(ResultsError, match="no schema"):
+        load(folder)
+    (folder / "campaign.json").write_text("[]")
+    with pytest.raises(ResultsError, match="no schema"):
+        load(folder)
+    (folder / "campaign.json").write_text("{")
+    with pytest.raises(ResultsError, match="cannot be read"):
+        load(folder)
+
+
+def test_damaged_trials_are_put_aside_and_named(tmp_path: Path, make: ModuleType) -> None:
+    folder = make.write(tmp_path / "a", make.Plan(subjects=("sse-aiohttp",), blocks=6, subscribers=2, window_s=1.0))
+    names = [folder / f"trials/{n:03d}-sse-aiohttp" for n in range(1, 7)]
+    (names[0] / "manifest.json").unlink()
+    (names[1] / "deliveries.parquet").write_bytes(b"PAR1 but not really")
+    (names[2] / "ticks.parquet").unlink()
+    edit(names[3] / "manifest.json", schema=99)
+    (names[4] / "manifest.json").write_text("[]")
+    evidence = gather(load(folder))
+    assert [r.trial.status for r in evidence.results] == ["failed"] * 5 + ["ok"]
+    told = [w["message"] for w in evidence.warnings if w["kind"] == "damaged-trial"]
+    assert len(told) == 5
+    assert "trial 1 (sse-aiohttp) was left out" in told[0]
+    assert any("deliveries.parquet" in line for line in told)
+    assert any("ticks.parquet: is missing" in line for line in told)
+    assert any("schema 99" in line for line in told)
+
+
+def test_a_tick_listed_twice_is_damage(tmp_path: Path, make: ModuleType) -> None:
+    from rtbench.records import read_table, write_table
+
+    folder = make.write(tmp_path / "a", make.Plan(subjects=("sse-aiohttp",), blocks=1, subscribers=2))
+    file = folder / "trials/001-sse-aiohttp/ticks.parquet"
+    write_table(file, "ticks", {k: np.concatenate([v, v[:1]]) for k, v in read_table(file, "ticks").items()})
+    evidence = gather(load(folder))
+    assert evidence.results[0].trial.reasons[0]["kind"] == "damaged"
+
+
+def test_what_reasons_spoil(golden: Path) -> None:
+    campaign = load(golden)
+    invalid, failed, fine = campaign[6], campaign[11], campaign[1]
+    assert invalid.spoils("latency_app_p50_ns") and not invalid.spoils("latency_kernel_p50_ns")
+    assert failed.spoils("lost") and not fine.spoils("latency_app_p50_ns")
+
+
+def test_an_invalid_trial_without_names_is_not_believed_for_latency_and_cost(tmp_path: Path, make: ModuleType) -> None:
+    plan = make.Plan(subjects=("sse-aiohttp",), blocks=1, subscribers=2, invalid={1: ()})
+    trial = load(make.write(tmp_path / "a", plan))[1]
+    assert trial.spoils("server_cpu_ns_per_message") and trial.spoils("latency_kernel_p50_ns")
+    assert not trial.spoils("lost") and not trial.spoils("tcp_down_bytes_per_message")

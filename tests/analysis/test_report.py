@@ -1,0 +1,660 @@
+from __future__ import annotations
+
+import csv
+import html
+import io
+import json
+import math
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from scipy import stats
+
+from rtbench.analysis import figures
+from rtbench.analysis.evidence import Evidence, gather
+from rtbench.analysis.load import load
+from rtbench.analysis.report import Report, as_csv, build, remove
+from rtbench.errors import ResultsError
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def few_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most of a small report's time is drawing; tests of words draw one figure."""
+    first = figures.catalogue()[:1]
+    monkeypatch.setattr(figures, "catalogue", lambda: first)
+
+
+@pytest.fixture(scope="module")
+def out(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("golden-report")
+    build([golden], folder)
+    return folder
+
+
+class Tags(HTMLParser):
+    """Checks that tags close in order and collects ids and what loads something."""
+
+    VOID = ("meta", "br", "img", "link", "input", "hr", "path", "use", "rect")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.loads: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in self.VOID:
+            self.open.append(tag)
+        self._note(tag, attrs)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._note(tag, attrs)
+
+    def _note(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value or "")
+            if name in ("src", "href", "xlink:href", "action", "srcset") and not (value or "").startswith("#"):
+                self.loads.append(f"{tag} {name}={value}")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_needs_no_network(out: Path) -> None:
+    page = (out / "report.html").read_text()
+    tags = Tags()
+    tags.feed(page)
+    assert tags.open == [] and tags.loads == []
+    assert len(tags.ids) == len(set(tags.ids))
+    assert not re.search(r"https?://|=.//|@import|<script .|url\((?!#)|fetch\(|localStorage", page)
+    assert page.count("<script>") == 1 and "default-src 'none'" in page
+    assert "prefers-color-scheme: dark" in page and "@media print" in page
+    assert len(page) < 5_000_000
+    for name in ("decision", "latency", "parts", "cpu", "traffic", "setup", "replication", "timeline"):
+        assert f'<figure id="{name}">' in page
+        for kind in ("svg", "png"):
+            assert (out / f"figures/{name}.{kind}").stat().st_size > 1000
+    # the answer comes first, then the figure that decides, and what speaks against it before anything else
+    assert page.index('class="answer"') < page.index('id="decision"') < page.index("Before you believe it")
+    assert (
+        page.index("How to read it")
+        < page.index('id="results"')
+        < page.index("Audit of deliveries")
+        < page.index("how to repeat it")
+    )
+
+
+def test_captions_say_n_and_the_interval(out: Path) -> None:
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", (out / "report.html").read_text(), re.DOTALL)
+    assert len(captions) == 8
+    for caption in captions:
+        assert re.search(r"n = |\(\d+ trials\)", caption) and re.search(r"interval|never averaged", caption)
+
+
+def test_the_first_screen(out: Path, golden: Path) -> None:
+    report = build([golden], out)
+    page = (out / "report.html").read_text()
+    assert report.exit_code == 0 and len(report.headlines) == 3
+    assert "idiomatic arm (stacks differ)" in report.headlines[0]
+    assert "2 lost (sse-aiohttp 2), 3 duplicated (websocket-websockets 3), 1 reordered" in report.headlines[2]
+    for words in (
+        "the load generator read late",
+        "the server ended with 139",
+        "joins small writes",
+        "rtbench calibrate",
+        "one machine, loopback",
+        "No A/A",
+    ):
+        assert words.lower() in page.lower()
+    assert any("trial 11" in line for line in report.caveats)
+
+
+def test_same_files_same_bytes(out: Path, golden: Path, tmp_path: Path) -> None:
+    build([golden], tmp_path / "again")
+    for file in out.rglob("*"):
+        if file.is_file():
+            assert file.read_bytes() == (tmp_path / "again" / file.relative_to(out)).read_bytes(), file
+
+
+def test_markdown_fits_a_comment(out: Path) -> None:
+    text = (out / "report.md").read_text()
+    assert len(text) < 60_000
+    for block in re.split(r"\n\n", text):
+        lines = [line for line in block.splitlines() if line.startswith("|")]
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) <= 1
+    assert "**Before you believe it**" in text
+
+
+def test_csv_is_tidy(out: Path) -> None:
+    rows = list(csv.DictReader(io.StringIO((out / "metrics.csv").read_text())))
+    assert list(rows[0]) == ["trial", "subject", "block", "status", "metric", "unit", "value"]
+    assert {r["trial"] for r in rows} == {str(n) for n in range(1, 13) if n != 11}
+    assert all(float(r["value"]) == float(r["value"]) for r in rows)
+
+
+@pytest.mark.usefixtures("few_figures")
+def test_what_users_wrote_is_escaped(tmp_path: Path, make: ModuleType) -> None:
+    evil = '<script>alert(1)</script> | `x` & "q"'
+    plan = make.Plan(
+        subjects=("sse-aiohttp", "websocket-aiohttp"), blocks=2, subscribers=2, window_s=1.0,
+        scenario={"name": evil, "description": evil}, campaign=evil, environment={"note": evil},
+        warnings=({"kind": evil, "message": evil, "remedy": evil, "metrics": []},), extra={"command": evil},
+    )  # fmt: skip
+    folder = make.write(tmp_path / "a", plan)
+    build([folder])
+    page = (folder / "report/report.html").read_text()
+    assert "<script>alert" not in page and page.count("<script") == 1 and "&lt;script&gt;alert" in page
+    markdown = (folder / "report/report.md").read_text()
+    assert "<script" not in markdown
+    json.loads((folder / "report/report.json").read_text())
+
+
+def small(make: ModuleType, folder: Path, **plan: Any) -> Path:
+    base = {"subjects": ("sse-aiohttp", "websocket-aiohttp"), "blocks": 2, "subscribers": 3, "window_s": 1.0}
+    return Path(make.write(folder, make.Plan(**(base | plan))))
+
+
+def test_one_trial(tmp_path: Path, make: ModuleType) -> None:
+    folder = small(make, tmp_path / "a", interrupted_after=1)
+    report = build([folder])
+    assert report.exit_code == 3 and report.path == folder / "report/report.html"
+    assert any("1 of 4 planned trials" in line for line in report.caveats)
+    assert any("1 usable trial:" in line for line in report.caveats)
+    assert "There is nothing to compare" in report.path.read_text()
+    assert "this campaign was interrupted" in report.path.read_text()
+    remove(folder)
+    assert not report.path.exists() and (folder / "campaign.json").exists()
+
+
+@pytest.mark.usefixtures("few_figures")
+def test_one_trial_each(tmp_path: Path, make: ModuleType) -> None:
+    report = build([small(make, tmp_path / "a", blocks=1)])
+    assert report.exit_code == 3 and "too few blocks to compare" in report.headlines[0]
+    assert "(no interval)" in report.path.read_text()
+
+
+def test_nothing_but_failures_and_nothing_at_all(tmp_path: Path, make: ModuleType) -> None:
+    report = build([small(make, tmp_path / "a", failed=(1, 2, 3, 4))])
+    assert report.exit_code == 3 and "not measured" in report.headlines[0]
+    report = build([small(make, tmp_path / "b", interrupted_after=0)])
+    assert report.exit_code == 3
+    report = build([small(make, tmp_path / "c", interrupted_after=0, extra={"subjects": []})])
+    assert report.exit_code == 3 and "nothing was measured" in report.headlines[0]
+
+
+def test_no_delivery_in_the_whole_campaign(tmp_path: Path, make: ModuleType) -> None:
+    from rtbench.records import concatenate, write_table
+
+    folder = small(make, tmp_path / "a")
+    for file in folder.glob("trials/*/deliveries.parquet"):
+        write_table(file, "deliveries", concatenate("deliveries", []))
+    report = build([folder])
+    assert "120 expected deliveries: 120 lost" in report.headlines[2]
+    assert report.exit_code == 0
+
+
+@pytest.mark.usefixtures("few_figures")
+def test_application_latency_is_headlined_where_there_are_no_stamps(tmp_path: Path, make: ModuleType) -> None:
+    from rtbench.records import read_table, write_table
+
+    folder = small(make, tmp_path / "a", subjects=("sse-aiohttp",))
+    for file in folder.glob("trials/*/deliveries.parquet"):
+        table = read_table(file, "deliveries")
+        write_table(file, "deliveries", table | {"kernel_ns": table["kernel_ns"] * 0 - 1})
+    report = build([folder])
+    assert "there being no kernel stamps" in report.headlines[0]
+    assert "client's application" in report.path.read_text().replace("&#39;", "'")
+
+
+@pytest.mark.usefixtures("few_figures")
+def test_a_damaged_trial_is_said_once(tmp_path: Path, make: ModuleType) -> None:
+    folder = small(make, tmp_path / "a", blocks=3)
+    next(folder.glob("trials/001-*/ticks.parquet")).unlink()
+    report = build([folder])
+    assert len([line for line in report.caveats if "ticks.parquet: is missing" in line]) == 1
+    assert report.exit_code == 0
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    return dict(json.loads((report.path.parent / "report.json").read_text()))
+
+
+def seen(report: Report) -> str:
+    return html.unescape(report.path.read_text())
+
+
+@pytest.mark.usefixtures("few_figures")
+def test_noise_floor_of_a_campaign_with_a_pair_of_its_own(tmp_path: Path, make: ModuleType) -> None:
+    folder = small(make, tmp_path / "a", subjects=("sse-aiohttp", "sse-aiohttp@2", "websocket-aiohttp"), blocks=3)
+    report = build([folder], calibration=calibrated())  # of another machine, and of no use here
+    found = as_json(report)
+    floor = found["noise_floor"]
+    assert (floor["source"], floor["pairs"], floor["blocks"]) == ("campaign", [["sse-aiohttp", "sse-aiohttp@2"]], 3)
+    values = {
+        subject: {
+            t["block"]: t["metrics"]["server_cpu_ns_per_message"] for t in found["trials"] if t["subject"] == subject
+        }
+        for subject in floor["pairs"][0]
+    }
+    squares = [math.log(values["sse-aiohttp@2"][block] / value) ** 2 for block, value in values["sse-aiohttp"].items()]
+    expected = math.exp(stats.t.ppf(0.975, 3) * math.sqrt(sum(squares) / 3) / math.sqrt(3))
+    assert floor["metrics"]["server_cpu_ns_per_message"] == pytest.approx(expected)
+    assert "or that the difference is within the noise floor" in seen(report)
+    (caveat,) = [w for w in found["warnings"] if w["kind"] == "noise-floor"]
+    assert caveat["message"].startswith("noise floor over 3 blocks, from its own A/A pair: ")
+    assert f"server cpu per message {expected - 1:.1%}" in caveat["message"]
+    # A difference within the floor is none.
+    for one in found["comparisons"]:
+        limit = floor["metrics"].get(one["metric"], 1.0)
+        if abs(math.log(one["ratio"])) <= math.log(limit):
+            assert one["verdict"] == "no difference seen"
+
+
+def calibrated(machine: Any = "elsewhere", met: bool = True, noise: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A machine's calibration, as calibration.json has it."""
+    rows = [
+        ("delay of 5 ms, sse", 5.0, 5.12, True),
+        ("delay of 20 ms, sse", 20.0, 19.81, True),
+        ("lost, sse", 8, 8, met),
+    ]
+    return {
+        "environment": {"machine": machine},
+        "measured_unix": 1_795_490_100,
+        "met": met,
+        "checks": [
+            {
+                "name": name,
+                "expected": expected,
+                "measured": measured,
+                "unit": "ms",
+                "allowed": "± 0.3 ms",
+                "met": ok,
+                "deviation": measured - expected,
+            }
+            for name, expected, measured, ok in rows
+        ],
+        "noise": {"source": "calibrate", "metrics": noise or {}},
+    }
+
+
+@pytest.mark.usefixtures("few_figures")
+def test_noise_floor_of_the_machine_for_a_campaign_without_a_pair(tmp_path: Path, make: ModuleType) -> None:
+    noise = {
+        "server_cpu_ns_per_message": {"sd": 0.3, "blocks": 6},
+        "tcp_down_bytes_per_message": {"sd": 0.0, "blocks": 6},
+    }
+    known = calibrated(noise=noise)
+    plain = small(make, tmp_path / "a", blocks=4)
+    before = {c["metric"]: c for c in as_json(build([plain]))["comparisons"]}
+    assert before["server_cpu_ns_per_message"]["verdict"] == "a lower"
+    folder = small(make, tmp_path / "b", blocks=4, extra={"calibration": known})
+    found = as_json(build([folder]))
+    floor = found["noise_floor"]
+    assert (floor["source"], floor["pairs"], floor["blocks"]) == ("calibration", [], 4)
+    expected = math.exp(stats.t.ppf(0.975, 6) * 0.3 / math.sqrt(4))
+    assert floor["metrics"] == {
+        "server_cpu_ns_per_message": pytest.approx(expected),
+        "tcp_down_bytes_per_message": 1.0,
+    }
+    after = {c["metric"]: c for c in found["comparisons"]}
+    cpu = after["server_cpu_ns_per_message"]
+    assert 1 / expected < cpu["ratio"] < 1 and cpu["high"] < 1  # its interval does not hold 1
+    assert cpu["verdict"] == "no difference seen"
+    assert after["tcp_down_bytes_per_message"] == before["tcp_down_bytes_per_message"]
+    assert any("from this machine's A/A control" in w["message"] for w in found["warnings"])
+
+
+@pytest.mark.usefixtures("few_figures")
+def test_thresholds(tmp_path: Path, make: ModuleType) -> None:
+    limits = {
+        "sse-aiohttp.latency_app_p50_ns": {"max": 1.0},
+        "sse-aiohttp.delivered_hz": {"min": 1e9},
+        "sse-aiohttp.lost": {"max": 0},
+        "nobody.lost": {"max": 0},
+    }
+    report = build([small(make, tmp_path / "a", scenario={"thresholds": limits})])
+    assert report.exit_code == 1
+    told = " ".join(report.caveats)
+    assert "above the limit" in told and "below the limit" in told and "nobody.lost has a limit but no value" in told
+
+
+@pytest.mark.usefixtures("few_figures")
+def test_the_calibration_of_a_campaign_is_quoted(tmp_path: Path, make: ModuleType) -> None:
+    folder = small(make, tmp_path / "a", extra={"calibration": calibrated()})
+    report = build([folder])
+    text = "calibrated on 2026-11-24: 3 of 3 known truths met, known delays to 0.19 ms"
+    assert (text in seen(report), "not calibrated" in seen(report)) == (True, False)
+    assert not any("calibrat" in caveat for caveat in report.caveats)  # nothing grave
+    assert as_json(report)["calibration"] == calibrated()
+    rows = re.findall(r"<tr><th scope=\"row\">(delay of|lost).*?</tr>", report.path.read_text())
+    assert len(rows) == 3
+    assert re.search(
+        r'delay of 5 ms, sse</th><td>5.00 ms</td><td>5.12</td><td>\+0.12</td><td class="text">± 0.3 ms</td><td>yes<',
+        seen(report),
+    )
+    assert text in (folder / "report/report.md").read_text()
+
+
+@pytest.mark.usefixtures("few_figures")
+def test_a_truth_that_was_not_met_is_on_the_first_screen(tmp_path: Path, make: ModuleType) -> None:
+    report = build([small(make, tmp_path / "a", extra={"calibration": calibrated(met=False)})])
+    (line,) = [caveat for caveat in report.caveats if "known truths" in caveat]
+    assert "2 of 3 known truths met" in line
+    assert line.endswith("not met: lost, sse (run `rtbench calibrate`)")
+    assert re.search(r"lost, sse</th>.*?<td class=\"bad\">no</td>", report.path.read_text())
+
+
+@pytest.mark.usefixtures("few_figures")
+def test_a_calibration_without_delays_has_no_error_of_delays(tmp_path: Path, make: ModuleType) -> None:
+    known = calibrated()
+    known["checks"] = known["checks"][2:]
+    report = build([small(make, tmp_path / "a", extra={"calibration": known})])
+    assert "calibrated on 2026-11-24: 1 of 1 known truths met<" in report.path.read_text()
+
+
+@pytest.mark.usefixtures("few_figures")
+@pytest.mark.parametrize("here", [True, False], ids=["of this machine", "of another"])
+def test_this_machine_s_calibration_is_quoted_for_campaigns_of_this_machine(
+    tmp_path: Path, make: ModuleType, here: bool
+) -> None:
+    folder = small(make, tmp_path / "a")  # measured before there was any
+    machine = json.loads((folder / "campaign.json").read_text())["environment"]["machine"]
+    known = calibrated(machine if here else {"name": "another"})
+    report = build([folder], calibration=known)
+    assert ("3 of 3 known truths met" in seen(report)) is here
+    assert as_json(report)["calibration"] == (known if here else None)
+    assert ("not calibrated" in seen(report)) is not here
+
+
+@pytest.mark.usefixtures("few_figures")
+def test_what_a_campaign_was_measured_under_goes_before_what_is_newer(tmp_path: Path, make: ModuleType) -> None:
+    folder = small(make, tmp_path / "a", extra={"calibration": calibrated(met=False)})
+    machine = json.loads((folder / "campaign.json").read_text())["environment"]["machine"]
+    report = build([folder], calibration=calibrated(machine))
+    assert as_json(report)["calibration"] == calibrated(met=False)
+
+
+def test_nothing_at_all_on_a_calibrated_machine(tmp_path: Path, make: ModuleType) -> None:
+    known = calibrated(noise={"server_cpu_ns_per_message": {"sd": 0.1, "blocks": 6}})
+    extra = {"subjects": [], "calibration": known}
+    report = build([small(make, tmp_path / "a", interrupted_after=0, extra=extra)])
+    assert report.exit_code == 3 and "nothing was measured" in report.headlines[0]
+    assert as_json(report)["noise_floor"]["blocks"] == 0
+
+
+@pytest.mark.usefixtures("few_figures")
+def test_what_is_only_good_to_know_is_no_asymmetry(tmp_path: Path, make: ModuleType) -> None:
+    folder = small(make, tmp_path / "a")
+    for number, file in enumerate(sorted(folder.glob("trials/*/manifest.json"))):
+        manifest = json.loads(file.read_text())
+        manifest["fairness"] |= {"observed": {"send_buffer_bytes": 1000 + number}, "technique": f"t{number}"}
+        manifest["fairness"]["backlog"] = 4096 if number else 100
+        file.write_text(json.dumps(manifest))
+    found = [w["message"] for w in as_json(build([folder]))["warnings"] if w["kind"] == "asymmetry"]
+    assert len(found) == 1 and found[0].startswith("subjects differ in backlog: 100 in ")
+
+
+@pytest.mark.usefixtures("few_figures")
+def test_asymmetries_are_said(tmp_path: Path, make: ModuleType) -> None:
+    folder = small(make, tmp_path / "a", subjects=("sse-aiohttp", "websocket-websockets"))
+    for file in folder.glob("trials/*websockets/manifest.json"):
+        manifest = json.loads(file.read_text())
+        manifest["fairness"]["compression"] = True
+        manifest["arm"] = "controlled"
+        file.write_text(json.dumps(manifest))
+    campaign = json.loads((folder / "campaign.json").read_text())
+    campaign["subjects"][1]["arm"] = "controlled"
+    (folder / "campaign.json").write_text(json.dumps(campaign))
+    report = build([folder])
+    assert any(
+        "differ in compression: false in sse-aiohttp; true in websocket-websockets"
+        in c.replace(
+            "true in websocket-websockets; false in sse-aiohttp", "false in sse-aiohttp; true in websocket-websockets"
+        )
+        for c in report.caveats
+    )
+    assert "more than one way to write" in report.path.read_text()
+
+
+@pytest.mark.usefixtures("few_figures")
+def test_many_subjects_of_unknown_kinds(tmp_path: Path, make: ModuleType) -> None:
+    names = tuple(f"sse-aiohttp@{n}" for n in range(8))
+    folder = small(make, tmp_path / "a", subjects=names, blocks=1, subscribers=2)
+    campaign = json.loads((folder / "campaign.json").read_text())
+    for row in campaign["subjects"]:
+        row |= {"transport": "carrier-pigeon", "stack": "loft"}
+    (folder / "campaign.json").write_text(json.dumps(campaign))
+    report = build([folder])
+    assert "2 more in the table" in report.headlines[0]
+
+
+def test_a_report_that_cannot_be_written(golden: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ResultsError, match="cannot be written"):
+        build([golden], tmp_path / "file")
+
+
+@pytest.mark.usefixtures("few_figures")
+def test_old_figures_go(golden: Path, tmp_path: Path) -> None:
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures/gone.svg").write_text("<svg/>")
+    (tmp_path / "figures/mine.txt").write_text("stays")
+    build([golden], tmp_path)
+    assert not (tmp_path / "figures/gone.svg").exists() and (tmp_path / "figures/mine.txt").exists()
+
+
+def test_a_block_that_was_run_again_counts_once(tmp_path: Path, make: ModuleType) -> None:
+    folder = small(make, tmp_path / "a", subjects=("sse-aiohttp",), blocks=3, invalid={2: ()})
+    campaign = json.loads((folder / "campaign.json").read_text())
+    campaign["trials"][2]["block"] = 2
+    (folder / "campaign.json").write_text(json.dumps(campaign))
+    evidence: Evidence = gather(load(folder))
+    found = evidence.summary("sse-aiohttp", "latency_app_p50_ns")
+    assert found is not None and found.trials == 2
+    assert evidence.subjects[0].usable == 2
+    assert len(list(csv.reader(io.StringIO(as_csv(evidence))))) > 100
+
+
+def test_the_markdown_fits_a_pull_request_comment(out: Path, few_figures: None) -> None:
+    from rtbench.analysis.report import COMMENT, _fitting
+
+    assert len((out / "report.md").read_text()) < 10_000
+    line = "| x | " + "y" * 90 + " |\n"
+    long = line * (COMMENT // len(line) + 500)
+    fitting = _fitting(long)
+    assert COMMENT - 400 < len(fitting) < COMMENT
+    *kept, _, last = fitting.splitlines()
+    assert set(kept) == {line.strip()}
+    assert f"{long.count(chr(10)) - len(kept) + 1:,} more lines" in last
+
+
+def test_a_hover_says_the_value_and_a_subject_can_be_hidden(out: Path) -> None:
+    page = (out / "report.html").read_text()
+    file = (out / "figures/decision.svg").read_text()
+    for text in (page, file):
+        assert re.search(r'<g data-subject="sse-aiohttp"><title>sse-aiohttp, Latency, median: \d', text)
+    assert "mark|" not in page and "mark|" not in file
+    # every subject's name is a row heading with its colour and marker, and a box that hides what carries the name
+    assert page.count('<input type="checkbox" value="') == 4
+    assert '<tr data-subject="websocket-websockets"><th scope="row"><svg class="key"' in page
+
+
+def test_every_pair_in_every_headline_metric(out: Path) -> None:
+    page = html.unescape((out / "report.html").read_text())
+    table = page[page.index('class="matrix pairs') : page.index("The same as a matrix")]
+    pairs = re.findall(r'<tr data-subject="([^"]+)" data-with="([^"]+)"( class="across")?>', table)
+    assert len(pairs) == 6 and len({frozenset(pair[:2]) for pair in pairs}) == 6
+    assert [bool(pair[2]) for pair in pairs] == [False] * 3 + [True] * 3  # within the controlled arm first
+    assert all("websocket-websockets" in pair[:2] for pair in pairs if pair[2])
+    found = json.loads((out / "report.json").read_text())["comparisons"]
+    (cpu,) = [
+        c
+        for c in found
+        if c["metric"] == "server_cpu_ns_per_message" and {c["a"], c["b"]} == {"sse-aiohttp", "websocket-aiohttp"}
+    ]
+    ratio = cpu["ratio"] if cpu["a"] == "websocket-aiohttp" else 1 / cpu["ratio"]
+    row = re.search(r'<tr data-subject="websocket-aiohttp" data-with="sse-aiohttp">.*?</tr>', table)
+    assert row is not None and f"{ratio:.2f}×" in row[0]
+
+
+def test_it_says_how_to_cite_and_how_to_repeat(out: Path) -> None:
+    page = html.unescape((out / "report.html").read_text())
+    assert "scenario 0f1e2d3c4b5a, seed 1, rtbench 0.1.0." in page
+    assert "@misc{rtbench-20261124-031500-golden," in page and "year = {2026}" in page
+    assert '"The command">rtbench run golden --seed 1</pre>' in page
+    assert "16 subscribers · broadcast of 10 messages/s × 150 B · 3 blocks · 4 s windows · polls every 0.5 s" in page
+
+
+@pytest.mark.usefixtures("few_figures")
+def test_what_every_subject_used_with_its_asymmetries_marked(tmp_path: Path, make: ModuleType) -> None:
+    folder = small(make, tmp_path / "a")
+    for file in folder.glob("trials/*websocket*/manifest.json"):
+        manifest = json.loads(file.read_text())
+        manifest["fairness"] |= {"backlog": 100, "gc": [700, 10], "observed": {"threads": 2}}
+        file.write_text(json.dumps(manifest))
+    page = build([folder]).path.read_text()
+    table = page[page.index('class="manifest"') :]
+    rows = re.findall(r'<tr( class="differs")?><th scope="row">(.*?)</th>(.*?)</tr>', table)
+    cells = {
+        re.sub(r"<.*?>", "", key).removeprefix("≠ "): (bool(odd), re.findall(r">([^<]*)</td>", row))
+        for odd, key, row in rows
+    }
+    assert cells["backlog"] == (True, ["4096", "100"])
+    assert cells["gc"] == (True, ["–", "700, 10"])
+    assert cells["nodelay"] == (False, ["yes", "yes"])
+    assert cells["observed.threads"] == (False, ["–", "2"])  # good to know
+    assert next(iter(cells)) == "backlog"  # the asymmetries first
+    assert "marks what subjects differ in: backlog, gc." in page
+
+
+@pytest.mark.usefixtures("few_figures")
+def test_trials_that_recorded_nothing(tmp_path: Path, make: ModuleType) -> None:
+    folder = small(make, tmp_path / "a")
+    for file in folder.glob("trials/*/manifest.json"):
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"fairness": {}}))
+    assert "No trial recorded what its server used" in build([folder]).path.read_text()
+
+
+def test_multiples_of_the_floor(tmp_path: Path, make: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    look = {"transport": "tcp", "stack": "asyncio", "arm": "floor", "delay": 1.5, "cpu": 3_500, "head": 1}
+    monkeypatch.setitem(make.SUBJECTS, "tcp-floor", look)
+    folder = small(make, tmp_path / "a", subjects=("sse-aiohttp", "tcp-floor"), blocks=3)
+    report = build([folder])
+    page = seen(report)
+    figure = page[page.index('<figure id="floor">') : page.index("Multiples of the floor.")]
+    found = as_json(report)["comparisons"]
+    (cpu,) = [c for c in found if c["metric"] == "server_cpu_ns_per_message"]
+    assert 1.8 < cpu["ratio"] < 2.2  # 7,000 ns over 3,500 by construction
+    assert f"sse-aiohttp, Server CPU: {cpu['ratio']:.2f}× [" in figure and "the floor</title>" in figure
+    assert "relative to tcp-floor" in page and "n = 3 blocks" in page
+    assert "no transport, what any could reach on this machine" in page
+
+
+@pytest.mark.usefixtures("few_figures")
+def test_subjects_behind_a_proxy(tmp_path: Path, make: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = make.SUBJECTS["sse-aiohttp"]
+    for name, delay in (("tuned", 2.5), ("slow", 90.0), ("leaky", 2.5), ("broken", 2.5), ("deaf", 2.5)):
+        monkeypatch.setitem(make.SUBJECTS, f"sse-aiohttp+{name}", base | {"delay": delay})
+    monkeypatch.setitem(make.SUBJECTS, "websocket-aiohttp+tuned", make.SUBJECTS["websocket-aiohttp"])
+    names = ("sse-aiohttp", *(f"sse-aiohttp+{n}" for n in ("tuned", "slow", "leaky", "broken", "deaf")))
+    plan = {"subjects": (*names, "websocket-aiohttp+tuned"), "blocks": 2, "subscribers": 4, "window_s": 2.0}
+    folder = small(make, tmp_path / "a", **plan)
+    campaign = json.loads((folder / "campaign.json").read_text())
+    for row in campaign["subjects"]:
+        row["proxy"] = row["subject"].partition("+")[2]
+    (folder / "campaign.json").write_text(json.dumps(campaign))
+    from rtbench.records import read_table, write_table
+
+    for file in folder.glob("trials/*+leaky/deliveries.parquet"):
+        table = read_table(file, "deliveries")
+        write_table(file, "deliveries", {k: v[table["subscriber"] != 0] for k, v in table.items()})
+    for file in folder.glob("trials/*+deaf/deliveries.parquet"):
+        table = read_table(file, "deliveries")
+        write_table(file, "deliveries", {k: v[table["subscriber"] == 0] for k, v in table.items()})
+    for file in folder.glob("trials/*+*/manifest.json"):
+        manifest = json.loads(file.read_text())
+        manifest["processes"]["proxy"] = {"cpu_ns_at_start": 10_000, "cpu_ns_at_end": 10_000 + 80 * 2_500}
+        manifest["bytes"] = {"messages_in_window": 80}
+        if "broken" in file.parent.name:
+            manifest |= {"status": "failed", "reasons": [{"kind": "x", "message": "status 400", "metrics": []}]}
+        file.write_text(json.dumps(manifest))
+    page = seen(build([folder]))
+    table = page[page.index('<section id="proxies">') :]
+    table = table[: table.index("</section>")]
+    told = {
+        name: re.findall(r"<td[^>]*>(.*?)</td>", row)
+        for name, row in re.findall(r'<tr data-subject="([^"]+)">.*?</th>(.*?)</tr>', table)
+    }
+    words = {name.partition("aiohttp+")[2]: re.sub(r"<.*?>", "", cells[1]) for name, cells in told.items()}
+    assert words.pop("tuned") == "not measured: websocket-aiohttp is not in this campaign"
+    assert words == {
+        "slow": "holds back: messages wait in its buffer",
+        "leaky": "loses: 40 of 160 messages never came",
+        "broken": "breaks: status 400",
+        "deaf": "breaks: 120 of 160 messages never came",
+    }
+    tuned = told["sse-aiohttp+tuned"]
+    assert tuned[0] == "tuned" and tuned[1] == "<b>works</b>" and tuned[3] == "2.50 µs"
+    assert re.fullmatch(r"\+\d+ µs \(1\.\d+× \[.*\]\)", tuned[2])
+
+
+def test_recovery_has_a_section_of_its_own(tmp_path: Path, make: ModuleType) -> None:
+    import numpy as np
+
+    from rtbench.records import read_table, write_table
+
+    folder = small(make, tmp_path / "a", window_s=4.0)
+    for file in folder.glob("trials/*/manifest.json"):
+        manifest = json.loads(file.read_text())
+        kill = manifest["window"]["start_ns"] + 1_000_000_000
+        event = {"do": "kill", "what": "server", "planned_s": 1.0, "began_ns": kill, "ended_ns": kill + 500_000_000}
+        file.write_text(json.dumps(manifest | {"events": [event]}))
+        path = file.parent / "connections.parquet"
+        before = read_table(path, "connections")
+        again = {k: v.copy() for k, v in before.items()} | {
+            "connection": before["connection"] + 3,
+            "started_ns": np.full(3, kill + 600_000_000),
+            "connected_ns": np.full(3, kill + 600_100_000),
+            "response_ns": np.full(3, kill + 601_000_000),
+            "first_message_ns": np.full(3, kill + 750_000_000),
+        }
+        write_table(path, "connections", {k: np.concatenate([before[k], again[k]]) for k in before})
+    page = seen(build([folder]))
+    section = page[page.index('<section id="coming-back">') :]
+    section = section[: section.index("</section>")]
+    assert section.count("<td>750 ms</td>") >= 6 and "<td>30.0 /s</td>" in section
+    assert '<figure id="recovery">' in section and '<a href="#coming-back">' in page
+    timeline = page[page.index('<figure id="timeline">') :]
+    assert "hatched: a fault that the scenario asked for" in timeline and "kill server" in timeline
+
+
+@pytest.mark.usefixtures("few_figures")
+def test_markdown_of_many_subjects_fits_a_comment(tmp_path: Path, make: ModuleType) -> None:
+    names = tuple(f"sse-aiohttp@{n}" for n in range(20))
+    folder = small(
+        make, tmp_path / "a", subjects=names, blocks=3, subscribers=2, invalid=dict.fromkeys(range(1, 31), ("lost",))
+    )
+    build([folder])
+    text = (folder / "report/report.md").read_text()
+    assert len(text.encode()) < 65_536  # what GitHub takes
+    assert "30 trials are invalid" in text
+
+
+def test_citations_of_campaigns_that_say_little() -> None:
+    from rtbench.analysis.citation import cite, facts
+
+    assert facts({}) == ["0 subscribers", "?", "0 blocks", "0 s windows"]
+    assert facts({"scenario": {"stream": ["stocks", "news"]}})[1] == "stocks, news"
+    assert facts({"scenario": {"stream": "fanout", "workload": {"rate_hz": 2}}})[1] == "broadcast of 2 messages/s"
+    found = cite({"campaign": "a {b}\\c", "rtbench": "1", "environment": {"commit": "abc"}})
+    assert "measured on" not in found.text and "rtbench 1, commit abc." in found.text
+    assert found.bibtex.startswith("@misc{rtbench-a-b-c,") and "year" not in found.bibtex
+    assert "title = {rtbench campaign a bc: campaign}," in found.bibtex

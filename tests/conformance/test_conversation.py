@@ -1,0 +1,56 @@
+"""Conversations broken on purpose are named: a subject of a file of its own whose hub does it wrongly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rtbench import subjects
+from rtbench.verify import verify
+
+pytestmark = pytest.mark.slow
+
+BROKEN = """
+from dataclasses import replace
+from rtbench.servers import {module} as whole
+from rtbench.servers.hub import Hub
+
+class Broken(Hub):
+    kept = 0
+    def say(self, channel, payload):
+{body}
+
+async def serve(server):
+    server.hub_type = Broken
+    await whole.serve(server)
+
+SUBJECT = replace(whole.SUBJECT, name="{name}", serve=serve)
+"""
+
+DEAF = "        return None"
+CHANGES = "        return super().say(channel, payload.replace(b'User', b'Nobody'))"
+TWICE = "        return super().say(channel, payload) or super().say(channel, payload)"
+TAKES_ANYTHING = "        self._upstream and super().say(channel, payload)\n        return None"
+
+
+@pytest.mark.parametrize(
+    ("module", "body", "case", "words"),
+    [
+        ("sse_aiohttp", DEAF, "conversation", "heard 0 of 6"),
+        ("websocket_aiohttp", DEAF, "conversation", "heard 0 of 6"),
+        ("short_poll_aiohttp", CHANGES, "conversation", "heard 0 of 6"),
+        ("websocket_websockets", TWICE, "conversation", "of 6 messages as they were sent"),
+        ("long_poll_aiohttp", TAKES_ANYTHING, "conversation-errors", "400"),
+        ("websocket_aiohttp", TAKES_ANYTHING, "conversation-refused", "was not refused"),
+    ],
+)
+def test_a_broken_conversation_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, body: str, case: str, words: str
+) -> None:
+    monkeypatch.setattr(subjects, "_added", {})
+    path = tmp_path / "broken.py"
+    path.write_text(BROKEN.format(module=module, body=body, name=f"{module}-broken".replace("_", "-")))
+    found = verify(subjects.load_file(path))
+    problems = {one.name: " ".join(one.problems) for one in found.failed}
+    assert words in problems[case]

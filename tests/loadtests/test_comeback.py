@@ -1,0 +1,126 @@
+"""How subscribers come back: an EventSource as the standard has it, the others by exponential backoff with jitter."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from rtbench.loadtests.comeback import Comeback
+
+Make = Callable[..., Any]
+WAYS = Comeback(eventsource_s=3.0, backoff_s=0.5, backoff_most_s=10.0, seed=7)
+
+
+@pytest.mark.parametrize("attempt", [0, 1, 50])
+def test_an_event_source_always_waits_its_reconnection_time(attempt: int) -> None:
+    assert {WAYS.wait_s("sse", who, attempt, None) for who in range(50)} == {3.0}
+
+
+@pytest.mark.parametrize(("retry_ms", "wait_s"), [(5000, 5.0), (0, 0.0), (1, 0.001)])
+def test_the_servers_advice_is_an_event_sources_reconnection_time(retry_ms: int, wait_s: float) -> None:
+    assert WAYS.wait_s("sse", 0, 3, retry_ms) == wait_s
+
+
+@pytest.mark.parametrize("transport", ["websocket", "short-poll", "long-poll", "tcp"])
+@pytest.mark.parametrize(("attempt", "most_s"), [(0, 0.5), (1, 1.0), (4, 8.0), (5, 10.0), (1000, 10.0)])
+def test_others_back_off_with_full_jitter(transport: str, attempt: int, most_s: float) -> None:
+    waits = [WAYS.wait_s(transport, who, attempt, 5000) for who in range(1000)]
+    assert all(0 <= wait < most_s for wait in waits)
+    # Evenly over the whole range: nobody comes in step with the others.
+    assert statistics.mean(waits) == pytest.approx(most_s / 2, rel=0.1)
+    assert min(waits) < 0.05 * most_s < 0.95 * most_s < max(waits)
+
+
+def test_waits_depend_on_seed_subscriber_and_attempt_alone() -> None:
+    def drawn(ways: Comeback) -> list[float]:
+        return [ways.wait_s("websocket", who, attempt, None) for who in range(20) for attempt in range(3)]
+
+    assert drawn(WAYS) == drawn(Comeback(3.0, 0.5, 10.0, 7))
+    assert drawn(WAYS) != drawn(Comeback(3.0, 0.5, 10.0, 8))
+    assert len(set(drawn(WAYS))) == 60
+
+
+# A subscriber's
+
+
+def test_a_subscriber_begins_again_once_it_is_connected(bench: Make, wire: Any) -> None:
+    here = bench(comeback=WAYS)
+    link = here.link("websocket")
+    subscriber = link.subscriber
+    for attempt in range(3):
+        link.over("refused")
+        assert subscriber.again_s() == WAYS.wait_s("websocket", 0, attempt, None)
+        link = here.connect(subscriber)
+    here.reactor.read(link, wire.upgrade(link.socket.sent))
+    link.over("reset")
+    assert subscriber.again_s() == WAYS.wait_s("websocket", 0, 0, None)
+    assert not subscriber.over_for_good
+
+
+def test_an_event_source_remembers_the_advice_over_connections(bench: Make, wire: Any) -> None:
+    here = bench(comeback=WAYS)
+    link = here.link("sse")
+    here.reactor.read(link, wire.sse_head + wire.chunk(b"retry: 250\n\n"))
+    link.over("reset")
+    assert link.subscriber.again_s() == 0.25
+    again = here.connect(link.subscriber)
+    again.over("refused")  # which says nothing of it
+    assert again.subscriber.again_s() == 0.25
+    again = here.connect(link.subscriber)
+    here.reactor.read(again, wire.sse_head + wire.chunk(b"retry: 0\n\n"))
+    again.over("reset")
+    assert again.subscriber.again_s() == 0.0
+
+
+@pytest.mark.parametrize(("status", "good"), [(204, True), (404, True), (502, True), (200, False)])
+def test_an_event_source_stops_for_good_at_any_other_status(bench: Make, wire: Any, status: int, good: bool) -> None:
+    here = bench()
+    link = here.link("sse")
+    here.reactor.read(link, wire.sse_head if status == 200 else wire.empty(status))
+    link.over("closed")
+    assert link.subscriber.over_for_good is good
+    assert here.load.given_up == good
+
+
+def test_who_was_refused_by_the_kernel_comes_back(bench: Make) -> None:
+    here = bench()
+    link = here.link("sse")
+    link.over("refused")
+    assert not link.subscriber.over_for_good
+    assert here.load.failed == {"refused": 1}
+
+
+# Silence
+
+
+def test_a_push_connection_that_is_silent_for_two_heartbeats_is_given_up(
+    bench: Make, wire: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rtbench.loadtests import load as load_module
+
+    silence: dict[Any, float] = {}
+    monkeypatch.setattr(load_module, "silent_s", lambda sock: silence[sock])
+    here = bench(heartbeat_s=1.0)
+    links = [here.link("sse") for _ in range(3)]
+    unanswered, polling = here.link("sse"), here.link("short-poll")
+    for link, silent_s in zip([*links, unanswered, polling], (2.1, 1.9, 0.0, 9.0, 9.0), strict=True):
+        silence[link.socket] = silent_s
+        if link in links:
+            here.reactor.read(link, wire.sse_head)
+    here.load.watch()
+    while here.reactor.timers and here.reactor.timers[-1][2] != (0,):
+        _, call, arguments = here.reactor.timers.pop()
+        call(*arguments)
+    assert [link.outcome for link in links] == ["silent for two heartbeats", "open", "open"]
+    assert (unanswered.outcome, polling.outcome) == ("open", "open")
+    assert here.load.subscribed_count == 2
+    assert not links[0].subscriber.over_for_good
+
+
+def test_without_a_heartbeat_nobody_is_watched(bench: Make) -> None:
+    here = bench()
+    here.load.watch()
+    assert here.reactor.timers == []

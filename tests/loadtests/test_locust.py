@@ -1,0 +1,157 @@
+"""What Locust sees: every message and poll counted once, and users that a Locust user expects.
+
+Importing locust patches the process, so everything here runs in one of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+LOCUSTFILE = str(Path(__file__).parent.parent.parent / "loadtests" / "locustfile.py")
+
+
+def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *command],
+        env={**os.environ, "LOCUST_SKIP_UPDATE_CHECK": "1", **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def said(script: str, *arguments: str) -> Any:
+    """The JSON that a script prints."""
+    done = run("-c", script, *arguments)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+COUNTED = """
+import json, sys
+from locust.env import Environment
+from rtbench.loadtests.load import Load, Settings
+from rtbench.loadtests.locust_stats import Statistics
+from rtbench.loadtests.subscriber import Target
+
+load = Load(Settings())
+load.transport = "sse"
+environment = Environment()
+statistics = Statistics(load, environment, keep=sys.argv[1] == "keep")
+seq = 0
+
+def arrive(count):
+    global seq
+    for _ in range(count):
+        seq += 1
+        load.recorder.deliveries.extend((0, 0, 0, seq, -1, 5_000_000, 10, 0))
+        load.recorder.request(0, 1_000_000, 1_000_000, 3_000_000, 200, 100)
+
+def plans():  # waits for a server, and while it does, more arrives
+    arrive(3)
+    statistics._plan_failed = True
+
+statistics._plans = plans
+for count in (5, 0, 7):
+    arrive(count)
+    statistics.update()
+statistics._plans = lambda: None
+statistics.update()
+entries = environment.stats.entries
+print(json.dumps({
+    "messages": entries["message", "SSE"].num_requests,
+    "bytes": entries["message", "SSE"].total_content_length,
+    "polls": entries["poll", "GET"].num_requests,
+    "poll_ms": entries["poll", "GET"].avg_response_time,
+    "total": environment.stats.total.num_requests,
+    "kept": len(load.recorder.deliveries) // 8,
+}))
+"""
+
+
+@pytest.mark.parametrize("keep", ["keep", "drop"])
+def test_rows_are_counted_once_whenever_they_come(keep: str) -> None:
+    count = 5 + 0 + 7 + 3 * 3
+    assert said(COUNTED, keep) == {
+        "messages": count,
+        "bytes": 10 * count,
+        "polls": count,
+        "poll_ms": 2.0,
+        "total": 2 * count,
+        "kept": count if keep == "keep" else 0,
+    }
+
+
+LATENCY = """
+import json, time
+from locust.env import Environment
+from rtbench.loadtests.load import Load, Settings
+from rtbench.loadtests.locust_stats import Statistics
+
+load = Load(Settings())
+load.transport = "websocket"
+environment = Environment()
+statistics = Statistics(load, environment, keep=False)
+statistics._plans = lambda: None
+now = time.monotonic_ns()
+due = time.time_ns() - 250_000_000
+statistics._due_ns[0] = {1: due, 2: due}
+for seq in (1, 2, 3):  # the third has no due time yet: it waits
+    load.recorder.deliveries.extend((0, 0, 0, seq, -1, now, 10, 0))
+statistics.update()
+entry = environment.stats.entries["message", "WS"]
+print(json.dumps([entry.num_requests, round(entry.avg_response_time / 10), len(statistics._waiting)]))
+"""
+
+
+def test_latency_is_charged_from_the_plan() -> None:
+    assert said(LATENCY) == [2, 25, 1]
+
+
+def test_shipped_locustfile_lists_its_users() -> None:
+    listed = run("-m", "locust", "-f", LOCUSTFILE, "--list")
+    assert listed.returncode == 0, listed.stderr
+    users = {"SSEUser", "WebSocketUser", "ShortPollUser", "LongPollUser"}
+    assert users <= set((listed.stdout + listed.stderr).split())
+
+
+def test_shipped_locustfile_has_options_of_its_own() -> None:
+    done = run("-m", "locust", "-f", LOCUSTFILE, "--headless", "--channels", "multicast", "SSEUser")
+    assert done.returncode != 0
+    assert "--channels" in done.stderr
+    assert "unicast" in done.stderr
+
+
+def test_an_unknown_stream_is_the_users_error() -> None:
+    done = run("-m", "locust", "-f", LOCUSTFILE, "--headless", "--stream", "weather", "-t", "1", "SSEUser")
+    assert done.returncode == 2
+    assert "rtbench: stream: there is no stream 'weather': one of chat" in done.stderr
+
+
+USERS = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import locustfile
+from locust import User
+from rtbench.transports.catalogue import catalogue
+users = {one.transport: name for name, one in vars(locustfile).items()
+         if isinstance(one, type) and issubclass(one, User) and one.transport}
+print(json.dumps([users, {one.name: one.user for one in catalogue().values()}]))
+"""
+
+
+def test_every_transport_has_a_user() -> None:
+    users, transports = said(USERS, str(Path(LOCUSTFILE).parent))
+    assert users == transports
+    assert users["sse"] == "SSEUser"
+    assert users["tcp"] == "TCPUser"

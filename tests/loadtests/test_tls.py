@@ -1,0 +1,273 @@
+"""TLS over raw sockets: all of it is read, with kernel stamps; wrong peers are refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rtbench.errors import UserError
+from rtbench.loadtests.subscriber import Target
+from rtbench.loadtests.tape import READ_BYTES
+from rtbench.loadtests.tls import Tls, TlsSocket
+from rtbench.records import read_table
+
+PATIENCE_S = 10
+
+
+@pytest.fixture(scope="module")
+def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for localhost and 127.0.0.1, its key in the same file."""
+    if shutil.which("openssl") is None:
+        pytest.skip("a certificate needs the program openssl: apt-get install openssl")
+    folder = tmp_path_factory.mktemp("tls")
+    words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    words += ["-keyout", "key.pem", "-out", "cert.pem", "-days", "2", "-subj", "/CN=localhost"]
+    words += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    subprocess.run(words, cwd=folder, check=True, capture_output=True, timeout=30)
+    path = folder / "both.pem"
+    path.write_text((folder / "key.pem").read_text() + (folder / "cert.pem").read_text())
+    return path
+
+
+@pytest.fixture
+def listener(pem: Path) -> Iterator[ssl.SSLSocket]:
+    """A TLS server's socket; every connection is greeted by the test."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    plain = socket.create_server(("127.0.0.1", 0))
+    with closing(context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)) as secure:
+        yield secure
+
+
+class Client:
+    """A TlsSocket on a non-blocking connection, driven as the reactor drives it."""
+
+    def __init__(self, port: int, tls: Tls) -> None:
+        self.raw = socket.create_connection(("127.0.0.1", port))
+        self.secured = 0
+        self.socket = TlsSocket(self.raw, tls, self.done)
+        self.raw.settimeout(PATIENCE_S)
+
+    def done(self) -> None:
+        self.secured += 1
+
+    def read(self, size: int = 65536) -> bytes:
+        """The next plaintext; empty at the end."""
+        view = memoryview(bytearray(size))
+        while True:
+            with suppress(BlockingIOError):
+                count, _, _, _ = self.socket.recvmsg_into([view], 64)
+                return bytes(view[:count])
+
+
+def serve(listener: ssl.SSLSocket, talk: Any) -> threading.Thread:
+    def run() -> None:
+        with suppress(OSError):
+            connection, _ = listener.accept()
+            with closing(connection):
+                connection.settimeout(PATIENCE_S)
+                connection.do_handshake()
+                talk(connection)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+def test_a_conversation(listener: ssl.SSLSocket, pem: Path) -> None:
+    heard: list[bytes] = []
+
+    def talk(connection: ssl.SSLSocket) -> None:
+        heard.append(connection.recv(100))
+        connection.sendall(b"hello")
+        heard.append(connection.recv(100))
+        connection.sendall(b"x" * 100_000)
+
+    thread = serve(listener, talk)
+    client = Client(listener.getsockname()[1], Tls.of("localhost", str(pem)))
+    with closing(client.socket):
+        client.socket.begin()
+        assert client.secured == 0
+        with suppress(BlockingIOError):
+            while not client.secured:
+                client.socket.recvmsg_into([memoryview(bytearray(10))], 64)
+        assert client.secured == 1
+        assert client.socket.send(b"ask") == 3
+        assert client.read() == b"hello"
+        client.socket.send(b"more")
+        whole = b""
+        while len(whole) < 100_000:
+            whole += client.read()
+        assert whole == b"x" * 100_000
+        assert client.read() == b""
+        assert (client.socket.fileno(), client.socket.getsockname()) == (client.raw.fileno(), client.raw.getsockname())
+    thread.join(PATIENCE_S)
+    assert heard == [b"ask", b"more"]
+
+
+def test_nothing_stays_behind_that_no_byte_on_the_wire_would_bring_out(listener: ssl.SSLSocket, pem: Path) -> None:
+    """A read takes as much as the buffer holds, a record that came in part included: the reactor asks for no more."""
+    held = threading.Event()
+
+    def talk(connection: ssl.SSLSocket) -> None:
+        for _ in range(40):
+            connection.sendall(b"y" * 16_000)
+        held.wait(PATIENCE_S)
+
+    thread = serve(listener, talk)
+    client = Client(listener.getsockname()[1], Tls.of("localhost", str(pem)))
+    with closing(client.socket):
+        client.socket.begin()
+        whole = b""
+        while len(whole) < 40 * 16_000:
+            piece = client.read(READ_BYTES)
+            assert piece
+            assert client.socket._tls.pending() == 0
+            whole += piece
+        held.set()
+    thread.join(PATIENCE_S)
+    assert whole == b"y" * 640_000
+
+
+def test_a_connection_that_closes_without_a_word(listener: ssl.SSLSocket, pem: Path) -> None:
+    thread = serve(listener, lambda connection: connection.shutdown(socket.SHUT_RDWR))
+    client = Client(listener.getsockname()[1], Tls.of("localhost", str(pem)))
+    with closing(client.socket):
+        client.socket.begin()
+        assert client.read() == b""
+    thread.join(PATIENCE_S)
+
+
+@pytest.mark.parametrize(("server", "trusted"), [("elsewhere.test", True), ("localhost", False)])
+def test_who_the_server_is_not_is_refused(listener: ssl.SSLSocket, pem: Path, server: str, trusted: bool) -> None:
+    thread = serve(listener, lambda connection: None)
+    client = Client(listener.getsockname()[1], Tls.of(server, str(pem) if trusted else ""))
+    with closing(client.socket):
+        client.socket.begin()
+        with pytest.raises(ConnectionAbortedError, match="TLS: CERTIFICATE_VERIFY_FAILED"):
+            client.read()
+        assert client.secured == 0
+    thread.join(PATIENCE_S)
+
+
+def test_what_is_no_tls_is_refused(pem: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as plain:
+        client = Client(plain.getsockname()[1], Tls.of("localhost", str(pem)))
+        connection, _ = plain.accept()
+        with closing(client.socket), connection:
+            client.socket.begin()
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            with pytest.raises(ConnectionAbortedError, match="TLS: WRONG_VERSION_NUMBER"):
+                client.read()
+
+
+def test_what_the_socket_does_not_take_is_kept(pem: Path) -> None:
+    class Full:
+        room = 0
+        sent = b""
+
+        def send(self, data: bytes) -> int:
+            if not self.room:
+                raise BlockingIOError
+            taken, self.room = data[: self.room], 0
+            self.sent += taken
+            return len(taken)
+
+        fileno = close = getsockopt = getsockname = None
+
+    full = Full()
+    sock = TlsSocket(full, Tls.of("localhost", str(pem)), lambda: None)
+    sock.begin()
+    assert full.sent == b""
+    full.room = 10
+    sock.begin()
+    assert len(full.sent) == 10
+    full.room = 10_000
+    sock.begin()
+    assert full.sent[:3] == b"\x16\x03\x01"  # the whole hello, in order (RFC 8446 §5.1)
+    assert len(full.sent) == 5 + int.from_bytes(full.sent[3:5], "big")
+
+
+def test_a_file_that_is_no_certificate(tmp_path: Path) -> None:
+    (tmp_path / "x.pem").write_text("what?")
+    for path in (tmp_path / "x.pem", tmp_path / "gone.pem"):
+        with pytest.raises(UserError, match=rf"tls_ca '{path}' cannot be used .*name a PEM file with certificates"):
+            Tls.of("localhost", str(path))
+
+
+def test_a_target_behind_tls(pem: Path) -> None:
+    target = Target.of("https://127.0.0.1:8443", str(pem))
+    assert (target.host, target.address) == ("127.0.0.1:8443", ("127.0.0.1", 8443))
+    assert target.tls is not None and target.tls.server == "127.0.0.1"
+    assert Target.of("wss://127.0.0.1", str(pem)).address == ("127.0.0.1", 443)
+    assert Target.of("http://127.0.0.1:1", str(pem)).tls is None
+
+
+# The reactor on it
+
+LOAD = """
+import json, sys
+import gevent
+from pathlib import Path
+from rtbench.loadtests.load import Load, Settings
+from rtbench.loadtests.subscriber import Target
+
+url, ca, folder = sys.argv[1:]
+load = Load(Settings())
+target = Target.of(url, ca)
+users = [gevent.spawn(load.subscriber("sse").subscribe, target) for _ in range(3)]
+gevent.joinall(users, timeout=30, raise_error=True)
+load.recorder.decode()
+load.recorder.write(Path(folder), "", polling=False)
+print(json.dumps([load.failed, load.recorder.faults]))
+"""
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trusted", [True, False])
+def test_messages_have_stamps_and_bytes_are_the_wires(
+    listener: ssl.SSLSocket, pem: Path, tmp_path: Path, trusted: bool
+) -> None:
+    def talk(connection: ssl.SSLSocket) -> None:
+        request = b""
+        while b"\r\n\r\n" not in request:
+            request += connection.recv(65536)
+        connection.sendall(HEAD)
+        for seq in range(1, 21):
+            connection.sendall(b"id: %d\ndata: %b\n\n" % (seq, b"x" * 500))
+
+    threads = [serve(listener, talk) for _ in range(3)]
+    url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+    words = [sys.executable, "-c", LOAD, url, str(pem) if trusted else "", str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    for thread in threads:
+        thread.join(PATIENCE_S)
+    assert done.returncode == 0, done.stderr
+    failed, faults = json.loads(done.stdout)
+    connections = read_table(tmp_path / "connections.parquet", "connections")
+    deliveries = read_table(tmp_path / "deliveries.parquet", "deliveries")
+    if not trusted:
+        assert (sum(failed.values()), len(deliveries["seq"])) == (3, 0)
+        assert all("error" in outcome for outcome in connections["outcome"])
+        return
+    assert (failed, faults) == ({}, [])
+    for subscriber in range(3):
+        assert deliveries["seq"][deliveries["subscriber"] == subscriber].tolist() == list(range(1, 21))
+    assert set(deliveries["payload_bytes"].tolist()) == {500}
+    stamped = deliveries["kernel_ns"] >= 0
+    assert stamped.any()
+    assert (deliveries["kernel_ns"][stamped] <= deliveries["app_ns"][stamped]).all()
+    assert (connections["tcp_received_bytes"] > 20 * 530).all()  # records and the handshake are in it
+    assert set(connections["outcome"]) == {"closed"}

@@ -1,0 +1,147 @@
+"""Fakes for the hub: a transport that holds what it is given, an encoder that can be read, a stream that ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from rtbench.servers import _feed
+from rtbench.servers.hub import Hub, Limits
+from rtbench.streams import Emission, Pace, Source, Stream, catalogue
+from rtbench.workload import NOTICE, Workload
+
+LIMITS = Limits(ring_messages=10, ring_bytes=2**20, buffer_bytes=4096, heartbeat_s=15.0)
+
+
+class FakeTransport:
+    """Holds every write. `stalled` keeps them in the buffer; `closed` raises as uvloop's does."""
+
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+        self.stalled = False
+        self.closed = False
+        self.aborted = False
+        self.held = 0
+        self.socket: Any = None
+
+    def write(self, data: bytes) -> None:
+        if self.closed:
+            raise RuntimeError("unable to perform operation; the handler is closed")
+        self.writes.append(data)
+        if self.stalled:
+            self.held += len(data)
+
+    def is_closing(self) -> bool:
+        return self.closed or self.aborted
+
+    def get_write_buffer_size(self) -> int:
+        return self.held
+
+    def get_extra_info(self, name: str) -> Any:
+        return self.socket
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    @property
+    def ids(self) -> list[int]:
+        """The ids of the messages among the writes."""
+        return [int(data.split(b" ")[1]) for data in self.writes if data.startswith(b"message ")]
+
+    @property
+    def notices(self) -> list[dict[str, Any]]:
+        """The notices among the writes."""
+        return [json.loads(data) for data in self.writes if data.startswith(b"{")]
+
+
+class FakeEncoder:
+    """Messages as `message N PAYLOAD`, notices as JSON."""
+
+    heartbeat = b"heartbeat"
+
+    def __init__(self) -> None:
+        self.encoded = 0
+
+    def message(self, seq: int, payload: bytes) -> bytes:
+        self.encoded += 1
+        return b"message %d %b" % (seq, payload)
+
+    def control(self, kind: str, fields: dict[str, Any]) -> bytes:
+        return json.dumps({"kind": kind, **fields}).encode()
+
+
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a finite stream that exists during this test only."""
+    known = catalogue()  # before there is a class that it would find
+
+    class Brief(Stream):
+        """Three messages, 1 ms apart, then the end."""
+
+        name = "brief"
+        description = "ends soon"
+        finite = True
+
+        def emissions(self, source: Source) -> Iterator[Emission]:
+            yield from (Emission(10**6 * n, f'{{"n":{n}}}') for n in range(3))
+
+    monkeypatch.setitem(known, "brief", Brief())
+    return "brief"
+
+
+def greeting(*streams: str, epoch: str = "e1", conversation: bool = False) -> dict[str, Any]:
+    """The publisher's HELLO for these streams."""
+    workload = Workload(streams, pace=Pace(conversation=conversation))
+    return {"epoch": epoch, "boot_id": "b", "workload": _feed.describe(workload)}
+
+
+def notice(kind: str, channel: int = 0, **fields: Any) -> bytes:
+    """The body of a TICKS frame that says something about a stream."""
+    return _feed.pack(channel, NOTICE, 0, json.dumps({"control": kind, **fields}).encode())
+
+
+def ticks(*seqs: int, channel: int = 0, size: int = 10) -> bytes:
+    """The body of a TICKS frame."""
+    return b"".join(_feed.pack(channel, seq, 1000 * seq, b"x" * size) for seq in seqs)
+
+
+MakeHub = Callable[..., Hub]
+
+
+@pytest.fixture
+def make_hub() -> MakeHub:
+    """A hub with these streams, before anything is published."""
+
+    def make(*streams: str, limits: Limits = LIMITS) -> Hub:
+        hub = Hub(FakeEncoder(), limits)
+        hub.hello(greeting(*(streams or ("fanout",))))
+        return hub
+
+    return make
+
+
+@pytest.fixture
+def new_transport() -> type[FakeTransport]:
+    """The fake transport's class."""
+    return FakeTransport
+
+
+@pytest.fixture
+def ticks_of() -> Callable[..., bytes]:
+    """See `ticks`."""
+    return ticks
+
+
+@pytest.fixture
+def notice_of() -> Callable[..., bytes]:
+    """See `notice`."""
+    return notice
+
+
+@pytest.fixture
+def greeting_of() -> Callable[..., dict[str, Any]]:
+    """See `greeting`."""
+    return greeting

@@ -1,0 +1,652 @@
+"""The article's framework (`make hyperlane`): what is its own. (Its subjects are in tests/conformance as all are.)
+
+Its unit tests are Rust's: `cargo test` in servers/hyperlane.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from rtbench import conformance
+from rtbench.conformance._client import Subscriber, fetch, subscribing
+from rtbench.conformance._target import Target
+from rtbench.processes import STOP_S, Process, PublisherProcess, ServerProcess
+from rtbench.scenario import Scenario
+from rtbench.servers import _feed
+from rtbench.streams import catalogue
+from rtbench.subjects import find
+from rtbench.transports import Control
+from rtbench.verify import CaseResult, Stage, _run
+from rtbench.workload import NOTICE
+
+FOLDER = Path(__file__).parents[2] / "servers" / "hyperlane"
+BINARY = FOLDER / "target" / "release" / "rtbench-hyperlane"
+TRANSPORTS = ("sse", "websocket")
+LIMITS = {"heartbeat_s": 15.0, "ring_messages": 1000, "ring_bytes": 2**26, "buffer_bytes": 2**20}
+
+pytestmark = pytest.mark.slow
+
+
+def binary() -> str:
+    """The program. Skips the test when it is not built."""
+    if not BINARY.exists():
+        pytest.skip("hyperlane is not built: make hyperlane")
+    return str(BINARY)
+
+
+class Hyperlane(ServerProcess):
+    """The program, started as our own servers are."""
+
+    def __init__(self, folder: Path, **options: Any) -> None:
+        table = {"host": "127.0.0.1", "port": 0, "limits": LIMITS, **options}
+        Process.__init__(self, [binary(), json.dumps(table)], (), folder / "server.log")
+        self.url = ""
+        self.uses = {}
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens."""
+        url = urlsplit(self.url)
+        return url.hostname or "", url.port or 0
+
+    def target(self, transport: str, stream: str, **known: Any) -> Target:
+        """It, asked for a stream over a transport."""
+        return Target(*self.address, transport, stream, **known)
+
+
+# Conformance
+
+
+def verified(transport: str, fanout: str, folder: Path) -> tuple[CaseResult, ...]:
+    """Every case that applies, as `rtbench.verify` runs them on a subject."""
+    stage = Stage.of(Scenario(), folder)
+    table = {name: getattr(stage.scenario.server, name) for name in LIMITS}
+    with (
+        PublisherProcess(stage.workload, stage.scenario, folder, (), folder / "publisher.log") as publisher,
+        Hyperlane(folder, ingest=str(publisher.socket_path), limits=table, fanout=fanout) as server,
+    ):
+        publisher.ready()
+        stage.begin(publisher)
+        server.ready()
+        stage.fail(publisher)
+        target = stage.target(find(f"{transport}-hyperlane"), publisher, server)
+        return tuple(_run(target, conformance.catalogue().values(), None))
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_the_other_way_to_fan_out_keeps_the_contract_too(transport: str, tmp_path: Path):
+    found = verified(transport, "task", tmp_path)
+    assert [problem for case in found if case.status == "failed" for problem in case.problems] == []
+    assert sum(case.status == "passed" for case in found) > 20
+
+
+# Its own: fed by hand
+
+
+class Feed:
+    """A publisher that says what the test wants, to one server at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "feed.sock"
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(self.path))
+        self._listener.listen(4)
+        self._listener.settimeout(10)
+        self._link: socket.socket | None = None
+
+    def accept(self) -> None:
+        """Wait for the server to (re)connect."""
+        self.leave()
+        self._link, _ = self._listener.accept()
+
+    def leave(self) -> None:
+        """Go away."""
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+    def say(self, kind: int, body: bytes = b"") -> None:
+        """Send one frame."""
+        assert self._link is not None
+        self._link.sendall(_feed.frame(kind, body))
+
+    def hello(self, *streams: str, epoch: str = "e1", **workload: Any) -> None:
+        """Greet the server. The streams need not be in the catalogue."""
+        table = {
+            "streams": streams,
+            "seed": 7,
+            "epoch_s": 0,
+            "subscribers": 1,
+            "pace": ["broadcast", 5.0, 150, "constant"],
+        }
+        greeting = {"epoch": epoch, "boot_id": "b", "workload": {**table, **workload}, "later": ["more"]}
+        self.say(_feed.HELLO, json.dumps(greeting).encode())
+
+    def ticks(self, *seqs: int, channel: int = 0, payload: str = '{"n":%d}') -> None:
+        """Send ticks that are due together."""
+        texts = [(seq, payload % seq if "%d" in payload else payload) for seq in seqs]
+        self.say(_feed.TICKS, b"".join(_feed.pack(channel, seq, 1000 * seq, text.encode()) for seq, text in texts))
+
+    def live(self) -> None:
+        """The refill is over."""
+        self.say(_feed.LIVE)
+
+    def notice(self, kind: str, channel: int = 0, **fields: Any) -> None:
+        """What a stream says of itself."""
+        text = json.dumps({"control": kind, **fields}, separators=(",", ":"))
+        self.say(_feed.TICKS, _feed.pack(channel, NOTICE, 0, text.encode()))
+
+    def close(self) -> None:
+        """For good."""
+        self.leave()
+        self._listener.close()
+
+
+@pytest.fixture
+def feed(tmp_path: Path) -> Iterator[Feed]:
+    feed = Feed(tmp_path)
+    with contextlib.closing(feed):
+        yield feed
+
+
+@pytest.fixture
+def fed(tmp_path: Path, feed: Feed) -> Iterator[Callable[..., Hyperlane]]:
+    """`fed("stocks", …)`: a server that is ready, with these streams and nothing in them yet."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*streams: str, limits: dict[str, Any] | None = None, **workload: Any) -> Hyperlane:
+            table = {**LIMITS, **(limits or {})}
+            server: Hyperlane = stack.enter_context(Hyperlane(tmp_path, ingest=str(feed.path), limits=table))
+            feed.accept()
+            feed.hello(*streams, **workload)
+            feed.live()
+            server.ready()
+            return server
+
+        yield start
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[Callable[..., Hyperlane]]:
+    """`alone(…)`: a server that nobody feeds."""
+    with contextlib.ExitStack() as stack:
+
+        def start(**options: Any) -> Hyperlane:
+            server: Hyperlane = stack.enter_context(Hyperlane(tmp_path, **options))
+            server.ready()
+            return server
+
+        yield start
+
+
+def ids(subscriber: Subscriber, count: int) -> list[int]:
+    return [message.id for message in subscriber.messages(count)]
+
+
+def test_it_says_what_it_uses(fed: Callable[..., Hyperlane]):
+    uses = fed("stocks", limits={"heartbeat_s": 0.5}).uses
+    assert uses["stack"] == "hyperlane 22.1.0"
+    assert uses["rustc"].startswith("rustc 1.")
+    wanted = {
+        **LIMITS,
+        "heartbeat_s": 0.5,
+        "loop": "tokio",
+        "runtime": "current_thread",
+        "technique": "encode-once",
+        "fanout": "direct",
+        "nodelay": True,
+        "backlog": 4096,
+        "access_log": False,
+        "compression": "none",
+        "slow_consumer": "drop",
+    }
+    assert {name: uses[name] for name in wanted} == wanted
+
+
+def test_it_is_one_thread_with_the_declared_backlog(fed: Callable[..., Hyperlane]):
+    server = fed("stocks")
+    assert len(list(Path(f"/proc/{server.pid}/task").iterdir())) == 1
+    if (ss := shutil.which("ss")) is None:
+        pytest.skip("no ss to ask for the backlog")
+    said = subprocess.run([ss, "-Hltn", f"sport = :{server.address[1]}"], capture_output=True, text=True, check=True)
+    limit = int(Path("/proc/sys/net/core/somaxconn").read_text())
+    assert int(said.stdout.split()[2]) == min(4096, limit)
+
+
+def test_the_finite_streams_are_the_catalogue_s():
+    """The feed does not say what kind of stream each is: servers know. This one's lists are in feed.rs."""
+    text = (FOLDER / "src" / "feed.rs").read_text()
+
+    def named(constant: str) -> set[str]:
+        found = re.search(rf"{constant}: [^=]*= [\[(]([^\])]*)[\])]", text)
+        assert found is not None
+        return set(re.findall(r'"(\w+)"', found[1]))
+
+    known = catalogue().values()
+    assert named("FINITE") == {stream.name for stream in known if stream.finite}
+    assert named("FROM_NOW") == {stream.name for stream in known if stream.finite and not stream.from_start}
+    assert named("OWN_HEARTBEAT") == {stream.name for stream in known if stream.heartbeat_s is not None}
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_frames_that_it_does_not_know_are_stepped_over(transport: str, fed: Callable[..., Hyperlane], feed: Feed):
+    server = fed("stocks")
+    with Subscriber(server.target(transport, "stocks")) as subscriber:
+        assert subscriber.open()
+        for seq in range(1, 4):
+            feed.say(99, b"a newer publisher's")
+            feed.ticks(seq)
+        assert ids(subscriber, 3) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_the_feed_may_go_away_and_come_back(transport: str, fed: Callable[..., Hyperlane], feed: Feed):
+    server = fed("stocks")
+    with Subscriber(server.target(transport, "stocks")) as subscriber:
+        assert subscriber.open()
+        feed.ticks(1, 2)
+        feed.accept()
+        feed.hello("stocks")
+        feed.ticks(1, 2, 3)  # the refill
+        feed.live()
+        feed.ticks(4)
+        assert ids(subscriber, 4) == [1, 2, 3, 4]
+        feed.accept()
+        feed.hello("stocks")
+        feed.ticks(8, 9)  # it was away for longer than the publisher's ring holds
+        assert ids(subscriber, 2) == [8, 9]
+        assert [dict(gap.fields) for gap in subscriber.gaps] == [{"from": 5, "to": 7, "reason": "no longer held"}]
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_another_run_of_the_publisher_is_told(transport: str, fed: Callable[..., Hyperlane], feed: Feed):
+    server = fed("stocks", "metrics")
+    with (
+        Subscriber(server.target(transport, "stocks")) as moved,
+        Subscriber(server.target(transport, "metrics")) as orphan,
+    ):
+        assert moved.open() and orphan.open()
+        feed.ticks(1, 2)
+        assert ids(moved, 2) == [1, 2]
+        feed.accept()
+        feed.hello("dashboard", "stocks", epoch="e2")
+        feed.ticks(1, channel=1)
+        assert ids(moved, 1) == [1]
+        assert [(gap.fields["from"], gap.fields["to"]) for gap in moved.gaps] == [(1, 2)]
+        while orphan.event() is not None:
+            pass
+        assert orphan.closed is not None and orphan.closed.clean  # its stream is no more
+    plan = fetch(server.target(transport, "stocks"), "/plan/stocks").json()
+    assert (plan["epoch"], plan["seed"], [tick[0] for tick in plan["ticks"]]) == ("e2", 7, [1])
+
+
+def test_a_malformed_frame_costs_the_connection_to_the_publisher_and_no_more(fed: Callable[..., Hyperlane], feed: Feed):
+    server = fed("stocks")
+    with Subscriber(server.target("sse", "stocks")) as subscriber:
+        assert subscriber.open()
+        for torn in (b"torn", _feed.pack(17, 1, 0, b"{}")):
+            feed.say(_feed.TICKS, torn)
+            feed.accept()
+            feed.hello("stocks")
+        feed.ticks(1)
+        assert ids(subscriber, 1) == [1]
+    assert "malformed" in server.tail()
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_finite_stream_is_had_whole_then_its_end(transport: str, fed: Callable[..., Hyperlane], feed: Feed):
+    server = fed("chat", limits={"ring_messages": 2})
+    target = server.target(transport, "chat")
+    with Subscriber(target) as early:
+        assert early.open()
+        feed.ticks(*range(1, 6))
+        feed.notice("end", last=5)
+        with Subscriber(target) as late, Subscriber(target, 3) as resumed:
+            for subscriber, first in ((early, 1), (late, 1), (resumed, 4)):
+                assert ids(subscriber, 6) == list(range(first, 6))
+                assert subscriber.controls == [Control("end", {"last": 5})]
+                assert subscriber.closed is not None and subscriber.closed.clean
+                assert subscriber.closed.code == (1000 if transport == "websocket" else 0)
+    if transport == "sse":
+        assert fetch(target, "/sse/chat", headers={"Last-Event-ID": "5"}).status == 204
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_what_a_stream_says_of_itself(transport: str, fed: Callable[..., Hyperlane], feed: Feed):
+    server = fed("resilient", limits={"ring_messages": 2})
+    target = server.target(transport, "resilient")
+    with Subscriber(target) as present:
+        assert present.open()
+        feed.ticks(1, 2)
+        feed.notice("retry", after_ms=5000, count=1)
+        assert ids(present, 2) == [1, 2]
+        with Subscriber(target) as during:
+            assert during.open()
+            while not during.controls:
+                assert during.event() is not None
+            assert during.controls == [Control("retry", {"after_ms": 5000, "count": 1})]
+            feed.notice("retry", after_ms=5000, count=1)  # said again, as after a refill
+            feed.ticks(3)
+            feed.notice("failure", error="no more", last=3)
+            with Subscriber(target) as late:
+                for subscriber, first in ((present, 3), (during, 3), (late, 1)):
+                    assert ids(subscriber, 4) == list(range(first, 4))
+                    assert subscriber.controls[-1] == Control("failure", {"error": "no more", "last": 3})
+                    assert sum(control.kind == "retry" for control in subscriber.controls) == (subscriber is not late)
+                    assert subscriber.closed is not None
+                    assert subscriber.closed.code == (1011 if transport == "websocket" else 0)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_cursor_of_the_run_before_gets_all_of_this_one(transport: str, fed: Callable[..., Hyperlane], feed: Feed):
+    server = fed("stocks")
+    feed.ticks(*range(1, 6))
+    feed.accept()
+    feed.hello("stocks", epoch="e2")
+    feed.ticks(1, 2)
+    feed.live()
+    deadline = time.monotonic() + 5
+    while (fetch(server.target("sse", "stocks"), "/plan/stocks").json()["epoch"]) != "e2":
+        assert time.monotonic() < deadline
+    with Subscriber(server.target(transport, "stocks"), 5) as back:
+        assert ids(back, 2) == [1, 2]
+        assert [dict(gap.fields) for gap in back.gaps] == [{"from": 1, "to": 5, "reason": "the publisher began again"}]
+
+
+def test_a_connection_is_kept_alive_over_answers_and_streams(fed: Callable[..., Hyperlane], feed: Feed):
+    server = fed("chat")
+    feed.ticks(1, 2)
+    feed.notice("end", last=2)
+    with contextlib.closing(http.client.HTTPConnection(*server.address, timeout=5)) as link:
+        seen = []
+        for path, status in (
+            ("/plan/chat", 200),
+            ("/sse/chat", 200),
+            ("/sse/chat?since=2", 204),
+            ("/nothing/here", 404),
+            ("/sse/chat?since=x", 400),
+            ("/sse/chat?since=1", 200),
+        ):
+            link.request("GET", path)
+            response = link.getresponse()
+            body = response.read()
+            assert response.status == status, path
+            assert link.sock is not None, f"closed after {path}"
+            seen.append((link.sock.getsockname(), body))
+        assert len({where for where, _ in seen}) == 1
+        assert seen[1][1].count(b'\ndata: {"n"') == 2
+        assert seen[5][1].startswith(b"id: 2\n")
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_who_is_slower_than_its_replay_is_dropped(transport: str, fed: Callable[..., Hyperlane], feed: Feed):
+    server = fed("stocks", limits={"heartbeat_s": 0.2, "buffer_bytes": 65536})
+    text = "x" * 8000
+    for first in range(1, 1000, 100):
+        feed.ticks(*range(first, first + 100), payload=text)
+    with Subscriber(server.target(transport, "stocks"), 0, receive_bytes=4096) as slow:
+        deadline = time.monotonic() + 5
+        while "dropped a slow consumer of stocks" not in server.tail() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert "dropped a slow consumer of stocks: it did not take its replay; it held " in server.tail()
+        got = ids(slow, 1000)
+        assert got == list(range(1, len(got) + 1)) and len(got) < 1000
+        assert slow.closed is not None and not slow.closed.clean
+    with Subscriber(server.target(transport, "stocks"), 0) as quick:  # more than it may hold at once
+        assert ids(quick, 1000) == list(range(1, 1001))
+
+
+# Its own: HTTP
+
+
+def post(server: Hyperlane, path: str, body: bytes) -> tuple[int, Any]:
+    with contextlib.closing(http.client.HTTPConnection(*server.address, timeout=5)) as link:
+        link.request("POST", path, body)
+        response = link.getresponse()
+        return response.status, json.loads(response.read())
+
+
+def test_messages_can_be_published_over_http(alone: Callable[..., Hyperlane]):
+    server = alone(streams=["mine", "other"], channels=2)
+    texts = [b'{"a":1}', b"plain text \xc3\xa9", b"12", b""]
+    with contextlib.ExitStack() as stack:
+        crowd = [stack.enter_context(Subscriber(server.target(name, "mine"))) for name in TRANSPORTS]
+        others = [stack.enter_context(Subscriber(server.target(name, "mine?channel=1"))) for name in TRANSPORTS]
+        assert all(subscriber.open() for subscriber in (*crowd, *others))
+        for number, text in enumerate(texts, 1):
+            assert post(server, "/publish/mine", text) == (200, {"id": number})
+        assert post(server, "/publish/mine?channel=1", b"one") == (200, {"id": 1})
+        for subscriber in crowd:
+            assert [(m.id, m.payload) for m in subscriber.messages(4)] == list(enumerate(texts, 1))
+        for subscriber in others:
+            assert [(m.id, m.payload) for m in subscriber.messages(1)] == [(1, b"one")]
+    for path, body, status in (
+        ("/publish/none", b"x", 404),
+        ("/publish/mine?channel=2", b"x", 404),
+        ("/publish/mine?channel=x", b"x", 400),
+        ("/publish/mine", b"two\nlines", 400),
+        ("/publish/mine", b"\xff", 400),
+        ("/publish/mine", b"x" * (2**20 + 1), 413),
+    ):
+        found, answer = post(server, path, body)
+        assert (found, list(answer)) == (status, ["error"]), path
+    assert fetch(server.target("sse", ""), "/publish/mine").status == 405
+
+
+def test_a_stream_that_is_fed_is_the_publisher_s(fed: Callable[..., Hyperlane]):
+    status, answer = post(fed("stocks"), "/publish/stocks", b"x")
+    assert (status, list(answer)) == (409, ["error"])
+
+
+def test_publishing_is_pipelined(alone: Callable[..., Hyperlane]):
+    server = alone()
+    request = b"POST /publish/stocks HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n%02d"
+    with socket.create_connection(server.address, 5) as link, Subscriber(server.target("sse", "stocks")) as subscriber:
+        assert subscriber.open()
+        link.sendall(b"".join(request % number for number in range(1, 51)))
+        assert [(m.id, m.payload) for m in subscriber.messages(50)] == [(n, b"%02d" % n) for n in range(1, 51)]
+
+
+@pytest.mark.parametrize(
+    ("path", "stream"),
+    [("/events", "events"), ("/metrics", "metrics"), ("/news", "news"), ("/chat", "chat"), ("/weather", "general")],
+)
+def test_the_article_s_routes(path: str, stream: str, alone: Callable[..., Hyperlane]):
+    server = alone()
+    with contextlib.closing(http.client.HTTPConnection(*server.address, timeout=5)) as link:
+        link.request("GET", path)
+        response = link.getresponse()
+        assert (response.status, response.headers["content-type"]) == (200, "text/event-stream")
+        post(server, f"/publish/{stream}", b"x")
+        lines = iter(response.readline, b"")
+        assert next(line for line in lines if line.strip(b":\n")) == b"id: 1\n"
+        assert next(lines) == b"data: x\n"
+
+
+def test_production_is_not_to_be_stored(alone: Callable[..., Hyperlane]):
+    target = alone().target("sse", "production")
+    headers = fetch(target, target.path()).headers
+    assert headers["cache-control"] == "no-cache, no-store, must-revalidate"
+    assert (headers["pragma"], headers["expires"]) == ("no-cache", "0")
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET /sse/stocks HTTP/1.1\r\n\r\n", 400),
+        (b"GET /sse/stocks HTTP/1.0\r\n\r\n", 505),
+        (b"HEAD /sse/stocks HTTP/1.1\r\nHost: h\r\n\r\n", 405),
+        (b"GET /sse/" + b"x" * 9000 + b" HTTP/1.1\r\nHost: h\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", 404),
+    ],
+)
+def test_what_is_asked_wrongly(request_: bytes, status: int, alone: Callable[..., Hyperlane]):
+    with socket.create_connection(alone().address, 5) as link:
+        link.sendall(request_)
+        data = link.recv(65536)
+    assert data.startswith((b"HTTP/1.1 %d " % status, b"HTTP/1.0 %d " % status))
+    assert list(json.loads(data.partition(b"\r\n\r\n")[2])) == ["error"]
+
+
+# Its own: WebSocket
+
+
+def frame(opcode: int, body: bytes = b"", *, mask: bool = True, fin: bool = True) -> bytes:
+    """A client's frame; its mask is zero."""
+    size = bytes([len(body)]) if len(body) < 126 else b"\x7f" + len(body).to_bytes(8, "big")
+    head = bytes([opcode | 0x80 * fin, size[0] | 0x80 * mask]) + size[1:]
+    return head + bytes(4 * mask) + body
+
+
+@contextlib.contextmanager
+def conversing(server: Hyperlane, also: bytes = b"") -> Iterator[socket.socket]:
+    """A WebSocket without a codec. `also` is sent in one go with the handshake."""
+    fields = "".join(f"{name}: {value}\r\n" for name, value in subscribing(server.target("websocket", "")).items())
+    with socket.create_connection(server.address, 5) as link:
+        link.sendall(f"GET /ws/stocks HTTP/1.1\r\nHost: h\r\n{fields}\r\n".encode() + also)
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += link.recv(1)
+        assert head.startswith(b"HTTP/1.1 101 ")
+        assert b"content-length" not in head.lower()
+        yield link
+
+
+def whole(link: socket.socket) -> bytes:
+    """Everything up to the end of the connection."""
+    data = b""
+    while more := link.recv(65536):
+        data += more
+    return data
+
+
+def test_pings_and_closes_are_answered(alone: Callable[..., Hyperlane]):
+    server = alone()
+    with conversing(server) as link:
+        link.sendall(frame(9, b"are you there"))
+        assert link.recv(100) == b"\x8a\x0dare you there"
+        link.sendall(frame(1, b"a", fin=False) + frame(9) + frame(0, b"b") + frame(2, bytes(70_000)) + frame(10))
+        assert link.recv(100) == b"\x8a\x00"
+        split = frame(9, b"split")
+        link.sendall(split[:3])
+        time.sleep(0.02)
+        link.sendall(split[3:] + frame(8, b"\x03\xe8bye"))
+        assert whole(link) == b"\x8a\x05split\x88\x02\x03\xe8"
+    with conversing(server, frame(9, b"early") + frame(8)) as link:
+        assert whole(link) == b"\x8a\x05early\x88\x00"
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (frame(1, b"x", mask=False), 1002),
+        (frame(0x41, b"x"), 1002),
+        (frame(3), 1002),
+        (b"\x82\xff" + b"\xff" * 8 + bytes(4), 1009),
+    ],
+)
+def test_what_no_client_may_send_closes(sent: bytes, code: int, alone: Callable[..., Hyperlane]):
+    server = alone()
+    with conversing(server) as link:
+        link.sendall(sent)
+        assert whole(link) == b"\x88\x02" + code.to_bytes(2, "big")
+    with conversing(server):  # and nobody else's connection
+        pass
+
+
+@pytest.mark.parametrize("fields", [{"Sec-WebSocket-Key": "short"}, {"Sec-WebSocket-Version": "8"}, {"Upgrade": "h2c"}])
+def test_a_wrong_handshake_is_refused(fields: dict[str, str], alone: Callable[..., Hyperlane]):
+    target = alone().target("websocket", "stocks")
+    assert fetch(target, target.path(), headers=subscribing(target, fields)).status == 400
+
+
+# The process
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_thousand_connections_are_said_farewell_in_time(
+    number: signal.Signals, fed: Callable[..., Hyperlane], feed: Feed
+):
+    server = fed("stocks")
+    with contextlib.ExitStack() as stack:
+        crowd = [
+            stack.enter_context(Subscriber(server.target(TRANSPORTS[index % 2], "stocks"))) for index in range(1000)
+        ]
+        assert all(subscriber.open() for subscriber in crowd)
+        feed.ticks(1, 2)
+        assert all(ids(subscriber, 2) == [1, 2] for subscriber in crowd)
+        server.kill(number)
+        began = time.monotonic()
+        for subscriber in crowd:
+            while subscriber.event(began + STOP_S - time.monotonic()) is not None:
+                pass
+            assert subscriber.closed is not None and subscriber.closed.clean, subscriber.why()
+            assert subscriber.closed.code == (1001 if subscriber.target.transport == "websocket" else 0)
+        server._child.wait(max(0.01, began + STOP_S - time.monotonic()))
+        assert server.exited() == 0
+
+
+def test_who_does_not_answer_a_farewell_does_not_hold_it_up(alone: Callable[..., Hyperlane]):
+    server = alone()
+    with conversing(server), conversing(server):
+        server.kill(signal.SIGTERM)
+        assert server._child.wait(STOP_S) == 0
+
+
+def test_it_leaves_while_it_waits_for_the_publisher(tmp_path: Path):
+    with Hyperlane(tmp_path, ingest=str(tmp_path / "nobody")) as server:
+        deadline = time.monotonic() + 5
+        while not _listens(server.pid) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        server.kill(signal.SIGTERM)
+        assert server._child.wait(STOP_S) == 0
+        assert server._child.stdout is not None and server._child.stdout.read() == b""
+
+
+def _listens(pid: int) -> bool:
+    """Whether it has come so far as to handle SIGTERM."""
+    caught = re.search(r"SigCgt:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())
+    return caught is not None and bool(int(caught[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
+def _run_wrongly(*arguments: str) -> str:
+    done = subprocess.run([binary(), *arguments], capture_output=True, text=True, timeout=10, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    return done.stderr
+
+
+def test_what_the_user_can_mend_is_one_line_and_exit_code_2():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        options = {"host": "127.0.0.1", "port": port, "limits": LIMITS}
+        said = _run_wrongly(json.dumps(options))
+        assert said == (
+            f"rtbench: cannot listen on 127.0.0.1:{port} (Address already in use): free that port or take --port 0\n"
+        )
+    assert "cannot listen on nowhere.invalid:1" in _run_wrongly(
+        json.dumps({"host": "nowhere.invalid", "port": 1, "limits": LIMITS})
+    )
+    assert "missing field `host`" in _run_wrongly("{}")
+    assert "give one JSON object" in _run_wrongly()
+
+
+def test_ipv6(alone: Callable[..., Hyperlane]):
+    server = alone(host="::1")
+    assert server.url.startswith("http://[::1]:")
+    with Subscriber(server.target("sse", "stocks")) as subscriber:
+        assert subscriber.open()

@@ -1,0 +1,93 @@
+"""The wheel: one import name a module, the data that the modules read, and nothing in anyone else's namespace."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet"]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel of this checkout; pip fetches the build backend, so it needs PyPI (or the backend installed)."""
+    folder = tmp_path_factory.mktemp("wheel")
+    done = subprocess.run(
+        [*PIP, "wheel", "--no-deps", "--wheel-dir", str(folder), str(ROOT)],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    if done.returncode and "hatchling" in done.stderr and "No matching distribution" in done.stderr:
+        pytest.skip("the build backend cannot be fetched: no package index is in reach")
+    assert done.returncode == 0, done.stderr
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def contents(wheel: Path) -> set[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+def test_nothing_but_rtbench_is_installed(contents: set[str]) -> None:
+    tops = {name.partition("/")[0] for name in contents}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"rtbench"}
+
+
+@pytest.mark.parametrize("folder", ["servers", "loadtests", "analysis"])
+def test_every_file_of_the_linked_folders_is_in_it(contents: set[str], folder: str) -> None:
+    here = {f"rtbench/{path.relative_to(ROOT)}" for path in (ROOT / folder).rglob("*") if path.is_file()}
+    wanted = {name for name in here if not {"__pycache__", "target"} & {*name.split("/")}}
+    assert len(wanted) > 5
+    assert wanted <= contents
+
+
+def test_the_data_that_modules_read_is_in_it(contents: set[str]) -> None:
+    assert {"rtbench/py.typed", "rtbench/loadtests/scenarios/ci.toml", "rtbench/loadtests/locustfile.py"} <= contents
+    assert any(name.startswith("rtbench/analysis/templates/") for name in contents)
+
+
+def test_the_console_script_and_the_licence_are_in_it(wheel: Path, contents: set[str]) -> None:
+    (entry_points,) = (name for name in contents if name.endswith("entry_points.txt"))
+    with zipfile.ZipFile(wheel) as archive:
+        assert "rtbench = rtbench.cli:main" in archive.read(entry_points).decode()
+    assert any(name.endswith("/LICENSE") for name in contents)
+
+
+USE_IT = """
+import rtbench, rtbench.servers.hub, rtbench.analysis.load
+from rtbench.scenario import load, names
+from rtbench.subjects import catalogue
+print(rtbench.__file__)
+print(load("ci").hash, *names())
+print(*sorted(catalogue()))
+"""
+
+
+def run(folder: Path, *arguments: str) -> list[str]:
+    """Lines that Python prints away from the checkout, with `folder` in front of what is installed."""
+    command = [sys.executable, "-P", *arguments]
+    done = subprocess.run(
+        command, cwd="/", env={**os.environ, "PYTHONPATH": str(folder)}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_runs_outside_of_the_checkout(wheel: Path, tmp_path: Path) -> None:
+    subprocess.run([*PIP, "install", "--no-deps", "--target", str(tmp_path), str(wheel)], check=True, timeout=120)
+    there = run(tmp_path, "-c", USE_IT)
+    assert there[0] == str(tmp_path / "rtbench" / "__init__.py")
+    assert there[1:3] == run(ROOT, "-c", USE_IT)[1:3]  # the same scenarios, by hash, and subjects
+    assert run(tmp_path, str(tmp_path / "bin" / "rtbench"), "--help")[0].startswith("Usage: rtbench")

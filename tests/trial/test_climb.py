@@ -1,0 +1,166 @@
+"""The ladder: what is read at a rung and when, and slopes that are those of the textbook."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from rtbench import probes
+from rtbench.trial import _climb
+from rtbench.trial._climb import QUANTITIES, climb, fit
+
+SECOND = 10**9
+MakeCrew = Callable[..., Any]
+LADDER = {"ladder": [10, 20, 40], "idle_s": 2, "stream_s": 3}
+
+
+def test_fit_is_least_squares_with_a_t_interval() -> None:
+    x, y = [2.0, 4.0, 6.0, 8.0], [5.0, 9.0, 12.0, 14.0]
+    slope, half = fit(x, y)
+    centred = np.array(x) - 5.0
+    mine = float(centred @ y / (centred @ centred))
+    left = np.array(y) - 10.0 - mine * centred
+    error = math.sqrt(float(left @ left) / 2 / float(centred @ centred))
+    assert slope == pytest.approx(mine) == pytest.approx(1.5)
+    assert half == pytest.approx(float(stats.t.ppf(0.975, 2)) * error)
+
+
+def test_fit_of_a_line_is_the_line() -> None:
+    slope, half = fit([250, 500, 1000, 2000], [7_000_000 + 3000 * n for n in (250, 500, 1000, 2000)])
+    assert slope == pytest.approx(3000)
+    assert half == pytest.approx(0, abs=1e-3)
+
+
+def test_what_does_not_change_has_no_slope_and_no_doubt() -> None:
+    assert fit([3, 6, 9], [0.0, 0.0, 0.0]) == (0.0, 0.0)  # a server that used no CPU while it was idle
+
+
+@pytest.fixture
+def climbed(make_crew: MakeCrew, clock: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A crew that has climbed a ladder on which every connection costs what the tests below know."""
+    crew = make_crew(2, subscribers=40, memory=LADDER)
+    monkeypatch.setattr(_climb, "time", clock)
+    crew.story = []
+
+    def story(kind: str) -> Callable[..., Any]:
+        return lambda *_: crew.story.append((kind, clock.now)) or "tidied"
+
+    streaming = [False]
+
+    def pause() -> None:
+        crew.story.append(("pause", clock.now))
+        streaming[0] = False
+
+    def resume() -> None:
+        crew.story.append(("resume", clock.now))
+        streaming[0] = True
+
+    crew.publisher.pause, crew.publisher.resume = pause, resume
+    crew.server.tidy = story("tidy")
+    crew.connections = 0
+
+    def ramp(count: int) -> None:
+        crew.story.append((f"ramp {count}", clock.now))
+        clock.now += SECOND
+        crew.connections = count
+
+    crew.ramp = ramp
+
+    def cpu_ns() -> int:
+        # Idle: 1,000 ns a second and connection, and 5,000 that the empty server uses.
+        return clock.now // SECOND * (5000 + 1000 * crew.connections)
+
+    def held(base: int, idle: int, more: int) -> Callable[[], int]:
+        return lambda: base + crew.connections * (idle + more * streaming[0])
+
+    crew.server.cpu_ns = cpu_ns
+    crew.server.memory_bytes = held(30_000_000, 15_000, 700)
+    monkeypatch.setattr(probes, "kernel_memory_bytes", held(9_000_000, 4_000, 4_500))
+    climb(crew)
+    return crew
+
+
+def test_slopes_are_what_a_connection_costs(climbed: Any) -> None:
+    memory = climbed.run.memory
+    assert {name: memory[name] for name in QUANTITIES.values()} == pytest.approx(
+        {
+            "server_idle_bytes_per_connection": 15_000,
+            "server_bytes_per_connection": 15_700,
+            "kernel_idle_bytes_per_connection": 4_000,
+            "kernel_bytes_per_connection": 8_500,
+        }
+    )
+    for name in QUANTITIES.values():
+        assert memory[f"{name}_half_interval"] == pytest.approx(0, abs=0.01)
+    assert climbed.run.idle["cpu_ns_per_connection_second"] == pytest.approx(1000)
+    assert climbed.run.idle["cpu_ns_per_connection_second_half_interval"] == pytest.approx(0, abs=0.01)
+
+
+def test_every_rung_is_kept_as_it_was_read(climbed: Any) -> None:
+    assert climbed.run.memory["tidied"] == "tidied"
+    assert [row["connections"] for row in climbed.run.memory["rungs"]] == [10, 20, 40]
+    assert climbed.run.memory["rungs"][0] == {
+        "connections": 10,
+        "idle_cpu_ns_per_second": pytest.approx(15_000),
+        "server_idle": 30_150_000,
+        "kernel_idle": 9_040_000,
+        "server_streaming": 30_157_000,
+        "kernel_streaming": 9_085_000,
+    }
+
+
+def test_a_rung_is_idle_and_then_streams_and_the_server_is_tidied_before_each_reading(climbed: Any) -> None:
+    kinds = [kind for kind, _ in climbed.story]
+    assert kinds[0] == "tidy"  # what it says that it does is recorded
+    assert kinds[1:] == [word for rung in (10, 20, 40) for word in ("pause", f"ramp {rung}", "tidy", "resume", "tidy")]
+    at = dict(zip(range(len(kinds)), (now for _, now in climbed.story), strict=True))
+    for rung in range(3):
+        pause, ramp, tidy, resume, again = (at[1 + 5 * rung + step] for step in range(5))
+        assert pause == ramp
+        assert resume - tidy == 300_000_000 + 2 * SECOND  # the time to tidy, then idle_s
+        assert again - resume == 3 * SECOND  # stream_s
+
+
+def test_no_slope_of_what_could_not_be_read(make_crew: MakeCrew, clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    crew = make_crew(subscribers=40, memory=LADDER)
+    monkeypatch.setattr(_climb, "time", clock)
+    monkeypatch.setattr(probes, "kernel_memory_bytes", lambda: -1)  # not root
+    crew.ramp = lambda count: None
+    climb(crew)
+    assert crew.run.memory.keys() == {
+        "rungs",
+        "tidied",
+        *(f"{name}{suffix}" for name in list(QUANTITIES.values())[:2] for suffix in ("", "_half_interval")),
+    }
+
+
+@pytest.mark.slow
+def test_a_whole_trial_climbs_and_then_measures(measure: Callable[..., Any]) -> None:
+    whole = measure("sse-aiohttp", subscribers=9, memory={"ladder": [3, 6, 9], "idle_s": 0.1, "stream_s": 0.1})
+    manifest = whole.manifest
+    assert (manifest["status"], manifest["reasons"]) == ("ok", [])
+    assert whole.stages[1:4] == ["climbing to 3", "climbing to 6", "climbing to 9"]
+    assert [row["connections"] for row in manifest["memory"]["rungs"]] == [3, 6, 9]
+    for row in manifest["memory"]["rungs"]:
+        assert min(row["server_idle"], row["server_streaming"]) > 10_000_000  # a whole Python
+    slopes = [manifest["memory"][f"{name}{suffix}"] for name in QUANTITIES.values() if name in manifest["memory"]
+              for suffix in ("", "_half_interval")]  # fmt: skip
+    assert len(slopes) in (4, 8)  # without root nothing of the kernel's
+    assert all(math.isfinite(value) for value in slopes)
+    assert manifest["idle"].keys() == {
+        "cpu_ns_per_connection_second",
+        "cpu_ns_per_connection_second_half_interval",
+    }
+    counts = manifest["counts"]
+    assert (counts["subscribed"], counts["expected"], counts["delivered"]) == (9, 225, 225)
+    # The timetable stood still while a rung was idle; nothing is played twice, nothing left out.
+    ticks = whole.table("ticks")
+    assert ticks["seq"].tolist() == list(range(1, len(ticks["seq"]) + 1))
+    assert (np.diff(ticks["due_ns"]) >= 20_000_000).all()
+    assert (np.diff(ticks["due_ns"]) >= 100_000_000).sum() == 3
+    assert whole.alive == []

@@ -1,0 +1,180 @@
+"""What is counted while a trial runs: a row a second, the window's edges, and what the loads say of themselves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from rtbench import netns, probes, records
+from rtbench.trial import _counters
+from rtbench.trial._counters import Counters
+
+SECOND = 10**9
+NOW = 10 * SECOND
+MakeCrew = Callable[..., Any]
+REPORT: dict[str, Any] = {
+    "cpu_ns_at_start": 10,
+    "cpu_ns_at_end": 30,
+    "run_delay_ns_at_start": 1,
+    "run_delay_ns_at_end": 2,
+    "decode_cpu_ns": 9,
+    "decode_cpu_ns_at_start": 3,
+    "decode_cpu_ns_at_end": 7,
+    "hub_lag": [],
+}
+
+
+def columns_of(rows: list[tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    return dict(zip(records.TABLES["probes"], zip(*rows, strict=True), strict=True))
+
+
+@pytest.fixture
+def moment(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The counters' clock: its one entry."""
+    now = [NOW]
+    monkeypatch.setattr(_counters, "time", SimpleNamespace(monotonic_ns=lambda: now[0]))
+    return now
+
+
+def test_a_row_a_second_whatever_often_it_is_asked(make_crew: MakeCrew, moment: list[int]) -> None:
+    crew = make_crew(2)
+    crew.loads[0].subscribed, crew.loads[1].subscribed = 3, 4
+    crew.server.cpu, crew.server.resident, crew.server.delay = 11, 12, 13
+    counters = Counters(crew)
+    for now_ns in (NOW, NOW + SECOND - 1, NOW + SECOND, NOW + SECOND + 1, NOW + 2 * SECOND):
+        moment[0] = now_ns
+        counters.tick()
+    columns = columns_of(crew.run.rows)
+    assert columns["at_ns"] == (NOW, NOW + SECOND, NOW + 2 * SECOND)
+    assert columns["open_connections"] == (7, 7, 7)
+    assert columns["server_cpu_ns"] == (11,) * 3
+    assert columns["load_cpu_ns"] == (2 * crew.loads[0].cpu,) * 3
+    assert columns["publisher_cpu_ns"] == (crew.publisher.cpu,) * 3
+    assert columns["server_memory_bytes"] == (12,) * 3
+    assert columns["load_memory_bytes"] == (2 * crew.loads[0].resident,) * 3
+    assert columns["server_run_delay_ns"] == (13,) * 3
+    assert columns["load_run_delay_ns"] == (2 * crew.loads[0].delay,) * 3
+    assert columns["hub_lag_max_ns"] == (-1,) * 3
+    assert min(columns["machine_busy_ns"]) > 0
+
+
+def test_cpu_of_a_server_that_was_killed_stays_counted(make_crew: MakeCrew, moment: list[int]) -> None:
+    crew = make_crew()
+    counters = Counters(crew)
+    crew.server.cpu = 500
+    crew.kill_server()
+    crew.restart_server()
+    crew.server.cpu = 30
+    counters.tick()
+    counters.edge("at_end")
+    assert columns_of(crew.run.rows)["server_cpu_ns"] == (530,)
+    assert crew.run.processes["server"]["cpu_ns_at_end"] == 530
+
+
+def test_processes_are_named_with_their_cores(make_crew: MakeCrew, moment: list[int]) -> None:
+    crew = make_crew(2)
+    Counters(crew)
+    table = crew.run.processes
+    assert table["server"] == {"pid": os.getpid(), "cores": [0]}
+    assert table["publisher"] == {"pid": os.getpid(), "cores": [0], "scheduling": "as everyone"}
+    assert table["load"] == {"pids": [os.getpid()] * 2, "cores": [0], "workers": 2}
+
+
+def test_edges_have_the_counters_that_are_quick_to_read(
+    make_crew: MakeCrew, moment: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crew = make_crew()
+    counters = Counters(crew)
+    crew.server_cpu_ns, crew.server.cpu, crew.server.delay = 500, 7, 8
+    monkeypatch.setattr(probes, "machine_ns", lambda: (90, 3))
+    monkeypatch.setattr(probes, "throttles", lambda: 4)
+    monkeypatch.setattr(crew.server, "memory_bytes", None)  # tens of milliseconds: not within the window
+    counters.edge("at_start")
+    table = crew.run.processes
+    assert table["server"].items() >= {"cpu_ns_at_start": 507, "run_delay_ns_at_start": 8}.items()
+    assert table["publisher"]["cpu_ns_at_start"] == crew.publisher.cpu
+    assert table["machine"] == {"busy_ns_at_start": 90, "steal_ns_at_start": 3, "throttles_at_start": 4}
+    assert crew.run.network.keys() >= {"retransmits_begin", "retransmits_at_start"}
+    assert crew.run.bytes == {}  # no interface of its own
+
+
+def test_bytes_on_the_wire_are_the_servers_interface(
+    make_crew: MakeCrew, moment: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crew = make_crew()
+    crew.network = object()
+    asked: list[tuple[int, str]] = []
+
+    def wire_bytes(pid: int, interface: str) -> int:
+        asked.append((pid, interface))
+        return 777
+
+    monkeypatch.setattr(probes, "wire_bytes", wire_bytes)
+    Counters(crew).edge("at_start")
+    assert crew.run.bytes == {"wire_bytes_at_start": 777}
+    assert asked == [(crew.server.pid, netns.INTERFACE)]
+
+
+def test_afterwards_memory_and_what_is_left(
+    make_crew: MakeCrew, moment: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crew = make_crew(2)
+    crew.loads[1].memory = 9000
+    counters = Counters(crew)
+    monkeypatch.setattr(probes, "descriptors_share", lambda pid: 0.25)
+    monkeypatch.setattr(probes, "ports_share", lambda pid: 0.5)
+    counters.afterwards()
+    assert crew.run.processes["server"]["memory_bytes"] == 3000
+    load = crew.run.processes["load"]
+    assert (load["memory_bytes"], load["largest_memory_bytes"]) == (12_000, 9000)
+    assert (load["descriptors_share"], load["ports_share"]) == (0.25, 0.5)
+    assert "listen_overflows_end" in crew.run.network
+
+
+@pytest.mark.parametrize(
+    ("namespaces", "total"), [((5, 5, 5), 1), ((5, 6, 6), 11), ((0, 0, 0), 1)], ids=["one", "two", "not known"]
+)
+def test_network_counters_are_of_every_namespace_once(
+    make_crew: MakeCrew,
+    moment: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    namespaces: tuple[int, ...],
+    total: int,
+) -> None:
+    crew = make_crew(2)
+    crew.server.pid, crew.loads[0].pid, crew.loads[1].pid = 101, 102, 103
+    of = dict(zip((101, 102, 103), namespaces, strict=True))
+    monkeypatch.setattr(probes, "namespace", of.__getitem__)
+    monkeypatch.setattr(probes, "network", lambda pid: {"retransmits": {101: 1, 102: 10, 103: 100}[pid]})
+    Counters(crew)
+    assert crew.run.network == {"retransmits_begin": total}
+
+
+def test_what_the_loads_report_is_summed_and_their_lags_are_in_the_rows(make_crew: MakeCrew, moment: list[int]) -> None:
+    crew = make_crew(2)
+    counters = Counters(crew)
+    for second in range(3):
+        moment[0] = NOW + second * SECOND
+        counters.tick()
+    crew.run.reports = [{**REPORT, "hub_lag": [(NOW - 5, 8), (NOW + 1, 300), (NOW + 2, 200)]}, REPORT]
+    counters.close()
+    assert columns_of(crew.run.rows)["hub_lag_max_ns"] == (8, 300, -1)
+    load = crew.run.processes["load"]
+    assert (load["cpu_ns_at_start"], load["cpu_ns_at_end"]) == (20, 60)
+    assert (load["run_delay_ns_at_start"], load["run_delay_ns_at_end"]) == (2, 4)
+    assert (load["decode_cpu_ns"], load["decode_cpu_ns_in_window"]) == (18, 8)
+    assert (load["hub_lag_p50_ns"], load["hub_lag_p99_ns"], load["hub_lag_max_ns"]) == (200, 298, 300)
+
+
+def test_without_lags(make_crew: MakeCrew, moment: list[int]) -> None:
+    crew = make_crew()
+    counters = Counters(crew)
+    counters.tick()
+    crew.run.reports = [REPORT]
+    counters.close()
+    assert crew.run.processes["load"]["hub_lag_p99_ns"] == -1
+    assert crew.run.rows[0][10] == -1

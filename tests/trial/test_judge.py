@@ -1,0 +1,271 @@
+"""What became of a trial, judged from the files as they were written; and its manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rtbench import records, steady, validity
+from rtbench.trial import _judge
+from rtbench.trial._run import Run
+
+SECOND = 10**9
+REPORT: dict[str, Any] = {
+    "cpu_ns_at_start": 10,
+    "cpu_ns_at_end": 30,
+    "run_delay_ns_at_start": 1,
+    "run_delay_ns_at_end": 2,
+    "clock_pairs": [[0, 100], [SECOND, SECOND + 100]],
+    "controls": {"heartbeat": 2},
+    "response_headers": {},
+    "faults": [],
+}
+Written = Callable[..., Run]
+
+
+@pytest.fixture
+def written(gathering: Callable[..., Run], tmp_path: Path) -> Written:
+    """A trial's files: ten ticks, two subscribers, a window that holds ticks 3 to 8; the last `lost` rows left out."""
+
+    def write(outcomes: list[str], lost: int = 0, **scenario: Any) -> Run:
+        seq = np.arange(1, 11)
+        due = seq * 100
+        digest = seq.astype(np.uint32)
+        columns = {"channel": seq * 0, "seq": seq, "due_ns": due, "sent_ns": due + 1, "payload_bytes": seq * 0 + 50}
+        records.write_table(tmp_path / "ticks.parquet", "ticks", {**columns, "digest": digest})
+        rows = {
+            "subscriber": np.repeat([0, 1], 10),
+            "connection": np.repeat([0, 1], 10),
+            "channel": np.zeros(20),
+            "seq": np.tile(seq, 2),
+            "kernel_ns": np.tile(due + 2, 2),
+            "app_ns": np.tile(due + 3, 2),
+            "payload_bytes": np.full(20, 50),
+            "digest": np.tile(digest, 2),
+        }
+        kept = {name: values[: 20 - lost] for name, values in rows.items()}
+        records.write_table(tmp_path / "deliveries.parquet", "deliveries", kept)
+        count = len(outcomes)
+        table: dict[str, Any] = {name: np.full(count, -1) for name in records.TABLES["connections"]}
+        numbers = np.arange(count)
+        table |= {"outcome": outcomes, "subscriber": np.minimum(numbers, 1), "response_ns": numbers}
+        table["connection"] = numbers
+        table["tcp_received_bytes_at_start"] = np.array([100, 200, *[-1] * (count - 2)])
+        table["tcp_received_bytes_at_end"] = np.array([1100, 1200, *[-1] * (count - 2)])
+        table["tcp_sent_bytes_at_start"], table["tcp_sent_bytes_at_end"] = np.full(count, 5), np.full(count, 6)
+        records.write_table(tmp_path / "connections.parquet", "connections", table)
+        run = gathering(subscribers=2, **scenario)
+        run.window = (250, 850)
+        run.processes |= {"server": {}, "load": {}, "machine": {}}
+        run.reports = [REPORT]
+        return run
+
+    return write
+
+
+def test_judged_by_the_files(written: Written) -> None:
+    run = written(["open", "closed"])
+    _judge.judge(run)
+    assert run.counts == {
+        "subscribers": 2,
+        "subscribed": 2,
+        "expected": 12,
+        "delivered": 12,
+        "lost": 0,
+        "duplicated": 0,
+        "reordered": 0,
+        "corrupted": 0,
+        "connections": 2,
+        "connections_failed": 0,
+    }
+    assert run.bytes == {"payload": 600, "messages_in_window": 12, "tcp_down": 2000, "tcp_up": 2}
+    assert (run.status, run.reasons, run.warnings) == ("ok", [], [])
+
+
+def test_bytes_on_the_wire_that_were_read_before_stay(written: Written) -> None:
+    run = written(["open", "open"])
+    run.bytes = {"wire_bytes_at_start": 7, "wire_bytes_at_end": 70}
+    _judge.judge(run)
+    assert run.bytes.keys() == {
+        "wire_bytes_at_start",
+        "wire_bytes_at_end",
+        "payload",
+        "messages_in_window",
+        "tcp_down",
+        "tcp_up",
+    }
+
+
+def test_losses_are_counted_with_examples(written: Written) -> None:
+    run = written(["open", "open"], lost=4)
+    _judge.judge(run)
+    assert (run.counts["delivered"], run.counts["lost"]) == (10, 2)
+    assert run.details["lost"] == [[1, 7], [1, 8]]
+    assert run.status == "ok"  # a finding about the subject, not about the measurement
+
+
+def test_faults_and_reconnections_are_warned_of(written: Written) -> None:
+    run = written(["open", "closed by the subscriber", "reset"])
+    run.reports = [{**REPORT, "faults": ["id 5 after 7", "other"]}]
+    _judge.judge(run)
+    assert (run.counts["connections"], run.counts["connections_failed"]) == (3, 1)
+    assert run.bytes["tcp_down"] == 2000  # a connection that was not there at both edges has no share
+    assert [(found["kind"], found["message"]) for found in run.warnings] == [
+        ("protocol fault", "the wire protocol was broken, first by id 5 after 7"),
+        ("reconnections", "1 connections were made again"),
+    ]
+    assert run.status == "ok"
+
+
+def test_a_limit_that_is_crossed_makes_it_invalid(written: Written) -> None:
+    run = written(["open", "open"])
+    run.reports = [{**REPORT, "cpu_ns_at_end": SECOND}]
+    _judge.judge(run)
+    assert run.status == "invalid"
+    assert run.reasons[0]["kind"] == "load generator near its limit"
+
+
+def test_a_saturated_server_is_a_warning_and_the_trial_is_valid(written: Written) -> None:
+    run = written(["open", "open"], validity={"server_cpu_share": 0.5})
+    run.processes["server"] |= {"cores": [0], "cpu_ns_at_start": 0, "cpu_ns_at_end": 301}
+    _judge.judge(run)
+    assert (run.status, run.reasons) == ("ok", [])
+    assert [(found["kind"], found["metrics"]) for found in run.warnings] == [("server saturated", [])]
+
+
+# Compression
+
+
+@pytest.mark.parametrize(
+    ("headers", "found"),
+    [
+        ([], "none"),
+        ([{"content-type": "text/event-stream"}], "none"),
+        ([{"content-encoding": "gzip"}], "gzip"),
+        ([{}, {"sec-websocket-extensions": "permessage-deflate"}], "permessage-deflate"),
+        ([{"content-encoding": "gzip"}, {"content-encoding": "br"}, {"content-encoding": "gzip"}], "br, gzip"),
+    ],
+)
+def test_compression_is_what_was_negotiated(headers: list[dict[str, str]], found: str) -> None:
+    assert _judge.compression(headers) == found
+
+
+def test_compression_goes_over_what_the_server_declared(written: Written) -> None:
+    run = written(["open", "open"])
+    run.uses = {"compression": "none"}
+    run.reports = [{**REPORT, "response_headers": {"content-encoding": "gzip"}}]
+    _judge.judge(run)
+    assert run.uses == {"compression": "gzip"}
+
+
+# Steadiness
+
+
+@pytest.fixture
+def drifting(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """A drift test that finds latency doubled; with what it was asked."""
+    asked: list[tuple[Any, ...]] = []
+
+    def drift(due_ns: Any, received_ns: Any, window: tuple[int, int]) -> steady.Drift:
+        asked.append((due_ns.tolist(), received_ns.tolist(), window))
+        return steady.Drift(1.0, 0.001, 12)
+
+    monkeypatch.setattr(steady, "drift", drift)
+    return asked
+
+
+def test_a_trial_that_was_not_steady_is_marked_and_stays_valid(
+    written: Written, drifting: list[tuple[Any, ...]]
+) -> None:
+    run = written(["open", "open"], validity={"drift_share": 0.99})
+    _judge.judge(run)
+    assert run.steadiness == {"drift_share": 1.0, "p": 0.001, "batches": 12}
+    (warning,) = run.warnings
+    assert (warning["kind"], warning["metrics"]) == ("not steady", validity.LATENCY)
+    assert warning["message"] == "latency was not steady: its median changed by +100% over the window, limit 99%"
+    assert run.status == "ok"
+    inside = [300, 400, 500, 600, 700, 800]
+    assert drifting == [(inside * 2, [due + 2 for due in inside * 2], (250, 850))]  # kernel stamps
+
+
+def test_on_the_limit_a_drift_is_recorded_and_not_warned_of(written: Written, drifting: list[tuple[Any, ...]]) -> None:
+    run = written(["open", "open"], validity={"drift_share": 1.0})
+    _judge.judge(run)
+    assert (run.steadiness["drift_share"], run.warnings) == (1.0, [])
+
+
+def test_a_drift_that_chance_explains_is_not_warned_of(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steady, "drift", lambda *_: steady.Drift(5.0, 0.01, 12))
+    run = written(["open", "open"], validity={"drift_share": 0.1})
+    _judge.judge(run)
+    assert (run.steadiness["p"], run.warnings) == (0.01, [])
+
+
+def test_where_few_have_a_stamp_the_application_is_asked(
+    written: Written, drifting: list[tuple[Any, ...]], tmp_path: Path
+) -> None:
+    run = written(["open", "open"])
+    rows = records.read_table(tmp_path / "deliveries.parquet", "deliveries")
+    kernel = np.where(rows["seq"] > 5, -1, rows["kernel_ns"])  # 3, 4, 5 of 3 to 8 have one: half are enough
+    records.write_table(tmp_path / "deliveries.parquet", "deliveries", {**rows, "kernel_ns": kernel})
+    _judge.judge(run)
+    assert drifting[-1][0] == [300, 400, 500] * 2
+    kernel[4] = -1
+    records.write_table(tmp_path / "deliveries.parquet", "deliveries", {**rows, "kernel_ns": kernel})
+    run = written_again(run)
+    _judge.judge(run)
+    assert drifting[-1][0] == [300, 400, 500, 600, 700, 800] * 2
+    assert drifting[-1][1][0] == 303
+
+
+def written_again(run: Run) -> Run:
+    """The same files, judged from the beginning."""
+    run.reasons, run.warnings, run.steadiness = [], [], {}
+    return run
+
+
+def test_a_trial_that_was_disturbed_on_purpose_is_not_asked(written: Written, drifting: list[tuple[Any, ...]]) -> None:
+    run = written(["open", "open"])
+    run.events = [{"do": "stop"}]
+    _judge.judge(run)
+    assert (drifting, run.steadiness) == ([], {})
+
+
+def test_too_little_to_say_is_not_said(written: Written) -> None:
+    run = written(["open", "open"], lost=20)
+    _judge.judge(run)
+    assert run.steadiness == {}
+
+
+def test_no_ticks_at_all_spoil_everything_and_are_not_asked_about(written: Written, tmp_path: Path) -> None:
+    run = written(["open", "open"], lost=20)
+    records.write_table(tmp_path / "ticks.parquet", "ticks", records.concatenate("ticks", []))
+    _judge.judge(run)
+    assert (run.status, [reason["kind"] for reason in run.reasons]) == ("invalid", ["no messages"])
+    assert run.steadiness == {}
+
+
+# The manifest
+
+
+def test_manifest_has_what_the_trial_gathered(gathering: Callable[..., Run]) -> None:
+    run = gathering(faults={"kill": [{"at_s": 0.1, "for_s": 0.2}]})
+    run.reports = [REPORT, {**REPORT, "clock_pairs": [], "controls": {"heartbeat": 3, "gap": 1}}]
+    run.events, run.memory, run.idle, run.steadiness = [{"do": "kill"}], {"rungs": []}, {"a": 1}, {"p": 0.5}
+    run.network = {"retransmits_begin": 4}
+    manifest = _judge.manifest(run)
+    assert manifest["controls"] == {"heartbeat": 5, "gap": 1}
+    assert manifest["clocks"] == {"pairs": REPORT["clock_pairs"]}
+    assert manifest["faults"]["kill"][0]["at_s"] == 0.1
+    for name in ("events", "memory", "idle", "steadiness", "network"):
+        assert manifest[name] == getattr(run, name)
+
+
+def test_manifest_of_a_trial_that_did_not_get_far(gathering: Callable[..., Run]) -> None:
+    manifest = _judge.manifest(gathering())
+    assert (manifest["clocks"], manifest["controls"], manifest["counts"]) == ({"pairs": []}, {}, {})
+    assert manifest["window"] == {"start_ns": -1, "end_ns": -1}

@@ -1,0 +1,116 @@
+"""Whole trials on other networks than 127.0.0.1: IPv6, and two namespaces with a pair of interfaces between them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rtbench.netns import INTERFACE
+
+pytestmark = pytest.mark.slow
+
+
+# IPv6
+
+
+def test_a_trial_over_ipv6_delivers_everything(over_ipv6: Any) -> None:
+    manifest = over_ipv6.manifest
+    assert (manifest["status"], manifest["reasons"]) == ("ok", [])
+    assert (manifest["counts"]["expected"], manifest["counts"]["delivered"]) == (125, 125)
+    (server,) = [process for process in over_ipv6.children.all if process.name == "server"]
+    assert server.url.startswith("http://[::1]:")
+    assert over_ipv6.alive == []
+
+
+def test_messages_over_ipv6_have_kernel_stamps(over_ipv6: Any) -> None:
+    """SO_TIMESTAMPNS is the socket's, whatever its family: from the publisher's send to the client's read."""
+    deliveries, ticks = over_ipv6.table("deliveries"), over_ipv6.table("ticks")
+    stamped = deliveries["kernel_ns"] >= 0
+    assert set(deliveries["subscriber"][stamped].tolist()) == set(range(5))
+    sent = ticks["sent_ns"][np.searchsorted(ticks["seq"], deliveries["seq"][stamped])]
+    kernel, app = deliveries["kernel_ns"][stamped], deliveries["app_ns"][stamped]
+    # Two clocks, paired to far less than a millisecond.
+    assert (kernel >= sent - 1_000_000).all()
+    assert (app >= kernel - 1_000_000).all()
+
+
+# Namespaces
+
+
+def namespace_of(pid: int) -> int:
+    return Path(f"/proc/{pid}/ns/net").stat().st_ino
+
+
+@pytest.fixture(scope="module")
+def apart(measure: Callable[..., Any]) -> Any:
+    """A trial with server and load in namespaces of their own. `seen`: which process was in which, in the window."""
+    if os.geteuid() != 0:
+        pytest.skip("network namespaces take root")
+    if shutil.which("ip") is None:
+        pytest.skip("there is no program ip: apt-get install iproute2")
+    holder = [sys.executable, "-m", "rtbench._netns"]
+    tried = subprocess.run(holder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if tried.returncode:
+        pytest.skip(tried.stderr.strip())
+    seen: dict[str, int] = {}
+
+    def look(whole: Any) -> None:
+        if whole.stages[-1] == "measuring":
+            for process in whole.children.all:
+                seen.setdefault(process.name, namespace_of(process.pid))
+
+    whole = measure("sse-aiohttp", look=look, netns=True)
+    whole.seen = seen
+    return whole
+
+
+@pytest.mark.root
+def test_server_and_load_have_a_namespace_each(apart: Any) -> None:
+    assert (apart.manifest["status"], apart.manifest["reasons"]) == ("ok", [])
+    assert (apart.manifest["counts"]["expected"], apart.manifest["counts"]["delivered"]) == (125, 125)
+    seen = apart.seen
+    assert len({seen["server"], seen["load process"], namespace_of(os.getpid())}) == 3
+    assert seen["publisher"] == namespace_of(os.getpid())
+    (server,) = [process for process in apart.children.all if process.name == "server"]
+    assert server.url.startswith("http://10.77.0.1:")
+
+
+@pytest.mark.root
+def test_bytes_on_the_wire_are_the_streams_with_a_head_for_each_segment(apart: Any) -> None:
+    """Ethernet 14, IPv4 20, TCP 20 with 12 of timestamps (RFC 7323): 66 bytes before what a segment carries.
+
+    Every message is a segment of its own (R11: one write, no delay), and is acknowledged at most once by one that
+    carries nothing; what little else there is (neighbours asking for each other) fits into 2,000 bytes.
+    """
+    counted = apart.manifest["bytes"]
+    wire = counted["wire_bytes_at_end"] - counted["wire_bytes_at_start"]
+    segments = counted["messages_in_window"]
+    stream = counted["tcp_down"] + counted["tcp_up"]
+    network = apart.manifest["network"]
+    again = network["retransmits_at_end"] - network["retransmits_at_start"]
+    assert 100 <= segments <= 125  # on a busy machine the last ones may come after the window
+    assert stream + 66 * segments <= wire <= stream + 66 * 2 * segments + again * 400 + 2000
+
+
+@pytest.mark.root
+def test_no_namespace_and_no_process_is_left(apart: Any) -> None:
+    assert apart.alive == []
+    assert len(apart.children.all) == 5  # two of them held the namespaces
+    made = {apart.seen["server"], apart.seen["load process"]}
+    for path in Path("/proc").glob("[0-9]*/ns/net"):
+        try:
+            assert path.stat().st_ino not in made
+        except (FileNotFoundError, PermissionError):
+            continue  # it left meanwhile
+    mounts = Path("/proc/self/mountinfo").read_text()
+    assert not any(f"net:[{inode}]" in mounts for inode in made)
+    assert INTERFACE not in {name for _, name in socket.if_nameindex()}

@@ -1,0 +1,100 @@
+"""Coming back in whole trials: the server is killed under its subscribers, or tells them that the stream is over."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rtbench.subjects import find
+
+pytestmark = pytest.mark.slow
+
+QUICK = {"eventsource_s": 0.3, "backoff_s": 0.2, "backoff_most_s": 0.4}
+RESUMING = [
+    "sse-aiohttp", "sse-aiohttp-simple", "websocket-aiohttp", "websocket-websockets", "short-poll-aiohttp",
+    "long-poll-aiohttp", "tcp-floor", "sse-hyperlane",
+]  # fmt: skip
+SUBSCRIBERS = 5
+
+
+def here(name: str) -> str:
+    lacking, remedy = find(name).missing()
+    if lacking:
+        pytest.skip(f"{name} needs {lacking}: {remedy}")
+    return name
+
+
+@pytest.mark.parametrize("subject", RESUMING)
+def test_everyone_comes_back_and_nothing_is_lost(subject: str, measure: Callable[..., Any]) -> None:
+    whole = measure(
+        here(subject),
+        window_s=1.5,
+        grace_s=1.5,
+        reconnect=QUICK,
+        faults={"kill": [{"what": "server", "at_s": 0.3, "for_s": 0.2}]},
+    )
+    manifest = whole.manifest
+    assert (manifest["status"], manifest["reasons"]) == ("ok", [])
+    inside = whole.due_inside()
+    assert len(inside) == 75
+    counts = manifest["counts"]
+    exact = {name: counts[name] for name in ("expected", "delivered", "lost", "duplicated", "reordered", "corrupted")}
+    assert exact == {
+        "expected": 75 * SUBSCRIBERS, "delivered": 75 * SUBSCRIBERS,
+        "lost": 0, "duplicated": 0, "reordered": 0, "corrupted": 0,
+    }  # fmt: skip
+    (event,) = manifest["events"]
+    connections = whole.table("connections")
+    again = connections["started_ns"] > event["began_ns"]
+    assert set(connections["subscriber"][again].tolist()) == set(range(SUBSCRIBERS))
+    live = [row for row, outcome in enumerate(connections["outcome"]) if outcome == "open"]
+    assert sorted(connections["subscriber"][live].tolist()) == list(range(SUBSCRIBERS))
+    assert connections["started_ns"][live].min() > event["began_ns"]
+    assert whole.alive == []
+
+
+def test_event_sources_come_back_after_their_reconnection_time(measure: Callable[..., Any]) -> None:
+    whole = measure(
+        "sse-aiohttp",
+        window_s=1,
+        grace_s=1,
+        reconnect={"eventsource_s": 0.6},
+        faults={"kill": [{"what": "server", "at_s": 0.2, "for_s": 0.1}]},
+    )
+    connections = whole.table("connections")
+    assert len(connections["subscriber"]) == 2 * SUBSCRIBERS  # one attempt each: the server was back by then
+    for subscriber in range(SUBSCRIBERS):
+        mine = connections["subscriber"] == subscriber
+        (first_closed, _), (_, second_started) = connections["closed_ns"][mine], connections["started_ns"][mine]
+        assert second_started - first_closed >= 0.6e9
+
+
+@pytest.mark.parametrize(
+    ("subject", "outcomes"),
+    [
+        ("sse-aiohttp", ["closed", "stopped (status 204)"]),
+        ("websocket-aiohttp", ["ended"]),
+        ("short-poll-aiohttp", ["ended"]),
+        ("long-poll-aiohttp", ["ended"]),
+    ],
+)
+def test_who_was_told_that_it_is_over_stays_away(
+    subject: str, outcomes: list[str], measure: Callable[..., Any], tmp_path: Path
+) -> None:
+    """An EventSource asks once more and is stopped by 204 (WHATWG 9.2.3); the others were told at once."""
+    path = tmp_path / "brief.jsonl"
+    path.write_text("".join(json.dumps({"offset_ns": n * 20_000_000, "payload": f"m{n}"}) + "\n" for n in range(40)))
+    whole = measure(subject, stream="replay", workload={"trace": str(path)}, window_s=1.2, grace_s=1, reconnect=QUICK)
+    assert whole.manifest["status"] == "ok", whole.manifest["reasons"]
+    assert whole.manifest["counts"]["lost"] == 0
+    assert whole.manifest["counts"]["connections_failed"] == 0
+    connections = whole.table("connections")
+    for subscriber in range(SUBSCRIBERS):
+        assert connections["outcome"][connections["subscriber"] == subscriber].tolist() == outcomes
+    deliveries = whole.table("deliveries")
+    for subscriber in range(SUBSCRIBERS):
+        assert deliveries["seq"][deliveries["subscriber"] == subscriber].tolist() == list(range(1, 41))

@@ -1,0 +1,149 @@
+"""What a server with a timetable of its own sent: ticks made of what arrived, and what stays unknown is said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rtbench import records
+from rtbench.trial._run import Run
+from rtbench.trial._witness import UNKNOWN, UNKNOWN_SENT, witness
+
+NOWHERE = "http://127.0.0.1:1"
+REAL_AHEAD_NS = 1000
+"""CLOCK_REALTIME less CLOCK_MONOTONIC in these tests."""
+
+
+@pytest.fixture
+def seen(gathering: Callable[..., Run]) -> Callable[..., Run]:
+    """`seen(rows)`: a run whose deliveries are (subscriber, channel, seq, kernel_ns, app_ns, digest)."""
+
+    def begin(rows: list[tuple[int, ...]], due: list[list[int]] | None = None, **changes: Any) -> Run:
+        run = gathering(**changes)
+        columns: dict[str, Any] = {name: np.zeros(len(rows), dtype=np.int64) for name in records.TABLES["deliveries"]}
+        for place, row in enumerate(rows):
+            for name, value in zip(("subscriber", "channel", "seq", "kernel_ns", "app_ns", "digest"), row, strict=True):
+                columns[name][place] = value
+            columns["payload_bytes"][place] = 10 + row[2]
+        records.write_table(run.folder / "deliveries.parquet", "deliveries", columns)
+        run.reports = [{"clock_pairs": [(0, 0), (50, 50 + REAL_AHEAD_NS), (90, 9000)], "due": due or []}]
+        return run
+
+    return begin
+
+
+def ticks(run: Run) -> list[tuple[int, ...]]:
+    """(channel, seq, due, sent, bytes, digest) of every tick."""
+    table = records.read_table(run.folder / "ticks.parquet", "ticks")
+    return list(zip(*(table[name].tolist() for name in records.TABLES["ticks"]), strict=True))
+
+
+def test_a_tick_stands_at_its_first_arrival_when_nobody_says_when_it_was_due(seen: Callable[..., Run]) -> None:
+    run = seen([(0, 0, 2, 220, 225, 7), (1, 0, 2, -1, 210, 7), (0, 0, 1, 100, 105, 8), (1, 0, 1, 90, 120, 8)])
+    witness(run, NOWHERE)
+    assert ticks(run) == [(0, 1, 90, 90, 11, 8), (0, 2, 210, 210, 12, 7)]
+    assert (run.due, run.unknown, run.warnings) == ("unknown", UNKNOWN, [])
+
+
+def test_due_times_out_of_payloads_are_put_on_the_monotonic_clock(seen: Callable[..., Run]) -> None:
+    due = [[0, 1, 80 + REAL_AHEAD_NS], [0, 2, 180 + REAL_AHEAD_NS]]
+    run = seen([(0, 0, 1, 100, 105, 8), (0, 0, 2, 200, 205, 7)], due)
+    witness(run, NOWHERE)
+    assert [row[2:4] for row in ticks(run)] == [(80, 80), (180, 180)]
+    assert (run.due, run.unknown) == ("payload", UNKNOWN_SENT)
+
+
+def test_one_message_without_a_due_time_leaves_latency_unknown(seen: Callable[..., Run]) -> None:
+    run = seen([(0, 0, 1, 100, 105, 8), (0, 0, 2, 200, 205, 7)], [[0, 1, 80 + REAL_AHEAD_NS]])
+    witness(run, NOWHERE)
+    assert [row[2] for row in ticks(run)] == [80, 200]
+    assert (run.due, run.unknown) == ("unknown", UNKNOWN)
+
+
+def test_messages_without_ids_are_told_apart_by_content_and_numbered_as_they_came(seen: Callable[..., Run]) -> None:
+    run = seen(
+        [
+            (0, 0, -1, -1, 200, 55),
+            (0, 0, -1, -1, 300, 44),
+            (1, 0, -1, -1, 100, 44),  # first seen here
+            (1, 0, -1, -1, 250, 55),
+            (2, 1, -1, -1, 500, 44),  # another channel counts for itself
+        ],
+        subscribers=5,
+    )
+    witness(run, NOWHERE)
+    table = records.read_table(run.folder / "deliveries.parquet", "deliveries")
+    assert table["seq"].tolist() == [2, 1, 1, 2, 1]
+    assert [row[:3] for row in ticks(run)] == [(0, 1, 100), (0, 2, 200), (1, 1, 500)]
+    (warning,) = run.warnings
+    assert (warning["kind"], warning["metrics"]) == ("no ids", ["lost", "reordered"])
+
+
+def test_nothing_came(seen: Callable[..., Run]) -> None:
+    run = seen([])
+    witness(run, NOWHERE)
+    assert ticks(run) == []
+    assert (run.due, run.unknown) == ("unknown", UNKNOWN)
+
+
+# The server's plan
+
+
+@pytest.fixture
+def planning() -> Any:
+    """`planning(answers)`: the URL of a server that answers a path with these bytes, 404 otherwise."""
+    servers: list[HTTPServer] = []
+
+    def begin(answers: dict[str, bytes]) -> str:
+        class Plan(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                body = answers.get(self.path)
+                self.send_response(404 if body is None else 200)
+                self.end_headers()
+                self.wfile.write(body or b"")
+
+            def log_message(self, *_: Any) -> None:
+                """Nobody reads it."""
+
+        server = HTTPServer(("127.0.0.1", 0), Plan)
+        servers.append(server)
+        Thread(target=server.serve_forever, args=(0.01,)).start()
+        return f"http://127.0.0.1:{server.server_address[1]}"
+
+    yield begin
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_due_times_out_of_the_servers_plan(seen: Callable[..., Run], planning: Any) -> None:
+    plans = {
+        f"/plan/fanout?channel={channel}": json.dumps({"ticks": [[1, due], [2, 99]]}).encode()
+        for channel, due in ((0, 80 + REAL_AHEAD_NS), (1, 70 + REAL_AHEAD_NS))
+    }
+    plans["/plan/fanout"] = plans["/plan/fanout?channel=0"]
+    run = seen([(0, 0, 1, 100, 105, 8), (1, 1, 1, 100, 105, 8)], workload={"channels": "unicast", "rate_hz": 5})
+    witness(run, planning(plans))
+    assert [row[:3] for row in ticks(run)] == [(0, 1, 80), (1, 1, 70)]
+    assert (run.due, run.unknown) == ("plan", UNKNOWN_SENT)
+
+
+@pytest.mark.parametrize("answer", [b"what?", b"[]", b"{}", b'{"ticks":[1]}', b'{"ticks":[["a","b"]]}', None])
+def test_a_plan_that_is_none_is_no_plan(seen: Callable[..., Run], planning: Any, answer: bytes | None) -> None:
+    run = seen([(0, 0, 1, 100, 105, 8)])
+    witness(run, planning({} if answer is None else {"/plan/fanout": answer}))
+    assert (run.due, run.unknown) == ("unknown", UNKNOWN)
+
+
+def test_a_remote_subject_is_written_like_any_other(seen: Callable[..., Run], tmp_path: Path) -> None:
+    run = seen([(0, 0, 1, 100, 105, 8)])
+    run.spec = replace(run.spec, subject=replace(run.spec.subject, name="http://127.0.0.1:8000/sse/x?y=1"))
+    assert run.spec.directory == "trials/007-http-127.0.0.1-8000-sse-x-y-1"
