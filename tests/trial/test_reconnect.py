@@ -33,7 +33,7 @@ def test_everyone_comes_back_and_nothing_is_lost(subject: str, measure: Callable
     whole = measure(
         here(subject),
         window_s=1.5,
-        grace_s=1.5,
+        grace_s=3,  # a server takes seconds to start where other tests take the core
         reconnect=QUICK,
         faults={"kill": [{"what": "server", "at_s": 0.3, "for_s": 0.2}]},
     )
