@@ -13,7 +13,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,9 @@ def observe(pid: int, port: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     connections = 0
     for process in probes.tree(pid):
-        for sock in islice(_sockets(process, port), 1 + _SAMPLE):  # the listening one is the oldest
+        # The listening one is the oldest; the publisher's, where it has some, come next: subscribers are the newest.
+        newest = list(islice(_sockets(process, port, newest=True), _SAMPLE))
+        for sock in chain(islice(_sockets(process, port), 1), reversed(newest)):
             with sock:
                 if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                     found["backlog"] = _backlog(sock)
@@ -67,11 +69,11 @@ def _backlog(listener: socket.socket) -> int:
     return backlog
 
 
-def _sockets(pid: int, port: int) -> Iterator[socket.socket]:
-    """Copies of the process's TCP sockets whose own port is `port`."""
+def _sockets(pid: int, port: int, newest: bool = False) -> Iterator[socket.socket]:
+    """Copies of the process's TCP sockets whose own port is `port`, the oldest first or the newest."""
     try:
         pidfd = os.pidfd_open(pid)
-        entries = sorted((int(path.name), path) for path in Path(f"/proc/{pid}/fd").iterdir())
+        entries = sorted(((int(path.name), path) for path in Path(f"/proc/{pid}/fd").iterdir()), reverse=newest)
     except OSError:
         return
     libc = ctypes.CDLL(None, use_errno=True)

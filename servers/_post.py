@@ -111,6 +111,7 @@ class _Line:
         self.unsent = b""
         self.posted = self.refused = self.connections = 0
         self.again_at = 0.0
+        self._made = False
         self._parser = httptools.HttpResponseParser(self)
 
     @property
@@ -130,7 +131,7 @@ class _Line:
             sock.close()
             self.again_at = time.monotonic() + AGAIN_S
             return
-        self.connections += 1
+        self._made = False
         self.socket, self.descriptor = sock, sock.fileno()
 
     def _lost(self) -> None:
@@ -153,6 +154,8 @@ class _Line:
         while self.unsent and self.socket is not None:
             try:
                 self.unsent = self.unsent[self.socket.send(self.unsent) :]
+                self.connections += not self._made  # what was refused was none: a server that is starting refuses
+                self._made = True
             except BlockingIOError:
                 return
             except OSError:

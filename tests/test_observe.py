@@ -120,6 +120,10 @@ def test_a_few_of_many_connections_are_enough(serve: Serve) -> None:
     assert observe(*serve(20, ",".join("1" * 9)))["observed"]["connections"] == module._SAMPLE
 
 
+def test_the_newest_are_looked_at_for_the_oldest_may_be_the_publishers(serve: Serve) -> None:
+    assert observe(*serve(20, "0," + ",".join("1" * module._SAMPLE)))["nodelay"] is True
+
+
 def test_nothing_of_the_server_changes(serve: Serve) -> None:
     pid, port = serve(9, "1,0")
 

@@ -190,6 +190,7 @@ def test_a_server_that_is_away_is_tried_again_without_another_message(poster: An
         for _ in range(3):
             turn(one, 0.02)
         assert after.take()[2] == b"m1"
+        assert one.counts()["reconnected"] == 0  # what was refused was no connection
     finally:
         after.close()
 
