@@ -13,7 +13,6 @@ def _configuration(before: Before, tuned: bool) -> str:
     return f"""{{
   admin off
   auto_https off
-  persist_config off
 }}
 http://{before.host}:{before.port} {{
   bind {before.host}
