@@ -10,7 +10,7 @@ from dataclasses import replace
 from rtbench.errors import UserError
 from rtbench.scenario_tables import Injection
 from rtbench.servers._app import Options, run
-from rtbench.servers.hub import Limits
+from rtbench.servers.channel import Limits
 from rtbench.subjects import module_at, module_of
 
 

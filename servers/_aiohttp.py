@@ -18,7 +18,8 @@ from rtbench.servers import _pages
 from rtbench.servers._app import BACKLOG, FAREWELL_S, READ_BUFFER_BYTES, Server
 from rtbench.servers._cursor import BadParameter, cursor, number
 from rtbench.servers._queue import QueuedTransport
-from rtbench.servers.hub import MOST_SAID_BYTES, Channel, Connection, Hub, Transport
+from rtbench.servers.channel import Channel, Connection, Transport
+from rtbench.servers.hub import MOST_SAID_BYTES, Hub
 from rtbench.transports.catalogue import find
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -26,7 +26,9 @@ from typing import Any, TypeVar
 from rtbench.errors import UserError
 from rtbench.scenario_tables import Injection
 from rtbench.servers import _liveness
-from rtbench.servers.hub import Encoder, Hub, Limits, ingest
+from rtbench.servers._ingest import ingest
+from rtbench.servers.channel import Encoder, Limits
+from rtbench.servers.hub import Hub
 from rtbench.subjects import Subject
 
 H = TypeVar("H", bound=Hub)

@@ -24,7 +24,8 @@ from rtbench.servers import sse_aiohttp as sse
 from rtbench.servers import websocket_aiohttp as websocket
 from rtbench.servers._app import Server
 from rtbench.servers._cursor import BadParameter, cursor, seconds
-from rtbench.servers.hub import Connection, Encoder, Hub, Limits
+from rtbench.servers.channel import Connection, Encoder, Limits
+from rtbench.servers.hub import Hub
 from rtbench.subjects import Subject
 
 LONGEST_PAUSE_S = 60.0

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rtbench.envelope import wrap
-from rtbench.servers.hub import Gap
+from rtbench.servers.channel import Gap
 from rtbench.servers.ring import Held
 
 RETRY_AFTER_S = 5

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from rtbench.servers.hub import Transport
+from rtbench.servers.channel import Transport
 
 
 class Queued:

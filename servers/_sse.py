@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from rtbench.servers.hub import Transport
+from rtbench.servers.channel import Transport
 from rtbench.streams import find
 
 HEADERS = {

@@ -28,7 +28,8 @@ from websockets.http11 import Request as Upgrade
 from rtbench.servers import _pages
 from rtbench.servers._app import BACKLOG, FAREWELL_S, Server
 from rtbench.servers._cursor import BadParameter, cursor, number
-from rtbench.servers.hub import Channel, Hub, Transport
+from rtbench.servers.channel import Channel, Transport
+from rtbench.servers.hub import Hub
 
 PROTOCOL = "rtbench.protocol"
 """The key of scope["extensions"] under which uvicorn's protocol stands."""

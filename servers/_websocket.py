@@ -10,7 +10,8 @@ from websockets.frames import Frame, Opcode
 
 from rtbench.envelope import wrap
 from rtbench.servers._cursor import BadParameter, cursor, number
-from rtbench.servers.hub import Channel, Hub
+from rtbench.servers.channel import Channel
+from rtbench.servers.hub import Hub
 
 
 def text(data: bytes) -> bytes:

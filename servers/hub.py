@@ -4,7 +4,7 @@ Invariant: every tick is encoded once, kept in the ring, and written to each of 
 everything happens on one event loop, and what is published while a connection catches up is in the ring that it
 catches up from: nothing falls between replay and live. No connection is made to hold more than the declared number of
 bytes: who would is dropped instead, logged and counted, as is who acknowledges nothing for half a heartbeat: the one
-slow-consumer policy. Fed by the publisher through `_feed`; subjects call `attach`.
+slow-consumer policy. Fed by the publisher (`_ingest`); subjects call `attach`.
 """
 
 from __future__ import annotations
@@ -14,15 +14,14 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from itertools import count
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any
 
 from rtbench.envelope import is_json
 from rtbench.servers import _feed, _liveness
+from rtbench.servers.channel import Channel, Connection, Encoder, Gap, Limits, Refused, Transport
 from rtbench.servers.ring import Budget, Held, Ring
-from rtbench.streams import Stream, catalogue
-from rtbench.workload import Channel as Address
+from rtbench.streams import catalogue
 from rtbench.workload import Workload
 
 _TURNS = 50
@@ -33,117 +32,6 @@ LEAST_PATIENCE_S = 0.4
 
 BEGAN_AGAIN = "the publisher began again"
 MOST_SAID_BYTES = 64 * 1024
-
-
-class Encoder(Protocol):
-    """What a transport makes of a message and of what the server says about the stream."""
-
-    heartbeat: bytes
-
-    def message(self, seq: int, payload: bytes) -> bytes:
-        """The bytes of one message, the same for every connection."""
-
-    def control(self, kind: str, fields: dict[str, Any]) -> bytes:
-        """The bytes of a notice: end, gap, failure or retry."""
-
-
-class Transport(Protocol):
-    """What the hub needs of a connection's transport: asyncio's and uvloop's have it."""
-
-    def write(self, data: bytes) -> None: ...
-    def is_closing(self) -> bool: ...
-    def get_write_buffer_size(self) -> int: ...
-    def get_extra_info(self, name: str) -> Any: ...
-    def abort(self) -> None: ...
-
-
-class Connection:
-    """A push subscriber's connection. `finished` resolves to why it is over: end, failure, stop, slow or gone."""
-
-    __slots__ = ("channel", "finished", "mark", "on_finish", "socket", "transport", "turn")
-
-    def __init__(self, transport: Transport, channel: Channel) -> None:
-        self.transport = transport
-        self.channel = channel
-        self.socket = transport.get_extra_info("socket")
-        self.mark: tuple[int, float] | None = None
-        """How many bytes were acknowledged, and when, while something is known to be on its way."""
-        self.finished: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self.on_finish: Callable[[str], None] | None = None
-        self.turn: dict[Connection, None] = {}
-
-    def finish(self, why: str) -> None:
-        """Say once why it is over; the subject's handler does the transport's farewell."""
-        if not self.finished.done():
-            self.finished.set_result(why)
-            if self.on_finish is not None:
-                self.on_finish(why)
-
-
-class Channel:
-    """One channel of the workload: its ring, its connections, and who waits for its next message."""
-
-    __slots__ = ("address", "advice", "connections", "final", "ring", "stream", "void", "waiters")
-
-    def __init__(self, address: Address, stream: Stream, ring: Ring) -> None:
-        self.address = address
-        self.stream = stream
-        self.ring = ring
-        self.advice: dict[str, Any] | None = None
-        """The retry advice that stands: its stream's source failed, and nothing came since."""
-        self.final: tuple[str, dict[str, Any]] | None = None
-        """Its end or failure, once its stream is over."""
-        self.void = 0
-        """The last id of the publisher's run before this one: ids up to it may be somebody's cursor still."""
-        self.connections: dict[Connection, None] = {}
-        self.waiters: set[asyncio.Future[None]] = set()
-
-    @property
-    def ended(self) -> bool:
-        """Nothing follows any more."""
-        return self.final is not None
-
-    @property
-    def failure(self) -> dict[str, Any] | None:
-        """Why its stream failed for good, if it did."""
-        return self.final[1] if self.final is not None and self.final[0] == "failure" else None
-
-    def wake(self) -> None:
-        """Something new is in the ring, or never will be, or the stream has something to say."""
-        waiters, self.waiters = self.waiters, set()
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The scenario's [server] table, as far as the hub is concerned."""
-
-    ring_messages: int
-    ring_bytes: int
-    buffer_bytes: int
-    heartbeat_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """What a cursor asked for and the ring no longer (or not yet) holds."""
-
-    first: int
-    last: int
-    reason: str
-
-    def fields(self) -> dict[str, Any]:
-        """The notice's members (interface.md)."""
-        return {"from": self.first, "to": self.last, "reason": self.reason}
-
-
-class Refused(NamedTuple):
-    """Why a message of a subscriber is not passed on, and the HTTP status that says so."""
-
-    status: int
-    reason: str
 
 
 class Hub:
@@ -493,44 +381,3 @@ def _batch(held: list[Held], limit_bytes: int) -> list[Held]:
 def _resolve(waiter: asyncio.Future[None]) -> None:
     if not waiter.done():
         waiter.set_result(None)
-
-
-class Ingest(asyncio.Protocol):
-    """The server's end of the feed."""
-
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
-        self._reader = _feed.Reader()
-        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """What subscribers say goes back the same way."""
-        self._hub.fed_by(cast(asyncio.WriteTransport, transport).write)
-
-    def data_received(self, data: bytes) -> None:
-        """Ticks are published as they come."""
-        for kind, body in self._reader.feed(data):
-            if kind == _feed.TICKS:
-                self._hub.publish(body)
-            elif kind == _feed.HELLO:
-                self._hub.hello(_feed.hello(body))
-            elif kind == _feed.LIVE:
-                self._hub.live.set()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The publisher is gone; `ingest` tries again."""
-        self._hub.fed_by(None)
-        if not self.lost.done():
-            self.lost.set_result(None)
-
-
-async def ingest(hub: Hub, path: str) -> None:
-    """Stay connected to the publisher at `path`, for ever."""
-    loop = asyncio.get_running_loop()
-    while True:
-        try:
-            _, protocol = await loop.create_unix_connection(lambda: Ingest(hub), path)
-            await protocol.lost
-        except OSError:
-            pass
-        await asyncio.sleep(0.05)

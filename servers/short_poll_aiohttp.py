@@ -11,7 +11,8 @@ from aiohttp import web
 from rtbench.servers import _aiohttp, _poll
 from rtbench.servers._app import Server
 from rtbench.servers._cursor import cursor
-from rtbench.servers.hub import Channel, Hub
+from rtbench.servers.channel import Channel
+from rtbench.servers.hub import Hub
 from rtbench.subjects import Subject
 
 

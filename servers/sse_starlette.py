@@ -13,7 +13,7 @@ from rtbench.servers import _sse, _stacks
 from rtbench.servers._app import Server
 from rtbench.servers._cursor import cursor
 from rtbench.servers._queue import Queued, QueuedTransport
-from rtbench.servers.hub import Channel
+from rtbench.servers.channel import Channel
 from rtbench.subjects import Subject
 from rtbench.transports.catalogue import find
 

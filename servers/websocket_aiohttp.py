@@ -9,7 +9,8 @@ from aiohttp import web
 from rtbench.servers import _aiohttp, _websocket
 from rtbench.servers._app import FAREWELL_S, Server
 from rtbench.servers._cursor import cursor
-from rtbench.servers.hub import Connection, Hub
+from rtbench.servers.channel import Connection
+from rtbench.servers.hub import Hub
 from rtbench.subjects import Subject
 
 

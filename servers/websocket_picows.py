@@ -16,7 +16,7 @@ from rtbench.envelope import wrap
 from rtbench.servers import _pages, _stacks, _websocket
 from rtbench.servers._app import BACKLOG, FAREWELL_S, Server
 from rtbench.servers._queue import Queued
-from rtbench.servers.hub import Connection
+from rtbench.servers.channel import Connection
 from rtbench.subjects import CAPABILITIES, Subject
 from rtbench.transports.catalogue import find
 

@@ -21,13 +21,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import click
 import pytest
 
+import rtbench
 from rtbench import calibrate, cli, doctor, probes
 from rtbench import campaign as campaigns
 from rtbench import streams as stream_catalogue
 from rtbench import subjects as subject_catalogue
 from rtbench.analysis import metrics, report
+from rtbench.cli import _options, measuring, serving
 from rtbench.doctor import Finding
 from rtbench.errors import SubjectError, UserError
 from rtbench.scenario import Scenario, build, load, names
@@ -279,7 +282,7 @@ def test_a_closed_pipe_is_no_finding(call: Call, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(sys, "stderr", sys.stderr)  # click puts others in their places
     monkeypatch.setattr(sys, "stdout", sys.stdout)
-    monkeypatch.setattr(cli.click, "echo", closed)
+    monkeypatch.setattr(click, "echo", closed)
     assert call("ticks", "fanout").code == 0
 
 
@@ -477,7 +480,7 @@ def test_a_finding_goes_before_too_few_trials(
     ("codes", "first"), [((0, 3, 1, 2, 130), 130), ((0, 3, 1, 2), 2), ((0, 3, 1), 1), ((0, 3), 3), ((0,), 0)]
 )
 def test_precedence_of_exit_codes(codes: tuple[int, ...], first: int) -> None:
-    assert min(codes, key=cli._PRECEDENCE.index) == first
+    assert min(codes, key=_options.PRECEDENCE.index) == first
 
 
 def test_interrupted_run_keeps_what_there_is_and_says_how_to_go_on(call: Call, pretended: Pretended) -> None:
@@ -751,7 +754,7 @@ class Calibrating:
     def measure(
         self, tables: list[Scenario], folder: Path, command: str, place: Place, progress: Any, verify: Any
     ) -> None:
-        assert verify is cli._quick_check
+        assert verify is measuring._quick_check
         self.cores = os.sched_getaffinity(0)
         self.measured.append(([table.name for table in tables], folder, command, place))
         progress.note("a note")
@@ -898,7 +901,7 @@ def test_verify_what_cannot_be(call: Call, target: str, says: str) -> None:
 
 def test_quick_check_is_of_the_subjects_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rtbench.verify.quick_check", lambda name: [f"{name}: wrong"])
-    assert cli._quick_check(subject_catalogue.find("sse-aiohttp")) == ["sse-aiohttp: wrong"]
+    assert measuring._quick_check(subject_catalogue.find("sse-aiohttp")) == ["sse-aiohttp: wrong"]
 
 
 # doctor
@@ -967,7 +970,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> list[FakeProcess]:
     FakeProcess.started = []
     monkeypatch.setattr("rtbench.processes.PublisherProcess", FakeProcess)
     monkeypatch.setattr("rtbench.programs.server_of", FakeProcess)
-    monkeypatch.setattr(cli, "time", SimpleNamespace(time=lambda: 1234.5, sleep=sleep))
+    monkeypatch.setattr(serving, "time", SimpleNamespace(time=lambda: 1234.5, sleep=sleep))
     return FakeProcess.started
 
 
@@ -1058,17 +1061,17 @@ def test_demo_says_what_to_open(call: Call, fakes: list[FakeProcess]) -> None:
     publisher, server = fakes
     assert publisher.played == tuple(name for name in stream_catalogue.catalogue() if name != "replay")
     served = server.arguments[0]
-    assert (served.module, served.serve is not None) == (cli.DEMO, True)
+    assert (served.module, served.serve is not None) == (serving.DEMO, True)
     assert server.named == {"host": "127.0.0.1", "port": 8000}
     assert server.stopped
 
 
 def test_demo_sends_to_pages_that_there_are() -> None:
-    folder = Path(cli.__file__).parent / "servers" / "pages"
-    assert [path for path, _ in cli.DEMO_PAGES if path != "/" and not (folder / Path(path).name).is_file()] == []
+    folder = Path(rtbench.__file__).parent / "servers" / "pages"
+    assert [path for path, _ in serving.DEMO_PAGES if path != "/" and not (folder / Path(path).name).is_file()] == []
 
 
-def serving(*words: str, what: tuple[str, ...] = ("serve", "sse-aiohttp")) -> subprocess.Popen[str]:
+def serve_process(*words: str, what: tuple[str, ...] = ("serve", "sse-aiohttp")) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "rtbench.cli", *what, *words]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -1076,7 +1079,7 @@ def serving(*words: str, what: tuple[str, ...] = ("serve", "sse-aiohttp")) -> su
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_serve_answers_and_ends_cleanly(number: signal.Signals) -> None:
-    with serving("--seed", "3") as process:
+    with serve_process("--seed", "3") as process:
         assert process.stdout is not None and process.stderr is not None
         found = re.fullmatch(r"listening on (http://127\.0\.0\.1:\d+)\n", process.stdout.readline())
         assert found
@@ -1093,7 +1096,7 @@ def test_serve_answers_and_ends_cleanly(number: signal.Signals) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_demo_answers_and_ends_cleanly(number: signal.Signals) -> None:
-    with serving(what=("demo",)) as process:
+    with serve_process(what=("demo",)) as process:
         assert process.stdout is not None and process.stderr is not None
         found = re.fullmatch(r"listening on (http://127\.0\.0\.1:\d+)\n", process.stdout.readline())
         assert found
@@ -1112,7 +1115,7 @@ def test_demo_answers_and_ends_cleanly(number: signal.Signals) -> None:
 def test_serve_at_a_port_in_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with serving("--port", str(port)) as process:
+        with serve_process("--port", str(port)) as process:
             out, err = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, out) == (2, "")
     (line,) = err.splitlines()

@@ -24,7 +24,8 @@ from aiohttp import web
 from rtbench.scenario_tables import Injection
 from rtbench.servers import _feed
 from rtbench.servers._app import Server
-from rtbench.servers.hub import Channel, Connection, Encoder, Hub, Limits, Transport
+from rtbench.servers.channel import Channel, Connection, Encoder, Limits, Transport
+from rtbench.servers.hub import Hub
 from rtbench.servers.ring import Held
 from rtbench.subjects import Subject
 from rtbench.transports.catalogue import find

@@ -14,7 +14,8 @@ import pytest
 from rtbench.scenario import Scenario
 from rtbench.servers import _feed
 from rtbench.servers._app import Options, Server
-from rtbench.servers.hub import Encoder, Hub, Limits
+from rtbench.servers.channel import Encoder, Limits
+from rtbench.servers.hub import Hub
 from rtbench.subjects import Subject, find
 from rtbench.workload import Workload
 

@@ -20,7 +20,8 @@ from rtbench.conformance._target import Owned, Target
 from rtbench.scenario import Scenario
 from rtbench.scenario_tables import ServerTable, WorkloadTable
 from rtbench.servers import _aiohttp, _liveness, _poll, _sse, _websocket, short_poll_aiohttp, websocket_aiohttp
-from rtbench.servers.hub import Gap, Hub
+from rtbench.servers.channel import Gap
+from rtbench.servers.hub import Hub
 from rtbench.subjects import CAPABILITIES, catalogue
 from rtbench.verify import verify
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from rtbench.servers import _feed
-from rtbench.servers.hub import Hub, Limits
+from rtbench.servers.channel import Limits
+from rtbench.servers.hub import Hub
 from rtbench.streams import Emission, Pace, Source, Stream, catalogue
 from rtbench.workload import NOTICE, Workload
 

@@ -20,7 +20,7 @@ from rtbench.scenario import Scenario
 from rtbench.scenario_tables import WorkloadTable
 from rtbench.servers._cursor import BadParameter
 from rtbench.servers._demo import MOST_PAGES, Accounts, Lane
-from rtbench.servers.hub import Limits
+from rtbench.servers.channel import Limits
 from rtbench.subjects import catalogue
 
 LIMITS = Limits(ring_messages=10, ring_bytes=2**20, buffer_bytes=4096, heartbeat_s=15.0)

@@ -11,7 +11,7 @@ import pytest
 
 from rtbench.servers import _feed
 from rtbench.servers import hub as hub_module
-from rtbench.servers.hub import Limits
+from rtbench.servers.channel import Limits
 
 SMALL = Limits(ring_messages=10, ring_bytes=2**20, buffer_bytes=200, heartbeat_s=15.0)
 PATIENT = Limits(ring_messages=100, ring_bytes=2**20, buffer_bytes=200, heartbeat_s=15.0)

@@ -10,7 +10,8 @@ import pytest
 from aiohttp import web
 
 from rtbench.servers import _poll
-from rtbench.servers.hub import Hub, Limits
+from rtbench.servers.channel import Limits
+from rtbench.servers.hub import Hub
 from rtbench.servers.short_poll_aiohttp import respond
 
 LIMITS = Limits(ring_messages=10, ring_bytes=2**20, buffer_bytes=4096, heartbeat_s=15.0)

@@ -16,8 +16,9 @@ from aiohttp import web
 
 from rtbench.scenario_tables import Injection
 from rtbench.servers import _poll, _sse, _websocket, faulty
+from rtbench.servers.channel import Limits
 from rtbench.servers.faulty import Faults, FaultyHub, FineClock, corrupted
-from rtbench.servers.hub import Hub, Limits
+from rtbench.servers.hub import Hub
 from rtbench.subjects import find
 
 MILLISECOND = 1_000_000

@@ -1,0 +1,38 @@
+"""What several commands share: options, exit codes, and where results go.
+
+Exit codes: 0 done; 1 a finding; 2 the user's input or environment, one line on stderr; 3 too few valid trials;
+130 interrupted, what was measured is kept.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rtbench import scenario as scenarios
+from rtbench.scenario import Scenario
+
+FINDING, USER, TOO_FEW, INTERRUPTED = 1, 2, 3, 130
+PRECEDENCE = (INTERRUPTED, USER, FINDING, TOO_FEW, 0)
+"""Where several codes hold (interface.md)."""
+
+settings_option = click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Lay a value over the scenario; dotted keys."
+)
+seed_option = click.option("--seed", type=click.IntRange(0), help="The workload's and the order's seed.")
+json_option = click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
+quiet_option = click.option("--quiet", is_flag=True, help="Only what went wrong, and the result.")
+
+
+def build(table: dict[str, Any], seed: int | None, settings: tuple[str, ...]) -> Scenario:
+    """The scenario of a command that has no file. Raises UserError."""
+    overrides = {} if seed is None else {"seed": seed}
+    return scenarios.build(table, "the command line", settings, overrides)
+
+
+def results(name: str) -> Path:
+    """The folder of a campaign that begins now, unless its user names one."""
+    return Path("results") / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{name}"
