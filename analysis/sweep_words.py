@@ -65,10 +65,9 @@ def sentences(evidence: Evidence, sweep: Sweep) -> tuple[str, str]:
     place = "the client's kernel" if "kernel" in latency else "the client's application, there being no kernel stamps"
     first = next((part for part in sweep.slices if part.numeric), None)
     if first is None:
-        keys = ", ".join(sweep.keys)
         return (
-            f"Median latency over {keys} — see the curves.",
-            f"Server CPU per message over {keys} — see the curves.",
+            f"Median latency at {place}, {_changes(sweep, latency)}.",
+            f"Server CPU per delivered message, {_changes(sweep, cpu)}.",
         )
     return (
         f"Median latency at {place}, as a power of {where(first)} — {_growth(evidence, sweep, first, latency)}"
@@ -90,6 +89,20 @@ def _growth(evidence: Evidence, sweep: Sweep, part: Slice, metric: str) -> str:
     more = [f"{len(said) - NAMED} more in the table"] if len(said) > NAMED else []
     none = [f"too few complete blocks for {', '.join(missing)}"] if missing else []
     return ", ".join([*said[:NAMED], *more, *none])
+
+
+def _changes(sweep: Sweep, metric: str) -> str:
+    """`faults.deaf = 1 beside 0 — sse-aiohttp no difference seen (0.967× [0.880, 1.06])`, of the first key."""
+    part = sweep.slices[0]
+    mine = [c for c in sweep.changes if (c.key, c.at, c.metric) == (part.key, part.at, metric)]
+    said = []
+    for one in mine:
+        ratio = f"{format.number(one.ratio)}× [{format.number(one.low)}, {format.number(one.high)}]"
+        said.append(f"{one.subject} " + (f"no difference seen ({ratio})" if one.low <= 1 <= one.high else ratio))
+    more = [f"{len(said) - NAMED} more in report.json"] if len(said) > NAMED else []
+    (first, *_, last) = (value for value, _ in part.cells)
+    found = ", ".join([*said[:NAMED], *more]) or "too few complete blocks"
+    return f"{where(part)}: {last} beside {first} — {found}"
 
 
 def _order(sweep: Sweep, part: Slice, metric: str) -> str:

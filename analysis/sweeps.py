@@ -96,6 +96,22 @@ class Exponent:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """A subject's metric at the last value of a key without logarithm ÷ at the first, paired by blocks."""
+
+    key: str
+    at: Mapping[str, Any]
+    subject: str
+    metric: str
+    first: Any
+    last: Any
+    ratio: float
+    low: float
+    high: float
+    blocks: int
+
+
+@dataclass(frozen=True, slots=True)
 class Flip:
     """Where the order of two subjects flips. The interval holds a true flip with 95 % confidence where the log-ratio
     is straight in log(key) between the cells beside it."""
@@ -157,16 +173,17 @@ class Sweep:
     slices: tuple[Slice, ...]
     curves: tuple[Curve, ...]
     exponents: tuple[Exponent, ...]
+    changes: tuple[Change, ...]
     crossovers: tuple[Crossover, ...]
     freshness: tuple[Fresh, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """`sweep` of report.json: keys, curves, exponents, crossovers, freshness."""
+        """`sweep` of report.json: keys, curves, exponents, changes, crossovers, freshness."""
         return {
             "keys": list(self.keys),
             **{
                 name: [asdict(row) for row in getattr(self, name)]
-                for name in ("curves", "exponents", "crossovers", "freshness")
+                for name in ("curves", "exponents", "changes", "crossovers", "freshness")
             },
         }
 
@@ -185,18 +202,26 @@ def study(evidence: Evidence) -> Sweep | None:
     keys = tuple(dict.fromkeys(key for cell in cells for key in cell))
     parts = tuple(_slices(cells, keys))
     noises = evidence.noises
-    exponents, crossovers, curves = [], [], []
+    exponents, changes, crossovers, curves = [], [], [], []
     for part in parts:
         for metric in metrics_of(evidence):
             for base in bases(evidence):
                 curves.append(_curve(evidence, part, base.base, metric))
                 if part.numeric and (found := _exponent(evidence, part, base.base, metric)) is not None:
                     exponents.append(found)
+                if not part.numeric and (change := _change(evidence, part, base.base, metric)) is not None:
+                    changes.append(change)
             for a, b in itertools.combinations(bases(evidence), 2) if part.numeric else ():
                 if (flip := _crossover(evidence, part, metric, a, b, noises.get(metric))) is not None:
                     crossovers.append(flip)
     return Sweep(
-        keys, parts, tuple(curves), tuple(_bent(exponents)), tuple(crossovers), tuple(_freshness(evidence, cells))
+        keys,
+        parts,
+        tuple(curves),
+        tuple(_bent(exponents)),
+        tuple(changes),
+        tuple(crossovers),
+        tuple(_freshness(evidence, cells)),
     )
 
 
@@ -244,15 +269,36 @@ def _curve(evidence: Evidence, part: Slice, base: str, metric: str) -> Curve:
     return Curve(part.key, part.at, base, metric, find(metric).unit, tuple(points))
 
 
-def _logs(evidence: Evidence, part: Slice, base: str, metric: str) -> dict[float, dict[int, float]]:
-    return {
-        float(value): {
-            block: math.log(v)
-            for block, v in evidence.cells[metric][name].items()
-            if v is not None and v > 0 and math.isfinite(v)
-        }
+def _rows(evidence: Evidence, part: Slice, base: str, metric: str) -> list[tuple[Any, dict[int, float]]]:
+    """(value of the key, log of the metric by block)."""
+    return [
+        (
+            value,
+            {
+                block: math.log(v)
+                for block, v in evidence.cells[metric][name].items()
+                if v is not None and v > 0 and math.isfinite(v)
+            },
+        )
         for value, name in _names(evidence, part, base)
-    }
+    ]
+
+
+def _logs(evidence: Evidence, part: Slice, base: str, metric: str) -> dict[float, dict[int, float]]:
+    return {float(value): row for value, row in _rows(evidence, part, base, metric)}
+
+
+def _change(evidence: Evidence, part: Slice, base: str, metric: str) -> Change | None:
+    rows = _rows(evidence, part, base, metric)
+    if len(rows) < 2:
+        return None
+    (first, before), (last, now) = rows[0], rows[-1]
+    blocks = sorted(before.keys() & now.keys())
+    if len(blocks) < 2:
+        return None
+    ratio = _line.over_blocks(np.array([now[block] - before[block] for block in blocks]))
+    back = (math.exp(ratio.value), math.exp(ratio.low), math.exp(ratio.high))
+    return Change(part.key, part.at, base, metric, first, last, *back, len(blocks))
 
 
 def _exponent(evidence: Evidence, part: Slice, base: str, metric: str) -> Exponent | None:

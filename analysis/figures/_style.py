@@ -22,7 +22,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from rtbench.analysis import format
 from rtbench.analysis.evidence import Evidence, Subject
@@ -222,14 +222,16 @@ def quantity_axis(axes: Axes, unit: str, logarithmic: bool, vertical: bool = Fal
 
 
 def log_ticks(low: float, high: float, most: int) -> list[float]:
-    """Two to `most` round numbers between `low` and `high` of a logarithmic axis; fewer where there are no two."""
+    """Two to `most` round numbers between `low` and `high` of a logarithmic axis, evenly spaced if these are close."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     finer = [tuple(np.arange(10, 100, step) / 10) for step in (5, 2, 1)]
     for place, steps in enumerate(((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), *finer)):
         inside = [tick for d in range(first, last + 1) for s in steps if low <= (tick := s * 10.0**d) <= high]
         if len(inside) >= (3 if place < 2 else 2):
             break
-    return inside[:: -(-len(inside) // most)] if inside else inside
+    if len(inside) < 2:
+        inside = [tick for tick in MaxNLocator(most - 1).tick_values(low, high) if low <= tick <= high]
+    return inside[:: max(1, -(-len(inside) // most))]
 
 
 def short(value: float, unit: str) -> str:

@@ -109,7 +109,7 @@ def test_ratios_and_summaries() -> None:
     [
         (0.5, 150, 4, [1, 10, 100]), (150, 480, 4, [150, 250, 350, 450]), (170, 340, 4, [200, 250, 300]),
         (90, 520, 4, [100, 200, 500]),
-        (1e3, 1e10, 4, [1e3, 1e5, 1e7, 1e9]), (2, 3.1, 6, [2, 2.5, 3]), (1.02, 1.08, 4, []),
+        (1e3, 1e10, 4, [1e3, 1e5, 1e7, 1e9]), (2, 3.1, 6, [2, 2.5, 3]), (1.02, 1.08, 4, [1.025, 1.05, 1.075]),
     ],
 )  # fmt: skip
 def test_ticks_of_a_logarithmic_axis_are_round_and_few(low: float, high: float, most: int, ticks: list[float]) -> None:

@@ -166,7 +166,7 @@ def test_the_report_of_a_sweep(folder: Path, tmp_path: Path) -> None:
     report = build([folder], tmp_path)
     assert report.exit_code == 1  # the threshold
     found = json.loads((tmp_path / "report.json").read_text())
-    assert list(found["sweep"]) == ["keys", "curves", "exponents", "crossovers", "freshness"]
+    assert list(found["sweep"]) == ["keys", "curves", "exponents", "changes", "crossovers", "freshness"]
     assert found["sweep"]["keys"] == ["subscribers"] and found["sweep"]["freshness"] == []
     curve = next(c for c in found["sweep"]["curves"] if (c["subject"], c["metric"]) == ("sse-aiohttp", CPU))
     assert [p["value"] for p in curve["points"]] == [2, 4, 8, 16, 32]
@@ -248,14 +248,20 @@ def test_two_keys_make_a_curve_for_each_value_of_the_other(make: ModuleType, tmp
 
 
 @pytest.mark.slow
-def test_a_key_without_logarithm_has_curves_only(make: ModuleType, tmp_path: Path) -> None:
+def test_a_key_without_logarithm_has_curves_and_what_changes(make: ModuleType, tmp_path: Path) -> None:
     cells = tuple({"workload.channels": c} for c in ("broadcast", "unicast"))
     plan = make.Plan(subjects=("sse-aiohttp",), blocks=2, subscribers=3, window_s=1.0, cells=cells)
     folder = make.write(tmp_path / "a", plan)
     report = build([folder])
     evidence = gather(load(folder))
     assert (study(evidence).exponents, study(evidence).crossovers) == ((), ())
-    assert report.headlines[0] == "Median latency over workload.channels — see the curves."
+    begin = "Median latency at the client's kernel, workload.channels: unicast beside broadcast — sse-aiohttp no "
+    assert report.headlines[0].startswith(begin + "difference seen (")
+    change = next(c for c in study(evidence).changes if c.metric == CPU)
+    cost = {s.cell["workload.channels"]: evidence.cells[CPU][s.name] for s in evidence.subjects}
+    each = [cost["unicast"][block] / cost["broadcast"][block] for block in (1, 2)]
+    assert change.ratio == pytest.approx((each[0] * each[1]) ** 0.5) and change.blocks == 2
+    assert change.low < change.ratio < change.high
     assert '<figure id="sweep">' in report.path.read_text()
 
 
