@@ -98,7 +98,9 @@ def _changes(sweep: Sweep, metric: str) -> str:
     said = []
     for one in mine:
         ratio = f"{format.number(one.ratio)}× [{format.number(one.low)}, {format.number(one.high)}]"
-        said.append(f"{one.subject} " + (f"no difference seen ({ratio})" if one.low <= 1 <= one.high else ratio))
+        said.append(
+            f"{one.subject} " + (f"no difference seen ({ratio})" if one.verdict == "no difference seen" else ratio)
+        )
     more = [f"{len(said) - NAMED} more in report.json"] if len(said) > NAMED else []
     (first, *_, last) = (value for value, _ in part.cells)
     found = ", ".join([*said[:NAMED], *more]) or "too few complete blocks"

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from rtbench.analysis import _line
-from rtbench.analysis.compare import LEVEL
+from rtbench.analysis.compare import LEVEL, verdict
 from rtbench.analysis.evidence import Evidence, Subject
 from rtbench.analysis.metrics import find
 from rtbench.analysis.multiplicity import adjust
@@ -109,6 +109,8 @@ class Change:
     low: float
     high: float
     blocks: int
+    verdict: str
+    """lower, higher or no difference seen, by the interval and the noise floor: alone, not among others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,10 +209,10 @@ def study(evidence: Evidence) -> Sweep | None:
         for metric in metrics_of(evidence):
             for base in bases(evidence):
                 curves.append(_curve(evidence, part, base.base, metric))
-                if part.numeric and (found := _exponent(evidence, part, base.base, metric)) is not None:
-                    exponents.append(found)
-                if not part.numeric and (change := _change(evidence, part, base.base, metric)) is not None:
-                    changes.append(change)
+                if part.numeric:
+                    exponents.append(_exponent(evidence, part, base.base, metric))
+                else:
+                    changes.append(_change(evidence, part, base.base, metric, noises.get(metric)))
             for a, b in itertools.combinations(bases(evidence), 2) if part.numeric else ():
                 if (flip := _crossover(evidence, part, metric, a, b, noises.get(metric))) is not None:
                     crossovers.append(flip)
@@ -218,8 +220,8 @@ def study(evidence: Evidence) -> Sweep | None:
         keys,
         parts,
         tuple(curves),
-        tuple(_bent(exponents)),
-        tuple(changes),
+        tuple(_bent([one for one in exponents if one is not None])),
+        tuple(one for one in changes if one is not None),
         tuple(crossovers),
         tuple(_freshness(evidence, cells)),
     )
@@ -288,7 +290,7 @@ def _logs(evidence: Evidence, part: Slice, base: str, metric: str) -> dict[float
     return {float(value): row for value, row in _rows(evidence, part, base, metric)}
 
 
-def _change(evidence: Evidence, part: Slice, base: str, metric: str) -> Change | None:
+def _change(evidence: Evidence, part: Slice, base: str, metric: str, noise: Noise | None) -> Change | None:
     rows = _rows(evidence, part, base, metric)
     if len(rows) < 2:
         return None
@@ -298,7 +300,8 @@ def _change(evidence: Evidence, part: Slice, base: str, metric: str) -> Change |
         return None
     ratio = _line.over_blocks(np.array([now[block] - before[block] for block in blocks]))
     back = (math.exp(ratio.value), math.exp(ratio.low), math.exp(ratio.high))
-    return Change(part.key, part.at, base, metric, first, last, *back, len(blocks))
+    said = verdict(*back, None if noise is None else noise.floor(len(blocks))).removeprefix("a ")
+    return Change(part.key, part.at, base, metric, first, last, *back, len(blocks), said)
 
 
 def _exponent(evidence: Evidence, part: Slice, base: str, metric: str) -> Exponent | None:
