@@ -68,7 +68,8 @@ def apart(measure: Callable[..., Any]) -> Any:
             for process in whole.children.all:
                 seen.setdefault(process.name, namespace_of(process.pid))
 
-    whole = measure("sse-aiohttp", look=look, netns=True)
+    # Five messages a second: a tenth of a second of quiet on both sides of the window's edges, where counters are read.
+    whole = measure("sse-aiohttp", look=look, netns=True, window_s=1, workload={"rate_hz": 5})
     whole.seen = seen
     return whole
 
@@ -76,7 +77,7 @@ def apart(measure: Callable[..., Any]) -> Any:
 @pytest.mark.root
 def test_server_and_load_have_a_namespace_each(apart: Any) -> None:
     assert (apart.manifest["status"], apart.manifest["reasons"]) == ("ok", [])
-    assert (apart.manifest["counts"]["expected"], apart.manifest["counts"]["delivered"]) == (125, 125)
+    assert (apart.manifest["counts"]["expected"], apart.manifest["counts"]["delivered"]) == (25, 25)
     seen = apart.seen
     assert len({seen["server"], seen["load process"], namespace_of(os.getpid())}) == 3
     assert seen["publisher"] == namespace_of(os.getpid())
@@ -97,7 +98,7 @@ def test_bytes_on_the_wire_are_the_streams_with_a_head_for_each_segment(apart: A
     stream = counted["tcp_down"] + counted["tcp_up"]
     network = apart.manifest["network"]
     again = network["retransmits_at_end"] - network["retransmits_at_start"]
-    assert 40 <= segments <= 125  # on a busy machine many come after the window
+    assert 10 <= segments <= 25  # on a busy machine some come after the window
     assert stream + 66 * segments <= wire <= stream + 66 * 2 * segments + again * 400 + 2000
 
 
