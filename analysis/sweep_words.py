@@ -94,13 +94,12 @@ def _growth(evidence: Evidence, sweep: Sweep, part: Slice, metric: str) -> str:
 def _changes(sweep: Sweep, metric: str) -> str:
     """`faults.deaf = 1 beside 0 — sse-aiohttp no difference seen (0.967× [0.880, 1.06])`, of the first key."""
     part = sweep.slices[0]
-    mine = [c for c in sweep.changes if (c.key, c.at, c.metric) == (part.key, part.at, metric)]
     said = []
-    for one in mine:
-        ratio = f"{format.number(one.ratio)}× [{format.number(one.low)}, {format.number(one.high)}]"
-        said.append(
-            f"{one.subject} " + (f"no difference seen ({ratio})" if one.verdict == "no difference seen" else ratio)
-        )
+    for one in sweep.changes:
+        if (one.key, one.at, one.comparison.metric) == (part.key, part.at, metric):
+            ratio = format.ratio(one.comparison)
+            same = one.comparison.verdict == "no difference seen"
+            said.append(f"{one.subject} no difference seen ({ratio})" if same else f"{one.subject} {ratio}")
     more = [f"{len(said) - NAMED} more in report.json"] if len(said) > NAMED else []
     (first, *_, last) = (value for value, _ in part.cells)
     found = ", ".join([*said[:NAMED], *more]) or "too few complete blocks"

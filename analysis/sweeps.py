@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from rtbench.analysis import _line
-from rtbench.analysis.compare import LEVEL, verdict
+from rtbench.analysis.compare import LEVEL, Comparison, compare, verdict
 from rtbench.analysis.evidence import Evidence, Subject
 from rtbench.analysis.metrics import find
 from rtbench.analysis.multiplicity import adjust
@@ -97,20 +97,15 @@ class Exponent:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A subject's metric at the last value of a key without logarithm ÷ at the first, paired by blocks."""
+    """A subject at the last value of a key without logarithm beside itself at the first."""
 
     key: str
     at: Mapping[str, Any]
     subject: str
-    metric: str
     first: Any
     last: Any
-    ratio: float
-    low: float
-    high: float
-    blocks: int
-    verdict: str
-    """lower, higher or no difference seen, by the interval and the noise floor: alone, not among others."""
+    comparison: Comparison
+    """Of the two cells, in one metric; its verdict is by the interval and the noise floor: alone, not among others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,37 +266,29 @@ def _curve(evidence: Evidence, part: Slice, base: str, metric: str) -> Curve:
     return Curve(part.key, part.at, base, metric, find(metric).unit, tuple(points))
 
 
-def _rows(evidence: Evidence, part: Slice, base: str, metric: str) -> list[tuple[Any, dict[int, float]]]:
-    """(value of the key, log of the metric by block)."""
-    return [
-        (
-            value,
-            {
-                block: math.log(v)
-                for block, v in evidence.cells[metric][name].items()
-                if v is not None and v > 0 and math.isfinite(v)
-            },
-        )
-        for value, name in _names(evidence, part, base)
-    ]
-
-
 def _logs(evidence: Evidence, part: Slice, base: str, metric: str) -> dict[float, dict[int, float]]:
-    return {float(value): row for value, row in _rows(evidence, part, base, metric)}
+    return {
+        float(value): {
+            block: math.log(v)
+            for block, v in evidence.cells[metric][name].items()
+            if v is not None and v > 0 and math.isfinite(v)
+        }
+        for value, name in _names(evidence, part, base)
+    }
 
 
 def _change(evidence: Evidence, part: Slice, base: str, metric: str, noise: Noise | None) -> Change | None:
-    rows = _rows(evidence, part, base, metric)
-    if len(rows) < 2:
+    names = list(_names(evidence, part, base))
+    if len(names) < 2:
         return None
-    (first, before), (last, now) = rows[0], rows[-1]
-    blocks = sorted(before.keys() & now.keys())
-    if len(blocks) < 2:
-        return None
-    ratio = _line.over_blocks(np.array([now[block] - before[block] for block in blocks]))
-    back = (math.exp(ratio.value), math.exp(ratio.low), math.exp(ratio.high))
-    said = verdict(*back, None if noise is None else noise.floor(len(blocks))).removeprefix("a ")
-    return Change(part.key, part.at, base, metric, first, last, *back, len(blocks), said)
+    (first, before), (last, now) = names[0], names[-1]
+    cells = {name: evidence.cells[metric][name] for name in (before, now)}
+    for found in compare(metric, cells, [(now, before)]):
+        if found.blocks > 1:
+            floor = None if noise is None else noise.floor(found.blocks)
+            said = verdict(found.ratio, found.low, found.high, floor)
+            return Change(part.key, part.at, base, first, last, replace(found, verdict=said))
+    return None
 
 
 def _exponent(evidence: Evidence, part: Slice, base: str, metric: str) -> Exponent | None:

@@ -13,7 +13,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +34,13 @@ def observe(pid: int, port: int) -> dict[str, Any]:
     connections = 0
     for process in probes.tree(pid):
         # The listening one is the oldest; the publisher's, where it has some, come next: subscribers are the newest.
-        newest = list(islice(_sockets(process, port, newest=True), _SAMPLE))
-        for sock in chain(islice(_sockets(process, port), 1), reversed(newest)):
+        for sock in islice(_sockets(process, port), 1):
             with sock:
-                if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                if _listens(sock):
                     found["backlog"] = _backlog(sock)
-                else:
+        for sock in reversed(list(islice(_sockets(process, port, newest=True), _SAMPLE))):
+            with sock:
+                if not _listens(sock):
                     connections += 1
                     _connection(sock, found)
     if found:
@@ -60,6 +61,10 @@ def _connection(sock: socket.socket, found: dict[str, Any]) -> None:
     observed["linger_s"] = seconds if on else -1
     name = sock.getsockopt(socket.IPPROTO_TCP, _TCP_CONGESTION, 16)
     observed["congestion_control"] = name.split(b"\0")[0].decode()
+
+
+def _listens(sock: socket.socket) -> bool:
+    return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
 
 
 def _backlog(listener: socket.socket) -> int:

@@ -257,11 +257,11 @@ def test_a_key_without_logarithm_has_curves_and_what_changes(make: ModuleType, t
     assert (study(evidence).exponents, study(evidence).crossovers) == ((), ())
     begin = "Median latency at the client's kernel, workload.channels: unicast beside broadcast — sse-aiohttp no "
     assert report.headlines[0].startswith(begin + "difference seen (")
-    change = next(c for c in study(evidence).changes if c.metric == CPU)
+    change = next(c.comparison for c in study(evidence).changes if c.comparison.metric == CPU)
     cost = {s.cell["workload.channels"]: evidence.cells[CPU][s.name] for s in evidence.subjects}
     each = [cost["unicast"][block] / cost["broadcast"][block] for block in (1, 2)]
     assert change.ratio == pytest.approx((each[0] * each[1]) ** 0.5) and change.blocks == 2
-    assert 1 < change.low < change.ratio < change.high and change.verdict == "higher"
+    assert 1 < change.low < change.ratio < change.high and change.verdict == "a higher"
     assert '<figure id="sweep">' in report.path.read_text()
 
 

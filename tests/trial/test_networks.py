@@ -98,7 +98,7 @@ def test_bytes_on_the_wire_are_the_streams_with_a_head_for_each_segment(apart: A
     stream = counted["tcp_down"] + counted["tcp_up"]
     network = apart.manifest["network"]
     again = network["retransmits_at_end"] - network["retransmits_at_start"]
-    assert 10 <= segments <= 25  # on a busy machine some come after the window
+    assert 20 <= segments <= 25  # on a busy machine some come after the window
     assert stream + 66 * segments <= wire <= stream + 66 * 2 * segments + again * 400 + 2000
 
 
