@@ -20,9 +20,12 @@ def _granted() -> int:
         return BACKLOG
 
 
-@case("fairness", transports=EVERY, claims={"fairness"}, needs={"server"}, quick=True)
+@case("fairness", transports=EVERY, claims={"fairness"}, needs={"server"}, quick=True, last=1)
 def fairness(target: Target) -> list[str]:
-    """TCP_NODELAY on, a backlog of 4,096, and nothing declared that the running process does not show."""
+    """TCP_NODELAY on, a backlog of 4,096, and nothing declared that the running process does not show.
+
+    Alone: a connection of another case may just have been accepted, and not have its options yet (picows, seen).
+    """
     assert target.owned is not None
     server = target.owned.server
     with Subscriber(target) as subscriber:

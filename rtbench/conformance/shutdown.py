@@ -16,7 +16,7 @@ COUNT = 3
 SPOILED = ("Traceback (most recent call last)", "never retrieved", "never awaited", "was destroyed but it is pending")
 
 
-@case("shutdown", transports=EVERY, claims={"shutdown"}, needs={"server"}, quick=True, last=1)
+@case("shutdown", transports=EVERY, claims={"shutdown"}, needs={"server"}, quick=True, last=2)
 def shutdown(target: Target) -> list[str]:
     """On SIGTERM streams end as their protocol wants, waiting polls are answered, and the process leaves in time."""
     assert target.owned is not None
@@ -72,7 +72,7 @@ def _farewell(target: Target, subscriber: Subscriber, deadline: float) -> list[s
     return []
 
 
-@case("quiet-log", transports=EVERY, claims={"quiet-log"}, needs={"server"}, quick=True, last=2)
+@case("quiet-log", transports=EVERY, claims={"quiet-log"}, needs={"server"}, quick=True, last=3)
 def quiet_log(target: Target) -> list[str]:
     """Nothing above made the server log an exception."""
     assert target.owned is not None

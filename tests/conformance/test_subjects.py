@@ -42,6 +42,8 @@ def test_case(subject: str, case: str):
     result = next(result for result in verified(subject).cases if result.name == case)
     if result.status == "skipped":
         pytest.skip(result.problems[0])
+    if result.status != "passed":
+        _verified.cache_clear()  # run again it is verified anew
     assert result.status == "passed", "\n".join(result.problems)
 
 
