@@ -10,7 +10,6 @@ still compared. Another scenario is another question: refused as a whole. Called
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,15 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
-from rtbench.analysis import format
+from rtbench.analysis.changes import Change, Difference
 from rtbench.analysis.compare import CONFIDENCE
 from rtbench.analysis.evidence import USABLE_NEEDED, Evidence, gather
-from rtbench.analysis.load import Trial, checked_keys, item_name, load
+from rtbench.analysis.load import checked_keys, load
 from rtbench.analysis.metrics import Metric, catalogue
 from rtbench.analysis.multiplicity import adjust
+from rtbench.analysis.t_tests import paired, welch
+from rtbench.analysis.trials import Trial, item_name
 from rtbench.errors import ResultsError
 
 JUDGED = (
@@ -48,69 +48,6 @@ _MAY_DIFFER = ("environment.packages", "environment.rtbench", "rtbench")
 
 _OTHER_QUESTION = frozenset({"name", "description", "subjects", "subject", "blocks", "seed", "thresholds", "validity"})
 """Keys of a scenario that do not change what is asked of a subject."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One metric of one subject, now relative to the baseline. `ratio` is None for faults and where there is none."""
-
-    subject: str
-    """The subject's name, with its cell when there is a sweep."""
-    metric: str
-    unit: str
-    before: float | None
-    """Over the trials: the geometric mean where there is a ratio, else the median; of a fault: the sum."""
-    now: float | None
-    ratio: float | None
-    low: float | None
-    high: float | None
-    verdict: str
-    """"worse", "better", "no difference seen" or "not comparable"."""
-    regression: bool
-    why: str = ""
-    """What the verdict hangs on, when that is not the interval alone."""
-    p: float | None = None
-    """Adjusted for all comparisons (Benjamini-Hochberg); None where nothing was tested."""
-
-    def text(self) -> str:
-        """`8.71 ms → 9.90 ms, 1.14× [1.08, 1.20], worse`."""
-        parts = [f"{format.quantity(self.before, self.unit)} → {format.quantity(self.now, self.unit)}"]
-        if self.ratio is not None:
-            interval = "" if self.low is None or self.high is None else f" [{_short(self.low)}, {_short(self.high)}]"
-            parts.append(f"{_short(self.ratio)}×{interval}")
-        return ", ".join([*parts, f"{self.verdict}{f' ({self.why})' if self.why else ''}"])
-
-    def row(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
-
-
-def _short(ratio: float) -> str:
-    return format.number(ratio) if 1e-6 < ratio < 1e9 else f"{ratio:.3g}"
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """Every change, and whose they are."""
-
-    baseline: str
-    current: str
-    changes: tuple[Change, ...]
-    notes: tuple[str, ...]
-    """How it was judged, and what differs between the two and may: versions, subjects that only one has."""
-    too_few: tuple[str, ...] = ()
-    """Subjects without enough valid trials to conclude, each with its count and side."""
-
-    @property
-    def regressions(self) -> list[Change]:
-        return [c for c in self.changes if c.regression]
-
-    def count(self, verdict: str) -> int:
-        return sum(c.verdict == verdict for c in self.changes)
-
-    @property
-    def exit_code(self) -> int:
-        """1: a regression; 3: some subject has too few valid trials; else 0 (interface.md)."""
-        return 1 if self.regressions else 3 if self.too_few else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,54 +319,3 @@ def _floor(before: Evidence, now: Evidence) -> dict[str, float] | None:
     if not tables:
         return None
     return {name: max(table.get(name, 1.0) for table in tables) for table in tables for name in table}
-
-
-Floats = npt.NDArray[np.float64]
-
-
-def welch(was: Floats, now: Floats) -> tuple[float, float, float, float]:
-    """Difference of means now − was with Welch's t-interval, and the two-sided p of no difference. Two values a side at
-    least."""
-    mean = float(now.mean() - was.mean())
-    parts = float(now.var(ddof=1)) / now.size, float(was.var(ddof=1)) / was.size
-    error = math.sqrt(sum(parts))
-    if _exact(error, was, now):
-        return mean, mean, mean, 1.0 if _exact(abs(mean), was, now) else 0.0
-    freedom = sum(parts) ** 2 / (parts[0] ** 2 / (now.size - 1) + parts[1] ** 2 / (was.size - 1))
-    return _student(mean, error, freedom)
-
-
-def paired(was: Floats, now: Floats) -> tuple[float, float, float, float]:
-    """The same of values that belong together, one pair a block."""
-    differences = now - was
-    mean = float(differences.mean())
-    error = float(differences.std(ddof=1)) / math.sqrt(differences.size)
-    if _exact(error, was, now):
-        return mean, mean, mean, 1.0 if _exact(abs(mean), was, now) else 0.0
-    return _student(mean, error, differences.size - 1)
-
-
-def _exact(amount: float, was: Floats, now: Floats) -> bool:
-    """Whether an amount is nothing but rounding: counts and sizes are often the same in every trial."""
-    return amount <= 1e-12 * max(1.0, float(np.abs(was).max()), float(np.abs(now).max()))
-
-
-def _student(mean: float, error: float, freedom: float) -> tuple[float, float, float, float]:
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * error
-    return mean, mean - half, mean + half, float(2 * stats.t.sf(abs(mean) / error, freedom))
-
-
-def as_json(found: Difference) -> str:
-    """The difference for machines."""
-    table = {
-        "schema": 1,
-        "baseline": found.baseline,
-        "current": found.current,
-        "regressions": len(found.regressions),
-        "improvements": found.count("better"),
-        "exit": found.exit_code,
-        "notes": list(found.notes),
-        "too_few": list(found.too_few),
-        "changes": [c.row() for c in found.changes],
-    }
-    return json.dumps(table, indent=1, allow_nan=False) + "\n"

@@ -6,11 +6,12 @@ cannot break out of Markdown or XML. Called by `rtbench compare`.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from xml.etree import ElementTree
 
-from rtbench.analysis.baseline import Change, Difference, as_json
+from rtbench.analysis.changes import Change, Difference
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What no XML 1.0 document may hold, not even escaped (section 2.2)."""
@@ -112,10 +113,26 @@ def _junit(found: Difference) -> str:
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
+def _json(found: Difference) -> str:
+    """The difference for machines."""
+    table = {
+        "schema": 1,
+        "baseline": found.baseline,
+        "current": found.current,
+        "regressions": len(found.regressions),
+        "improvements": found.count("better"),
+        "exit": found.exit_code,
+        "notes": list(found.notes),
+        "too_few": list(found.too_few),
+        "changes": [c.row() for c in found.changes],
+    }
+    return json.dumps(table, indent=1, allow_nan=False) + "\n"
+
+
 _RENDERERS: Mapping[str, Callable[[Difference], str]] = {
     "text": _text,
     "markdown": _markdown,
-    "json": as_json,
+    "json": _json,
     "junit": _junit,
 }
 

@@ -20,7 +20,8 @@ from rtbench.analysis import noise
 from rtbench.analysis.compare import CONFIDENCE, Comparison, compare
 from rtbench.analysis.evidence import Evidence, cells_by_block, gather
 from rtbench.analysis.framing import FRAMED
-from rtbench.analysis.load import Campaign, Trial, load
+from rtbench.analysis.load import Campaign, load
+from rtbench.analysis.trials import Trial
 from rtbench.audit import audit
 
 DELAY_TOLERANCE_MS = 0.3

@@ -17,12 +17,13 @@ import numpy as np
 
 from rtbench.analysis.compare import Cells, Comparison, Summary, compare, summarise
 from rtbench.analysis.framing import FRAMED
-from rtbench.analysis.load import Campaign, Trial, changed, damaged, item_name
+from rtbench.analysis.load import Campaign, changed, damaged
 from rtbench.analysis.metrics import catalogue, measure
 from rtbench.analysis.multiplicity import Family, control
 from rtbench.analysis.noise import Noise, noise, pairs
 from rtbench.analysis.samples import Samples
 from rtbench.analysis.series import Series, reduce
+from rtbench.analysis.trials import Trial, item_name
 from rtbench.errors import ResultsError
 
 USABLE_NEEDED = 2

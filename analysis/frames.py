@@ -20,7 +20,8 @@ from rtbench.errors import ResultsError
 from rtbench.records import TABLES, concatenate
 
 if TYPE_CHECKING:
-    from rtbench.analysis.load import Campaign, Trial
+    from rtbench.analysis.load import Campaign
+    from rtbench.analysis.trials import Trial
 
 Dtypes = dict[str, str]
 

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rtbench.analysis.load import Trial
 from rtbench.analysis.quantiles import LEVELS, eligible, quantiles, sorted_by_group, within_groups
+from rtbench.analysis.trials import Trial
 from rtbench.audit import Audit, Ints, in_window, judge, match
 from rtbench.errors import ResultsError
 from rtbench.records import Columns

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from rtbench.analysis import format
 from rtbench.analysis.evidence import Evidence
 from rtbench.analysis.metrics import find
-from rtbench.analysis.sweeps import Crossover, Exponent, Fresh, Slice, Sweep, bases
+from rtbench.analysis.sweep_rows import Crossover, Exponent, Fresh, Slice, Sweep
+from rtbench.analysis.sweeps import bases
 
 NAMED = 6
 """Subjects or crossovers that a sentence names before it points to the table."""

@@ -642,13 +642,14 @@ def test_a_threshold_of_nothing_is_refused_before_anything_is_measured(
 def differing(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """`rtbench compare` finds one regression, whatever it is given; what that was."""
     from rtbench.analysis import baseline
+    from rtbench.analysis.changes import Change, Difference
 
-    worse = baseline.Change("sse-aiohttp", "lost", "messages", 0.0, 2.0, None, None, None, "worse", True)
+    worse = Change("sse-aiohttp", "lost", "messages", 0.0, 2.0, None, None, None, "worse", True)
     asked: list[tuple[Any, ...]] = []
 
-    def answer(*words: Any) -> baseline.Difference:
+    def answer(*words: Any) -> Difference:
         asked.append(words)
-        return baseline.Difference("before", "now", (worse,), ("a note",))
+        return Difference("before", "now", (worse,), ("a note",))
 
     monkeypatch.setattr(baseline, "against", answer)
     monkeypatch.setattr(baseline, "within", answer)

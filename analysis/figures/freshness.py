@@ -10,7 +10,7 @@ from rtbench.analysis.evidence import Evidence, Subject
 from rtbench.analysis.figures import Drawing, figure
 from rtbench.analysis.figures._style import WIDTH_IN, colour, fill, line, marker, quantity_axis
 from rtbench.analysis.figures.sweep import key_of
-from rtbench.analysis.sweeps import Fresh
+from rtbench.analysis.sweep_rows import Fresh
 
 _PANELS = (("Server CPU per message", "ns"), ("TCP bytes per message, both ways", "bytes"))
 

@@ -11,7 +11,7 @@ from rtbench.analysis import sweeps
 from rtbench.analysis.evidence import Evidence, Subject
 from rtbench.analysis.figures import Drawing, figure
 from rtbench.analysis.figures._style import WIDTH_IN, colour, fill, line, marker, quantity_axis
-from rtbench.analysis.sweeps import Curve, Slice, Sweep
+from rtbench.analysis.sweep_rows import Curve, Slice, Sweep
 
 _TITLES = {
     "p50_ns": "Latency, median",

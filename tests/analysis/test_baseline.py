@@ -12,9 +12,11 @@ import pytest
 from scipy import stats
 
 from rtbench.analysis import baseline
-from rtbench.analysis.baseline import FALSE_DISCOVERIES, Change, Difference, against, paired, welch, within
+from rtbench.analysis.baseline import FALSE_DISCOVERIES, against, within
 from rtbench.analysis.baseline_formats import FORMATS, render
+from rtbench.analysis.changes import Change, Difference
 from rtbench.analysis.multiplicity import adjust
+from rtbench.analysis.t_tests import paired, welch
 from rtbench.errors import ResultsError
 
 SSE, WEBSOCKET = "sse-aiohttp", "websocket-aiohttp"

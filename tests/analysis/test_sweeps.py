@@ -21,7 +21,7 @@ from rtbench.analysis.evidence import Evidence, alone, gather
 from rtbench.analysis.figures import _style
 from rtbench.analysis.load import load
 from rtbench.analysis.report import build
-from rtbench.analysis.sweeps import Crossover, Sweep
+from rtbench.analysis.sweep_rows import Crossover, Flip, Sweep
 
 CPU = "server_cpu_ns_per_message"
 CROSSING = 11.0
@@ -387,10 +387,10 @@ def test_slope_and_bend() -> None:
     ("flips", "status", "words"),
     [
         ((), "not resolved", "not resolved: within the noise floor, 1.00 to 8.00"),
-        ((sweeps.Flip(2.0, 1.5, 3.0, "a", "b"),), "crosses", "a is lower up to 2.00 [1.50, 3.00], b beyond"),
+        ((Flip(2.0, 1.5, 3.0, "a", "b"),), "crosses", "a is lower up to 2.00 [1.50, 3.00], b beyond"),
     ],
 )
-def test_crossovers_in_words(flips: tuple[sweeps.Flip, ...], status: str, words: str) -> None:
+def test_crossovers_in_words(flips: tuple[Flip, ...], status: str, words: str) -> None:
     row: dict[str, Any] = {"key": "k", "at": {}, "metric": CPU, "a": "a", "b": "b", "across": False, "lower": None}
     found = Crossover(**row, status=status, flips=flips, undecided=(), first=1.0, last=8.0, blocks=3)
     assert sweep_words.crossover(found) == words
