@@ -42,8 +42,8 @@ class Caveat:
 def collect(evidence: Evidence) -> list[Caveat]:
     """All caveats, the grave ones first."""
     sources: tuple[Callable[[Evidence], Iterator[Caveat]], ...] = (
-        _unfinished, _too_few, _put_aside, _given, _thresholds, _fairness, _arms, _tails, _beats, _censored, _noise,
-        _multiplicity, _calibration, _unsealed, _machine,
+        _unfinished, _too_few, _put_aside, _given, _thresholds, _stalls, _fairness, _arms, _tails, _beats, _censored,
+        _noise, _multiplicity, _calibration, _unsealed, _machine,
     )  # fmt: skip
     found: dict[tuple[str, str], Caveat] = {}
     for source in sources:
@@ -111,6 +111,17 @@ def crossed(evidence: Evidence) -> list[str]:
             elif "min" in limits and value < limits["min"]:
                 lines.append(f"{what} is {value:g}, below the limit of {limits['min']:g}")
     return lines
+
+
+def _stalls(evidence: Evidence) -> Iterator[Caveat]:
+    for result in evidence.results:
+        if result.series is not None and result.series.stall is not None and result.trial.status != "invalid":
+            yield Caveat(
+                "stall",
+                f"trial {result.trial.number}, {result.trial.item}: {result.series.stall.text()}",
+                "it counts, and a median does not show it; maxima and their intervals do: see what stopped",
+                True,
+            )
 
 
 def _fairness(evidence: Evidence) -> Iterator[Caveat]:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from rtbench.analysis.quantiles import quantiles, sorted_by_group, within_groups
 from rtbench.analysis.samples import Distribution, Samples
+from rtbench.analysis.stalls import Stall, find
 
 SLOT_NS = 100_000_000
 """The time line counts by slots of 100 ms."""
@@ -47,6 +48,7 @@ class Series:
     audience: int
     """Subscribers of a tick (the largest)."""
     timeline: Timeline | None
+    stall: Stall | None
 
 
 def reduce(samples: Samples, timeline: bool) -> Series:
@@ -57,6 +59,7 @@ def reduce(samples: Samples, timeline: bool) -> Series:
         instants=samples.instants,
         audience=int(samples.audience.max(initial=0)),
         timeline=_timeline(samples) if timeline else None,
+        stall=find(samples),
     )
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from rtbench.analysis import format
 from rtbench.analysis.claims import headline_latency
-from rtbench.analysis.evidence import Evidence, Subject
-from rtbench.analysis.load import item_name
+from rtbench.analysis.evidence import Evidence, Result, Subject
 from rtbench.analysis.metrics import catalogue, find
+from rtbench.analysis.trials import item_name
 
 _HEIGHTS = ("payload", "tcp_down", "tcp_up", "wire")
 COUNTS = ("expected", "delivered", "lost", "duplicated", "reordered", "corrupted")
@@ -196,18 +196,27 @@ def heights(evidence: Evidence) -> list[tuple[str, list[str]]]:
 def trials(evidence: Evidence) -> list[list[str]]:
     """Every trial in the order it was run, with what decides."""
     latency = headline_latency(evidence)
+    latest = latency.replace("_p50_", "_max_")
     return [
         [
             str(r.trial.number), str(r.trial.block), r.trial.item, r.trial.status,
             format.quantity(r.metrics.get(latency), "ns"),
+            format.quantity(r.metrics.get(latest), "ns"),
             format.quantity(r.metrics.get("server_cpu_ns_per_message"), "ns"),
             format.quantity(r.metrics.get("delivered"), "messages"),
             format.quantity(r.metrics.get("lost"), "messages"),
             format.quantity(r.metrics.get("stamped_share"), "share"),
-            "; ".join(str(reason.get("message", "")) for reason in r.trial.reasons),
+            "; ".join(_remarks(r)),
         ]
         for r in evidence.results
     ]  # fmt: skip
+
+
+def _remarks(result: Result) -> list[str]:
+    """Why a trial was put aside, and what stood still in it."""
+    said = [str(reason.get("message", "")) for reason in result.trial.reasons]
+    stall = result.series.stall if result.series is not None else None
+    return said if stall is None else [*said, stall.text()]
 
 
 def everything(evidence: Evidence) -> list[tuple[str, str, list[str]]]:

@@ -14,9 +14,11 @@ from rtbench.analysis.metrics import find
 
 _PANELS = (
     ("latency_kernel_p50_ns", "Latency, median"),
+    ("latency_kernel_max_ns", "Latency, the latest message"),
     ("server_cpu_ns_per_message", "Server CPU per message"),
     ("tcp_down_bytes_per_message", "TCP bytes down"),
 )
+_COLUMNS = 2
 _SPREAD = 0.5
 """How far the trials of one block are set apart, so that none hides another."""
 
@@ -29,14 +31,18 @@ def draw(evidence: Evidence) -> Drawing | None:
     shown = [(m, title) for m, title in _PANELS if any(r.metrics.get(m) for r in evidence.results)]
     if not shown:
         return None
-    canvas = Figure(figsize=(WIDTH_IN, 3.1), layout="constrained")
-    grid = canvas.subplots(1, len(shown), squeeze=False, sharex=True)[0]
+    rows = -(-len(shown) // _COLUMNS)
+    canvas = Figure(figsize=(WIDTH_IN, 0.5 + 2.6 * rows), layout="constrained")
+    grid = canvas.subplots(rows, min(_COLUMNS, len(shown)), squeeze=False, sharex=True).ravel()
+    for unused in grid[len(shown) :]:
+        unused.remove()
     aside: set[int] = set()
-    for axes, (metric, title) in zip(grid, shown, strict=True):
+    for axes, (metric, title) in zip(grid, shown, strict=False):
         for place, subject in enumerate(evidence.subjects):
             aside |= _strip(axes, evidence, subject, metric, place)
         axes.set_title(title)
         axes.set_xlabel("block")
+        axes.tick_params(labelbottom=True)
         axes.grid(axis="y")
         axes.set_axisbelow(True)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))

@@ -154,7 +154,7 @@ def test_trials_that_do_not_count_are_crosses_and_are_joined_to_nothing(tmp_path
         svg = _style.to_svg(drawing.canvas)
     assert "crosses: values of 1 trials that do not count" in drawing.caption and "n = 4 trials" in drawing.caption
     aside = evidence.results[1].trial
-    assert svg.count(f"<title>{aside.subject}, trial 2, block 1: ") == 3  # one a panel
-    assert svg.count(", does not count</title>") == 3
+    assert svg.count(f"<title>{aside.subject}, trial 2, block 1: ") == 4  # one a panel
+    assert svg.count(", does not count</title>") == 4
     with_values = [line for line in drawing.canvas.axes[0].get_lines() if len(line.get_xydata()) == 2]
     assert len(with_values) == 1  # the subject whose trials both count
