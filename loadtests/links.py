@@ -322,7 +322,7 @@ class PollLink(Link):
         client = self.client
         seen = None if self._partial_bytes else client.glance(data)
         if seen is not None:
-            self._answered(seen.status, len(data), seen.end, now_ns)
+            self._answered(seen.status, len(data), seen.end, False, now_ns)
             return
         self._partial_bytes += len(data)
         try:
@@ -332,15 +332,15 @@ class PollLink(Link):
             return
         for response in responses:
             self._partial_bytes = 0
-            self._answered(response.status, response.received_bytes, response.end, now_ns)
+            self._answered(response.status, response.received_bytes, response.end, response.failed, now_ns)
             if not response.keep_alive:
                 self.over("closed")
 
-    def _answered(self, status: int, size: int, end: bool, now_ns: int) -> None:
+    def _answered(self, status: int, size: int, end: bool, failed: bool, now_ns: int) -> None:
         self._waiting = False
         self.rows.append(self.subscriber.answered(self, status, size, now_ns))
         if status not in (200, 204, 304):
-            self.over(FOR_GOOD[1] if status == 503 else f"error (status {status})")
+            self.over(FOR_GOOD[1] if failed else f"error (status {status})")
             return
         if not self.accepted:
             self.status = status

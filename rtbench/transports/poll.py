@@ -30,7 +30,8 @@ _ETAG_CURSOR = re.compile(r'"([0-9]{1,18})"')
 class PollResponse:
     """One response. `next` and `end` are the body's (None and False without one); `received_bytes` is its all on TCP.
 
-    `controls`: gap and retry from the body; failure and, with Retry-After in seconds, retry for a 503.
+    `controls`: gap and retry from the body; failure and retry of a 503 with Retry-After in seconds. A 503 without is
+    no word of the stream (interface.md, Wire) but of somebody on the way, as a proxy's whose server is away.
     `keep_alive` is false when the server will close: the next request needs a new connection.
     """
 
@@ -42,6 +43,11 @@ class PollResponse:
     controls: tuple[Control, ...]
     received_bytes: int
     keep_alive: bool = True
+
+    @property
+    def failed(self) -> bool:
+        """Whether the stream failed for good."""
+        return any(control.kind == "failure" for control in self.controls)
 
 
 def codec(asked: Asked) -> PollClient:
@@ -219,15 +225,15 @@ def _control(kind: str, fields: Any) -> tuple[Control, ...]:
 
 
 def _failure(headers: Mapping[str, str], body: bytes) -> tuple[Control, ...]:
+    after = headers.get("retry-after", "")
+    if not (after.isascii() and after.isdigit() and len(after) <= 9):  # a date is the other form; a codec has no clock
+        return ()
     try:
         fields = json.loads(body)
-    except (ValueError, RecursionError):  # a proxy's page, not our server's JSON
+    except (ValueError, RecursionError):  # not our server's JSON
         fields = None
     failure = Control("failure", fields if isinstance(fields, dict) else {})
-    after = headers.get("retry-after", "")
-    if after.isascii() and after.isdigit() and len(after) <= 9:  # the other form is a date, and a codec has no clock
-        return failure, Control("retry", {"after_ms": 1000 * int(after)})
-    return (failure,)
+    return failure, Control("retry", {"after_ms": 1000 * int(after)})
 
 
 class Glance(NamedTuple):
