@@ -45,7 +45,7 @@ class Reactor:
     def __init__(self, tape_bytes: int) -> None:
         self.tape = Tape(tape_bytes)
         self.links: list[Link] = []
-        self.on_full: Callable[[], None] = self.tape.clear
+        self.on_full: Callable[[], object] = self.tape.clear
         self._epoll = _epoll()
         self._by_descriptor: dict[int, tuple[Callable[..., Any], int, Link]] = {}
         self._timers: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []

@@ -3,7 +3,7 @@
 Invariant: rows of one subscriber are in order of arrival; a kernel stamp stands only with the message that it belongs
 to (R2): where several messages ended in one read, or a later read carried the same stamp, the earlier ones have an
 upper bound and get -1. (The messages of one poll's answer were written together and do share a stamp.)
-Run outside the measured window, or when the tape is full.
+Run outside the measured window; in it only when the tape is full or a subscriber comes back, and then piece by piece.
 """
 
 from __future__ import annotations
@@ -84,6 +84,8 @@ class Recorder:
         self.response_headers: dict[str, str] = {}
         """Of the first response that was decoded: what was negotiated (R11)."""
         self.decode_cpu_ns = 0
+        self._read = self._at = 0
+        """How many reads of the tape are rows already, and where the next one's bytes begin."""
         reactor.on_full = self.decode
 
     def request(self, subscriber: int, planned_ns: int, asked_ns: int, now_ns: int, status: int, size: int) -> int:
@@ -100,13 +102,14 @@ class Recorder:
         """The server answered what was said."""
         self.sends[row * _SEND + _ANSWERED], self.sends[row * _SEND + _STATUS] = now_ns, status
 
-    def decode(self) -> None:
-        """Everything on the tape becomes rows; the tape is empty then."""
+    def decode(self, most: int | None = None) -> bool:
+        """Reads on the tape become rows, `most` of them (None: all); whether none is left: the tape is empty then."""
         before = time.thread_time_ns()
         tape, links = self._reactor.tape, self._reactor.links
         reads, data, stamps = tape.reads, tape.data, tape.stamps
-        at = 0
-        for number in range(len(reads) // 3):
+        at, total = self._at, len(reads) // 3
+        stop = total if most is None else min(total, self._read + most)
+        for number in range(self._read, stop):
             link, app_ns, size = links[reads[3 * number]], reads[3 * number + 1], reads[3 * number + 2]
             seconds, nanoseconds = _STAMP.unpack_from(stamps, 16 * number)
             stamp_ns = seconds * 1_000_000_000 + nanoseconds
@@ -120,8 +123,12 @@ class Recorder:
                 self._fault(link, str(error))
             at += size
             self._events(link, events, stamp_ns, app_ns, size == READ_BYTES)
-        tape.clear()
+        self._read, self._at = stop, at
+        if stop == total:
+            self._read = self._at = 0
+            tape.clear()
         self.decode_cpu_ns += time.thread_time_ns() - before
+        return stop == total
 
     def _events(self, link: Link, events: Iterable[Any], stamp_ns: int, app_ns: int, cut: bool) -> None:
         before = len(self.deliveries)

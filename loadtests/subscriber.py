@@ -83,6 +83,9 @@ class Subscriber:
         self.retry_ms: int | None = None
         self.over_for_good = False
         self.link: Link | None = None
+        self._former: Link | None = None
+        self._waited_s = 0.0
+        """Since the last connection's end, when it was known how long to wait."""
         self._over = Event()
         self._phase_ns = phase_ns(index, load.settings.poll_interval_ns)
 
@@ -98,6 +101,17 @@ class Subscriber:
         finally:
             if self.link is not None:
                 self.link.over("closed by the subscriber")
+        if not self.over_for_good:
+            self.load.catch_up()  # the codec has what a resumption needs, cursor and advice, only after decoding
+            self.learn()
+
+    def learn(self) -> None:
+        """What the connection that is over said of coming back."""
+        link = self._former
+        assert link is not None
+        advised_ms: int | None = getattr(link.codec, "retry_ms", None)
+        self.retry_ms = self.retry_ms if advised_ms is None else advised_ms  # 0 is an advice, too: at once
+        self._waited_s = (time.monotonic_ns() - link.closed_ns) / 1e9
 
     def asked(self, target: Target) -> Asked:
         """What it asks for now."""
@@ -139,7 +153,7 @@ class Subscriber:
         """How long to wait before the next connection."""
         wait_s = self.load.settings.comeback.wait_s(self.transport, self.index, self.attempts, self.retry_ms)
         self.attempts += 1
-        return wait_s
+        return max(0.0, wait_s - self._waited_s)
 
     def ended(self, link: Link) -> None:
         """The connection is over."""
@@ -147,10 +161,8 @@ class Subscriber:
         refused = self.transport == "sse" and link.status not in (0, 200)  # an EventSource fails for good (9.2.3)
         self.over_for_good = link.outcome in FOR_GOOD or refused
         self.load.given_up += self.over_for_good
-        advised_ms: int | None = getattr(link.codec, "retry_ms", None)
-        self.retry_ms = self.retry_ms if advised_ms is None else advised_ms  # 0 is an advice, too: at once
         if link is self.link:
-            self.link = None
+            self.link, self._former = None, link
             self._over.set()
 
     def answered(self, link: PollLink, status: int, size: int, now_ns: int) -> int:

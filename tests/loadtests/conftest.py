@@ -8,6 +8,7 @@ from collections.abc import Callable
 from hashlib import sha1
 from typing import Any
 
+import gevent
 import pytest
 from gevent import monkey
 
@@ -104,7 +105,7 @@ class FakeReactor:
     def __init__(self, tape_bytes: int = 0) -> None:
         self.tape = Tape(tape_bytes)
         self.links: list[Link] = []
-        self.on_full: Callable[[], None] = self.tape.clear
+        self.on_full: Callable[[], object] = self.tape.clear
         self.timers: list[tuple[int, Callable[..., None], tuple[Any, ...]]] = []
         self.listening: list[tuple[Link, bool]] = []
 
@@ -164,6 +165,19 @@ class Bench:
     def connect(self, subscriber: Subscriber) -> Any:
         subscriber._connect(TARGET)
         return subscriber.link
+
+    def subscribing(self, subscriber: Subscriber) -> gevent.Greenlet:
+        """A user's greenlet that subscribes until its connection is over."""
+        greenlet = gevent.spawn(subscriber.subscribe, TARGET)
+        gevent.sleep(0)
+        return greenlet
+
+    def turn(self) -> None:
+        """What is due on the reactor's timers, and the greenlets that it wakes."""
+        due, self.reactor.timers = self.reactor.timers, []
+        for _, call, arguments in due:
+            call(*arguments)
+        gevent.sleep(0)
 
     def deliveries(self, *columns: str) -> list[tuple[Any, ...]]:
         """Rows decoded so far, as tuples of the columns."""

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Callable
 from typing import Any
 
+import gevent
 import pytest
 
 from rtbench.loadtests.comeback import Comeback
@@ -64,15 +65,54 @@ def test_an_event_source_remembers_the_advice_over_connections(bench: Make, wire
     here = bench(comeback=WAYS)
     link = here.link("sse")
     here.reactor.read(link, wire.sse_head + wire.chunk(b"retry: 250\n\n"))
-    link.over("reset")
-    assert link.subscriber.again_s() == 0.25
+    ended(here, link, "reset")
+    assert 0.0 < link.subscriber.again_s() <= 0.25  # from the end of the connection on
     again = here.connect(link.subscriber)
-    again.over("refused")  # which says nothing of it
-    assert again.subscriber.again_s() == 0.25
+    ended(here, again, "refused")  # which says nothing of it
+    assert 0.0 < again.subscriber.again_s() <= 0.25
     again = here.connect(link.subscriber)
     here.reactor.read(again, wire.sse_head + wire.chunk(b"retry: 0\n\n"))
-    again.over("reset")
+    ended(here, again, "reset")
     assert again.subscriber.again_s() == 0.0
+
+
+def test_the_wait_counts_from_the_end_of_the_connection(bench: Make, wire: Any) -> None:
+    """What was read is decoded piece by piece first, which takes its time."""
+    here = bench(comeback=WAYS)
+    link = here.link("sse")
+    here.reactor.read(link, wire.sse_head + wire.chunk(b"retry: 250\n\n"))
+    link.over("reset")
+    link.closed_ns -= 200_000_000
+    here.load.recorder.decode()
+    link.subscriber.learn()
+    assert 0.0 < link.subscriber.again_s() <= 0.05
+    link.closed_ns -= 200_000_000
+    link.subscriber.learn()
+    assert link.subscriber.again_s() == 0.0
+
+
+def test_who_comes_back_waits_for_its_cursor_while_others_are_read(bench: Make, wire: Any) -> None:
+    """One piece of the tape a turn of the reactor; a second one who waits does not decode twice."""
+    here = bench(comeback=WAYS)
+    link = here.link("sse")
+    here.reactor.read(link, wire.sse_head)
+    for seq in range(1, 301):
+        here.reactor.read(link, wire.chunk(b"id: %d\ndata: %d\n\n" % (seq, seq)))
+    waiting = [gevent.spawn(here.load.catch_up) for _ in range(2)]
+    gevent.sleep(0)
+    turns = 0
+    while not all(one.dead for one in waiting):
+        assert len(here.reactor.timers) == 1
+        here.turn()
+        turns += 1
+    assert turns == 3  # 301 reads, 128 a turn
+    assert link.subscriber.cursor == 300
+
+
+def ended(here: Any, link: Any, outcome: str) -> None:
+    link.over(outcome)
+    here.load.recorder.decode()
+    link.subscriber.learn()
 
 
 @pytest.mark.parametrize(("status", "good"), [(204, True), (404, True), (502, True), (200, False)])

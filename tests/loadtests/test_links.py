@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
+import gevent
 import pytest
 
 from rtbench.loadtests.links import tcp_bytes
@@ -175,10 +176,19 @@ def test_a_poll_that_fails_later_was_subscribed_before(bench: Make, wire: Any) -
 def test_a_poll_of_a_stream_that_failed_for_good(bench: Make, wire: Any) -> None:
     here = bench()
     link = here.link("short-poll")
-    here.reactor.read(link, wire.empty(503))
+    here.reactor.read(link, wire.empty(503, b"Retry-After: 5\r\n"))
     assert link.outcome == "failed by its stream"
     assert link.subscriber.over_for_good
     assert state(here) == (0, {})
+
+
+def test_a_poll_that_a_proxy_answers_while_its_server_is_away(bench: Make, wire: Any) -> None:
+    """HAProxy's own 503 has no Retry-After: who polls comes again, as after another's 502."""
+    here = bench()
+    link = here.link("short-poll")
+    here.reactor.read(link, wire.empty(503))
+    assert link.outcome == "error (status 503)"
+    assert not link.subscriber.over_for_good
 
 
 def test_a_stream_that_is_all_in_the_first_answer(bench: Make, wire: Any) -> None:
@@ -240,12 +250,16 @@ def test_a_server_that_closes_after_an_answer(bench: Make, wire: Any) -> None:
 
 def test_what_came_is_decoded_before_who_subscribes_again_is_woken(bench: Make, wire: Any) -> None:
     here = bench()
-    link = here.link("sse")
+    subscriber = here.load.subscriber("sse")
+    subscribing = here.subscribing(subscriber)
+    link = subscriber.link
     here.reactor.read(link, wire.sse_head + wire.sse(41, A))
-    assert link.subscriber.cursor is None
     link.over("closed")
-    assert link.subscriber.cursor == 41
-    again = here.connect(link.subscriber)
+    gevent.sleep(0)
+    assert subscriber.cursor is None and not subscribing.dead
+    here.turn()
+    assert subscriber.cursor == 41 and subscribing.dead
+    again = here.connect(subscriber)
     assert again.connection == 1
     assert b"Last-Event-ID: 41" in again.socket.sent
 
