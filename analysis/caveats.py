@@ -125,9 +125,11 @@ def _stalls(evidence: Evidence) -> Iterator[Caveat]:
 
 
 def _fairness(evidence: Evidence) -> Iterator[Caveat]:
-    """Keys of the fairness manifests in which subjects of one cell differ (R11)."""
+    """Keys of the fairness manifests in which subjects of one cell differ (R11); said once where cells agree."""
+    place = {row["subject"]: number for number, row in enumerate(evidence.campaign.subjects)}
+    results = sorted(evidence.results, key=lambda r: place[r.trial.subject])
     for cell in evidence.campaign.cells:
-        yield from _unfair([r for r in evidence.results if r.trial.cell == cell])
+        yield from _unfair([r for r in results if r.trial.cell == cell])
 
 
 def _unfair(results: Sequence[Result]) -> Iterator[Caveat]:

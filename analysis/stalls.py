@@ -25,7 +25,7 @@ LATE_TIMES = 10
 
 _PARTS = {
     "due_to_sent": "before they were ready to send: the publisher stood still",
-    "sent_to_kernel": "between being ready to send and the client's kernel: the server, or the machine, stood still",
+    "sent_to_kernel": "between ready to send and the client's kernel: the server, a proxy or the machine stood still",
     "kernel_to_app": "after the client's kernel had them: the load process stood still",
 }
 

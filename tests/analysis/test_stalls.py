@@ -54,7 +54,7 @@ def stalls(evidence: Evidence) -> list[Stall | None]:
     ("part", "words"),
     [
         ("due_to_sent", "the publisher stood still"),
-        ("sent_to_kernel", "the server, or the machine, stood still"),
+        ("sent_to_kernel", "the server, a proxy or the machine stood still"),
         ("kernel_to_app", "the load process stood still"),
     ],
 )
