@@ -323,3 +323,16 @@ def test_bytes_and_counts_are_spoilt_by_nothing_but_an_empty_window() -> None:
 @pytest.mark.parametrize("pattern", sorted({*APP, *LATENCY, *KERNEL, *COST, *SETUP, *EVERYTHING, "wire_*"}))
 def test_every_pattern_spoils_metrics_that_there_are(pattern: str) -> None:
     assert any(fnmatch(metric.name, pattern) for metric in catalogue())
+
+
+def test_a_server_may_wait_for_its_own_proxy() -> None:
+    """They share a core: as long as the proxy was on it, its server's waiting is no interference."""
+    proxied = gained("server", "run_delay_ns", 70_000_000)["processes"] | {
+        "proxy": {"cpu_ns_at_start": SECOND, "cpu_ns_at_end": SECOND + 50_000_000}
+    }
+    assert judge(processes=proxied) == []
+    proxied["proxy"]["cpu_ns_at_end"] -= 10_000_000
+    (found,) = judge(processes=proxied)
+    assert found["message"] == (
+        "the server waited for its core 3.0% of the window, its proxy's turns not counted, the limit is 2.0%"
+    )
