@@ -7,7 +7,6 @@ HELD_NS or more; `works`: none of these. Called by the report.
 
 from __future__ import annotations
 
-import statistics
 from dataclasses import dataclass
 
 from rtbench.analysis import format
@@ -29,6 +28,7 @@ class Row:
     added: str
     """Latency, median: its own less the subject's alone, and the ratio."""
     proxy_cpu: str
+    """The proxy's own CPU per message."""
     server_cpu: str
     """Ratio of the server's own CPU per message to that without the proxy."""
 
@@ -60,7 +60,7 @@ def _row(evidence: Evidence, subject: Subject, latency: str) -> Row:
         verdict=verdict,
         why=why,
         added=added,
-        proxy_cpu=format.quantity(_proxy_cpu(evidence.of(subject.name)), "ns"),
+        proxy_cpu=format.summary(evidence.summary(subject.name, "proxy_cpu_ns_per_message")),
         server_cpu=format.ratio(cpu) if cpu else format.MISSING,
     )
 
@@ -86,17 +86,3 @@ def _verdict(evidence: Evidence, subject: Subject, alone: str, added_ns: float |
 
 def _total(results: list[Result], kind: str) -> int:
     return sum(int(r.metrics.get(kind) or 0) for r in results)
-
-
-def _proxy_cpu(results: list[Result]) -> float | None:
-    """Processor time of the proxy per message that arrived in the window, ns; the median trial."""
-    found = []
-    for result in results:
-        manifest = result.trial.manifest
-        row = (manifest.get("processes") or {}).get("proxy") or {}
-        begin, end = row.get("cpu_ns_at_start"), row.get("cpu_ns_at_end")
-        messages = (manifest.get("bytes") or {}).get("messages_in_window")
-        usable = result.usable("server_cpu_ns_per_message") is not None
-        if usable and messages and begin is not None and end is not None and 0 <= begin <= end:
-            found.append((end - begin) / messages)
-    return statistics.median(found) if found else None

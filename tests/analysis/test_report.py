@@ -610,6 +610,9 @@ def test_subjects_behind_a_proxy(tmp_path: Path, make: ModuleType, monkeypatch: 
     }
     tuned = told["sse-aiohttp+tuned"]
     assert tuned[0] == "tuned" and tuned[1] == "<b>works</b>" and tuned[3] == "2.50 µs"
+    lines = (folder / "report/report.md").read_text().split("**Behind a proxy**")[1].split("\n\n")[1].splitlines()
+    assert len(lines) == 2 + 6  # one table, without a gap
+    assert next(line for line in lines if "broken" in line).endswith("| breaks: status 400 | – | – | – |")
     assert re.fullmatch(r"\+\d+ µs \(1\.\d+× \[.*\]\)", tuned[2])
 
 
