@@ -65,10 +65,15 @@ def _advice(target: Target, subscriber: Subscriber, script: Sequence[dict[str, A
 
 def _failed(target: Target, subscriber: Subscriber, controls: Sequence[Control], script: dict[str, Any]) -> list[str]:
     """Problems with how the failure was said."""
+    problems: list[str] = []
+    if target.transport in POLL:
+        path = f"{target.path(target.failing)}?since={script['last']}"
+        answer = fetch(target, path)
+        if answer.status != 503 or not answer.headers.get("retry-after", "").isdigit():
+            problems.append(f"GET {path}: wanted 503 with Retry-After in seconds, got {answer.said}")
     found = [control.fields for control in controls if control.kind == "failure"]
     if len(found) != 1:
-        return [f"wanted one failure notice, got {found or f'none: {subscriber.why()}'}"]
-    problems: list[str] = []
+        return [*problems, f"wanted one failure notice, got {found or f'none: {subscriber.why()}'}"]
     if found[0].get("error") != script["error"] or found[0].get("last") != script["last"]:
         problems.append(f"the failure should say {script['error']!r} and last {script['last']}, it says {found[0]}")
     if any(control.kind == "end" for control in controls):
@@ -80,9 +85,4 @@ def _failed(target: Target, subscriber: Subscriber, controls: Sequence[Control],
         problems.append(f"wanted close code {FAILURE_CODE} after the failure, got {closed.code}")
     elif target.transport == "sse" and not closed.clean:
         problems.append(f"the response does not end as HTTP wants it after the failure: {subscriber.why()}")
-    if target.transport in POLL:
-        path = f"{target.path(target.failing)}?since={script['last']}"
-        answer = fetch(target, path)
-        if answer.status != 503 or not answer.headers.get("retry-after", "").isdigit():
-            problems.append(f"GET {path}: wanted 503 with Retry-After in seconds, got {answer.said}")
     return problems
