@@ -21,27 +21,38 @@ class Citation:
 
 
 def facts(document: Mapping[str, Any]) -> list[str]:
-    """What was asked of every subject and where: subscribers, workload, blocks, window, day, machine."""
+    """What was asked of every subject and where: subscribers, workload, blocks, window, day, machine; of what a sweep
+    set, the smallest and the largest."""
     scenario = document.get("scenario") or {}
     workload, environment = scenario.get("workload") or {}, document.get("environment") or {}
     stream = scenario.get("stream") or "?"
     words = stream if isinstance(stream, str) else ", ".join(stream)
     if words == "fanout" and workload.get("rate_hz"):
-        words = f"{workload.get('channels') or 'broadcast'} of {workload['rate_hz']:g} messages/s"
-        words += f" × {workload['payload_bytes']:,} B" if workload.get("payload_bytes") else ""
+        rate = _range(document, "workload.rate_hz", workload["rate_hz"], "g")
+        words = f"{workload.get('channels') or 'broadcast'} of {rate} messages/s"
+        size = workload.get("payload_bytes")
+        words += f" × {_range(document, 'workload.payload_bytes', size, ',')} B" if size else ""
     found = [
-        f"{scenario.get('subscribers') or 0:,} subscribers",
+        f"{_range(document, 'subscribers', scenario.get('subscribers') or 0, ',')} subscribers",
         words,
         f"{scenario.get('blocks') or 0} blocks",
         f"{scenario.get('window_s') or 0:g} s windows",
     ]
     poll = (scenario.get("poll") or {}).get("interval_s")
-    found += [f"polls every {poll:g} s"] if poll else []
+    found += [f"polls every {_range(document, 'poll.interval_s', poll, 'g')} s"] if poll else []
     cores, cpu = environment.get("cores"), environment.get("cpu")
     if cores and isinstance(cpu, str):
         found.append(f"{cores} cores, {cpu}")
     day = _day(document)
     return [*found, day] if day else found
+
+
+def _range(document: Mapping[str, Any], key: str, value: Any, form: str) -> str:
+    """`1,000`, or over the cells of a sweep `100 to 5,000`."""
+    cells = [listed.get("cell") or {} for listed in document.get("trials") or ()]
+    values = {cell[key] for cell in cells if isinstance(cell.get(key), (int, float))} or {value}
+    low, high = min(values), max(values)
+    return f"{low:{form}}" if low == high else f"{low:{form}} to {high:{form}}"
 
 
 def cite(document: Mapping[str, Any]) -> Citation:

@@ -16,6 +16,7 @@ import pytest
 from rtbench.analysis import _line, figures, sweep_words, sweeps
 from rtbench.analysis.baseline import difference
 from rtbench.analysis.caveats import crossed
+from rtbench.analysis.citation import facts
 from rtbench.analysis.claims import claims
 from rtbench.analysis.evidence import Evidence, alone, gather
 from rtbench.analysis.figures import _style
@@ -394,3 +395,12 @@ def test_crossovers_in_words(flips: tuple[Flip, ...], status: str, words: str) -
     row: dict[str, Any] = {"key": "k", "at": {}, "metric": CPU, "a": "a", "b": "b", "across": False, "lower": None}
     found = Crossover(**row, status=status, flips=flips, undecided=(), first=1.0, last=8.0, blocks=3)
     assert sweep_words.crossover(found) == words
+
+
+def test_the_first_screen_has_the_range_that_was_swept() -> None:
+    scenario = {"subscribers": 300, "stream": "fanout", "workload": {"rate_hz": 5.0}, "poll": {"interval_s": 1.0}}
+    trials = [{"cell": {"poll.interval_s": s, "subscribers": n}} for s, n in ((0.27, 100), (2.3, 5000), (0.11, 100))]
+    found = facts({"scenario": scenario, "trials": trials})
+    assert "100 to 5,000 subscribers" in found and "polls every 0.11 to 2.3 s" in found
+    alone = facts({"scenario": scenario, "trials": [{"cell": {}}]})
+    assert "300 subscribers" in alone and "polls every 1 s" in alone and "broadcast of 5 messages/s" in alone
