@@ -217,8 +217,8 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _items(evidence: Evidence) -> list[str]:
     """Every subject in every cell that has a trial; cells compare like subjects."""
-    order = {row["subject"]: place for place, row in enumerate(evidence.campaign.subjects)}
-    found = dict.fromkeys((order[r.trial.subject], r.trial.item) for r in evidence.results)
+    place = evidence.campaign.places
+    found = dict.fromkeys((place[r.trial.subject], r.trial.item) for r in evidence.results)
     return [item for _, item in sorted(found, key=lambda row: row[0])]
 
 

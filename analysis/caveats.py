@@ -115,10 +115,10 @@ def crossed(evidence: Evidence) -> list[str]:
 
 def _stalls(evidence: Evidence) -> Iterator[Caveat]:
     for result in evidence.results:
-        if result.series is not None and result.series.stall is not None and result.trial.status != "invalid":
+        if result.stall is not None and result.trial.status != "invalid":
             yield Caveat(
                 "stall",
-                f"trial {result.trial.number}, {result.trial.item}: {result.series.stall.text()}",
+                f"trial {result.trial.number}, {result.trial.item}: {result.stall.text()}",
                 "it counts, and a median does not show it; maxima and their intervals do: see what stopped",
                 True,
             )
@@ -126,7 +126,7 @@ def _stalls(evidence: Evidence) -> Iterator[Caveat]:
 
 def _fairness(evidence: Evidence) -> Iterator[Caveat]:
     """Keys of the fairness manifests in which subjects of one cell differ (R11); said once where cells agree."""
-    place = {row["subject"]: number for number, row in enumerate(evidence.campaign.subjects)}
+    place = evidence.campaign.places
     results = sorted(evidence.results, key=lambda r: place[r.trial.subject])
     for cell in evidence.campaign.cells:
         yield from _unfair([r for r in results if r.trial.cell == cell])

@@ -23,6 +23,7 @@ from rtbench.analysis.multiplicity import Family, control
 from rtbench.analysis.noise import Noise, noise, pairs
 from rtbench.analysis.samples import Samples
 from rtbench.analysis.series import Series, reduce
+from rtbench.analysis.stalls import Stall
 from rtbench.analysis.trials import Trial, item_name
 from rtbench.errors import ResultsError
 
@@ -41,6 +42,11 @@ class Result:
     series: Series | None
     framed_bytes_per_message: float | None = None
     """What the specifications make of the window's ticks on the TCP stream; None where that depends on more."""
+
+    @property
+    def stall(self) -> Stall | None:
+        """What stood still in it, if something did."""
+        return None if self.series is None else self.series.stall
 
     def usable(self, metric: str) -> float | None:
         """The metric's value if it may be believed."""

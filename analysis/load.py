@@ -61,6 +61,11 @@ class Campaign:
         return list(rows.values())
 
     @property
+    def places(self) -> dict[str, int]:
+        """Each subject's place in the scenario, from 0."""
+        return {row["subject"]: place for place, row in enumerate(self.subjects)}
+
+    @property
     def cells(self) -> list[dict[str, Any]]:
         """The cells of the sweep, in its order, each a dotted key to its value; one empty cell without a sweep."""
         found = [dict(cell) for document in self.documents for cell in document.get("cells") or ()]

@@ -32,6 +32,10 @@ GRID = np.unique(np.concatenate([np.linspace(0.0, 0.9, 91), 1 - np.logspace(-1, 
 """Levels at which a distribution is kept for the figures: even up to p90, then even on a log scale of what remains."""
 
 
+SLOT_NS = 100_000_000
+"""What is looked at over time is looked at by slots of 100 ms."""
+
+
 @dataclass(frozen=True, slots=True)
 class Distribution:
     """A distribution reduced to its quantiles; `at` are the named ones, `curve` those at GRID (inf: later than we
@@ -87,6 +91,18 @@ class Samples:
         """Distinct due instants of the window that some subscriber waits for: what a tail in time is sampled from
         (R8)."""
         return int(np.unique(self.ticks["due_ns"][self.inside & (self.audience > 0)]).size)
+
+    @property
+    def slots(self) -> int:
+        """How many slots of SLOT_NS the window has; the last may be shorter."""
+        start, end = self.window
+        return max(1, -(-(end - start) // SLOT_NS))
+
+    @cached_property
+    def slot(self) -> Ints:
+        """The slot of the window in which each tick was due; outside of the window the nearest."""
+        of_tick: Ints = np.clip((self.ticks["due_ns"] - self.window[0]) // SLOT_NS, 0, self.slots - 1)
+        return of_tick
 
     @property
     def stamped_share(self) -> float | None:

@@ -13,11 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rtbench.analysis.quantiles import quantiles, sorted_by_group, within_groups
-from rtbench.analysis.samples import Distribution, Samples
+from rtbench.analysis.samples import SLOT_NS, Distribution, Samples
 from rtbench.analysis.stalls import Stall, find
-
-SLOT_NS = 100_000_000
-"""The time line counts by slots of 100 ms."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -71,9 +68,7 @@ def _timeline(samples: Samples) -> Timeline:
     delivered = np.bincount(slot - lowest).astype(np.float64)
 
     # the latency of what was due in each slot of the window; the rest of the trial shows in the count of arrivals
-    slots = max(1, -(-(end - start) // SLOT_NS))
-    due = samples.ticks["due_ns"]
-    of_tick = np.clip((due - start) // SLOT_NS, 0, slots - 1).astype(np.int64)
+    of_tick, slots = samples.slot, samples.slots
     wanted = np.bincount(of_tick[samples.inside], weights=samples.audience[samples.inside], minlength=slots)
     expected = wanted.astype(np.int64)
     stamp = "kernel" if samples.stamped.any() else "application"

@@ -12,12 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from rtbench.analysis import format
-from rtbench.analysis.samples import Samples
+from rtbench.analysis.samples import SLOT_NS, Samples
 
-SLOT_NS = 100_000_000
-"""Messages are looked at by the 100 ms in which they were due."""
-
-LATE_NS = 100_000_000
+LATE_NS = SLOT_NS
 """The least that is called a stall: a slot. Five times the largest latency that undisturbed `ci` trials show here."""
 
 LATE_TIMES = 10
@@ -59,17 +56,13 @@ def find(samples: Samples) -> Stall | None:
     """The stalls of a trial as one, from the first message concerned to the last; None when there was none."""
     if not samples.tick.size or samples.trial.manifest.get("events"):
         return None
-    start, _ = samples.window
-    slot = np.where(samples.inside, (samples.ticks["due_ns"] - start) // SLOT_NS, 0)
-    latency = samples.span("latency_app")
-    of_message = slot[samples.tick]
-    earliest = np.full(int(slot.max()) + 1, np.iinfo(np.int64).max)
-    np.minimum.at(earliest, of_message, latency)
-    seen = earliest[earliest < np.iinfo(np.int64).max]
-    late = (earliest > max(LATE_NS, LATE_TIMES * float(np.median(seen)))) & (earliest < np.iinfo(np.int64).max)
-    if not late.any():
+    latency, slot = samples.span("latency_app"), samples.slot[samples.tick]
+    earliest = np.full(samples.slots, np.iinfo(np.int64).max)
+    np.minimum.at(earliest, slot, latency)
+    usual = float(np.median(earliest[np.unique(slot)]))
+    concerned = np.flatnonzero((earliest > max(LATE_NS, LATE_TIMES * usual))[slot])
+    if not concerned.size:
         return None
-    concerned = np.flatnonzero(late[of_message])
     latest = int(concerned[np.argmax(latency[concerned])])
     tick = samples.tick[latest]
     due, sent = int(samples.ticks["due_ns"][tick]), int(samples.ticks["sent_ns"][tick])
@@ -78,5 +71,5 @@ def find(samples: Samples) -> Stall | None:
     if kernel >= 0:
         parts |= {"sent_to_kernel": kernel - sent, "kernel_to_app": app - kernel}
     part = max(parts, key=lambda name: parts[name])
-    dues = (samples.ticks["due_ns"][samples.tick[concerned]] - start) / 1e9
+    dues = (samples.ticks["due_ns"][samples.tick[concerned]] - samples.window[0]) / 1e9
     return Stall(float(dues.min()), float(dues.max()), concerned.size, int(latency[latest]), part, parts[part])

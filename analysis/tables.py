@@ -215,8 +215,7 @@ def trials(evidence: Evidence) -> list[list[str]]:
 def _remarks(result: Result) -> list[str]:
     """Why a trial was put aside, and what stood still in it."""
     said = [str(reason.get("message", "")) for reason in result.trial.reasons]
-    stall = result.series.stall if result.series is not None else None
-    return said if stall is None else [*said, stall.text()]
+    return said if result.stall is None else [*said, result.stall.text()]
 
 
 def everything(evidence: Evidence) -> list[tuple[str, str, list[str]]]:

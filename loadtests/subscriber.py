@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from gevent.event import Event
+from gevent.event import AsyncResult
 
 from rtbench.errors import UserError
 from rtbench.loadtests.links import Link, PollLink, link_of
@@ -83,32 +83,29 @@ class Subscriber:
         self.retry_ms: int | None = None
         self.over_for_good = False
         self.link: Link | None = None
-        self._former: Link | None = None
         self._waited_s = 0.0
         """Since the last connection's end, when it was known how long to wait."""
-        self._over = Event()
+        self._over: AsyncResult[Link] = AsyncResult()
         self._phase_ns = phase_ns(index, load.settings.poll_interval_ns)
 
     def subscribe(self, target: Target, at_ns: int = 0) -> None:
         """Connect at `at_ns` (0: now), subscribe, and return when the connection is over."""
-        self._over.clear()
+        over = self._over = AsyncResult()
         if at_ns > time.monotonic_ns():
             self.load.reactor.at(at_ns, self._connect, target)
         else:
             self._connect(target)
         try:
-            self._over.wait()
+            link: Link = over.get()
         finally:
             if self.link is not None:
                 self.link.over("closed by the subscriber")
         if not self.over_for_good:
             self.load.catch_up()  # the codec has what a resumption needs, cursor and advice, only after decoding
-            self.learn()
+            self.learn(link)
 
-    def learn(self) -> None:
-        """What the connection that is over said of coming back."""
-        link = self._former
-        assert link is not None
+    def learn(self, link: Link) -> None:
+        """What a connection that is over said of coming back."""
         advised_ms: int | None = getattr(link.codec, "retry_ms", None)
         self.retry_ms = self.retry_ms if advised_ms is None else advised_ms  # 0 is an advice, too: at once
         self._waited_s = (time.monotonic_ns() - link.closed_ns) / 1e9
@@ -162,8 +159,8 @@ class Subscriber:
         self.over_for_good = link.outcome in FOR_GOOD or refused
         self.load.given_up += self.over_for_good
         if link is self.link:
-            self.link, self._former = None, link
-            self._over.set()
+            self.link = None
+            self._over.set(link)
 
     def answered(self, link: PollLink, status: int, size: int, now_ns: int) -> int:
         """A poll was answered; the row of its request."""

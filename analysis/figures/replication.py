@@ -33,11 +33,12 @@ def draw(evidence: Evidence) -> Drawing | None:
         return None
     rows = -(-len(shown) // _COLUMNS)
     canvas = Figure(figsize=(WIDTH_IN, 0.5 + 2.6 * rows), layout="constrained")
-    grid = canvas.subplots(rows, min(_COLUMNS, len(shown)), squeeze=False, sharex=True).ravel()
-    for unused in grid[len(shown) :]:
-        unused.remove()
+    places = canvas.subplots(rows, min(_COLUMNS, len(shown)), squeeze=False, sharex=True).ravel()
+    grid, unused = places[: len(shown)], places[len(shown) :]
+    for axes in unused:
+        axes.remove()
     aside: set[int] = set()
-    for axes, (metric, title) in zip(grid, shown, strict=False):
+    for axes, (metric, title) in zip(grid, shown, strict=True):
         for place, subject in enumerate(evidence.subjects):
             aside |= _strip(axes, evidence, subject, metric, place)
         axes.set_title(title)

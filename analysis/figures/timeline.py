@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from rtbench.analysis.evidence import Evidence, Result, Subject
 from rtbench.analysis.figures import Drawing, figure
 from rtbench.analysis.figures._style import FAINT, INK, RULE, WIDTH_IN, colour, mark, quantity_axis
-from rtbench.analysis.series import SLOT_NS, Timeline
+from rtbench.analysis.samples import SLOT_NS
+from rtbench.analysis.series import Timeline
 
 
 @figure("timeline", 60, "One trial in time")

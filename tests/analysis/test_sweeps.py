@@ -399,8 +399,8 @@ def test_crossovers_in_words(flips: tuple[Flip, ...], status: str, words: str) -
 
 def test_the_first_screen_has_the_range_that_was_swept() -> None:
     scenario = {"subscribers": 300, "stream": "fanout", "workload": {"rate_hz": 5.0}, "poll": {"interval_s": 1.0}}
-    trials = [{"cell": {"poll.interval_s": s, "subscribers": n}} for s, n in ((0.27, 100), (2.3, 5000), (0.11, 100))]
-    found = facts({"scenario": scenario, "trials": trials})
+    cells = [{"poll.interval_s": s, "subscribers": n} for s, n in ((0.27, 100), (2.3, 5000), (0.11, 100))]
+    found = facts({"scenario": scenario, "cells": cells})
     assert "100 to 5,000 subscribers" in found and "polls every 0.11 to 2.3 s" in found
-    alone = facts({"scenario": scenario, "trials": [{"cell": {}}]})
+    alone = facts({"scenario": scenario, "cells": [{}]})
     assert "300 subscribers" in alone and "polls every 1 s" in alone and "broadcast of 5 messages/s" in alone

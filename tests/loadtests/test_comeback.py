@@ -84,10 +84,10 @@ def test_the_wait_counts_from_the_end_of_the_connection(bench: Make, wire: Any) 
     link.over("reset")
     link.closed_ns -= 200_000_000
     here.load.recorder.decode()
-    link.subscriber.learn()
+    link.subscriber.learn(link)
     assert 0.0 < link.subscriber.again_s() <= 0.05
     link.closed_ns -= 200_000_000
-    link.subscriber.learn()
+    link.subscriber.learn(link)
     assert link.subscriber.again_s() == 0.0
 
 
@@ -112,7 +112,7 @@ def test_who_comes_back_waits_for_its_cursor_while_others_are_read(bench: Make, 
 def ended(here: Any, link: Any, outcome: str) -> None:
     link.over(outcome)
     here.load.recorder.decode()
-    link.subscriber.learn()
+    link.subscriber.learn(link)
 
 
 @pytest.mark.parametrize(("status", "good"), [(204, True), (404, True), (502, True), (200, False)])
