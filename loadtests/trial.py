@@ -121,7 +121,7 @@ class Trial:
             if link.deaf and link.closed_ns < 0:
                 self._load.reactor.ignore(link)
         self._load.recorder.clock.pair()
-        self._edges["opened_ns"] = time.monotonic_ns()
+        self._edges["read_ns_at_start"] = time.monotonic_ns()
         self._edges["run_delay_ns_at_start"] = _run_delay_ns()
         self._edges["decode_cpu_ns_at_start"] = self._load.recorder.decode_cpu_ns
         self._edges["cpu_ns_at_start"] = time.process_time_ns()
@@ -130,10 +130,10 @@ class Trial:
         self._edges["cpu_ns_at_end"] = time.process_time_ns()
         self._edges["run_delay_ns_at_end"] = _run_delay_ns()
         self._edges["decode_cpu_ns_at_end"] = self._load.recorder.decode_cpu_ns
-        self._edges["closed_ns"] = time.monotonic_ns()
         self._load.recorder.clock.pair()
         for link in self._load.reactor.links:
             link.at_end = link.bytes_now()
+        self._edges["read_ns_at_end"] = time.monotonic_ns()
         self._say({"window": "closed"})
 
     def _finish(self, folder: str, suffix: str, polling: bool) -> None:

@@ -119,6 +119,7 @@ class ValidityTable:
     listen_overflows: int = ruled(number(int, 0, 10**9, " connections that found the backlog full"), 0)
     retransmit_share: float = ruled(number(float, 0, 1, ", share of segments sent again in the window"), 0.001)
     buffer_overruns: int = ruled(number(int, 0, 10**9, " times that a receive buffer was full"), 0)
+    edge_share: float = ruled(number(float, 0, 1, ", share of the messages that counters were read too late for"), 0.01)
     descriptors_share: float = ruled(number(float, 0.01, 1, ", share of the descriptors that a process may have"), 0.95)
     ports_share: float = ruled(number(float, 0.01, 1, ", share of the local ports"), 0.9)
     drift_share: float = ruled(number(float, 0, 100, ", change of the median latency over the window (R14)"), 0.25)

@@ -23,6 +23,9 @@ LATENCY = [
 ]  # fmt: skip
 KERNEL = ["latency_kernel_*", "sent_to_kernel_*", "kernel_to_app_*"]
 COST = ["*_cpu_ns_per_message", "machine_busy_ns_per_message"]
+WIRE = ["wire_*"]
+READ_BY_LOAD = ["client_cpu_ns_per_message", "tcp_*_bytes_per_message"]
+READ_BY_CAMPAIGN = ["server_cpu_ns_per_message", "proxy_cpu_ns_per_message", "machine_busy_ns_per_message", *WIRE]
 SETUP = ["connect_*", "response_*", "first_message_*", "connections_failed"]
 EVERYTHING = ["*"]
 
@@ -39,13 +42,18 @@ class Evidence:
     network: Mapping[str, int]
     cores: int
     ticks: Columns
-    kernel_ns: Any
+    deliveries: Columns
     limits: ValidityTable
 
     @property
     def window_ns(self) -> int:
         """The window's length."""
         return self.window[1] - self.window[0]
+
+    @property
+    def arrived(self) -> Any:
+        """Which deliveries were read within the window: a mask."""
+        return (self.deliveries["app_ns"] >= self.window[0]) & (self.deliveries["app_ns"] < self.window[1])
 
     def gained(self, process: str, counter: str) -> int:
         """What a cumulative counter gained in the window; 0 where it could not be read."""
@@ -189,7 +197,7 @@ def _retransmits(evidence: Evidence) -> Iterator[dict[str, Any]]:
             "segments sent again",
             f"{again:,} TCP segments ({share:.2%}) were sent again in the window, the limit is {limit:.2%}",
             "see what drops packets; on loopback that is memory pressure",
-            [*LATENCY, "wire_*"],
+            LATENCY + WIRE,
         )
 
 
@@ -202,6 +210,32 @@ def _overruns(evidence: Evidence) -> Iterator[dict[str, Any]]:
             "sysctl net.ipv4.tcp_rmem and tcp_mem, or fewer messages",
             LATENCY,
         )
+
+
+def _edges(evidence: Evidence) -> Iterator[dict[str, Any]]:
+    """A cost is what a counter gained, over the messages of the window: were those the messages that it counted?"""
+    limit, messages = evidence.limits.edge_share, int(np.count_nonzero(evidence.arrived))
+    kernel, app = evidence.deliveries["kernel_ns"], evidence.deliveries["app_ns"]
+    received = np.where(kernel >= 0, kernel, app)
+    for process, who, spoils in (
+        ("machine", "the campaign's process", READ_BY_CAMPAIGN),
+        ("load", "a load process", READ_BY_LOAD),
+    ):
+        table = evidence.processes[process]
+        begin, end = (table.get(f"read_ns_{edge}", -1) for edge in ("at_start", "at_end"))
+        if begin < 0 or end < 0 or not messages:
+            continue
+        counted = int(np.count_nonzero((received >= begin) & (received < end)))
+        share = abs(counted - messages) / messages
+        if share > limit:
+            late = max(begin - evidence.window[0], end - evidence.window[1])
+            yield reason(
+                "counters read late",
+                f"{who} read its counters up to {late / 1e6:.1f} ms after the window's edges: they count {counted:,} "
+                f"messages, the window {messages:,} ({share:.1%} apart, the limit is {limit:.1%})",
+                QUIETER,
+                spoils,
+            )
 
 
 def _room(evidence: Evidence) -> Iterator[dict[str, Any]]:
@@ -253,7 +287,7 @@ def _clock_step(evidence: Evidence) -> Iterator[dict[str, Any]]:
 
 
 def _stamped(evidence: Evidence) -> Iterator[dict[str, Any]]:
-    limit, kernel = evidence.limits.stamped_share, evidence.kernel_ns
+    limit, kernel = evidence.limits.stamped_share, evidence.deliveries["kernel_ns"][evidence.arrived]
     if not len(kernel):
         return
     share = float((kernel >= 0).mean())
@@ -281,6 +315,7 @@ _CHECKS: tuple[Check, ...] = (
     _listen_queue,
     _retransmits,
     _overruns,
+    _edges,
     _room,
 )
 _FINDINGS: tuple[Check, ...] = (_server_saturated,)

@@ -544,6 +544,7 @@ stamped_share = 0.0
 listen_overflows = 1000000
 retransmit_share = 1.0
 buffer_overruns = 1000000
+edge_share = 1.0
 drift_share = 100
 """
 

@@ -11,7 +11,20 @@ import pytest
 
 from rtbench.analysis.metrics import catalogue
 from rtbench.scenario_tables import ValidityTable
-from rtbench.validity import APP, COST, EVERYTHING, KERNEL, LATENCY, SETUP, Evidence, check, findings, reason
+from rtbench.validity import (
+    APP,
+    COST,
+    EVERYTHING,
+    KERNEL,
+    LATENCY,
+    READ_BY_CAMPAIGN,
+    READ_BY_LOAD,
+    SETUP,
+    Evidence,
+    check,
+    findings,
+    reason,
+)
 
 SECOND = 10**9
 LIMITS = ValidityTable(
@@ -28,6 +41,7 @@ LIMITS = ValidityTable(
     listen_overflows=2,
     retransmit_share=0.001,
     buffer_overruns=4,
+    edge_share=0.1,
     descriptors_share=0.95,
     ports_share=0.9,
 )
@@ -48,6 +62,17 @@ def load(**changes: Any) -> dict[str, Any]:
 
 def ticks(late_ns: int = 0, due: Any = DUE) -> dict[str, Any]:
     return {"due_ns": due, "sent_ns": due + late_ns}
+
+
+def arrived(kernel: Any = DUE, app: Any = DUE) -> dict[str, Any]:
+    return {"deliveries": {"kernel_ns": np.asarray(kernel), "app_ns": np.asarray(app)}}
+
+
+def read(process: str, start_ms: int, end_ms: int) -> dict[str, Any]:
+    """Ten messages a second, and counters that a process read so much after the edges of the window."""
+    times = {"read_ns_at_start": start_ms * 10**6, "read_ns_at_end": SECOND + end_ms * 10**6}
+    later = np.append(DUE, DUE + SECOND)
+    return {"processes": {"server": {}, "load": {}, "machine": {}, process: times}, **arrived(later + 1, later + 2)}
 
 
 def gained(process: str, counter: str, amount: int, **more: Any) -> dict[str, Any]:
@@ -76,7 +101,7 @@ GOOD = Evidence(
     network={},
     cores=2,
     ticks=ticks(),
-    kernel_ns=DUE,
+    **arrived(),
     limits=LIMITS,
 )
 WHOLE = ("begin", "end")
@@ -158,8 +183,8 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, list[str]]] = [
     ),
     (
         "kernel stamps shared",
-        {"kernel_ns": np.array([-1, 5, -1, 7])},
-        {"kernel_ns": np.array([-1, 5, -1, -1])},
+        arrived([-1, 5, -1, 7], DUE[:4]),
+        arrived([-1, 5, -1, -1], DUE[:4]),
         "only 25% of the messages have a kernel stamp of their own, the limit is 50%",
         KERNEL,
     ),
@@ -183,6 +208,22 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, list[str]]] = [
         counted(buffer_overruns=5),
         "receive buffers were full 5 times in the window, the limit is 4",
         LATENCY,
+    ),
+    (
+        "counters read late",
+        read("machine", 0, 100),
+        read("machine", 0, 101),
+        "the campaign's process read its counters up to 101.0 ms after the window's edges: they count 12 messages, the "
+        "window 10 (20.0% apart, the limit is 10.0%)",
+        READ_BY_CAMPAIGN,
+    ),
+    (
+        "counters read late",
+        read("load", 50, 0),
+        read("load", 150, 0),
+        "a load process read its counters up to 150.0 ms after the window's edges: they count 8 messages, the window "
+        "10 (20.0% apart, the limit is 10.0%)",
+        READ_BY_LOAD,
     ),
     (
         "few file descriptors left",
@@ -218,17 +259,18 @@ def test_every_process_over_its_limit_is_named() -> None:
 
 def test_all_limits_at_once_in_the_order_of_the_checks() -> None:
     machine = {"steal_ns_at_start": 0, "steal_ns_at_end": SECOND, "throttles_at_start": 0, "throttles_at_end": 9}
+    late = {"read_ns_at_start": SECOND, "read_ns_at_end": 2 * SECOND}
     network = counted(retransmits=9, segments=9, buffer_overruns=9)["network"]
     found = judge(
         load=[load(cpu_ns_at_end=6 * SECOND, run_delay_ns_at_end=8 * SECOND, clock_pairs=[[0, 0], [1, SECOND]])],
         processes={
             "server": {"run_delay_ns_at_start": 0, "run_delay_ns_at_end": SECOND},
-            "load": {"hub_lag_p99_ns": SECOND, "descriptors_share": 1.0, "ports_share": 1.0},
-            "machine": machine,
+            "load": {"hub_lag_p99_ns": SECOND, "descriptors_share": 1.0, "ports_share": 1.0, **late},
+            "machine": {**machine, **late},
         },
         network=network | counted(WHOLE, listen_overflows=9)["network"],
         ticks=ticks(SECOND),
-        kernel_ns=np.array([-1]),
+        **arrived([-1], [5]),
     )
     assert [one["kind"] for one in found] == [case[0] for case in CASES]
 
@@ -304,7 +346,7 @@ def test_one_reading_of_the_clocks_cannot_show_a_step() -> None:
 
 
 def test_no_deliveries_have_no_share_of_stamps() -> None:
-    assert judge(kernel_ns=np.empty(0, dtype=np.int64)) == []
+    assert judge(**arrived([], [])) == []
 
 
 def test_bytes_and_counts_are_spoilt_by_nothing_but_an_empty_window() -> None:
@@ -320,7 +362,9 @@ def test_bytes_and_counts_are_spoilt_by_nothing_but_an_empty_window() -> None:
         assert not any(fnmatch(name, pattern) for pattern in spoilt)
 
 
-@pytest.mark.parametrize("pattern", sorted({*APP, *LATENCY, *KERNEL, *COST, *SETUP, *EVERYTHING, "wire_*"}))
+@pytest.mark.parametrize(
+    "pattern", sorted({*APP, *LATENCY, *KERNEL, *COST, *SETUP, *EVERYTHING, *READ_BY_CAMPAIGN, *READ_BY_LOAD})
+)
 def test_every_pattern_spoils_metrics_that_there_are(pattern: str) -> None:
     assert any(fnmatch(metric.name, pattern) for metric in catalogue())
 

@@ -85,6 +85,7 @@ class Counters:
         if crew.network is not None:
             self._run.bytes[f"wire_bytes_{suffix}"] = probes.wire_bytes(crew.server.pid, netns.INTERFACE)
         self._network(suffix)
+        table["machine"][f"read_ns_{suffix}"] = time.monotonic_ns()
 
     def afterwards(self) -> None:
         """After the window: what takes tens of milliseconds to ask for."""
@@ -102,6 +103,8 @@ class Counters:
         load = run.processes["load"]
         for key in ("cpu_ns_at_start", "cpu_ns_at_end", "run_delay_ns_at_start", "run_delay_ns_at_end"):
             load[key] = sum(report[key] for report in reports)
+        for key in ("read_ns_at_start", "read_ns_at_end"):
+            load[key] = max(report[key] for report in reports)
         load["decode_cpu_ns"] = sum(report["decode_cpu_ns"] for report in reports)
         load["decode_cpu_ns_in_window"] = sum(
             report["decode_cpu_ns_at_end"] - report["decode_cpu_ns_at_start"] for report in reports

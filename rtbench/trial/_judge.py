@@ -59,7 +59,7 @@ def judge(run: Run) -> None:
         network=run.network,
         cores=os.cpu_count() or 1,
         ticks=_played(ticks, workload),
-        kernel_ns=deliveries["kernel_ns"][inside],
+        deliveries=deliveries,
         limits=spec.scenario.validity,
     )
     run.reasons += validity.check(evidence)

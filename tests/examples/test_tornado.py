@@ -26,7 +26,7 @@ GUIDE = (
 )
 EASY = (
     "client_cpu_share=1.0", "run_delay_share=1.0", "steal_share=1.0", "publisher_late_s=60", "hub_lag_s=60",
-    "server_run_delay_share=1.0", "drift_share=100", "retransmit_share=1.0", "stamped_share=0.0",
+    "server_run_delay_share=1.0", "drift_share=100", "retransmit_share=1.0", "stamped_share=0.0", "edge_share=1.0",
 )  # fmt: skip
 
 

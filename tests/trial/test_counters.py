@@ -21,6 +21,8 @@ REPORT: dict[str, Any] = {
     "cpu_ns_at_end": 30,
     "run_delay_ns_at_start": 1,
     "run_delay_ns_at_end": 2,
+    "read_ns_at_start": 5,
+    "read_ns_at_end": 6,
     "decode_cpu_ns": 9,
     "decode_cpu_ns_at_start": 3,
     "decode_cpu_ns_at_end": 7,
@@ -97,7 +99,8 @@ def test_edges_have_the_counters_that_are_quick_to_read(
     table = crew.run.processes
     assert table["server"].items() >= {"cpu_ns_at_start": 507, "run_delay_ns_at_start": 8}.items()
     assert table["publisher"]["cpu_ns_at_start"] == crew.publisher.cpu
-    assert table["machine"] == {"busy_ns_at_start": 90, "steal_ns_at_start": 3, "throttles_at_start": 4}
+    machine = {"busy_ns_at_start": 90, "steal_ns_at_start": 3, "throttles_at_start": 4}
+    assert table["machine"] == {**machine, "read_ns_at_start": NOW}
     assert crew.run.network.keys() >= {"retransmits_begin", "retransmits_at_start"}
     assert crew.run.bytes == {}  # no interface of its own
 
@@ -160,13 +163,17 @@ def test_what_the_loads_report_is_summed_and_their_lags_are_in_the_rows(make_cre
     for second in range(3):
         moment[0] = NOW + second * SECOND
         counters.tick()
-    crew.run.reports = [{**REPORT, "hub_lag": [(NOW - 5, 8), (NOW + 1, 300), (NOW + 2, 200)]}, REPORT]
+    crew.run.reports = [
+        {**REPORT, "hub_lag": [(NOW - 5, 8), (NOW + 1, 300), (NOW + 2, 200)], "read_ns_at_end": 8},
+        REPORT,
+    ]
     counters.close()
     assert columns_of(crew.run.rows)["hub_lag_max_ns"] == (8, 300, -1)
     load = crew.run.processes["load"]
     assert (load["cpu_ns_at_start"], load["cpu_ns_at_end"]) == (20, 60)
     assert (load["run_delay_ns_at_start"], load["run_delay_ns_at_end"]) == (2, 4)
     assert (load["decode_cpu_ns"], load["decode_cpu_ns_in_window"]) == (18, 8)
+    assert (load["read_ns_at_start"], load["read_ns_at_end"]) == (5, 8)  # the latest
     assert (load["hub_lag_p50_ns"], load["hub_lag_p99_ns"], load["hub_lag_max_ns"]) == (200, 298, 300)
 
 

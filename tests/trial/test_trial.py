@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from rtbench.audit import audit
 from rtbench.errors import MeasurementError, RtbenchError, SubjectError, UserError
 from rtbench.trial import Place, Spec
 from rtbench.trial._run import Run
-from rtbench.validity import EVERYTHING
+from rtbench.validity import EVERYTHING, READ_BY_CAMPAIGN
 
 SECOND = 10**9
 HERE = Place((0,), (0,), (0,))
@@ -238,6 +239,22 @@ def test_workers_shards_are_merged(polled: Any) -> None:
 def test_a_server_that_does_not_leave_is_warned_of(polled: Any, pushed: Any) -> None:
     assert [found["kind"] for found in polled.manifest["warnings"]] == ["slow shutdown"]
     assert pushed.manifest["warnings"] == []
+
+
+@pytest.mark.slow
+def test_a_campaigns_process_that_was_stopped_at_an_edge_spoils_what_it_counts(measure: Callable[..., Any]) -> None:
+    """The server's CPU time would else be that of half a window, divided by the messages of a whole one."""
+
+    def look(whole: Any) -> None:
+        if whole.stages[-1] == "measuring":
+            time.sleep(0.25)
+
+    manifest = measure("sse-aiohttp", {"edge_share": 0.2}, look).manifest
+    assert manifest["status"] == "invalid"
+    (reason,) = (one for one in manifest["reasons"] if "campaign" in one["message"])
+    assert (reason["kind"], reason["metrics"]) == ("counters read late", READ_BY_CAMPAIGN)
+    late_ns = manifest["processes"]["machine"]["read_ns_at_start"] - manifest["window"]["start_ns"]
+    assert late_ns >= 250_000_000
 
 
 @pytest.mark.slow
