@@ -253,6 +253,12 @@ def _calibration(evidence: Evidence) -> Iterator[Caveat]:
         yield Caveat("calibration-not-met", f"{text}; not met: {'; '.join(missed)}", "run `rtbench calibrate`", True)
     else:
         yield Caveat("calibrated", text, "", False)
+    here, there = evidence.campaign.document.get("environment") or {}, found.get("environment") or {}
+    if (loop := there.get("inner_loop")) and here.get("inner_loop") and loop != here["inner_loop"]:
+        text = (
+            f"calibrated with the load generator's inner loop in {loop}, measured with the one in {here['inner_loop']}"
+        )
+        yield Caveat("calibrated-otherwise", text, "run `rtbench calibrate`", False)
 
 
 def _unsealed(evidence: Evidence) -> Iterator[Caveat]:

@@ -72,6 +72,7 @@ class Link:
         self.connection = subscriber.connections
         self.index = -1
         self.look: Callable[[int, int, int], None] | None = None
+        self.but_plain_text = False
         self.started_ns = -1
         self.connected_ns = -1
         self.response_ns = -1
@@ -89,6 +90,14 @@ class Link:
         self.last_stamp_ns = 0
         self.last_row = -1
         self._unsent = b""
+
+    def watch(self, look: Callable[[int, int, int], None] | None, but_plain_text: bool = False) -> None:
+        """From now on `look(start, end, now_ns)` at each read, which is on the tape from `start` to `end`.
+
+        `but_plain_text`: there is nothing to see in a read that is one whole text frame.
+        """
+        self.look, self.but_plain_text = look, but_plain_text
+        self.reactor.heed(self)
 
     def connected(self) -> None:
         """The socket is connected: ask."""
@@ -188,7 +197,7 @@ class PushLink(Link):
 
     def opened(self, rest: bytes) -> None:
         """The head is read; `rest` came behind it."""
-        self.look = None
+        self.watch(None)
 
 
 class StreamLink(PushLink):
@@ -199,9 +208,9 @@ class StreamLink(PushLink):
 
     def opened(self, rest: bytes) -> None:
         if not find(self.subscriber.channel.stream).finite:
-            self.look = None
+            self.watch(None)
             return
-        self.look = self._watch
+        self.watch(self._watch)
         self._end(rest)
 
     def _watch(self, start: int, end: int, _now_ns: int) -> None:
@@ -228,7 +237,7 @@ class LineLink(PushLink):
 
     def opened(self, rest: bytes) -> None:
         self._tail = rest
-        self.look = self._watch
+        self.watch(self._watch)
 
     def _watch(self, start: int, end: int, _now_ns: int) -> None:
         self._tail = bytes(self.reactor.tape.view[max(start, end - _NOTICE_BYTES) : end])
@@ -252,11 +261,9 @@ class WebSocketLink(PushLink):
         self._data: Any = reactor.tape.data
 
     def opened(self, rest: bytes) -> None:
-        self.look = self._watch
         for text in self._greeting:
             self.send(text_frame(text))
-        if rest:
-            self._scan(rest)
+        self._scan(rest)
 
     def say(self, text: str) -> None:
         """Send one text message."""
@@ -273,6 +280,7 @@ class WebSocketLink(PushLink):
         except ProtocolError as error:
             self.over(f"error ({error})")
             return
+        self.watch(self._watch, self._scanner.idle)
         if owed:
             self.send(owed)
         if self._scanner.closed:

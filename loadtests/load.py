@@ -10,10 +10,12 @@ import heapq
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from gevent.event import Event
 
 from rtbench.loadtests.comeback import Comeback
+from rtbench.loadtests.compiled_reactor import CompiledReactor
 from rtbench.loadtests.links import Link, PushLink, silent_s
 from rtbench.loadtests.reactor import Reactor
 from rtbench.loadtests.recorder import Recorder
@@ -53,6 +55,8 @@ class Settings:
     chat: Chat = Chat()
     deaf: int = 0
     """So many subscribers stop reading when the window opens (`[faults] deaf`)."""
+    sweep: str = ""
+    """The compiled inner loop (`rtbench.compiled.sweep`); empty: the one in Python."""
     heartbeat_s: float = 0.0
     """How often a push connection hears something: silent for two of them, its server is gone. 0: not known."""
 
@@ -62,12 +66,19 @@ class Settings:
         return int(self.poll_interval_s * 1e9)
 
 
+def reactor_of(settings: Settings) -> Reactor:
+    """A process's reactor."""
+    return (
+        CompiledReactor(settings.tape_bytes, Path(settings.sweep)) if settings.sweep else Reactor(settings.tape_bytes)
+    )
+
+
 class Load:
     """The state of one load process."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.reactor = Reactor(settings.tape_bytes)
+        self.reactor = reactor_of(settings)
         self.recorder = Recorder(self.reactor)
         self.recorder.due_path = settings.due.split(".") if settings.due else []
         self.base_ns = time.monotonic_ns()

@@ -1,9 +1,9 @@
 """One epoll set for all sockets of a Locust process, read by one greenlet.
 
-The set's own descriptor is what the greenlet waits for on gevent's hub; while messages come it stays in `epoll_wait`
-itself (at most 1 ms at a time), because a wake-up through the hub costs more than a read. Invariant: every read goes
-to the tape with the kernel's receive stamp (SO_TIMESTAMPNS, R2) and the application's; timers and user greenlets run
-at least every few milliseconds. Users (loadtests/users.py) create links; nothing else touches a socket.
+While messages come the greenlet stays in `epoll_wait` itself, until a timer is due or it is time to let others run;
+when nothing comes for long it waits for the set's own descriptor on gevent's hub. Invariant: every read goes
+to the tape with the kernel's receive stamp (SO_TIMESTAMPNS, R2) and the application's; timers run when they are due,
+user greenlets at least every 10 ms. Users (loadtests/users.py) create links; nothing else touches a socket.
 """
 
 from __future__ import annotations
@@ -29,8 +29,15 @@ if TYPE_CHECKING:
 
 SO_TIMESTAMPNS = 35
 EPOLLIN, EPOLLOUT = 1, 4
-LINGER_NS = 1_000_000
+MILLISECOND_NS = 1_000_000
+TURN_NS = 10_000_000
+"""So long it waits in its own set, where timers do not end it earlier: each end of a wait costs some 40 us of CPU on a
+virtual machine, twice that through the hub."""
 YIELD_NS = 5_000_000
+"""Who has run for so long lets the other greenlets run, when it is between two waits anyway."""
+PATIENCE_TURNS = 50
+"""After so many turns in which nothing came it waits in the hub."""
+MOST_EVENTS = 512
 _ANCILLARY_BYTES = 64
 
 # Importing locust patches these; the reactor wants what the kernel has.
@@ -83,6 +90,9 @@ class Reactor:
     def listen(self, link: Link, also_write: bool = False) -> None:
         """From now on wait for bytes (and, `also_write`, for room to send)."""
         self._epoll.modify(link.socket.fileno(), EPOLLIN | (EPOLLOUT if also_write else 0))
+
+    def heed(self, link: Link) -> None:
+        """The link looks at its reads from now on, or no longer (`Link.watch`). Here each read finds out by itself."""
 
     def ignore(self, link: Link) -> None:
         """From now on read nothing of it, until it is reset."""
@@ -143,35 +153,49 @@ class Reactor:
                 timer.stop()
                 timer.close()
 
+    def _yield(self) -> None:
+        """A turn of the hub's loop, sockets and timers included: `gevent.sleep(0)` looks at these every 50th time."""
+        hub = get_hub()
+        waiter = Waiter(hub)
+        with hub.loop.timer(0) as timer:
+            timer.start(waiter.switch, None)
+            waiter.get()
+
     def _run(self) -> None:
-        poll, watched = self._epoll.poll, (self._epoll.fileno(),)
-        yielded = time.monotonic_ns()
+        yielded, quiet = time.monotonic_ns(), 0
         while True:
-            ready = poll(0, 512)
-            now = time.monotonic_ns()
-            if not ready and not (self._timers and self._timers[0][0] <= now):
+            until = yielded + TURN_NS
+            if self._timers:
+                until = min(until, self._timers[0][0])
+            quiet = 0 if self._read(until) else quiet + 1
+            if quiet > PATIENCE_TURNS:
                 self._wait()
                 yielded = time.monotonic_ns()
-            while True:
-                if ready:
-                    self._sweep(ready)
-                now = time.monotonic_ns()
-                if self._timers and self._timers[0][0] <= now:
-                    self._run_timers(now)
-                if now - yielded > YIELD_NS:
-                    gevent.sleep(0)
-                    yielded = time.monotonic_ns()
-                left_ns = self._timers[0][0] - now if self._timers else LINGER_NS
-                if left_ns < LINGER_NS:
-                    # epoll_wait(2) counts in whole milliseconds; select(2) on its descriptor in microseconds.
-                    ready = poll(0, 512)
-                    if not ready:
-                        _select(watched, (), (), max(0, left_ns) / 1e9)
-                        ready = poll(0, 512)
-                else:
-                    ready = poll(LINGER_NS / 1e9, 512)
-                    if not ready:
-                        break
+            now = time.monotonic_ns()
+            if self._timers and self._timers[0][0] <= now:
+                self._run_timers(now)
+            if now - yielded >= YIELD_NS:
+                self._yield()
+                yielded = time.monotonic_ns()
+
+    def _read(self, until_ns: int) -> bool:
+        """Read what comes until then, and what is there in any case; whether anything came."""
+        poll, came = self._epoll.poll, False
+        while True:
+            left_ns = until_ns - time.monotonic_ns()
+            # epoll_wait(2) counts in whole milliseconds; select(2) on its descriptor in microseconds.
+            ready = poll(left_ns // MILLISECOND_NS / 1e3 if left_ns > 0 else 0, MOST_EVENTS)
+            if (
+                not ready
+                and 0 < left_ns < MILLISECOND_NS
+                and _select((self._epoll.fileno(),), (), (), left_ns / 1e9)[0]
+            ):
+                ready = poll(0, MOST_EVENTS)
+            if ready:
+                came = True
+                self._sweep(ready)
+            if time.monotonic_ns() >= until_ns:
+                return came
 
     def _sweep(self, ready: list[tuple[int, int]]) -> None:
         # The inner loop of all measurements: what a name costs here, every message costs (METHODOLOGY, The harness).
@@ -225,7 +249,7 @@ class Reactor:
     def drain(self) -> None:
         """Read what the sockets hold now, and no longer than that."""
         for _ in range(64):
-            ready = self._epoll.poll(0, 512)
+            ready = self._epoll.poll(0, MOST_EVENTS)
             if not ready:
                 return
             self._sweep(ready)

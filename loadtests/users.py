@@ -20,6 +20,7 @@ from locust import User, events, task
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
+from rtbench import compiled
 from rtbench.errors import UserError
 from rtbench.loadtests.comeback import Comeback
 from rtbench.loadtests.load import Load, Settings
@@ -142,7 +143,13 @@ def prepare(environment: Environment) -> None:
     try:
         streams = tuple(options.stream.split(","))
         load = _state["load"] = Load(
-            Settings(streams, options.channels == "unicast", options.poll_interval, options.long_timeout)
+            Settings(
+                streams,
+                options.channels == "unicast",
+                options.poll_interval,
+                options.long_timeout,
+                sweep=str(compiled.sweep() or ""),
+            )
         )
     except UserError as error:
         sys.stderr.write(f"rtbench: {error}\n")

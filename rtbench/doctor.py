@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rtbench import compiled
+
 SO_TIMESTAMPNS = 35
 _WANTED_SUBSCRIBERS = 1000
 _STAMP_TRIES = 50
@@ -126,6 +128,17 @@ def _programs() -> Iterator[Finding]:
         yield Finding(name, "ok" if found else "warn", found or "not found", remedy)
 
 
+def _inner_loop() -> Iterator[Finding]:
+    found = compiled.inner_loop()
+    if found == "C":
+        yield Finding("load generator's inner loop", "ok", "in C")
+    elif os.environ.get(compiled.SWITCH) == "python":
+        yield Finding("load generator's inner loop", "ok", f"in Python, as {compiled.SWITCH} says")
+    else:
+        seen = "in Python, which costs half as much again"
+        yield Finding("load generator's inner loop", "warn", seen, f"{compiled.REMEDY} (optional)")
+
+
 def _read(path: str) -> str:
     try:
         return Path(path).read_text(encoding="ascii").strip()
@@ -143,4 +156,5 @@ _CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     _steal,
     _load,
     _programs,
+    _inner_loop,
 )

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import rtbench
+from rtbench import compiled
 
-CHECKED = ("machine", "cpu", "cores", "kernel", "python", "packages", "rtbench")
+CHECKED = ("machine", "cpu", "cores", "kernel", "python", "packages", "rtbench", "inner_loop")
 """Keys in which campaigns must agree to be put together; the scenario's hash is checked beside them."""
 
 PACKAGES = ("aiohttp", "websockets", "locust", "gevent", "uvloop", "httptools", "numpy", "pandas", "pyarrow", "scipy")
@@ -36,6 +37,7 @@ def fingerprint() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
         "rtbench": rtbench.__version__,
+        "inner_loop": compiled.inner_loop(),
         "commit": _commit(),
         "clock_source": _text("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
         "governor": _text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),

@@ -8,11 +8,12 @@ import resource
 import shutil
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from rtbench import doctor
+from rtbench import compiled, doctor
 from rtbench.doctor import Finding, examine
 
 Patch = pytest.MonkeyPatch
@@ -121,6 +122,22 @@ def test_other_load(monkeypatch: Patch, load: float, cores: int | None, status: 
     finding = only(doctor._load)
     assert (finding.check, finding.status) == ("other load", status)
     assert finding.seen == f"load average {load:.2f} on {cores or 1} cores"
+
+
+@pytest.mark.parametrize(
+    ("library", "switch", "status", "seen"),
+    [
+        (Path("/sweep.so"), "", "ok", "in C"),
+        (None, "", "warn", "in Python, which costs half as much again"),
+        (None, "python", "ok", "in Python, as RTBENCH_SWEEP says"),
+    ],
+)
+def test_inner_loop(monkeypatch: Patch, library: Path | None, switch: str, status: str, seen: str) -> None:
+    monkeypatch.setattr(compiled, "sweep", lambda: library)
+    monkeypatch.setenv(compiled.SWITCH, switch)
+    finding = only(doctor._inner_loop)
+    assert (finding.status, finding.seen) == (status, seen)
+    assert ("gcc" in finding.remedy) == (status == "warn")
 
 
 @pytest.mark.parametrize(("where", "status"), [("/usr/bin/chromium", "ok"), (None, "warn")])

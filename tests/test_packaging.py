@@ -54,7 +54,12 @@ def test_every_file_of_the_linked_folders_is_in_it(contents: set[str], folder: s
 
 
 def test_the_data_that_modules_read_is_in_it(contents: set[str]) -> None:
-    assert {"rtbench/py.typed", "rtbench/loadtests/scenarios/ci.toml", "rtbench/loadtests/locustfile.py"} <= contents
+    assert {
+        "rtbench/py.typed",
+        "rtbench/loadtests/scenarios/ci.toml",
+        "rtbench/loadtests/locustfile.py",
+        "rtbench/loadtests/sweep.c",
+    } <= contents
     assert any(name.startswith("rtbench/analysis/templates/") for name in contents)
 
 

@@ -353,6 +353,18 @@ def test_a_truth_that_was_not_met_is_on_the_first_screen(tmp_path: Path, make: M
 
 
 @pytest.mark.usefixtures("few_figures")
+@pytest.mark.parametrize(("loop", "said"), [("C", False), ("Python", True), (None, False)])
+def test_a_calibration_with_another_inner_loop_says_so(
+    tmp_path: Path, make: ModuleType, loop: str | None, said: bool
+) -> None:
+    known = calibrated()
+    known["environment"]["inner_loop"] = loop
+    folder = small(make, tmp_path / "a", extra={"calibration": known}, environment={"inner_loop": "C"})
+    text = "calibrated with the load generator's inner loop in Python, measured with the one in C"
+    assert (text in seen(build([folder]))) == said
+
+
+@pytest.mark.usefixtures("few_figures")
 def test_a_calibration_without_delays_has_no_error_of_delays(tmp_path: Path, make: ModuleType) -> None:
     known = calibrated()
     known["checks"] = known["checks"][2:]

@@ -120,6 +120,9 @@ class FakeReactor:
     def listen(self, link: Link, also_write: bool = False) -> None:
         self.listening.append((link, also_write))
 
+    def heed(self, link: Link) -> None:
+        pass
+
     def forget(self, link: Link) -> None:
         link.socket.close()
 

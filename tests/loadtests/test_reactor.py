@@ -1,4 +1,7 @@
-"""The reactor for real, in a process of its own: sockets of a small server, nothing lost, every stamp in its place."""
+"""The reactor for real, in a process of its own: sockets of a small server, nothing lost, every stamp in its place.
+
+All of it twice: with its inner loop in Python and in C.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rtbench import compiled
 from rtbench.records import read_table
 
 pytestmark = pytest.mark.slow
@@ -113,12 +117,23 @@ def generate(folder: Path, url: str, subscribers: int, transport: str = "sse", *
     return said
 
 
+@pytest.fixture(scope="module", params=["python", "c"])
+def inner_loop(request: pytest.FixtureRequest) -> str:
+    """`Settings.sweep`: which inner loop reads."""
+    if request.param == "python":
+        return ""
+    library = compiled.sweep()
+    if library is None:
+        pytest.skip(f"needs a C compiler: {compiled.REMEDY}")
+    return str(library)
+
+
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Path, dict[str, Any]]]:
+def run(tmp_path_factory: pytest.TempPathFactory, inner_loop: str) -> Iterator[tuple[Server, Path, dict[str, Any]]]:
     """20 connections, 200 messages each, a tape that is too small for them all."""
     folder = tmp_path_factory.mktemp("run")
     server = Server(subscribers=20, messages=200)
-    said = generate(folder, server.url, 20, tape_bytes=0)
+    said = generate(folder, server.url, 20, tape_bytes=0, sweep=inner_loop)
     server.close()
     yield server, folder, said
 
@@ -160,9 +175,9 @@ def test_connections_have_their_moments_and_bytes(run: tuple[Server, Path, dict[
 
 
 @pytest.mark.parametrize(("instead", "outcomes"), [("nothing", {"closed unanswered"}), ("reset", {"reset", "closed"})])
-def test_other_ends_are_named(tmp_path: Path, instead: str, outcomes: set[str]) -> None:
+def test_other_ends_are_named(tmp_path: Path, inner_loop: str, instead: str, outcomes: set[str]) -> None:
     server = Server(3, 5, instead)
-    said = generate(tmp_path, server.url, 3)
+    said = generate(tmp_path, server.url, 3, sweep=inner_loop)
     server.close()
     rows = read_table(tmp_path / "connections.parquet", "connections")
     assert set(rows["outcome"].tolist()) <= outcomes
@@ -170,10 +185,10 @@ def test_other_ends_are_named(tmp_path: Path, instead: str, outcomes: set[str]) 
     assert said["subscribed"] == said["open"] == 0
 
 
-def test_nobody_there_is_refused(tmp_path: Path) -> None:
+def test_nobody_there_is_refused(tmp_path: Path, inner_loop: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    said = generate(tmp_path, url, 3)
+    said = generate(tmp_path, url, 3, sweep=inner_loop)
     assert said == {"failed": {"refused": 3}, "subscribed": 0, "faults": [], "open": 0}
     rows = read_table(tmp_path / "connections.parquet", "connections")
     assert rows["outcome"].tolist() == ["refused"] * 3
@@ -204,13 +219,13 @@ def poll_server(listener: socket.socket, messages: int) -> list[bytes]:
 
 
 @pytest.mark.parametrize("transport", ["short-poll", "long-poll"])
-def test_polling_asks_until_the_end(tmp_path: Path, transport: str) -> None:
+def test_polling_asks_until_the_end(tmp_path: Path, inner_loop: str, transport: str) -> None:
     requests: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=lambda: requests.extend(poll_server(listener, 10)))
         thread.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        said = generate(tmp_path, url, 1, transport, poll_interval_s=0.01)
+        said = generate(tmp_path, url, 1, transport, poll_interval_s=0.01, sweep=inner_loop)
         thread.join(20)
     assert said == {"failed": {}, "subscribed": 0, "faults": [], "open": 0}
     assert read_table(tmp_path / "deliveries.parquet", "deliveries")["seq"].tolist() == list(range(1, 11))
