@@ -20,7 +20,7 @@ from pathlib import Path
 SOURCE = Path(__file__).parent / "loadtests" / "sweep.c"
 SWITCH = "RTBENCH_SWEEP"
 """`python` in this variable of the environment: do not use C."""
-REMEDY = "apt-get install gcc"
+REMEDY = "apt-get install gcc libc6-dev"
 _PATIENCE_S = 60
 
 

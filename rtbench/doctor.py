@@ -136,7 +136,8 @@ def _inner_loop() -> Iterator[Finding]:
         yield Finding("load generator's inner loop", "ok", f"in Python, as {compiled.SWITCH} says")
     else:
         seen = "in Python, which costs half as much again"
-        yield Finding("load generator's inner loop", "warn", seen, f"{compiled.REMEDY} (optional)")
+        remedy = "set XDG_CACHE_HOME to a writable folder" if shutil.which("cc") else compiled.REMEDY
+        yield Finding("load generator's inner loop", "warn", seen, f"{remedy} (optional)")
 
 
 def _read(path: str) -> str:

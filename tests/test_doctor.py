@@ -125,19 +125,29 @@ def test_other_load(monkeypatch: Patch, load: float, cores: int | None, status: 
 
 
 @pytest.mark.parametrize(
-    ("library", "switch", "status", "seen"),
+    ("library", "compiler", "switch", "status", "seen", "remedy"),
     [
-        (Path("/sweep.so"), "", "ok", "in C"),
-        (None, "", "warn", "in Python, which costs half as much again"),
-        (None, "python", "ok", "in Python, as RTBENCH_SWEEP says"),
+        (Path("/sweep.so"), "/usr/bin/cc", "", "ok", "in C", ""),
+        (None, None, "", "warn", "in Python, which costs half as much again", "gcc"),
+        (None, "/usr/bin/cc", "", "warn", "in Python, which costs half as much again", "XDG_CACHE_HOME"),
+        (None, None, "python", "ok", "in Python, as RTBENCH_SWEEP says", ""),
     ],
 )
-def test_inner_loop(monkeypatch: Patch, library: Path | None, switch: str, status: str, seen: str) -> None:
+def test_inner_loop(
+    monkeypatch: Patch,
+    library: Path | None,
+    compiler: str | None,
+    switch: str,
+    status: str,
+    seen: str,
+    remedy: str,
+) -> None:
     monkeypatch.setattr(compiled, "sweep", lambda: library)
+    monkeypatch.setattr(shutil, "which", lambda _: compiler)
     monkeypatch.setenv(compiled.SWITCH, switch)
     finding = only(doctor._inner_loop)
     assert (finding.status, finding.seen) == (status, seen)
-    assert ("gcc" in finding.remedy) == (status == "warn")
+    assert (remedy in finding.remedy) and bool(finding.remedy) == (status == "warn")
 
 
 @pytest.mark.parametrize(("where", "status"), [("/usr/bin/chromium", "ok"), (None, "warn")])
