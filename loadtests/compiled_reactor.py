@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rtbench.loadtests.links import Link
 
 _MOST_READS = 4096
-_READ_BYTES, _STAMP_BYTES = 24, 16
+_NOTE_BYTES, _STAMP_BYTES = 24, 16
 """What a read is noted in: link, application stamp and size; the kernel's stamp."""
 _DESCRIPTORS = 2**17
 _EVENT_BYTES, _EVENTS = 16, 512  # 12 where epoll_event is packed
@@ -63,7 +63,7 @@ class CompiledReactor(Reactor):
         self._sweep_in_c.argtypes = (ctypes.c_void_p, ctypes.c_int64)
         self._links = np.full(_DESCRIPTORS, -1, dtype=np.int32)
         self._cares = np.zeros(_DESCRIPTORS, dtype=np.uint8)
-        self._new_reads = np.zeros(_READ_BYTES * _MOST_READS, dtype=np.uint8)
+        self._new_reads = np.zeros(_NOTE_BYTES * _MOST_READS, dtype=np.uint8)
         self._new_stamps = np.zeros(_STAMP_BYTES * _MOST_READS, dtype=np.uint8)
         self._state = _Sweep(
             limit=self.tape.limit,
@@ -110,7 +110,7 @@ class CompiledReactor(Reactor):
         why: int = self._sweep_in_c(ctypes.addressof(state), until_ns)
         if made := state.made:
             tape.at = state.at
-            tape.reads.frombytes(self._new_reads[: _READ_BYTES * made].data)
+            tape.reads.frombytes(self._new_reads[: _NOTE_BYTES * made].data)
             tape.stamps += self._new_stamps[: _STAMP_BYTES * made].data
         if why == _LOOK:
             index, stamp_ns, size = tape.reads[-3:]

@@ -40,7 +40,17 @@ def judge(run: Run) -> None:
         **run.said,
     }
     run.details = found.details()
-    inside = (deliveries["app_ns"] >= run.window[0]) & (deliveries["app_ns"] < run.window[1])
+    evidence = validity.Evidence(
+        window=run.window,
+        load=run.reports,
+        processes=run.processes,
+        network=run.network,
+        cores=os.cpu_count() or 1,
+        ticks=_played(ticks, workload),
+        deliveries=deliveries,
+        limits=spec.scenario.validity,
+    )
+    inside = evidence.arrived
     counted = (connections["tcp_received_bytes_at_start"] >= 0) & (connections["tcp_received_bytes_at_end"] >= 0)
     run.bytes |= {
         "payload": int(deliveries["payload_bytes"][inside].sum()),
@@ -52,16 +62,6 @@ def judge(run: Run) -> None:
             for direction, name in (("tcp_down", "received"), ("tcp_up", "sent"))
         },
     }
-    evidence = validity.Evidence(
-        window=run.window,
-        load=run.reports,
-        processes=run.processes,
-        network=run.network,
-        cores=os.cpu_count() or 1,
-        ticks=_played(ticks, workload),
-        deliveries=deliveries,
-        limits=spec.scenario.validity,
-    )
     run.reasons += validity.check(evidence)
     run.warnings += validity.findings(evidence)
     if run.reasons:

@@ -232,7 +232,7 @@ def test_more_reads_than_are_noted_at_once(
 
 
 def test_what_does_not_fit_into_one_read_is_read_on(reactor: CompiledReactor) -> None:
-    """A socket is told of once, however much it holds."""
+    """What a socket still holds is told again."""
     reactor.tape.clear()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         link = Listener(reactor)
