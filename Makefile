@@ -66,9 +66,10 @@ $(HYPERLANE): $(addprefix servers/hyperlane/,Cargo.toml Cargo.lock build.rs) $(w
 	cd servers/hyperlane && cargo build --release --locked
 	@touch $@
 
-lint: $(VENV)/.dev ## ruff: rules and format
+lint: $(VENV)/.dev ## ruff: rules and format; import-linter: the arrows of ARCHITECTURE.md
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
 
 types: $(VENV)/.dev ## mypy --strict on all packages
 	$(BIN)/mypy

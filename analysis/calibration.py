@@ -16,13 +16,13 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from rtbench.analysis import noise
-from rtbench.analysis.compare import CONFIDENCE, Comparison, compare
+from rtbench.analysis.campaigns.trials import Trial
 from rtbench.analysis.evidence import Evidence, cells_by_block, gather
-from rtbench.analysis.framing import FRAMED
-from rtbench.analysis.load import Campaign, load
-from rtbench.analysis.trials import Trial
-from rtbench.audit import audit
+from rtbench.analysis.notebook import Campaign, load
+from rtbench.analysis.samples.framing import FRAMED
+from rtbench.analysis.statistics import noise
+from rtbench.analysis.statistics.compare import CONFIDENCE, Comparison, compare
+from rtbench.records.audit import audit
 
 DELAY_TOLERANCE_MS = 0.3
 AA_METRICS = (

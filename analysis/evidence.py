@@ -15,16 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from rtbench.analysis.compare import Cells, Comparison, Summary, compare, summarise
-from rtbench.analysis.framing import FRAMED
-from rtbench.analysis.load import Campaign, changed, damaged
+from rtbench.analysis.campaigns.load import Campaign, changed, damaged
+from rtbench.analysis.campaigns.trials import Trial, item_name
 from rtbench.analysis.metrics import catalogue, measure
-from rtbench.analysis.multiplicity import Family, control
-from rtbench.analysis.noise import Noise, noise, pairs
-from rtbench.analysis.samples import Samples
-from rtbench.analysis.series import Series, reduce
-from rtbench.analysis.stalls import Stall
-from rtbench.analysis.trials import Trial, item_name
+from rtbench.analysis.samples.framing import FRAMED
+from rtbench.analysis.samples.samples import Samples
+from rtbench.analysis.samples.series import Series, reduce
+from rtbench.analysis.samples.stalls import Stall
+from rtbench.analysis.statistics.compare import Cells, Comparison, Summary, compare, summarise
+from rtbench.analysis.statistics.multiplicity import Family, control
+from rtbench.analysis.statistics.noise import Noise, noise, pairs
 from rtbench.errors import ResultsError
 
 USABLE_NEEDED = 2
@@ -93,6 +93,11 @@ class Evidence:
     """The metrics of the comparison matrices."""
     families: tuple[Family, ...]
     """How many comparisons were made, and how many of their verdicts stand together."""
+
+    @property
+    def latency(self) -> str:
+        """The latency that is headlined: the kernel's where one is known (R2), else the application's."""
+        return self.headline[0]
 
     @property
     def swept(self) -> bool:

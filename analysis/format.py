@@ -10,7 +10,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rtbench.analysis.compare import Comparison, Summary
+from rtbench.analysis.statistics.compare import Comparison, Summary
 
 if TYPE_CHECKING:
     from rtbench.analysis.evidence import Evidence

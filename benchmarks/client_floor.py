@@ -21,19 +21,21 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from rtbench import scenario, trial
-from rtbench.campaign import prepare, stay_on
-from rtbench.environment import fingerprint
+from rtbench import trial
+from rtbench.campaign.campaign import stay_on
+from rtbench.campaign.preflight import prepare
 from rtbench.errors import UserError
-from rtbench.processes import PublisherProcess, ServerProcess
-from rtbench.subjects import find
+from rtbench.machine.fingerprint import fingerprint
+from rtbench.processes.process import PublisherProcess, ServerProcess
+from rtbench.scenario import loading
+from rtbench.subjects.registry import find
 
 HERE = Path(__file__).parent
 FLOOR = "epoll_floor.c"
 SUBJECTS = ("sse-aiohttp", "websocket-aiohttp")
 
 
-def floor_us(settings: scenario.Scenario, binary: Path, place: trial.Place, seconds: float) -> float:
+def floor_us(settings: loading.Scenario, binary: Path, place: trial.Place, seconds: float) -> float:
     """CPU of the C loop, microseconds a message, against a fresh sse-aiohttp."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -58,7 +60,7 @@ def floor_us(settings: scenario.Scenario, binary: Path, place: trial.Place, seco
         return cpu_ns / messages / 1e3
 
 
-def load_us(settings: scenario.Scenario, name: str, place: trial.Place) -> float:
+def load_us(settings: loading.Scenario, name: str, place: trial.Place) -> float:
     """CPU of the load generator in a trial's window, microseconds a message."""
     with tempfile.TemporaryDirectory() as folder:
         spec = trial.Spec(1, find(name), 1, 1, settings, fingerprint())
@@ -75,7 +77,7 @@ def main() -> int:
     compiler = shutil.which("cc")
     if compiler is None:
         raise UserError("no C compiler", "apt-get install gcc")
-    settings = scenario.load("ci", ("workload.rate_hz=10", f"window_s={seconds}"), {"subjects": list(SUBJECTS)})
+    settings = loading.load("ci", ("workload.rate_hz=10", f"window_s={seconds}"), {"subjects": list(SUBJECTS)})
     prepare(settings)
     place = trial.Place.here()
     stay_on(place)

@@ -13,7 +13,7 @@ import math
 import sys
 from collections.abc import Iterable
 
-from rtbench.analysis import compare, simulation
+from rtbench.analysis.statistics import compare, simulation
 
 BLOCKS = (3, 5, 10)
 SUBJECTS = (2, 4, 8)

@@ -23,7 +23,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from rtbench import records
+from rtbench.records import tables
 
 ROOT = Path(__file__).resolve().parent.parent
 SUBSCRIBERS, RATE_HZ = 1000, 10.0
@@ -59,12 +59,12 @@ def generate(folder: Path, deliveries: int, subjects: list[str], blocks: int) ->
 
 def _seal(folder: Path) -> Path:
     """Record the checksums, as `rtbench run` does: to check them is part of a report."""
-    document = records.read_json(folder / "campaign.json")
+    document = tables.read_json(folder / "campaign.json")
     for row in document["trials"]:
         manifest = folder / row["directory"] / "manifest.json"
-        records.write_json(manifest, records.read_json(manifest) | {"files": records.sums(manifest.parent)})
-        row["manifest_sha256"] = records.sha256(manifest)
-    records.write_json(folder / "campaign.json", document)
+        tables.write_json(manifest, tables.read_json(manifest) | {"files": tables.sums(manifest.parent)})
+        row["manifest_sha256"] = tables.sha256(manifest)
+    tables.write_json(folder / "campaign.json", document)
     return folder
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from rtbench.servers import _aiohttp, _sse
-from rtbench.servers._app import Server
-from rtbench.servers.channel import Connection
+from rtbench.servers.kit import aiohttp_app, sse_encoder
+from rtbench.servers.kit.app import Server
+from rtbench.servers.kit.channel import Connection
 from rtbench.servers.sse_aiohttp import handler
 from rtbench.subjects import Subject
 
@@ -20,7 +20,7 @@ BURNT_NS = 1650
 
 async def serve(server: Server) -> None:
     """Serve SSE until stopped."""
-    hub = server.hub(_sse.Chunked())
+    hub = server.hub(sse_encoder.Chunked())
     write = hub._write
 
     def burning(connections: Iterable[Connection], data: bytes) -> None:
@@ -31,7 +31,7 @@ async def serve(server: Server) -> None:
             pass
 
     hub._write = burning  # type: ignore[method-assign]
-    await _aiohttp.serve(server, hub, handler(hub), aliases=True)
+    await aiohttp_app.serve(server, hub, handler(hub), aliases=True)
 
 
 SUBJECT = Subject(

@@ -14,14 +14,14 @@ from pathlib import Path
 
 from gevent.event import Event
 
-from rtbench.loadtests.comeback import Comeback
-from rtbench.loadtests.compiled_reactor import CompiledReactor
-from rtbench.loadtests.links import Link, PushLink, silent_s
-from rtbench.loadtests.reactor import Reactor
+from rtbench.loadtests.reactor.compiled import CompiledReactor
+from rtbench.loadtests.reactor.links import Link, PushLink, silent_s
+from rtbench.loadtests.reactor.reactor import Reactor
+from rtbench.loadtests.reconnect_policy import Comeback
 from rtbench.loadtests.recorder import Recorder
 from rtbench.loadtests.sender import Chat, Sender
 from rtbench.loadtests.subscriber import Subscriber, Target
-from rtbench.records import SUCCEEDED
+from rtbench.records.tables import SUCCEEDED
 from rtbench.streams import Pace, find
 from rtbench.workload import Channel, Workload
 
@@ -56,7 +56,7 @@ class Settings:
     deaf: int = 0
     """So many subscribers stop reading when the window opens (`[faults] deaf`)."""
     sweep: str = ""
-    """The compiled inner loop (`rtbench.compiled.sweep`); empty: the one in Python."""
+    """The compiled inner loop (`rtbench.machine.inner_loop.sweep`); empty: the one in Python."""
     heartbeat_s: float = 0.0
     """How often a push connection hears something: silent for two of them, its server is gone. 0: not known."""
 

@@ -17,8 +17,8 @@ import gevent
 import numpy as np
 from locust.stats import StatsEntry, bucket_response_time
 
-from rtbench.loadtests.links import PollLink
 from rtbench.loadtests.load import Load
+from rtbench.loadtests.reactor.links import PollLink
 from rtbench.transports.catalogue import find
 
 if TYPE_CHECKING:

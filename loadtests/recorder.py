@@ -1,4 +1,4 @@
-"""The recorder: from the tape to rows. One row a delivery, a request and a connection, as rtbench.records has them.
+"""The recorder: from the tape to rows: a row a delivery, a request and a connection, as rtbench.records has them.
 
 Invariant: rows of one subscriber are in order of arrival; a kernel stamp stands only with the message that it belongs
 to (R2): where several messages ended in one read, or a later read carried the same stamp, the earlier ones have an
@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from rtbench.envelope import at_path
-from rtbench.loadtests.links import Link, PollLink
-from rtbench.loadtests.tape import READ_BYTES
-from rtbench.records import TABLES, write_table
+from rtbench.loadtests.reactor.capture import READ_BYTES
+from rtbench.loadtests.reactor.links import Link, PollLink
+from rtbench.records.tables import TABLES, write_table
 from rtbench.transports import Control, Heartbeat, Message, Opened, ProtocolError
+from rtbench.transports.envelope import at_path
 from rtbench.transports.poll import PollResponse
 
 if TYPE_CHECKING:
-    from rtbench.loadtests.reactor import Reactor
+    from rtbench.loadtests.reactor.reactor import Reactor
 
 Array = npt.NDArray[np.int64]
 

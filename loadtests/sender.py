@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rtbench.loadtests.links import Link, WebSocketLink
+from rtbench.loadtests.reactor.links import Link, WebSocketLink
 from rtbench.loadtests.subscriber import phase_ns
 from rtbench.streams import Pace, Source
 from rtbench.streams.chat import utterance

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 from gevent.event import AsyncResult
 
 from rtbench.errors import UserError
-from rtbench.loadtests.links import Link, PollLink, link_of
-from rtbench.loadtests.tls import Tls
-from rtbench.records import FOR_GOOD
+from rtbench.loadtests.reactor.links import Link, PollLink, link_of
+from rtbench.loadtests.reactor.tls import Tls
+from rtbench.records.tables import FOR_GOOD
 from rtbench.transports import Asked
 from rtbench.transports.catalogue import find, maker
 from rtbench.workload import Channel

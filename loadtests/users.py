@@ -20,14 +20,14 @@ from locust import User, events, task
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
-from rtbench import compiled
 from rtbench.errors import UserError
-from rtbench.loadtests.comeback import Comeback
 from rtbench.loadtests.load import Load, Settings
 from rtbench.loadtests.locust_stats import Statistics
+from rtbench.loadtests.reconnect_policy import Comeback
 from rtbench.loadtests.sender import Chat
 from rtbench.loadtests.subscriber import Subscriber, Target
 from rtbench.loadtests.trial import Trial
+from rtbench.machine import inner_loop
 from rtbench.transports.catalogue import catalogue
 
 _state: dict[str, Any] = {}
@@ -41,7 +41,7 @@ class Subscription(User):
     subscriber: Subscriber
 
     def wait_time(self) -> float:
-        """How long until it subscribes again (`loadtests/comeback.py`)."""
+        """How long until it subscribes again (`loadtests/reconnect_policy.py`)."""
         return self.subscriber.again_s()
 
     def on_start(self) -> None:
@@ -148,7 +148,7 @@ def prepare(environment: Environment) -> None:
                 options.channels == "unicast",
                 options.poll_interval,
                 options.long_timeout,
-                sweep=str(compiled.sweep() or ""),
+                sweep=str(inner_loop.sweep() or ""),
             )
         )
     except UserError as error:

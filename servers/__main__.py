@@ -8,10 +8,10 @@ import sys
 from dataclasses import replace
 
 from rtbench.errors import UserError
-from rtbench.scenario_tables import Injection
-from rtbench.servers._app import Options, run
-from rtbench.servers.channel import Limits
-from rtbench.subjects import module_at, module_of
+from rtbench.scenario.tables import Injection
+from rtbench.servers.kit.app import Options, run
+from rtbench.servers.kit.channel import Limits
+from rtbench.subjects.names import module_at, module_of
 
 
 def main() -> int:

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from rtbench.servers import _aiohttp, _poll
-from rtbench.servers._app import Server
-from rtbench.servers._cursor import seconds
-from rtbench.servers.hub import Hub
+from rtbench.servers.kit import aiohttp_app, poll_answer
+from rtbench.servers.kit.app import Server
+from rtbench.servers.kit.cursor import seconds
+from rtbench.servers.kit.hub import Hub
 from rtbench.servers.short_poll_aiohttp import position, respond
 from rtbench.subjects import Subject
 
 LONGEST_S = 300.0
 
 
-def handler(server: Server, hub: Hub) -> _aiohttp.Handler:
+def handler(server: Server, hub: Hub) -> aiohttp_app.Handler:
     """What answers a poll; the hub encodes with `_poll.Enveloped`."""
     default_s = server.options.poll_timeout_s
 
     async def poll(request: web.Request) -> web.StreamResponse:
-        channel = _aiohttp.pick(hub, request)
+        channel = aiohttp_app.pick(hub, request)
         at = position(request)
         timeout = request.query.get("timeout")
         timeout_s = default_s if timeout is None else seconds(timeout, "timeout", LONGEST_S)
@@ -36,8 +36,8 @@ def handler(server: Server, hub: Hub) -> _aiohttp.Handler:
 
 async def serve(server: Server) -> None:
     """Serve long polls until stopped."""
-    hub = server.hub(_poll.Enveloped())
-    await _aiohttp.serve(server, hub, handler(server, hub))
+    hub = server.hub(poll_answer.Enveloped())
+    await aiohttp_app.serve(server, hub, handler(server, hub))
 
 
 SUBJECT = Subject(

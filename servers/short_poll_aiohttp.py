@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from rtbench.servers import _aiohttp, _poll
-from rtbench.servers._app import Server
-from rtbench.servers._cursor import cursor
-from rtbench.servers.channel import Channel
-from rtbench.servers.hub import Hub
+from rtbench.servers.kit import aiohttp_app, poll_answer
+from rtbench.servers.kit.app import Server
+from rtbench.servers.kit.channel import Channel
+from rtbench.servers.kit.cursor import cursor
+from rtbench.servers.kit.hub import Hub
 from rtbench.subjects import Subject
 
 
@@ -42,8 +42,8 @@ def respond(
     tag = entity_tag(following)
     if not held and gap is None:
         if channel.failure is not None:
-            headers = {"Retry-After": str(_poll.RETRY_AFTER_S)}
-            return _aiohttp.answer(503, headers=headers, **channel.failure)
+            headers = {"Retry-After": str(poll_answer.RETRY_AFTER_S)}
+            return aiohttp_app.answer(503, headers=headers, **channel.failure)
         # Who knows all messages may not know yet that there are no more, or that the source is failing.
         news = channel.ended or (advise and channel.advice is not None)
         if known == tag and not news:
@@ -51,22 +51,22 @@ def respond(
         if at is not None and not news:
             return None
     return web.Response(
-        body=_poll.body(held, following, gap, channel.ended and channel.failure is None, channel.advice),
+        body=poll_answer.body(held, following, gap, channel.ended and channel.failure is None, channel.advice),
         content_type="application/json",
         headers={"ETag": tag, "Cache-Control": "no-cache"},
     )
 
 
-def handler(hub: Hub) -> _aiohttp.Handler:
+def handler(hub: Hub) -> aiohttp_app.Handler:
     """What answers a poll; the hub encodes with `_poll.Enveloped`."""
 
     async def poll(request: web.Request) -> web.StreamResponse:
-        channel = _aiohttp.pick(hub, request)
+        channel = aiohttp_app.pick(hub, request)
         at = position(request)
         response = respond(hub, channel, at, request.headers.get("If-None-Match"))
         if response is None:
             tag = entity_tag(at or 0)
-            body = _poll.body((), at or 0, None, False)
+            body = poll_answer.body((), at or 0, None, False)
             headers = {"ETag": tag, "Cache-Control": "no-cache"}
             response = web.Response(body=body, content_type="application/json", headers=headers)
         return response
@@ -76,8 +76,8 @@ def handler(hub: Hub) -> _aiohttp.Handler:
 
 async def serve(server: Server) -> None:
     """Serve short polls until stopped."""
-    hub = server.hub(_poll.Enveloped())
-    await _aiohttp.serve(server, hub, handler(hub))
+    hub = server.hub(poll_answer.Enveloped())
+    await aiohttp_app.serve(server, hub, handler(hub))
 
 
 SUBJECT = Subject(

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from rtbench.servers import _aiohttp, _sse
-from rtbench.servers._app import Server
-from rtbench.servers._cursor import cursor
-from rtbench.servers.hub import Hub
+from rtbench.servers.kit import aiohttp_app, sse_encoder
+from rtbench.servers.kit.app import Server
+from rtbench.servers.kit.cursor import cursor
+from rtbench.servers.kit.hub import Hub
 from rtbench.subjects import Subject
 
 
-def handler(hub: Hub) -> _aiohttp.Handler:
+def handler(hub: Hub) -> aiohttp_app.Handler:
     """What answers a subscription; the hub encodes with `_sse.Chunked`."""
 
     async def subscribe(request: web.Request) -> web.StreamResponse:
-        channel = _aiohttp.pick(hub, request)
+        channel = aiohttp_app.pick(hub, request)
         at = last_event_id(request)
         if channel.ended and at == channel.ring.last:
             return web.Response(status=204)  # an EventSource stops for good (WHATWG 9.2.3)
-        response = web.StreamResponse(headers=_sse.headers(channel.address.stream))
-        transport = _aiohttp.transport_of(request)
-        if _aiohttp.close_delimited(request, response):
-            transport = _sse.Unchunked(transport)
+        response = web.StreamResponse(headers=sse_encoder.headers(channel.address.stream))
+        transport = aiohttp_app.transport_of(request)
+        if aiohttp_app.close_delimited(request, response):
+            transport = sse_encoder.Unchunked(transport)
         else:
             response.enable_chunked_encoding()
         await response.prepare(request)
@@ -40,8 +40,8 @@ def handler(hub: Hub) -> _aiohttp.Handler:
 
 async def serve(server: Server) -> None:
     """Serve SSE until stopped."""
-    hub = server.hub(_sse.Chunked())
-    await _aiohttp.serve(server, hub, handler(hub), aliases=True)
+    hub = server.hub(sse_encoder.Chunked())
+    await aiohttp_app.serve(server, hub, handler(hub), aliases=True)
 
 
 def last_event_id(request: web.Request) -> int | None:

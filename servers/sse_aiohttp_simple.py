@@ -6,26 +6,26 @@ import contextlib
 
 from aiohttp import web
 
-from rtbench.servers import _aiohttp, _sse
-from rtbench.servers._app import Server
-from rtbench.servers._queue import Queued, QueuedTransport
+from rtbench.servers.kit import aiohttp_app, sse_encoder
+from rtbench.servers.kit.app import Server
+from rtbench.servers.kit.queue import Queued, QueuedTransport
 from rtbench.servers.sse_aiohttp import last_event_id
 from rtbench.subjects import Subject
 
 
 async def serve(server: Server) -> None:
     """Serve SSE until stopped."""
-    hub = server.hub(Queued(_sse.event, _sse.notice, _sse.COMMENT))
+    hub = server.hub(Queued(sse_encoder.event, sse_encoder.notice, sse_encoder.COMMENT))
 
     async def subscribe(request: web.Request) -> web.StreamResponse:
-        channel = _aiohttp.pick(hub, request)
+        channel = aiohttp_app.pick(hub, request)
         at = last_event_id(request)
         if channel.ended and at == channel.ring.last:
             return web.Response(status=204)
-        response = web.StreamResponse(headers=_sse.headers(channel.address.stream))
-        _aiohttp.close_delimited(request, response)
+        response = web.StreamResponse(headers=sse_encoder.headers(channel.address.stream))
+        aiohttp_app.close_delimited(request, response)
         await response.prepare(request)
-        await _aiohttp.relay(hub, request, channel, at, lambda queue: _send(response, queue))
+        await aiohttp_app.relay(hub, request, channel, at, lambda queue: _send(response, queue))
         return response
 
     async def _send(response: web.StreamResponse, queue: QueuedTransport) -> None:
@@ -33,7 +33,7 @@ async def serve(server: Server) -> None:
             async for data in queue:
                 await response.write(data)
 
-    await _aiohttp.serve(server, hub, subscribe, aliases=True)
+    await aiohttp_app.serve(server, hub, subscribe, aliases=True)
 
 
 SUBJECT = Subject(

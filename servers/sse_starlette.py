@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from rtbench.servers import _sse, _stacks
-from rtbench.servers._app import Server
-from rtbench.servers._cursor import cursor
-from rtbench.servers._queue import Queued, QueuedTransport
-from rtbench.servers.channel import Channel
+from rtbench.servers.kit import sse_encoder
+from rtbench.servers.kit.app import Server
+from rtbench.servers.kit.channel import Channel
+from rtbench.servers.kit.cursor import cursor
+from rtbench.servers.kit.queue import Queued, QueuedTransport
+from rtbench.servers.stacks import python
 from rtbench.subjects import Subject
 from rtbench.transports.catalogue import find
 
@@ -27,22 +28,22 @@ async def serve(server: Server) -> None:
     from starlette.responses import Response
     from starlette.routing import Route
 
-    from rtbench.servers import _starlette
+    from rtbench.servers.kit import starlette_app
 
-    hub = server.hub(Queued(_sse.parted, _sse.parted_notice, _sse.PARTED_COMMENT))
+    hub = server.hub(Queued(sse_encoder.parted, sse_encoder.parted_notice, sse_encoder.PARTED_COMMENT))
 
     async def subscribe(request: Request) -> Response:
         named = request.path_params
         stream = named["alias"] if "alias" in named else named["stream"]
         if "alias" in named and stream not in hub.streams and GENERAL in hub.streams:
             stream = GENERAL
-        channel = _starlette.pick(hub, request, stream)
+        channel = starlette_app.pick(hub, request, stream)
         header = request.headers.get("Last-Event-ID")
         at = cursor(header, "Last-Event-ID") if header else cursor(request.query_params.get("since"), "since")
         if channel.ended and at == channel.ring.last:
             return Response(status_code=204)
-        queue = QueuedTransport(_starlette.transport_of(request.scope))
-        headers = _sse.headers(channel.address.stream)
+        queue = QueuedTransport(starlette_app.transport_of(request.scope))
+        headers = sse_encoder.headers(channel.address.stream)
         media = headers.pop("Content-Type")
         return EventSourceResponse(_events(queue, channel, at), headers=headers, media_type=media, sep="\n", ping=0)
 
@@ -63,13 +64,13 @@ async def serve(server: Server) -> None:
             queue.close()
 
     def _encoded(item: bytes) -> ServerSentEvent:
-        assert isinstance(item, _sse.Event)
+        assert isinstance(item, sse_encoder.Event)
         if item.text is None:
             return ServerSentEvent(comment="", sep="\n")
         return ServerSentEvent(item.text, id=item.id, event=item.event, retry=item.retry, sep="\n")
 
     routes = [Route(find("sse").prefix + "/{stream}", subscribe), Route("/{alias}", subscribe)]
-    await _starlette.run(server, hub, routes)
+    await starlette_app.run(server, hub, routes)
 
 
 SUBJECT = Subject(
@@ -79,6 +80,6 @@ SUBJECT = Subject(
     technique="per-connection",
     serve=serve,
     packages=("sse-starlette", "starlette", "uvicorn"),
-    requires=_stacks.needs("sse_starlette", "starlette", "uvicorn"),
+    requires=python.needs("sse_starlette", "starlette", "uvicorn"),
     description="Server-Sent Events on Starlette with sse-starlette, under uvicorn; a generator for each connection",
 )

@@ -10,11 +10,11 @@ import json
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from rtbench.envelope import wrap
-from rtbench.servers._app import BACKLOG, FAREWELL_S, Server
-from rtbench.servers._cursor import BadParameter, cursor, number
-from rtbench.servers.hub import Hub
+from rtbench.servers.kit.app import BACKLOG, FAREWELL_S, Server
+from rtbench.servers.kit.cursor import BadParameter, cursor, number
+from rtbench.servers.kit.hub import Hub
 from rtbench.subjects import CAPABILITIES, Subject
+from rtbench.transports.envelope import wrap
 from rtbench.transports.tcp import OK
 
 _MOST_REQUEST_BYTES = 4096

@@ -6,11 +6,11 @@ import asyncio
 
 from aiohttp import web
 
-from rtbench.servers import _aiohttp, _websocket
-from rtbench.servers._app import FAREWELL_S, Server
-from rtbench.servers._cursor import cursor
-from rtbench.servers.channel import Connection
-from rtbench.servers.hub import Hub
+from rtbench.servers.kit import aiohttp_app, websocket_encoder
+from rtbench.servers.kit.app import FAREWELL_S, Server
+from rtbench.servers.kit.channel import Connection
+from rtbench.servers.kit.cursor import cursor
+from rtbench.servers.kit.hub import Hub
 from rtbench.subjects import Subject
 
 
@@ -49,21 +49,21 @@ async def farewell(socket: web.WebSocketResponse, connection: Connection) -> Non
     Said by the handler: close() from another task, while the handler reads, closes the connection before the answer,
     which the kernel then answers with a reset.
     """
-    if connection.finished.done() and (why := connection.finished.result()) in _websocket.CLOSE:
-        await socket.close(code=_websocket.CLOSE[why])
+    if connection.finished.done() and (why := connection.finished.result()) in websocket_encoder.CLOSE:
+        await socket.close(code=websocket_encoder.CLOSE[why])
 
 
-def handler(server: Server, hub: Hub) -> _aiohttp.Handler:
+def handler(server: Server, hub: Hub) -> aiohttp_app.Handler:
     """What answers a subscription; the hub encodes with `_websocket.Framed`."""
 
     async def subscribe(request: web.Request) -> web.StreamResponse:
-        channel = _aiohttp.pick(hub, request)
+        channel = aiohttp_app.pick(hub, request)
         at = cursor(request.query.get("since"), "since")
         socket = socket_response()
         if not socket.can_prepare(request):
-            return _aiohttp.answer(400, "this is a WebSocket: ask for an upgrade")
+            return aiohttp_app.answer(400, "this is a WebSocket: ask for an upgrade")
         await socket.prepare(request)
-        connection = await _aiohttp.attach(hub, request, channel, at)
+        connection = await aiohttp_app.attach(hub, request, channel, at)
         try:
             await converse(server, hub, socket, connection)
         finally:
@@ -76,8 +76,8 @@ def handler(server: Server, hub: Hub) -> _aiohttp.Handler:
 
 async def serve(server: Server) -> None:
     """Serve WebSocket until stopped."""
-    hub = server.hub(_websocket.Framed())
-    await _aiohttp.serve(server, hub, handler(server, hub))
+    hub = server.hub(websocket_encoder.Framed())
+    await aiohttp_app.serve(server, hub, handler(server, hub))
 
 
 SUBJECT = Subject(

@@ -7,29 +7,29 @@ import contextlib
 
 from aiohttp import web
 
-from rtbench.envelope import wrap
-from rtbench.servers import _aiohttp, _websocket
-from rtbench.servers._app import Server
-from rtbench.servers._cursor import cursor
-from rtbench.servers._queue import Queued, QueuedTransport
+from rtbench.servers.kit import aiohttp_app, websocket_encoder
+from rtbench.servers.kit.app import Server
+from rtbench.servers.kit.cursor import cursor
+from rtbench.servers.kit.queue import Queued, QueuedTransport
 from rtbench.servers.websocket_aiohttp import converse, farewell, socket_response
 from rtbench.subjects import Subject
+from rtbench.transports.envelope import wrap
 
 PING = b""
 
 
 async def serve(server: Server) -> None:
     """Serve WebSocket until stopped."""
-    hub = server.hub(Queued(wrap, _websocket.notice, PING))
+    hub = server.hub(Queued(wrap, websocket_encoder.notice, PING))
 
     async def subscribe(request: web.Request) -> web.StreamResponse:
-        channel = _aiohttp.pick(hub, request)
+        channel = aiohttp_app.pick(hub, request)
         at = cursor(request.query.get("since"), "since")
         socket = socket_response()
         if not socket.can_prepare(request):
-            return _aiohttp.answer(400, "this is a WebSocket: ask for an upgrade")
+            return aiohttp_app.answer(400, "this is a WebSocket: ask for an upgrade")
         await socket.prepare(request)
-        queue = QueuedTransport(_aiohttp.transport_of(request))
+        queue = QueuedTransport(aiohttp_app.transport_of(request))
         sender = asyncio.create_task(_send(socket, queue))
         try:
             connection = await hub.attach(queue, channel, at)
@@ -53,7 +53,7 @@ async def serve(server: Server) -> None:
                 else:
                     await socket.ping()
 
-    await _aiohttp.serve(server, hub, subscribe)
+    await aiohttp_app.serve(server, hub, subscribe)
 
 
 SUBJECT = Subject(

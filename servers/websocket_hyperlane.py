@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from rtbench.servers._hyperlane import subject
+from rtbench.servers.stacks.hyperlane import subject
 
 SUBJECT = subject("websocket", "WebSocket on hyperlane (Rust), the article's framework, one thread")

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from rtbench.servers._nchan import subject
+from rtbench.servers.stacks.nchan import subject
 
 SUBJECT = subject("websocket", "WebSocket on nginx with Nchan (C), one worker")

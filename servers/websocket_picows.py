@@ -12,13 +12,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from rtbench.envelope import wrap
-from rtbench.servers import _pages, _stacks, _websocket
-from rtbench.servers._app import BACKLOG, FAREWELL_S, Server
-from rtbench.servers._queue import Queued
-from rtbench.servers.channel import Connection
+from rtbench.servers.kit import pages, websocket_encoder
+from rtbench.servers.kit.app import BACKLOG, FAREWELL_S, Server
+from rtbench.servers.kit.channel import Connection
+from rtbench.servers.kit.queue import Queued
+from rtbench.servers.stacks import python
 from rtbench.subjects import CAPABILITIES, Subject
 from rtbench.transports.catalogue import find
+from rtbench.transports.envelope import wrap
 
 PING = b""
 
@@ -37,7 +38,7 @@ async def serve(server: Server) -> None:
         ws_create_server,
     )
 
-    hub = server.hub(Queued(wrap, _websocket.notice, PING))
+    hub = server.hub(Queued(wrap, websocket_encoder.notice, PING))
     prefix = find("websocket").prefix
 
     class Sent:
@@ -58,7 +59,7 @@ async def serve(server: Server) -> None:
     class Subscriber(WSListener):
         def __init__(self, path: str) -> None:
             super().__init__()
-            self.channel, self.at = _websocket.target(hub, path, prefix)
+            self.channel, self.at = websocket_encoder.target(hub, path, prefix)
             self.connection: Connection | None = None
             self.sent: Sent | None = None
             self.left = asyncio.Event()
@@ -75,8 +76,8 @@ async def serve(server: Server) -> None:
                 why = await connection.finished
             finally:
                 hub.detach(connection)
-            if why in _websocket.CLOSE:
-                link.send_close(WSCloseCode(_websocket.CLOSE[why]))
+            if why in websocket_encoder.CLOSE:
+                link.send_close(WSCloseCode(websocket_encoder.CLOSE[why]))
                 try:  # the client's answer first (RFC 6455 §7.1.1)
                     await asyncio.wait_for(self.left.wait(), FAREWELL_S / 2)
                 except TimeoutError:
@@ -109,18 +110,18 @@ async def serve(server: Server) -> None:
     def route(request: WSUpgradeRequest) -> Any:
         target = request.path.decode("latin-1")
         path = target.partition("?")[0]
-        about = path == _pages.ABOUT
-        page = _pages.about(SUBJECT.name, SUBJECT.stack, ["websocket"], hub.streams) if about else _pages.find(path)
+        about = path == pages.ABOUT
+        page = pages.about(SUBJECT.name, SUBJECT.stack, ["websocket"], hub.streams) if about else pages.find(path)
         if page is not None:
             return reply(200, page.body, page.headers)
         try:
             if path.startswith("/plan/"):
-                channel, since = _websocket.target(hub, target, "/plan")
+                channel, since = websocket_encoder.target(hub, target, "/plan")
                 return say(200, hub.schedule(channel.address.stream, channel.address.index, since or 0))
             if "upgrade" not in request.headers.get("Connection", "").lower():
                 return say(400, {"error": "this is a WebSocket: ask for an upgrade"})
             return Subscriber(target)
-        except _websocket.Refused as refused:
+        except websocket_encoder.Refused as refused:
             return say(refused.status, {"error": str(refused)})
 
     listener = await ws_create_server(
@@ -145,6 +146,6 @@ SUBJECT = Subject(
     serve=serve,
     packages=("picows", "aiofastnet"),
     capabilities=CAPABILITIES - {"errors"},
-    requires=_stacks.needs("picows"),
+    requires=python.needs("picows"),
     description="WebSocket on picows (Cython); its send() for each connection",
 )

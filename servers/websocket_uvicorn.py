@@ -8,14 +8,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from rtbench.envelope import wrap
-from rtbench.servers import _stacks, _websocket
-from rtbench.servers._app import Server
-from rtbench.servers._cursor import cursor
-from rtbench.servers._queue import Queued, QueuedTransport
-from rtbench.servers.channel import Channel
+from rtbench.servers.kit import websocket_encoder
+from rtbench.servers.kit.app import Server
+from rtbench.servers.kit.channel import Channel
+from rtbench.servers.kit.cursor import cursor
+from rtbench.servers.kit.queue import Queued, QueuedTransport
+from rtbench.servers.stacks import python
 from rtbench.subjects import Subject
 from rtbench.transports.catalogue import find
+from rtbench.transports.envelope import wrap
 
 PING = b""
 
@@ -24,19 +25,19 @@ async def serve(server: Server) -> None:
     """Serve WebSocket until stopped."""
     from starlette.websockets import WebSocket, WebSocketDisconnect
 
-    from rtbench.servers import _starlette
+    from rtbench.servers.kit import starlette_app
 
-    hub = server.hub(Queued(wrap, _websocket.notice, PING))
+    hub = server.hub(Queued(wrap, websocket_encoder.notice, PING))
 
     async def subscribe(socket: WebSocket) -> None:
-        channel = _starlette.pick(hub, socket, socket.path_params["stream"])
+        channel = starlette_app.pick(hub, socket, socket.path_params["stream"])
         at = cursor(socket.query_params.get("since"), "since")
         await socket.accept()
         task = asyncio.current_task()
         assert task is not None
         server.conversing.add(task)
         task.add_done_callback(server.conversing.discard)
-        queue = QueuedTransport(_starlette.transport_of(socket.scope))
+        queue = QueuedTransport(starlette_app.transport_of(socket.scope))
         sender, reader = asyncio.create_task(_send(socket, queue)), asyncio.create_task(_read(socket, channel, queue))
         try:
             connection = await hub.attach(queue, channel, at)
@@ -45,17 +46,17 @@ async def serve(server: Server) -> None:
                 await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 hub.detach(connection)
-            if connection.finished.done() and (why := connection.finished.result()) in _websocket.CLOSE:
+            if connection.finished.done() and (why := connection.finished.result()) in websocket_encoder.CLOSE:
                 queue.close()
                 await sender
                 with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # it left meanwhile
-                    await socket.close(_websocket.CLOSE[why])
+                    await socket.close(websocket_encoder.CLOSE[why])
         finally:
             sender.cancel()
             reader.cancel()
 
     async def _send(socket: WebSocket, queue: QueuedTransport) -> None:
-        protocol = _starlette.protocol_of(socket.scope)
+        protocol = starlette_app.protocol_of(socket.scope)
         with contextlib.suppress(WebSocketDisconnect):
             async for data in queue:
                 if data:
@@ -68,7 +69,7 @@ async def serve(server: Server) -> None:
         while (message := await socket.receive())["type"] != "websocket.disconnect":
             hub.hear(channel, queue, message.get("text") or message.get("bytes") or b"")
 
-    await _starlette.run(server, hub, _starlette.websocket_routes(find("websocket").prefix, subscribe))
+    await starlette_app.run(server, hub, starlette_app.websocket_routes(find("websocket").prefix, subscribe))
 
 
 SUBJECT = Subject(
@@ -78,6 +79,6 @@ SUBJECT = Subject(
     technique="per-connection",
     serve=serve,
     packages=("uvicorn", "starlette", "websockets"),
-    requires=_stacks.needs("starlette", "uvicorn"),
+    requires=python.needs("starlette", "uvicorn"),
     description="WebSocket on Starlette under uvicorn (websockets); a queue and send_text() for each connection",
 )

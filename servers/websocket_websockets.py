@@ -17,8 +17,8 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosedError
 from websockets.http11 import Request, Response
 
-from rtbench.servers import _pages, _websocket
-from rtbench.servers._app import BACKLOG, FAREWELL_S, Server
+from rtbench.servers.kit import pages, websocket_encoder
+from rtbench.servers.kit.app import BACKLOG, FAREWELL_S, Server
 from rtbench.subjects import Subject
 from rtbench.transports.catalogue import find
 
@@ -34,7 +34,7 @@ def _reply(status: int, body: bytes, fields: Mapping[str, str]) -> Response:
 
 async def serve(server: Server) -> None:
     """Serve WebSocket until stopped."""
-    hub = server.hub(_websocket.Framed())
+    hub = server.hub(websocket_encoder.Framed())
     prefix = find("websocket").prefix
 
     def answer(_connection: ServerConnection, request: Request) -> Response | None:
@@ -42,18 +42,18 @@ async def serve(server: Server) -> None:
             return _response(405, {"error": f"{request.method} is not allowed here"}, {"Allow": "GET"})
         path = request.path.partition("?")[0]
         page = (
-            _pages.find(path)
-            if path != _pages.ABOUT
-            else _pages.about(SUBJECT.name, SUBJECT.stack, ["websocket"], hub.streams)
+            pages.find(path)
+            if path != pages.ABOUT
+            else pages.about(SUBJECT.name, SUBJECT.stack, ["websocket"], hub.streams)
         )
         if page is not None:
             return _reply(200, page.body, page.headers)
         try:
             if request.path.startswith("/plan/"):
-                channel, since = _websocket.target(hub, request.path, "/plan")
+                channel, since = websocket_encoder.target(hub, request.path, "/plan")
                 return _response(200, hub.schedule(channel.address.stream, channel.address.index, since or 0))
-            _websocket.target(hub, request.path, prefix)
-        except _websocket.Refused as refused:
+            websocket_encoder.target(hub, request.path, prefix)
+        except websocket_encoder.Refused as refused:
             return _response(refused.status, {"error": str(refused)})
         if "upgrade" not in request.headers.get("Connection", "").lower():
             return _response(400, {"error": "this is a WebSocket: ask for an upgrade"})
@@ -61,13 +61,13 @@ async def serve(server: Server) -> None:
 
     async def subscribe(socket: ServerConnection) -> None:
         assert socket.request is not None
-        channel, at = _websocket.target(hub, socket.request.path, prefix)
+        channel, at = websocket_encoder.target(hub, socket.request.path, prefix)
         connection = await hub.attach(socket.transport, channel, at)
         closing: list[asyncio.Task[None]] = []
 
         def farewell(why: str) -> None:
-            if why in _websocket.CLOSE:
-                closing.append(asyncio.create_task(socket.close(_websocket.CLOSE[why])))
+            if why in websocket_encoder.CLOSE:
+                closing.append(asyncio.create_task(socket.close(websocket_encoder.CLOSE[why])))
 
         connection.on_finish = farewell
         if connection.finished.done():

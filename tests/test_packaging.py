@@ -58,9 +58,9 @@ def test_the_data_that_modules_read_is_in_it(contents: set[str]) -> None:
         "rtbench/py.typed",
         "rtbench/loadtests/scenarios/ci.toml",
         "rtbench/loadtests/locustfile.py",
-        "rtbench/loadtests/sweep.c",
+        "rtbench/loadtests/reactor/inner_loop.c",
     } <= contents
-    assert any(name.startswith("rtbench/analysis/templates/") for name in contents)
+    assert any(name.startswith("rtbench/analysis/report/templates/") for name in contents)
 
 
 def test_the_console_script_and_the_licence_are_in_it(wheel: Path, contents: set[str]) -> None:

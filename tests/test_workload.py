@@ -16,9 +16,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from rtbench.envelope import is_json
 from rtbench.errors import ScenarioError
 from rtbench.streams import Pace
+from rtbench.transports.envelope import is_json
 from rtbench.workload import Channel, Tick, Workload, quiet_instant
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "workload.json").read_text())

@@ -17,13 +17,10 @@ from functools import cache
 from typing import Any, Literal
 
 from rtbench.analysis import format
-from rtbench.analysis.answer import Claim, claims, headline_latency
-from rtbench.analysis.cells import Cell, cells
-from rtbench.analysis.compare import Comparison
 from rtbench.analysis.evidence import Evidence, Subject
 from rtbench.analysis.metrics import find
-
-__all__ = ["Claim", "claims", "headline_latency"]  # the report's three sentences, under the name that they had here
+from rtbench.analysis.statistics.compare import Comparison
+from rtbench.analysis.sweep.cells import Cell, cells
 
 Outcome = Literal["supported", "contradicted", "no difference seen", "not tested by this campaign"]
 NOT_TESTED: Outcome = "not tested by this campaign"

@@ -6,9 +6,9 @@ processor time: a frame on a connection that is there, or a POST of its own.
 
 from __future__ import annotations
 
-from rtbench.analysis.cells import at, scenario
-from rtbench.analysis.claims import Finding, Hypothesis, compared, direction, headline_latency, pairs, sentence
+from rtbench.analysis.claims import Finding, Hypothesis, compared, direction, pairs, sentence
 from rtbench.analysis.evidence import Evidence
+from rtbench.analysis.sweep.cells import at, scenario
 
 
 def judge(evidence: Evidence) -> Finding | None:
@@ -17,7 +17,7 @@ def judge(evidence: Evidence) -> Finding | None:
     if not senders:
         return None
     found = [(a.name, b.name) for a, b in pairs(evidence, ("websocket",), ("sse", "short-poll", "long-poll"))]
-    decides = (headline_latency(evidence), "server_cpu_ns_per_message")
+    decides = (evidence.latency, "server_cpu_ns_per_message")
     points = [p for a, b in found for m in decides if (p := compared(evidence, m, a, b)) is not None]
     if not points:
         return None

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from rtbench.analysis import format
-from rtbench.analysis.cells import at, scenario
 from rtbench.analysis.claims import Finding, Hypothesis, Outcome, Point, plain
 from rtbench.analysis.evidence import Evidence, Result
+from rtbench.analysis.sweep.cells import at, scenario
 
 SILENT = "silent for two heartbeats"
 UNNOTICED = ("open", "closed by the subscriber")

@@ -12,7 +12,6 @@ from rtbench.analysis.claims import (
     Hypothesis,
     Point,
     counted,
-    headline_latency,
     measured,
     proxy_of,
     rate_hz,
@@ -42,7 +41,7 @@ def judge(evidence: Evidence) -> Finding | None:
 
 
 def _points(evidence: Evidence, subject: Subject) -> list[Point]:
-    names = (measured(evidence, headline_latency(evidence), subject.name), counted(evidence, "lost", subject.name))
+    names = (measured(evidence, evidence.latency, subject.name), counted(evidence, "lost", subject.name))
     return [p for p in names if p is not None]
 
 
@@ -55,7 +54,7 @@ def faults_of(evidence: Evidence, subject: Subject, period_ns: float) -> list[st
     for kind in COUNTS:
         total = counted(evidence, kind, subject.name)
         wrong += [f"{total.value:,.0f} {kind}"] if total and total.value else []
-    late = evidence.summary(subject.name, headline_latency(evidence))
+    late = evidence.summary(subject.name, evidence.latency)
     if late is not None and late.median is not None and late.median > period_ns:
         when = format.quantity(late.median, "ns")
         wrong.append(f"held back: median latency {when}, a message every {format.quantity(period_ns, 'ns')}")

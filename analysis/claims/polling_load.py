@@ -9,9 +9,9 @@ so it is the earliest interval, and it goes with data that old.
 from __future__ import annotations
 
 from rtbench.analysis import format
-from rtbench.analysis.cells import at, scenario
 from rtbench.analysis.claims import Finding, Hypothesis, Point, compared, direction, pairs, rate_hz, sentence
 from rtbench.analysis.evidence import Evidence
+from rtbench.analysis.sweep.cells import at, scenario
 
 METRIC = "server_cpu_ns_per_message"
 

@@ -1,15 +1,16 @@
 """Claim 4: SSE reconnects by itself, without loss.
 
-The load generator comes back as an EventSource does: after its pause, with the last id (loadtests/comeback.py). That a
+The load generator comes back as an EventSource does: after its pause, with the last id
+(loadtests/reconnect_policy.py). That a
 real browser does is shown by tests/pages; here it is counted for thousands.
 """
 
 from __future__ import annotations
 
 from rtbench.analysis import format
-from rtbench.analysis.cells import at, scenario
 from rtbench.analysis.claims import Finding, Hypothesis, Outcome, counted, measured, plain, rate_hz, sentence
 from rtbench.analysis.evidence import Evidence, Result
+from rtbench.analysis.sweep.cells import at, scenario
 
 
 def judge(evidence: Evidence) -> Finding | None:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 
-from rtbench.analysis.answer import headline_latency
 from rtbench.analysis.claims import Finding, Hypothesis, Point, compared, direction, pairs, sentence
 from rtbench.analysis.evidence import Evidence
-from rtbench.analysis.framing import FRAMED
+from rtbench.analysis.samples.framing import FRAMED
 
 METRIC = "server_cpu_ns_per_message"
 BESIDE = (
@@ -26,7 +25,7 @@ def judge(evidence: Evidence) -> Finding | None:
     points = [p for a, b in found if (p := compared(evidence, METRIC, a, b)) is not None]
     if not points:
         return None
-    beside = (headline_latency(evidence), *BESIDE)
+    beside = (evidence.latency, *BESIDE)
     more = [p for a, b in found for m in beside if (p := compared(evidence, m, a, b)) is not None]
     return Finding(direction(points, "a lower"), sentence([*points, *more]), (*points, *more), _flips(points, evidence))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rtbench.analysis.claims import headline_latency
 from rtbench.analysis.evidence import Evidence
 from rtbench.analysis.figures import Drawing, figure
 from rtbench.analysis.figures._dots import INTERVAL, Panel, dots, trials_of
@@ -12,7 +11,7 @@ from rtbench.analysis.figures._dots import INTERVAL, Panel, dots, trials_of
 def draw(evidence: Evidence) -> Drawing | None:
     if evidence.swept:
         return None
-    latency = headline_latency(evidence)
+    latency = evidence.latency
     where = "kernel" if "kernel" in latency else "application"
     panels = [
         Panel(latency, "Latency, median", logarithmic=True),

@@ -7,7 +7,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from rtbench.analysis import format
-from rtbench.analysis.compare import Comparison
 from rtbench.analysis.evidence import Evidence, Subject
 from rtbench.analysis.figures import Drawing, figure
 from rtbench.analysis.figures._dots import room
@@ -23,6 +22,7 @@ from rtbench.analysis.figures._style import (
     quantity_axis,
     rows,
 )
+from rtbench.analysis.statistics.compare import Comparison
 
 ARM = "floor"
 

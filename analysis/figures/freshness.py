@@ -5,25 +5,26 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rtbench.analysis import format, sweeps
+from rtbench.analysis import format
 from rtbench.analysis.evidence import Evidence, Subject
 from rtbench.analysis.figures import Drawing, figure
 from rtbench.analysis.figures._style import WIDTH_IN, colour, fill, line, marker, quantity_axis
 from rtbench.analysis.figures.sweep import key_of
-from rtbench.analysis.sweep_rows import Fresh
+from rtbench.analysis.sweep import curves
+from rtbench.analysis.sweep.rows import Fresh
 
 _PANELS = (("Server CPU per message", "ns"), ("TCP bytes per message, both ways", "bytes"))
 
 
 @figure("freshness", 2, "Cost at equal freshness")
 def draw(evidence: Evidence) -> Drawing | None:
-    found = sweeps.study(evidence)
+    found = curves.study(evidence)
     rows = [row for row in found.freshness if row.age_ns[0]] if found is not None else []
     if found is None or not rows:
         return None
     canvas = Figure(figsize=(WIDTH_IN, 3.4), layout="constrained")
     panels = canvas.subplots(1, 2, sharex=True)
-    subjects = {subject.base: subject for subject in sweeps.bases(evidence)}
+    subjects = {subject.base: subject for subject in curves.bases(evidence)}
     for number, (axes, (title, unit)) in enumerate(zip(panels, _PANELS, strict=True)):
         for base, subject in subjects.items():
             _series(axes, [row for row in rows if row.subject == base], subject, number)

@@ -12,7 +12,7 @@ from rtbench.analysis import format
 from rtbench.analysis.evidence import Evidence, Result, Subject
 from rtbench.analysis.figures import Drawing, figure
 from rtbench.analysis.figures._style import WIDTH_IN, colour, fill, key, line, mark, marker, quantity_axis
-from rtbench.analysis.samples import GRID
+from rtbench.analysis.samples.samples import GRID
 
 _PANELS = (("latency_kernel", "At the client's kernel"), ("latency_app", "At the client's application"))
 

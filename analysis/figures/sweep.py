@@ -7,11 +7,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
-from rtbench.analysis import sweeps
 from rtbench.analysis.evidence import Evidence, Subject
 from rtbench.analysis.figures import Drawing, figure
 from rtbench.analysis.figures._style import WIDTH_IN, colour, fill, line, marker, quantity_axis
-from rtbench.analysis.sweep_rows import Curve, Slice, Sweep
+from rtbench.analysis.sweep import curves
+from rtbench.analysis.sweep.rows import Curve, Slice, Sweep
 
 _TITLES = {
     "p50_ns": "Latency, median",
@@ -23,7 +23,7 @@ _COLUMNS = 4
 
 @figure("sweep", 1, "Over the swept key")
 def draw(evidence: Evidence) -> Drawing | None:
-    found = sweeps.study(evidence)
+    found = curves.study(evidence)
     if found is None or not found.slices:
         return None
     key = found.slices[0].key
@@ -76,7 +76,7 @@ def key_of(subject: Subject, name: str) -> Line2D:
 def _panel(axes: Axes, evidence: Evidence, found: Sweep, part: Slice, metric: str, drawn: dict[str, Subject]) -> None:
     places = {value: float(value) if part.numeric else float(i) for i, (value, _) in enumerate(part.cells)}
     unit = ""
-    subjects = sweeps.bases(evidence)
+    subjects = curves.bases(evidence)
     for number, subject in enumerate(subjects):
         aside = number - (len(subjects) - 1) / 2
         curve = next(

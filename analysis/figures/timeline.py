@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from rtbench.analysis.evidence import Evidence, Result, Subject
 from rtbench.analysis.figures import Drawing, figure
 from rtbench.analysis.figures._style import FAINT, INK, RULE, WIDTH_IN, colour, mark, quantity_axis
-from rtbench.analysis.samples import SLOT_NS
-from rtbench.analysis.series import Timeline
+from rtbench.analysis.samples.samples import SLOT_NS
+from rtbench.analysis.samples.series import Timeline
 
 
 @figure("timeline", 60, "One trial in time")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from rtbench.analysis.samples import Samples
+from rtbench.analysis.samples.samples import Samples
 
 Direction = Literal["lower", "higher", "neither"]
 Function = Callable[[Samples], float | None]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from rtbench.analysis.metrics import metric
-from rtbench.analysis.samples import Samples
+from rtbench.analysis.samples.samples import Samples
 
 
 @metric(

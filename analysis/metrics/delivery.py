@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from rtbench.analysis.metrics import Direction, Metric, metric, register
-from rtbench.analysis.samples import Samples
+from rtbench.analysis.samples.samples import Samples
 
 _COUNTS: dict[str, tuple[Direction, str]] = {
     "expected": ("neither", "ticks due in the window, once for each subscriber of their channel"),

@@ -10,8 +10,8 @@ from __future__ import annotations
 from functools import partial
 
 from rtbench.analysis.metrics import POLLING, Metric, register
-from rtbench.analysis.quantiles import LEVELS
-from rtbench.analysis.samples import Samples
+from rtbench.analysis.samples.samples import Samples
+from rtbench.analysis.statistics.quantiles import LEVELS
 
 _SPANS = {
     "latency_kernel": ("Delivery latency (kernel)", "from the planned time to the client's kernel", ()),

@@ -6,8 +6,8 @@ from __future__ import annotations
 import numpy as np
 
 from rtbench.analysis.metrics import POLLING, metric
-from rtbench.analysis.quantiles import quantiles
-from rtbench.analysis.samples import Samples
+from rtbench.analysis.samples.samples import Samples
+from rtbench.analysis.statistics.quantiles import quantiles
 
 
 @metric(

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from rtbench.analysis.metrics import Metric, metric, register
-from rtbench.analysis.quantiles import LEVELS, quantiles
-from rtbench.analysis.samples import Samples
+from rtbench.analysis.samples.samples import Samples
+from rtbench.analysis.statistics.quantiles import LEVELS, quantiles
 
 _HERD_NS = 100_000_000
 """Connection attempts are counted by slots of 100 ms."""

@@ -6,9 +6,9 @@ from __future__ import annotations
 import numpy as np
 
 from rtbench.analysis.metrics import metric
-from rtbench.analysis.quantiles import quantiles
-from rtbench.analysis.samples import Samples
-from rtbench.records import SUCCEEDED
+from rtbench.analysis.samples.samples import Samples
+from rtbench.analysis.statistics.quantiles import quantiles
+from rtbench.records.tables import SUCCEEDED
 
 
 def _median(samples: Samples, moment: str) -> float | None:

@@ -12,9 +12,9 @@ from functools import partial
 import numpy as np
 
 from rtbench.analysis.metrics import Metric, register
-from rtbench.analysis.quantiles import LEVELS, eligible, quantiles
-from rtbench.analysis.samples import Samples
-from rtbench.audit import Ints
+from rtbench.analysis.samples.samples import Samples
+from rtbench.analysis.statistics.quantiles import LEVELS, eligible, quantiles
+from rtbench.records.audit import Ints
 
 _WORDS = {"p50": "median", "p99": "99th percentile"}
 

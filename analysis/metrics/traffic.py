@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from rtbench.analysis.metrics import metric
-from rtbench.analysis.samples import Samples
+from rtbench.analysis.samples.samples import Samples
 
 
 @metric(

@@ -7,6 +7,7 @@ to stdout, everything else to stderr.
 
 from __future__ import annotations
 
+import importlib
 import signal
 import sys
 from typing import NoReturn
@@ -14,15 +15,48 @@ from typing import NoReturn
 import click
 
 import rtbench
-from rtbench.cli._options import INTERRUPTED, USER
-from rtbench.cli.catalogue import list_, ticks
-from rtbench.cli.checking import doctor, verify
-from rtbench.cli.measuring import aa, calibrate, run
-from rtbench.cli.reading import advise, compare, report
-from rtbench.cli.serving import demo, serve
 from rtbench.errors import RtbenchError
 
+FINDING, USER, TOO_FEW, INTERRUPTED = 1, 2, 3, 130
+"""Exit codes (interface.md); 0 is done."""
+
+COMMANDS = {
+    "list": ("catalogue", "list_", "What there is: subjects, streams, scenarios or metrics."),
+    "ticks": ("catalogue", "ticks", "The workload itself, one JSON object a line."),
+    "serve": ("serving", "serve", "One server with every stream played into it."),
+    "demo": ("serving", "demo", "Four transports side by side, live, in a browser."),
+    "verify": ("checking", "verify", "Check a subject or a URL against the contract."),
+    "doctor": ("checking", "doctor", "Can this machine measure?"),
+    "run": ("measuring", "run", "Run a campaign, then write its report."),
+    "calibrate": ("measuring", "calibrate", "Measure the harness's own error on this machine."),
+    "aa": ("measuring", "aa", "A/A control: this machine's noise floor."),
+    "report": ("reading", "report", "Rebuild a report from the raw files."),
+    "compare": ("reading", "compare", "Has anything become worse? Two campaigns, or two subjects."),
+    "advise": ("reading", "advise", "Which transport for these needs?"),
+}
+"""Every command: its module here, its name there, and its line in the help. Modules are imported when wanted: pandas
+and matplotlib take a second that `rtbench --help` does not have.
+"""
+
 _interrupted: list[int] = []
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called (click's documentation, Lazily Loading Subcommands)."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, name, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(f"rtbench.cli.{module}"), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
 
 
 def _interrupt(number: int, _frame: object) -> None:
@@ -59,14 +93,10 @@ def main() -> NoReturn:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(rtbench.__version__, prog_name="rtbench")
 def cli() -> None:
     """Benchmark and compare real-time transports: Server-Sent Events, WebSocket, short and long polling.
 
     Begin with `rtbench run smoke` (seconds) or `rtbench run ci` (some six minutes, what `make bench` runs).
     """
-
-
-for command in (list_, ticks, serve, demo, verify, doctor, run, calibrate, aa, report, compare, advise):
-    cli.add_command(command)

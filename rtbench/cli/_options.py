@@ -12,10 +12,10 @@ from typing import Any
 
 import click
 
-from rtbench import scenario as scenarios
-from rtbench.scenario import Scenario
+from rtbench.cli import FINDING, INTERRUPTED, TOO_FEW, USER
+from rtbench.scenario import loading as scenarios
+from rtbench.scenario.model import Scenario
 
-FINDING, USER, TOO_FEW, INTERRUPTED = 1, 2, 3, 130
 PRECEDENCE = (INTERRUPTED, USER, FINDING, TOO_FEW, 0)
 """Where several codes hold (interface.md)."""
 

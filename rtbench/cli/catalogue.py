@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from itertools import islice
 from typing import Any
 
 import click
 
-from rtbench import scenario as scenarios
 from rtbench import streams as stream_catalogue
-from rtbench import subjects as subject_catalogue
 from rtbench.cli._options import build, json_option, seed_option, settings_option
 from rtbench.errors import UserError
+from rtbench.scenario import loading as scenarios
+from rtbench.subjects import registry as subject_catalogue
 from rtbench.workload import Channel
 
 
@@ -59,7 +58,8 @@ def list_(what: str, as_json: bool) -> None:
         ]
         shown = ("scenario", "description")
     else:
-        metrics = importlib.import_module("rtbench.analysis.metrics")
+        from rtbench.analysis import metrics  # takes a second, which the other lists do not have
+
         rows = [
             {"metric": m.name, "unit": m.unit, "better": m.direction, "description": m.caption}
             for m in metrics.catalogue()

@@ -6,10 +6,14 @@ import json
 
 import click
 
-from rtbench import scenario as scenarios
-from rtbench import subjects as subject_catalogue
-from rtbench.cli._options import FINDING, USER, json_option
+from rtbench.cli import FINDING, USER
+from rtbench.cli._options import json_option
+from rtbench.conformance.verify import verify as verify_one
 from rtbench.errors import UserError
+from rtbench.machine.doctor import examine
+from rtbench.scenario import loading as scenarios
+from rtbench.subjects import Subject
+from rtbench.subjects.registry import Registry
 
 
 @click.command(epilog="Example: rtbench verify sse-aiohttp http://127.0.0.1:8000")
@@ -18,9 +22,7 @@ from rtbench.errors import UserError
 @click.pass_context
 def verify(context: click.Context, targets: tuple[str, ...], as_json: bool) -> None:
     """Check a subject against the contract: right bytes, right order, resume, heartbeat, clean end (R12)."""
-    from rtbench.verify import verify as verify_one
-
-    found = [verify_one(name) for target in targets for name in _all_known(target)]
+    found = [verify_one(one) for target in targets for one in _all_known(target)]
     if as_json:
         click.echo(json.dumps([one.as_dict() for one in found], indent=1))
     else:
@@ -33,14 +35,17 @@ def verify(context: click.Context, targets: tuple[str, ...], as_json: bool) -> N
     context.exit(0 if all(one.ok for one in found) else FINDING)
 
 
-def _all_known(name: str) -> list[str]:
-    """`subjects.known`; for a scenario's file the subjects that it defines. Raises UserError where it defines none."""
-    if not name.endswith(".toml") or "://" in name:
-        return [subject_catalogue.known(name)]
-    rows = scenarios.load(name).subject
-    if not rows:
-        raise UserError(f"{name} defines no subject", "write a table [[subject]]; see README, Add a subject")
-    return [row.name for row in rows]
+def _all_known(word: str) -> list[Subject | str]:
+    """The subjects that a word names: one, those of a scenario's file, a URL. Raises UserError where there is none."""
+    if "://" in word:
+        return [word]
+    if not word.endswith(".toml"):
+        registry, name = Registry().reading(word)
+        return [registry.find(name)]
+    scenario = scenarios.load(word)
+    if not scenario.subject:
+        raise UserError(f"{word} defines no subject", "write a table [[subject]]; see README, Add a subject")
+    return [scenario.registry.find(row.name) for row in scenario.subject]
 
 
 @click.command(epilog="Example: rtbench doctor --json")
@@ -48,8 +53,6 @@ def _all_known(name: str) -> list[str]:
 @click.pass_context
 def doctor(context: click.Context, as_json: bool) -> None:
     """Can this machine measure? Cores, clocks, descriptors, ports, backlog, programs; each with its remedy."""
-    from rtbench.doctor import examine
-
     findings = examine()
     if as_json:
         click.echo(json.dumps([finding.as_dict() for finding in findings], indent=1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import shlex
@@ -13,20 +12,22 @@ from typing import Any
 
 import click
 
-from rtbench import scenario as scenarios
-from rtbench import subjects as subject_catalogue
-from rtbench.cli._options import (
-    FINDING,
-    INTERRUPTED,
-    json_option,
-    quiet_option,
-    results,
-    seed_option,
-    settings_option,
-)
+from rtbench.analysis import calibration as truths
+from rtbench.analysis import metrics
+from rtbench.campaign import calibrate as calibration
+from rtbench.campaign import campaign as campaigns
+from rtbench.campaign import preflight, schedule
+from rtbench.campaign.progress import Display
+from rtbench.cli import FINDING, INTERRUPTED
+from rtbench.cli._options import json_option, quiet_option, results, seed_option, settings_option
 from rtbench.cli.reading import write_report
+from rtbench.conformance.verify import quick_check
 from rtbench.errors import UserError
-from rtbench.scenario import Scenario
+from rtbench.machine.fingerprint import fingerprint
+from rtbench.scenario import loading as scenarios
+from rtbench.scenario.model import Scenario
+from rtbench.subjects import Subject
+from rtbench.trial import Place
 
 
 @click.command(epilog="Example: rtbench run ci --set subscribers=200 --subjects sse-aiohttp,websocket-aiohttp")
@@ -57,12 +58,6 @@ def run(
     as_json: bool,
 ) -> None:
     """Run a campaign, then write its report. SCENARIO: a name (`rtbench list scenarios`) or the path of a TOML file."""
-    from rtbench import campaign as campaigns
-    from rtbench.calibrate import newest
-    from rtbench.environment import fingerprint
-    from rtbench.progress import Display
-    from rtbench.trial import Place
-
     overrides: dict[str, Any] = {}
     if subjects:
         overrides["subjects"] = [name.strip() for name in subjects.split(",") if name.strip()]
@@ -79,11 +74,11 @@ def run(
     if resume and not (out / "campaign.json").exists() if out else False:
         raise UserError(f"{out}: holds no campaign to go on with", "leave --resume out to begin one")
     _judgeable(table)
-    table, warnings = campaigns.available(table)
+    table, warnings = preflight.available(table)
     for warning in warnings:
         click.echo(f"rtbench: {warning['message']}; {warning['remedy']}", err=True)
-    campaigns.prepare(table)
-    take = campaigns.plan(table)
+    preflight.prepare(table)
+    take = schedule.plan(table)
     if only_plan:
         if as_json:
             click.echo(json.dumps(take.as_dict()))
@@ -95,7 +90,9 @@ def run(
         return
     folder = out or results(table.name)
     command = shlex.join(["rtbench", *sys.argv[1:]])
-    campaign = campaigns.Campaign(table, folder, command, resume, newest(fingerprint()["machine"]), warnings)
+    campaign = campaigns.Campaign(
+        table, folder, command, resume, calibration.newest(fingerprint()["machine"]), warnings
+    )
     place = Place.here()
     campaigns.stay_on(place)
     try:
@@ -120,14 +117,14 @@ def _judgeable(table: Scenario) -> None:
     """Raises UserError for a threshold of a metric or a subject that there is not: before minutes of measuring."""
     if not table.thresholds:
         return
-    metrics = {m.name for m in importlib.import_module("rtbench.analysis.metrics").catalogue()}
+    known = {metric.name for metric in metrics.catalogue()}
     for key in table.thresholds:
         subject, _, metric = key.rpartition(".")
-        if metric not in metrics:
+        if metric not in known:
             raise UserError(f"[thresholds] {key!r}: there is no metric {metric!r}", "`rtbench list metrics` shows them")
         if subject.partition(" [")[0] not in table.subjects:
-            known = ", ".join(table.subjects)
-            raise UserError(f"[thresholds] {key!r}: {subject!r} is no subject of this campaign", f"one of {known}")
+            names = ", ".join(table.subjects)
+            raise UserError(f"[thresholds] {key!r}: {subject!r} is no subject of this campaign", f"one of {names}")
 
 
 def _step_summary(report: Path) -> None:
@@ -149,14 +146,10 @@ def _resume(command: str, folder: Path) -> str:
     return shlex.join([*words, "--resume"])
 
 
-def _quick_check(subject: subject_catalogue.Subject) -> list[str]:
-    from rtbench.verify import quick_check
-
+def _quick_check(subject: Subject) -> list[str]:
     if subject.url or not subject.played:
         return []  # what it plays is not known: `rtbench verify URL` is for who keeps the contract
-
-    problems: list[str] = quick_check(subject.name)
-    return problems
+    return quick_check(subject)
 
 
 @click.command(epilog="Example: rtbench calibrate")
@@ -169,8 +162,6 @@ def calibrate(context: click.Context, out: Path | None, quiet: bool, as_json: bo
 
     Takes some four minutes; exit 1 when a truth is not met. The result is quoted on every later report of this machine.
     """
-    from rtbench import calibrate as calibration
-
     folder = out or results("calibration")
     context.exit(_known_truths(folder, calibration.scenarios(), quiet, as_json, aa=False))
 
@@ -188,19 +179,16 @@ def aa(context: click.Context, out: Path | None, settings: tuple[str, ...], quie
 
 def _known_truths(folder: Path, tables: list[Scenario], quiet: bool, as_json: bool, aa: bool) -> int:
     """Measure, judge, store and print; the exit code."""
-    from rtbench import calibrate as calibration
-    from rtbench import campaign as campaigns
-    from rtbench.progress import Display
-    from rtbench.trial import Place
-
-    takes = [campaigns.plan(table) for table in tables]
+    takes = [schedule.plan(table) for table in tables]
     place = Place.here()
     campaigns.stay_on(place)
     command = shlex.join(["rtbench", *sys.argv[1:]])
     each_s = sum(take.seconds for take in takes) / sum(take.trials for take in takes)
     with Display(each_s, quiet) as display:
         calibration.measure(tables, folder, command, place, display, _quick_check)
-    result = calibration.judge(folder / tables[0].name if aa else folder, aa)
+    judged = folder / tables[0].name if aa else folder
+    checks = truths.judge_aa(judged) if aa else truths.judge(judged)
+    result = calibration.result([one.row() for one in checks], truths.noise_of(judged), aa)
     stored = calibration.store(result)
     if as_json:
         click.echo(json.dumps(result, indent=1))

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from pathlib import Path
 from typing import Any
 
 import click
 
+from rtbench.analysis.advice import advice
+from rtbench.analysis.advice.options import Needs
+from rtbench.analysis.regression import baseline, formats
+from rtbench.analysis.report.report import build
+from rtbench.campaign.calibrate import newest
 from rtbench.cli._options import PRECEDENCE, json_option
 from rtbench.errors import UserError
+from rtbench.machine.fingerprint import fingerprint
 
 
 def write_report(folders: list[Path], out: Path | None, code: int) -> int:
     """Write the report of these folders, print its headlines; the exit code."""
-    # By name: the kernel does not import what it serves (ARCHITECTURE.md, arrows).
-    from rtbench.calibrate import newest
-    from rtbench.environment import fingerprint
-
-    build = importlib.import_module("rtbench.analysis.report").build
     made = build(folders, out, newest(fingerprint()["machine"]))
     for line in made.headlines:
         click.echo(line)
@@ -60,10 +60,6 @@ def compare(
     A difference is said only outside the noise, with false discoveries held to 5 %. On another machine, kernel or
     Python times and costs are not compared, counts and bytes are.
     """
-    from rtbench.calibrate import newest
-    from rtbench.environment import fingerprint
-
-    baseline = importlib.import_module("rtbench.analysis.baseline")
     calibration, limit = newest(fingerprint()["machine"]), 1 + tolerance / 100
     if subjects is not None:
         names = [name.strip() for name in subjects.split(",")]
@@ -71,12 +67,13 @@ def compare(
             raise UserError(
                 "--subjects compares two subjects of one folder", "rtbench compare DIR --subjects BASE,HEAD"
             )
-        found = baseline.within(folders[0], *names, limit, calibration)
+        base, head = names
+        found = baseline.within(folders[0], base, head, limit, calibration)
     elif len(folders) != 2:
         raise UserError("compare needs two folders", "rtbench compare BASELINE DIR, or DIR --subjects BASE,HEAD")
     else:
         found = baseline.against(*folders, limit, calibration)
-    click.echo(importlib.import_module("rtbench.analysis.baseline_formats").render(found, kind), nl=False)
+    click.echo(formats.render(found, kind), nl=False)
     context.exit(found.exit_code)
 
 
@@ -92,9 +89,5 @@ def compare(
 @json_option
 def advise(folder: Path, every: bool, as_json: bool, **needs: Any) -> None:
     """Which transport for these needs, by a campaign's measurements: ranked, with reasons and what would change it."""
-    from rtbench.calibrate import newest
-    from rtbench.environment import fingerprint
-
-    advice = importlib.import_module("rtbench.analysis.advice")
-    found = advice.of_folder(folder, advice.Needs(**needs), every, newest(fingerprint()["machine"]))
+    found = advice.of_folder(folder, Needs(**needs), every, newest(fingerprint()["machine"]))
     click.echo(json.dumps(found.row(), indent=1, allow_nan=False) if as_json else found.text())

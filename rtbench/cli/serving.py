@@ -12,9 +12,12 @@ from pathlib import Path
 import click
 
 from rtbench import streams as stream_catalogue
-from rtbench import subjects as subject_catalogue
 from rtbench.cli._options import build, seed_option, settings_option
+from rtbench.processes.process import PublisherProcess
+from rtbench.processes.program import publish_into, server_of
 from rtbench.subjects import Subject
+from rtbench.subjects.names import module_at
+from rtbench.subjects.registry import Registry
 
 _host = click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 _port = click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0: any free port.")
@@ -33,7 +36,8 @@ def serve(subject: str, host: str, port: int, real: bool, seed: int | None, sett
 
     Stream replay is among them with `--set workload.trace=FILE`. What a browser shows of it is at /.
     """
-    _play(subject_catalogue.find(subject_catalogue.known(subject)), host, port, real, seed, settings)
+    registry, name = Registry().reading(subject)
+    _play(registry.find(name), host, port, real, seed, settings)
 
 
 @click.command(epilog="Example: rtbench demo --port 8000, then open http://127.0.0.1:8000/ in a browser")
@@ -47,10 +51,10 @@ def demo(host: str, port: int, real: bool, seed: int | None, settings: tuple[str
 
     One server with all four transports, whose lanes can be stopped and cut: by default on this machine only.
     """
-    _play(replace(subject_catalogue.module_at(DEMO), module=DEMO), host, port, real, seed, settings, DEMO_PAGES)
+    _play(replace(module_at(DEMO), module=DEMO), host, port, real, seed, settings, DEMO_PAGES)
 
 
-DEMO = "rtbench.servers._demo"
+DEMO = "rtbench.servers.demo.demo"
 DEMO_PAGES = (
     ("/pages/race.html", "the race: four transports, one workload"),
     ("/pages/list.html", "the article's live list"),
@@ -68,9 +72,6 @@ def _play(
     settings: tuple[str, ...],
     pages: tuple[tuple[str, str], ...] = (),
 ) -> None:
-    from rtbench.processes import PublisherProcess
-    from rtbench.programs import publish_into, server_of
-
     if not any(setting.startswith("epoch_s=") for setting in settings):
         settings = (f"epoch_s={int(time.time())}", *settings)
     if real:

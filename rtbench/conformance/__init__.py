@@ -3,7 +3,7 @@
 A case is a function `run(target) -> list[str]` under the decorator `case`; it returns every problem that it found,
 each a sentence that says what was wanted and what was seen, and raises `Skipped` where it cannot tell. Invariant: a
 case is bounded in time whatever the server does, and disturbs no other one: all but the `last` run at the same time.
-Called by `rtbench.verify`; the tests run every case against every subject and against servers broken on purpose.
+Called by `rtbench.conformance.verify`; the tests run every case against every subject and against broken servers.
 """
 
 from __future__ import annotations

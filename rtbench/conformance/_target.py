@@ -1,7 +1,7 @@
 """What is verified: where a server listens, which transport it is asked for, and what is known about it.
 
 Invariant: a field is empty where nothing is known, and a case that needs it is skipped then, never passed.
-Made by `rtbench.verify`, read by the cases.
+Made by `rtbench.conformance.verify`, read by the cases.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from rtbench.programs import Server
-from rtbench.scenario_tables import ServerTable
+from rtbench.processes.program import Server
+from rtbench.scenario.tables import ServerTable
 from rtbench.streams import catalogue
 from rtbench.subjects import CAPABILITIES, Subject
 from rtbench.transports import Asked
@@ -89,7 +89,7 @@ class Target:
         return maker(self.transport, subject.codec if subject is not None else "")(asked)
 
     def json_payload(self, stream: str = "") -> bool | None:
-        """What the payloads of a stream are known to be (`rtbench.envelope.unwrap`)."""
+        """What the payloads of a stream are known to be (`rtbench.transports.envelope.unwrap`)."""
         known = catalogue().get(stream or self.stream)
         return None if known is None else known.json_payload
 

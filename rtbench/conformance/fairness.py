@@ -7,7 +7,7 @@ from pathlib import Path
 from rtbench.conformance import EVERY, case
 from rtbench.conformance._client import Subscriber
 from rtbench.conformance._target import Target
-from rtbench.observe import observe
+from rtbench.machine.sockets import observe
 
 BACKLOG = 4096
 

@@ -8,8 +8,8 @@ from rtbench.conformance import case
 from rtbench.conformance._checks import few
 from rtbench.conformance._client import Subscriber, fetch
 from rtbench.conformance._target import Target
-from rtbench.envelope import wrap
 from rtbench.transports import Message, ProtocolError
+from rtbench.transports.envelope import wrap
 from rtbench.transports.http import END_OF_HEAD
 from rtbench.transports.websocket import FrameSplitter, plain
 

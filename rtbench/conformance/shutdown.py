@@ -10,7 +10,7 @@ import time
 from rtbench.conformance import EVERY, case
 from rtbench.conformance._client import Subscriber
 from rtbench.conformance._target import Target
-from rtbench.processes import STOP_S
+from rtbench.processes.process import STOP_S
 
 COUNT = 3
 SPOILED = ("Traceback (most recent call last)", "never retrieved", "never awaited", "was destroyed but it is pending")

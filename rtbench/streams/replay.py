@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rtbench.envelope import is_json, original
 from rtbench.errors import ScenarioError
 from rtbench.streams import Emission, Pace, Source, Stream
+from rtbench.transports.envelope import is_json, original
 
 LONGEST_NS = 2**62
 _ALLOWED = '{"offset_ns": whole number from 0, never falling, "payload": text of one line}'

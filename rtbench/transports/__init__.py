@@ -72,7 +72,7 @@ class Asked:
     """What a subscriber asks for, whatever the transport; each takes of it what it has a place for.
 
     `host`: the Host header. `cursor`: the last id that it has. `timeout_s`: of a long poll. `carries_id` and
-    `json_payload`: `rtbench.envelope.reader`. `greeting`: texts to send on open (WebSocket).
+    `json_payload`: `rtbench.transports.envelope.reader`. `greeting`: texts to send on open (WebSocket).
     """
 
     host: str

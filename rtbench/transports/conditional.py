@@ -1,7 +1,7 @@
 """Long polling by conditional GET, as Nchan does it: Last-Modified and Etag are the cursor, an answer is one message.
 
 Each answer's `Last-Modified` and `Etag` go back as `If-Modified-Since` and `If-None-Match`; who has none begins from
-now. A message is the body, an envelope in it says its id (`rtbench.envelope.reader`). 304 and 408: nothing came in
+now. A message is the body, an envelope in it says its id (`envelope.reader`). 304 and 408: nothing came in
 time. Used by the load generator and `rtbench verify` for subjects that say `codec = "conditional"`.
 """
 
@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rtbench.envelope import Reader, reader
 from rtbench.transports import Asked, Control, Message
+from rtbench.transports.envelope import Reader, reader
 from rtbench.transports.http import Complete, Head, request_head
 from rtbench.transports.poll import Glance, PollResponse, Responses
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from rtbench.envelope import elements, members, unwrap
 from rtbench.transports import Asked, Closed, Control, Message, ProtocolError
 from rtbench.transports.catalogue import Transport
+from rtbench.transports.envelope import elements, members, unwrap
 from rtbench.transports.http import Body, Complete, Head, Part, ResponseParser, request_head
 
 _MESSAGES = '{"messages":'
@@ -100,7 +100,7 @@ class Responses(ABC):
 class PollClient(Responses):
     """One polling subscriber. `since` is its cursor, None until the first answer if it begins with "from now".
 
-    `timeout_s` makes it a long poll; `json_payload` is `rtbench.envelope.unwrap`'s. The caller sends `request()`,
+    `timeout_s` makes it a long poll; `json_payload` is `envelope.unwrap`'s. The caller sends `request()`,
     feeds what it reads, and sends the next one when it wants to; `reconnected()` is for a new connection.
     """
 

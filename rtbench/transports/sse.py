@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from rtbench.envelope import Reader, reader
 from rtbench.transports import Asked, Closed, Control, Event, Heartbeat, Message, Opened, ProtocolError
 from rtbench.transports.catalogue import Transport
+from rtbench.transports.envelope import Reader, reader
 from rtbench.transports.http import Body, Complete, Head, Part, ResponseParser, request_head
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024

@@ -7,9 +7,9 @@ feed (streams.md), so nothing is escaped. Called by the load generator, `rtbench
 
 from __future__ import annotations
 
-from rtbench.envelope import Reader, reader
 from rtbench.transports import Asked, Closed, Event, Heartbeat, Opened, ProtocolError
 from rtbench.transports.catalogue import Transport
+from rtbench.transports.envelope import Reader, reader
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
 OK = b"ok"

@@ -21,9 +21,9 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
-from rtbench.envelope import Reader, reader
 from rtbench.transports import Asked, Closed, Event, Heartbeat, Opened, ProtocolError
 from rtbench.transports.catalogue import Transport
+from rtbench.transports.envelope import Reader, reader
 from rtbench.transports.http import END_OF_HEAD, MAX_HEAD_BYTES, Head, ResponseParser, request_head
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
@@ -142,7 +142,7 @@ def codec(asked: Asked) -> WebSocketClient:
 
 
 class WebSocketClient:
-    """A `Codec`. Text messages are envelopes (`rtbench.envelope`); a binary message has to hold one too;
+    """A `Codec`. Text messages are envelopes (`rtbench.transports.envelope`); a binary message has to hold one too;
     `json_payload` is `unwrap`'s.
 
     Closed comes with the server's close frame (its echo is then in `to_send`), with a refused handshake as soon as

@@ -2,7 +2,7 @@
 
 Invariant: the folder holds a manifest exactly when the trial is over, whatever it ended by; counters are read at the
 window's edges, which lie where nothing is due; the window closes before anything is torn down (R14); no process
-outlives the call. Called by the campaign, which decides the order; runs everything through `rtbench.processes`.
+outlives the call. Called by the campaign, which decides the order; runs everything through `rtbench.processes.process`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from rtbench import records, validity
 from rtbench.errors import MeasurementError, RtbenchError, SubjectError, UserError
-from rtbench.observe import observe
+from rtbench.machine.sockets import observe
+from rtbench.records import tables
 from rtbench.subjects import Post
 from rtbench.transports.catalogue import find
-from rtbench.trial import _faults, _judge, _window
+from rtbench.trial import _faults, _judge, _window, validity
 from rtbench.trial._climb import climb
 from rtbench.trial._conversation import settle
 from rtbench.trial._counters import Counters
@@ -57,12 +57,12 @@ def run(spec: Spec, campaign: Path, place: Place, stage: Callable[[str], None]) 
         run.reasons.append(validity.reason("measurement", error.message, error.remedy, validity.EVERYTHING))
     run.timeline["closed_ns"] = time.monotonic_ns()
     if run.rows:
-        names = list(records.TABLES["probes"])
+        names = list(tables.TABLES["probes"])
         columns = {name: [row[index] for row in run.rows] for index, name in enumerate(names)}
-        store(lambda: records.write_table(folder / "probes.parquet", "probes", columns), folder)
+        store(lambda: tables.write_table(folder / "probes.parquet", "probes", columns), folder)
     manifest = _judge.manifest(run)
-    store(lambda: manifest.update(files=records.sums(folder)), folder)
-    store(lambda: records.write_json(folder / "manifest.json", manifest), folder)
+    store(lambda: manifest.update(files=tables.sums(folder)), folder)
+    store(lambda: tables.write_json(folder / "manifest.json", manifest), folder)
     for path in folder.iterdir():
         path.chmod(0o444)  # raw data is kept and read-only (R15)
     return manifest
@@ -163,7 +163,7 @@ def _finish(crew: Crew) -> None:
 def _join(folder: Path, kind: str, workers: int) -> None:
     """Every worker wrote a shard of its own; a trial's file holds all of them."""
     shards = [folder / f"{kind}-{index}.parquet" for index in range(workers)]
-    whole = records.concatenate(kind, [records.read_table(shard, kind) for shard in shards])
-    store(lambda: records.write_table(folder / f"{kind}.parquet", kind, whole), folder)
+    whole = tables.concatenate(kind, [tables.read_table(shard, kind) for shard in shards])
+    store(lambda: tables.write_table(folder / f"{kind}.parquet", kind, whole), folder)
     for shard in shards:
         shard.unlink()

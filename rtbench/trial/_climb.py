@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from rtbench import probes
+from rtbench.machine import probes
 from rtbench.trial._crew import Crew
 
 _TIDY_S = 0.3

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rtbench import records
+from rtbench.records import tables
 from rtbench.trial._run import Run, store
-from rtbench.validity import reason
+from rtbench.trial.validity import reason
 from rtbench.workload import Workload
 
 
@@ -31,8 +31,8 @@ def settle(run: Run) -> None:
     """Rewrite ticks.parquet from sends.parquet; count sends in `run.counts`."""
     workload, path = run.spec.scenario.plan(), run.folder / "ticks.parquet"
     sends_path = run.folder / "sends.parquet"
-    sends = records.read_table(sends_path, "sends") if sends_path.exists() else records.concatenate("sends", [])
-    ticks = records.read_table(path, "ticks")
+    sends = tables.read_table(sends_path, "sends") if sends_path.exists() else tables.concatenate("sends", [])
+    ticks = tables.read_table(path, "ticks")
     ticks = {name: column.copy() for name, column in ticks.items()}
     said = np.flatnonzero(spoken(workload, ticks["channel"]))
     of_send = _join(ticks["digest"][said], ticks["payload_bytes"][said], sends)
@@ -53,7 +53,7 @@ def settle(run: Run) -> None:
         "digest": sends["digest"][missing],
     }
     table = {name: np.concatenate([ticks[name], np.asarray(lost[name])]) for name in ticks}
-    store(lambda: records.write_table(path, "ticks", table), run.folder)
+    store(lambda: tables.write_table(path, "ticks", table), run.folder)
     counts = {
         "sends": int(np.count_nonzero(inside)),
         "sends_unsaid": int(np.count_nonzero(inside & (sends["started_ns"] < 0))),
@@ -70,7 +70,7 @@ def settle(run: Run) -> None:
             run.warnings.append(reason("conversation", f"{counts[name]:,} messages {text}", remedy, []))
 
 
-def _join(digest: np.ndarray, size: np.ndarray, sends: records.Columns) -> np.ndarray:
+def _join(digest: np.ndarray, size: np.ndarray, sends: tables.Columns) -> np.ndarray:
     """For each tick the row of its send, -1: none. Equal digests are matched in the order of their times."""
     key = (digest.astype(np.int64) << 31) | size
     said = (sends["digest"].astype(np.int64) << 31) | sends["payload_bytes"]

@@ -10,7 +10,8 @@ import time
 
 import numpy as np
 
-from rtbench import netns, probes
+from rtbench.machine import probes
+from rtbench.processes import namespaces
 from rtbench.trial._crew import Crew
 
 
@@ -83,7 +84,7 @@ class Counters:
         table["server"][f"run_delay_ns_{suffix}"] = crew.server.run_delay_ns()
         table["machine"][f"throttles_{suffix}"] = probes.throttles()
         if crew.network is not None:
-            self._run.bytes[f"wire_bytes_{suffix}"] = probes.wire_bytes(crew.server.pid, netns.INTERFACE)
+            self._run.bytes[f"wire_bytes_{suffix}"] = probes.wire_bytes(crew.server.pid, namespaces.INTERFACE)
         self._network(suffix)
         table["machine"][f"read_ns_{suffix}"] = time.monotonic_ns()
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from rtbench.errors import SubjectError
-from rtbench.netns import Network
-from rtbench.processes import LoadProcess, Process, PublisherProcess, StarverProcess
-from rtbench.programs import ProxyProcess, Server, publish_into, server_of
-from rtbench.proxies import find as find_proxy
+from rtbench.processes.namespaces import Network
+from rtbench.processes.process import LoadProcess, Process, PublisherProcess, StarverProcess
+from rtbench.processes.program import ProxyProcess, Server, publish_into, server_of
+from rtbench.subjects.proxies import find as find_proxy
 from rtbench.trial._loads import loads_of
 from rtbench.trial._run import Run
 

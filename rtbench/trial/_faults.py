@@ -12,9 +12,9 @@ import signal
 import time
 from collections.abc import Sequence
 
-from rtbench import probes
-from rtbench.processes import Process
-from rtbench.scenario_tables import Interruption
+from rtbench.machine import probes
+from rtbench.processes.process import Process
+from rtbench.scenario.tables import Interruption
 from rtbench.trial._crew import Crew
 
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from rtbench import records, steady, validity
-from rtbench.audit import Match, in_window, match
-from rtbench.audit import judge as audit
+from rtbench.records import tables
+from rtbench.records.audit import Match, in_window, match
+from rtbench.records.audit import judge as audit
+from rtbench.trial import steadiness, validity
 from rtbench.trial._conversation import spoken
 from rtbench.trial._run import Run
 from rtbench.workload import Workload
@@ -24,9 +25,9 @@ def judge(run: Run) -> None:
     """Fill counts, bytes, reasons, warnings and status of `run` from the files in its folder."""
     spec, folder = run.spec, run.folder
     workload = spec.scenario.plan()
-    deliveries = records.read_table(folder / "deliveries.parquet", "deliveries")
-    ticks = records.read_table(folder / "ticks.parquet", "ticks")
-    connections = records.read_table(folder / "connections.parquet", "connections")
+    deliveries = tables.read_table(folder / "deliveries.parquet", "deliveries")
+    ticks = tables.read_table(folder / "ticks.parquet", "ticks")
+    connections = tables.read_table(folder / "connections.parquet", "connections")
     channel_of = np.asarray([workload.channel_of(index) for index in range(spec.scenario.subscribers)], dtype=np.int64)
     joined = match(deliveries, ticks, channel_of)
     found = audit(joined, deliveries, ticks, run.window, channel_of)
@@ -36,7 +37,7 @@ def judge(run: Run) -> None:
         "subscribed": len(np.unique(connections["subscriber"][connections["response_ns"] >= 0])),
         **found.counts(),
         "connections": int(np.count_nonzero(listening)),
-        "connections_failed": sum(outcome not in records.SUCCEEDED for outcome in outcomes),
+        "connections_failed": sum(outcome not in tables.SUCCEEDED for outcome in outcomes),
         **run.said,
     }
     run.details = found.details()
@@ -77,12 +78,12 @@ def judge(run: Run) -> None:
         run.warnings.append(validity.reason("reconnections", text, "see connections.parquet for outcomes", []))
 
 
-def _played(ticks: records.Columns, workload: Workload) -> records.Columns:
+def _played(ticks: tables.Columns, workload: Workload) -> tables.Columns:
     """The ticks as the publisher is to be judged by: it cannot be late with what subscribers say."""
     return {**ticks, "sent_ns": np.where(spoken(workload, ticks["channel"]), ticks["due_ns"], ticks["sent_ns"])}
 
 
-def _steadiness(run: Run, joined: Match, deliveries: records.Columns, ticks: records.Columns) -> None:
+def _steadiness(run: Run, joined: Match, deliveries: tables.Columns, ticks: tables.Columns) -> None:
     """Mark a trial whose latency drifted through its window (R14); one that was disturbed on purpose is not asked."""
     if run.events or not len(ticks["due_ns"]):
         return
@@ -90,7 +91,7 @@ def _steadiness(run: Run, joined: Match, deliveries: records.Columns, ticks: rec
     stamped = kept & (deliveries["kernel_ns"] >= 0)
     enough = 2 * np.count_nonzero(stamped) >= np.count_nonzero(kept)
     here, received = (stamped, "kernel_ns") if enough else (kept, "app_ns")
-    drift = steady.drift(ticks["due_ns"][joined.tick[here]], deliveries[received][here], run.window)
+    drift = steadiness.drift(ticks["due_ns"][joined.tick[here]], deliveries[received][here], run.window)
     if drift is None:
         return
     run.steadiness = {"drift_share": drift.share, "p": drift.p, "batches": drift.batches}
@@ -113,7 +114,7 @@ def manifest(run: Run) -> dict[str, Any]:
     spec = run.spec
     pairs = [report["clock_pairs"] for report in run.reports]
     return {
-        "schema": records.SCHEMA,
+        "schema": tables.SCHEMA,
         "trial": spec.number,
         **spec.subject.describe(),
         "block": spec.block,

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from rtbench import compiled
-from rtbench.processes import LoadProcess
-from rtbench.scenario import Scenario
+from rtbench.machine import inner_loop
+from rtbench.processes.process import LoadProcess
+from rtbench.scenario.model import Scenario
 from rtbench.transports.catalogue import find
 from rtbench.trial._run import Run
 
@@ -61,7 +61,7 @@ def loads_of(run: Run, sockets: Path, network: str) -> Iterator[LoadProcess]:
             "seed": scenario.seed,
             "epoch_s": scenario.epoch_s,
         },
-        "sweep": str(compiled.sweep() or ""),
+        "sweep": str(inner_loop.sweep() or ""),
         "deaf": scenario.faults.deaf,
         "heartbeat_s": max(scenario.server.heartbeat_s, subject.least_heartbeat_s) if heard else 0.0,
     }

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from rtbench.errors import UserError
-from rtbench.processes import Cores
-from rtbench.scenario import Scenario
+from rtbench.processes.process import Cores
+from rtbench.scenario.model import Scenario
 from rtbench.subjects import Subject
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9@+._-]+")

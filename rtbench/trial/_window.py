@@ -9,7 +9,7 @@ import heapq
 import time
 from collections.abc import Iterator, Mapping
 
-from rtbench.scenario import Scenario
+from rtbench.scenario.model import Scenario
 from rtbench.workload import Channel, Workload, quiet_instant
 
 FEW_CHANNELS = 100

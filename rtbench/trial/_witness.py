@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from rtbench import records
+from rtbench.records import tables
 from rtbench.trial._run import Run, store
 
 UNKNOWN = ["latency_*", "due_to_sent_*", "sent_to_*", "request_to_*"]
@@ -29,10 +29,10 @@ _PATIENCE_S = 5
 def witness(run: Run, url: str) -> None:
     """Write ticks.parquet from deliveries.parquet; number messages without an id by their first arrival."""
     path = run.folder / "deliveries.parquet"
-    table = records.read_table(path, "deliveries")
+    table = tables.read_table(path, "deliveries")
     if len(table["seq"]) and bool((table["seq"] < 0).all()):
         table["seq"] = _numbered(table)
-        store(lambda: records.write_table(path, "deliveries", table), run.folder)
+        store(lambda: tables.write_table(path, "deliveries", table), run.folder)
         run.warnings.append(
             {
                 "kind": "no ids",
@@ -58,12 +58,12 @@ def witness(run: Run, url: str) -> None:
         "payload_bytes": table["payload_bytes"][rows],
         "digest": table["digest"][rows],
     }
-    store(lambda: records.write_table(run.folder / "ticks.parquet", "ticks", ticks), run.folder)
+    store(lambda: tables.write_table(run.folder / "ticks.parquet", "ticks", ticks), run.folder)
     run.due = how if bool(known.all()) and len(known) else "unknown"
     run.unknown = UNKNOWN if run.due == "unknown" else UNKNOWN_SENT
 
 
-def _numbered(table: records.Columns) -> Any:
+def _numbered(table: tables.Columns) -> Any:
     """Numbers from 1 in the order of the first arrival of each content, channel by channel."""
     key = (table["channel"].astype(np.int64) << 32) | table["digest"]
     # Rows are in order of arrival within a load process only: the first arrival is sought over all of them.

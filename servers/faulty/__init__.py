@@ -21,12 +21,12 @@ from typing import Any
 
 from aiohttp import web
 
-from rtbench.scenario_tables import Injection
-from rtbench.servers import _feed
-from rtbench.servers._app import Server
-from rtbench.servers.channel import Channel, Connection, Encoder, Limits, Transport
-from rtbench.servers.hub import Hub
-from rtbench.servers.ring import Held
+from rtbench.scenario.tables import Injection
+from rtbench.servers.kit import feed
+from rtbench.servers.kit.app import Server
+from rtbench.servers.kit.channel import Channel, Connection, Encoder, Limits, Transport
+from rtbench.servers.kit.hub import Hub
+from rtbench.servers.kit.ring import Held
 from rtbench.subjects import Subject
 from rtbench.transports.catalogue import find
 from rtbench.workload import NOTICE
@@ -153,7 +153,7 @@ class FaultyHub(Hub):
 
     def publish(self, body: bytes) -> None:
         """Stall before what is to be stalled, like a server that does something else for so long."""
-        seqs = {seq for _, seq, _, _ in _feed.unpack(body) if seq != NOTICE}
+        seqs = {seq for _, seq, _, _ in feed.unpack(body) if seq != NOTICE}
         for injection in self._faults.injections:
             if injection.do == "stall" and any(injection.hits(-1, seq) for seq in seqs):
                 time.sleep(injection.delay_s)

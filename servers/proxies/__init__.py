@@ -1,1 +1,1 @@
-"""Proxies that stand before a subject: one file each, as shipped and tuned for streams (rtbench.proxies)."""
+"""Proxies that stand before a subject: one file each, as shipped and tuned for streams (rtbench.subjects.proxies)."""

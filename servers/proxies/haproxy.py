@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from rtbench.proxies import Before, Proxy
 from rtbench.subjects import needs_program
+from rtbench.subjects.proxies import Before, Proxy
 
 
 def _configuration(before: Before, tuned: bool) -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from rtbench.proxies import Before, Proxy
 from rtbench.subjects import needs_program
+from rtbench.subjects.proxies import Before, Proxy
 
 _FOR_STREAMS = """
       proxy_http_version 1.1;

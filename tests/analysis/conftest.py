@@ -9,8 +9,8 @@ from types import ModuleType
 
 import pytest
 
+from rtbench.analysis.campaigns.load import load
 from rtbench.analysis.evidence import Evidence, gather
-from rtbench.analysis.load import load
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 

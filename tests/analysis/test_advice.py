@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from rtbench.analysis.advice import Advice, Ranked, advise, of_folder
+from rtbench.analysis.advice.advice import Advice, Ranked, advise, of_folder
+from rtbench.analysis.advice.options import Needs, _floor
+from rtbench.analysis.campaigns.load import load
 from rtbench.analysis.evidence import Evidence, gather
-from rtbench.analysis.load import load
-from rtbench.analysis.options import Needs, _floor
 from rtbench.cli import cli
 from rtbench.errors import ResultsError, UserError
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rtbench.analysis import baseline
-from rtbench.analysis.baseline import FALSE_DISCOVERIES, against, within
-from rtbench.analysis.baseline_formats import FORMATS, render
-from rtbench.analysis.changes import Change, Difference
-from rtbench.analysis.multiplicity import adjust
-from rtbench.analysis.t_tests import paired, welch
+from rtbench.analysis.regression import baseline
+from rtbench.analysis.regression.baseline import FALSE_DISCOVERIES, against, within
+from rtbench.analysis.regression.changes import Change, Difference
+from rtbench.analysis.regression.formats import FORMATS, render
+from rtbench.analysis.regression.t_tests import paired, welch
+from rtbench.analysis.statistics.multiplicity import adjust
 from rtbench.errors import ResultsError
 
 SSE, WEBSOCKET = "sse-aiohttp", "websocket-aiohttp"

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtbench.analysis.beats import Beat, beat, beats
+from rtbench.analysis.report.aliasing import Beat, beat, beats
 
 
 @pytest.mark.parametrize(

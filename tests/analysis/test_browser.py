@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from rtbench.analysis.report import build
+from rtbench.analysis.report.report import build
 
 QUIET = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
          "--disable-background-networking", "--disable-component-update", "--disable-sync")  # fmt: skip

@@ -1,6 +1,6 @@
 """The calibration's judges, on campaigns whose truth is written here: each is shown met, and not met (R16).
 
-The folders are made through rtbench.records as a campaign would write them, with latencies to the nanosecond.
+The folders are made through rtbench.records.tables as a campaign would write them, with latencies to the nanosecond.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 
 from rtbench.analysis import calibration
 from rtbench.analysis.calibration import Check
-from rtbench.records import TABLES, write_json, write_table
+from rtbench.records.tables import TABLES, write_json, write_table
 
 SECOND, MS = 10**9, 10**6
 START = 100 * SECOND

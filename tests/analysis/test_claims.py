@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtbench.analysis.cells import at, cells, scenario, with_settings
+from rtbench.analysis.campaigns.load import load
 from rtbench.analysis.claims import Finding, Judged, hypotheses, judge
 from rtbench.analysis.evidence import Evidence, gather
-from rtbench.analysis.load import load
-from rtbench.analysis.report import build
-from rtbench.analysis.several import several
+from rtbench.analysis.report.report import build
+from rtbench.analysis.report.several import several
+from rtbench.analysis.sweep.cells import at, cells, scenario, with_settings
 from rtbench.errors import ResultsError
-from rtbench.records import read_table, write_table
+from rtbench.records.tables import read_table, write_table
 
 pytestmark = pytest.mark.slow
 
@@ -74,7 +74,7 @@ def test_the_eight_are_there_each_with_its_test_and_the_command_that_tests_it() 
 
 
 def test_the_scenarios_that_claims_name_can_be_run() -> None:
-    from rtbench import scenario as scenarios
+    from rtbench.scenario import loading as scenarios
 
     named = {h.scenario.split()[2] for h in hypotheses() if h.scenario.startswith("rtbench run")}
     assert named - set(scenarios.names()) <= {"chat"}  # comes with issue 5
@@ -152,7 +152,7 @@ def test_stacks_are_not_told_apart_as_transports(campaign: Callable[..., Path]) 
 
 def test_where_the_bytes_cross_is_arithmetic() -> None:
     from rtbench.analysis.claims.sse_efficiency import bytes_by_specification
-    from rtbench.analysis.framing import sse_bytes, websocket_bytes
+    from rtbench.analysis.samples.framing import sse_bytes, websocket_bytes
 
     text = bytes_by_specification()
     assert sse_bytes(1000, 106) - websocket_bytes(1000, 106) == 2 and "from 1 B 2 more" in text

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rtbench.analysis.claims import simplicity
-from rtbench.analysis.code import Size, python, script, size
+from rtbench.analysis.claims._code import Size, python, script, size
 
 PYTHON = '''"""A docstring
 of two lines."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rtbench.analysis.compare import Residual, compare, residual, residual_of, summarise, verdict
+from rtbench.analysis.statistics.compare import Residual, compare, residual, residual_of, summarise, verdict
 
 
 def cells(**rows: list[float | None]) -> dict[str, dict[int, float | None]]:

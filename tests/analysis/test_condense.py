@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from rtbench.analysis.caveats import Caveat
-from rtbench.analysis.condense import condense
+from rtbench.analysis.report.caveats import Caveat
+from rtbench.analysis.report.condense import condense
 
 NAMES = ["sse-aiohttp", "sse-aiohttp+nginx", "websocket-aiohttp"]
 

@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
-from rtbench import records
-from rtbench.analysis import caveats, figures, shape
+from rtbench.analysis import figures
+from rtbench.analysis.campaigns import shape
+from rtbench.analysis.campaigns.load import load
 from rtbench.analysis.evidence import gather
-from rtbench.analysis.load import load
-from rtbench.analysis.report import build
+from rtbench.analysis.report import caveats
+from rtbench.analysis.report.report import build
 from rtbench.errors import ResultsError
+from rtbench.records import tables
 
 SSE = "sse-aiohttp"
 
@@ -32,9 +34,9 @@ def seal(folder: Path) -> Path:
     document = json.loads((folder / "campaign.json").read_text())
     for row in document["trials"]:
         manifest = folder / row["directory"] / "manifest.json"
-        records.write_json(manifest, json.loads(manifest.read_text()) | {"files": records.sums(manifest.parent)})
-        row["manifest_sha256"] = records.sha256(manifest)
-    records.write_json(folder / "campaign.json", document)
+        tables.write_json(manifest, json.loads(manifest.read_text()) | {"files": tables.sums(manifest.parent)})
+        row["manifest_sha256"] = tables.sha256(manifest)
+    tables.write_json(folder / "campaign.json", document)
     return folder
 
 
@@ -98,9 +100,9 @@ def test_an_edited_table_puts_its_trial_aside(copy: Path, at: float) -> None:
 
 def test_a_rewritten_table_is_noticed_though_it_reads_well(copy: Path) -> None:
     file = trial(copy, 1) / "deliveries.parquet"
-    table = records.read_table(file, "deliveries")
+    table = tables.read_table(file, "deliveries")
     table["kernel_ns"] = table["kernel_ns"] - 1_000_000  # a millisecond faster
-    records.write_table(file, "deliveries", table)
+    tables.write_table(file, "deliveries", table)
     assert "was changed after it was measured" in told(copy)[0]
 
 

@@ -9,13 +9,13 @@ import pytest
 from matplotlib.figure import Figure as Canvas
 
 from rtbench.analysis import figures
-from rtbench.analysis.compare import Comparison, Summary
+from rtbench.analysis.campaigns.load import load
 from rtbench.analysis.evidence import Evidence, gather
 from rtbench.analysis.figures import _style
 from rtbench.analysis.format import number, quantity, ratio
 from rtbench.analysis.format import summary as said
-from rtbench.analysis.load import load
-from rtbench.analysis.report import PLACED
+from rtbench.analysis.report.report import PLACED
+from rtbench.analysis.statistics.compare import Comparison, Summary
 
 
 def test_the_registry_finds_files_and_refuses_a_name_twice() -> None:

@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 
 import rtbench.analysis
-from rtbench.analysis import Campaign, frames
-from rtbench.analysis.frames import FRAMES
+from rtbench.analysis import Campaign
+from rtbench.analysis.campaigns import frames
+from rtbench.analysis.campaigns.frames import FRAMES
 from rtbench.errors import ResultsError
-from rtbench.records import TABLES, concatenate, write_table
+from rtbench.records.tables import TABLES, concatenate, write_table
 
 RAW = ("deliveries", "ticks", "connections", "requests", "probes")
 ROOT = Path(__file__).parents[2]
@@ -90,7 +91,7 @@ def test_a_latency_is_from_the_plan(campaign: Campaign) -> None:
 
 
 def test_the_table_of_the_readme(golden: Path) -> None:
-    """`python -c "from rtbench.analysis import frames; print(frames.described())"` prints it."""
+    """`python -c "from rtbench.analysis.campaigns import frames; print(frames.described())"` prints it."""
     assert frames.described() in (ROOT / "results/README.md").read_text()
 
 
@@ -113,7 +114,7 @@ def test_what_is_not_there(campaign: Campaign, make: ModuleType, tmp_path: Path)
 def test_load_is_a_function_however_it_is_come_by() -> None:
     code = """
 import rtbench.analysis
-from rtbench.analysis.load import load, Campaign
+from rtbench.analysis.campaigns.load import load, Campaign
 from rtbench.analysis import load as again
 assert rtbench.analysis.load is load is again
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtbench.analysis.framing import FRAMED, sse_bytes, websocket_bytes
+from rtbench.analysis.samples.framing import FRAMED, sse_bytes, websocket_bytes
 
 
 @pytest.mark.parametrize(("seq", "payload"), [(1, b"{}"), (9, b"x" * 150), (10, b"x" * 150), (123_456, b"x" * 5000)])

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
-from rtbench.analysis.report import build
+from rtbench.analysis.report.report import build
 
 EXPECTATION = Path(__file__).parent.parent / "golden" / "report.json"
 

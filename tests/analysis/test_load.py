@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rtbench.analysis import load
 from rtbench.analysis.evidence import gather
-from rtbench.analysis.load import load
 from rtbench.errors import ResultsError
 
 
@@ -38,7 +38,7 @@ def test_frames(golden: Path) -> None:
 
 
 def test_deliveries_without_ticks_or_stamps(tmp_path: Path, make: ModuleType) -> None:
-    from rtbench.records import concatenate, write_table
+    from rtbench.records.tables import concatenate, write_table
 
     folder = make.write(tmp_path / "a", make.Plan(subjects=("sse-aiohttp",), blocks=1, subscribers=2))
     directory = next((folder / "trials").iterdir())
@@ -128,7 +128,7 @@ def test_damaged_trials_are_put_aside_and_named(tmp_path: Path, make: ModuleType
 
 
 def test_a_tick_listed_twice_is_damage(tmp_path: Path, make: ModuleType) -> None:
-    from rtbench.records import read_table, write_table
+    from rtbench.records.tables import read_table, write_table
 
     folder = make.write(tmp_path / "a", make.Plan(subjects=("sse-aiohttp",), blocks=1, subscribers=2))
     file = folder / "trials/001-sse-aiohttp/ticks.parquet"

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtbench.analysis.load import load
+from rtbench.analysis.campaigns.load import load
 from rtbench.analysis.metrics import Metric, catalogue, find, measure, register
-from rtbench.analysis.samples import Samples
-from rtbench.analysis.series import median_of, reduce
-from rtbench.records import concatenate, read_table, write_table
+from rtbench.analysis.samples.samples import Samples
+from rtbench.analysis.samples.series import median_of, reduce
+from rtbench.records.tables import concatenate, read_table, write_table
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rtbench.analysis.compare import Comparison
-from rtbench.analysis.multiplicity import adjust, control
-from rtbench.analysis.power import MOST, blocks_needed, power_of
+from rtbench.analysis.statistics.compare import Comparison
+from rtbench.analysis.statistics.multiplicity import adjust, control
+from rtbench.analysis.statistics.power import MOST, blocks_needed, power_of
 
 
 def one(metric: str, p: float | None, ratio: float = 1.2, sd: float = 0.05, **more: object) -> Comparison:

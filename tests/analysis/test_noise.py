@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rtbench.analysis.noise import Noise, differences, noise, pairs
+from rtbench.analysis.statistics.noise import Noise, differences, noise, pairs
 
 
 def test_pairs_are_a_subject_and_its_second_label() -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtbench.analysis.quantiles import eligible, quantiles, rank, sorted_by_group, within_groups
+from rtbench.analysis.statistics.quantiles import eligible, quantiles, rank, sorted_by_group, within_groups
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtbench.analysis.load import load
+from rtbench.analysis.campaigns.load import load
 from rtbench.analysis.metrics import measure
-from rtbench.analysis.samples import Samples
-from rtbench.records import TABLES, read_table, write_table
+from rtbench.analysis.samples.samples import Samples
+from rtbench.records.tables import TABLES, read_table, write_table
 
 SECOND, MS = 10**9, 10**6
 RECOVERY = (

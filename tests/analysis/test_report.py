@@ -15,9 +15,9 @@ import pytest
 from scipy import stats
 
 from rtbench.analysis import figures
+from rtbench.analysis.campaigns.load import load
 from rtbench.analysis.evidence import Evidence, gather
-from rtbench.analysis.load import load
-from rtbench.analysis.report import Report, as_csv, build, remove
+from rtbench.analysis.report.report import Report, as_csv, build, remove
 from rtbench.errors import ResultsError
 
 pytestmark = pytest.mark.slow
@@ -191,7 +191,7 @@ def test_nothing_but_failures_and_nothing_at_all(tmp_path: Path, make: ModuleTyp
 
 
 def test_no_delivery_in_the_whole_campaign(tmp_path: Path, make: ModuleType) -> None:
-    from rtbench.records import concatenate, write_table
+    from rtbench.records.tables import concatenate, write_table
 
     folder = small(make, tmp_path / "a")
     for file in folder.glob("trials/*/deliveries.parquet"):
@@ -203,7 +203,7 @@ def test_no_delivery_in_the_whole_campaign(tmp_path: Path, make: ModuleType) -> 
 
 @pytest.mark.usefixtures("few_figures")
 def test_application_latency_is_headlined_where_there_are_no_stamps(tmp_path: Path, make: ModuleType) -> None:
-    from rtbench.records import read_table, write_table
+    from rtbench.records.tables import read_table, write_table
 
     folder = small(make, tmp_path / "a", subjects=("sse-aiohttp",))
     for file in folder.glob("trials/*/deliveries.parquet"):
@@ -483,7 +483,7 @@ def test_a_block_that_was_run_again_counts_once(tmp_path: Path, make: ModuleType
 
 
 def test_the_markdown_fits_a_pull_request_comment(out: Path, few_figures: None) -> None:
-    from rtbench.analysis.report import COMMENT, _fitting
+    from rtbench.analysis.report.report import COMMENT, _fitting
 
     assert len((out / "report.md").read_text()) < 10_000
     line = "| x | " + "y" * 90 + " |\n"
@@ -590,7 +590,7 @@ def test_subjects_behind_a_proxy(tmp_path: Path, make: ModuleType, monkeypatch: 
     for row in campaign["subjects"]:
         row["proxy"] = row["subject"].partition("+")[2]
     (folder / "campaign.json").write_text(json.dumps(campaign))
-    from rtbench.records import read_table, write_table
+    from rtbench.records.tables import read_table, write_table
 
     for file in folder.glob("trials/*+leaky/deliveries.parquet"):
         table = read_table(file, "deliveries")
@@ -631,7 +631,7 @@ def test_subjects_behind_a_proxy(tmp_path: Path, make: ModuleType, monkeypatch: 
 def test_recovery_has_a_section_of_its_own(tmp_path: Path, make: ModuleType) -> None:
     import numpy as np
 
-    from rtbench.records import read_table, write_table
+    from rtbench.records.tables import read_table, write_table
 
     folder = small(make, tmp_path / "a", window_s=4.0)
     for file in folder.glob("trials/*/manifest.json"):
@@ -671,7 +671,7 @@ def test_markdown_of_many_subjects_fits_a_comment(tmp_path: Path, make: ModuleTy
 
 
 def test_citations_of_campaigns_that_say_little() -> None:
-    from rtbench.analysis.citation import cite, facts
+    from rtbench.analysis.report.citation import cite, facts
 
     assert facts({}) == ["0 subscribers", "?", "0 blocks", "0 s windows"]
     assert facts({"scenario": {"stream": ["stocks", "news"]}})[1] == "stocks, news"

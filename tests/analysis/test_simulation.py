@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rtbench.analysis import simulation
-from rtbench.analysis.simulation import CASES, SD, SHAPES, coverage, detected, discoveries, lines, power
+from rtbench.analysis.statistics import simulation
+from rtbench.analysis.statistics.simulation import CASES, SD, SHAPES, coverage, detected, discoveries, lines, power
 
 CAMPAIGNS = 600
 

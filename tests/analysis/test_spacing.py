@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtbench.analysis.load import load
+from rtbench.analysis.campaigns.load import load
 from rtbench.analysis.metrics import catalogue, find, measure
-from rtbench.analysis.samples import Samples
-from rtbench.validity import COST, LATENCY
+from rtbench.analysis.samples.samples import Samples
+from rtbench.trial.validity import COST, LATENCY
 
 MS = 10**6
 

@@ -8,12 +8,12 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from rtbench.analysis.caveats import collect
+from rtbench.analysis.campaigns.load import load
 from rtbench.analysis.evidence import Evidence, gather
-from rtbench.analysis.load import load
-from rtbench.analysis.stalls import Stall
-from rtbench.analysis.tables import trials
-from rtbench.records import read_table, write_table
+from rtbench.analysis.report.caveats import collect
+from rtbench.analysis.report.tables import trials
+from rtbench.analysis.samples.stalls import Stall
+from rtbench.records.tables import read_table, write_table
 
 AT_S, FOR_S = 1.0, 0.7
 

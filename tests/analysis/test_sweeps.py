@@ -13,16 +13,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtbench.analysis import _line, figures, sweep_words, sweeps
-from rtbench.analysis.baseline import difference
-from rtbench.analysis.caveats import crossed
-from rtbench.analysis.citation import facts
-from rtbench.analysis.claims import claims
+from rtbench.analysis import figures
+from rtbench.analysis.campaigns.load import load
 from rtbench.analysis.evidence import Evidence, alone, gather
 from rtbench.analysis.figures import _style
-from rtbench.analysis.load import load
-from rtbench.analysis.report import build
-from rtbench.analysis.sweep_rows import Crossover, Flip, Sweep
+from rtbench.analysis.regression.baseline import difference
+from rtbench.analysis.report.answer import sentences
+from rtbench.analysis.report.caveats import crossed
+from rtbench.analysis.report.citation import facts
+from rtbench.analysis.report.report import build
+from rtbench.analysis.statistics import line
+from rtbench.analysis.sweep import curves, words
+from rtbench.analysis.sweep.rows import Crossover, Flip, Sweep
 
 CPU = "server_cpu_ns_per_message"
 CROSSING = 11.0
@@ -31,7 +33,7 @@ LAWS = {"sse-aiohttp": (5_000.0, 0.5), "websocket-aiohttp": (5_000.0 * CROSSING*
 
 
 def study(evidence: Evidence) -> Sweep:
-    found = sweeps.study(evidence)
+    found = curves.study(evidence)
     assert found is not None
     return found
 
@@ -122,7 +124,7 @@ def test_a_curve_that_bends_is_said_to(make: ModuleType, tmp_path: Path) -> None
     found = next(e for e in sweep.exponents if e.metric == "latency_kernel_p50_ns")
     assert found.bends and found.curvature is not None and found.curvature > 0.5
     assert found.steps[0] < 0.5 and found.steps[-1] > 0.8
-    assert f"bends: {found.steps[0]:.3f} to {found.steps[-1]:.3f}" in sweep_words.exponent(found)
+    assert f"bends: {found.steps[0]:.3f} to {found.steps[-1]:.3f}" in words.exponent(found)
 
 
 @pytest.mark.slow
@@ -133,7 +135,7 @@ def test_a_known_crossover_is_recovered(swept: Evidence) -> None:
     assert 2 < flip.low <= CROSSING <= flip.high < 32 and flip.low < flip.value < flip.high
     assert (flip.lower_before, flip.lower_after) == ("websocket-aiohttp", "sse-aiohttp")
     assert found.undecided == ((flip.low, flip.high),)
-    assert "websocket-aiohttp is lower up to" in sweep_words.crossover(found)
+    assert "websocket-aiohttp is lower up to" in words.crossover(found)
     across = between(study(swept), CPU, "sse-aiohttp", "websocket-websockets")
     assert across.across
 
@@ -142,12 +144,12 @@ def test_a_known_crossover_is_recovered(swept: Evidence) -> None:
 def test_where_no_order_flips_that_is_said(swept: Evidence) -> None:
     found = between(study(swept), "tcp_down_bytes_per_message", "sse-aiohttp", "websocket-aiohttp")
     assert (found.status, found.lower, found.flips, found.undecided) == ("none in range", "websocket-aiohttp", (), ())
-    assert sweep_words.crossover(found) == "none in 2.00 to 32.0: websocket-aiohttp is lower throughout"
+    assert words.crossover(found) == "none in 2.00 to 32.0: websocket-aiohttp is lower throughout"
 
 
 @pytest.mark.slow
 def test_the_first_lines_carry_exponents_and_crossovers(swept: Evidence) -> None:
-    first, second, third = (claim.text for claim in claims(swept))
+    first, second, third = (claim.text for claim in sentences(swept))
     assert "as a power of subscribers — sse-aiohttp" in first and "(idiomatic arm)" in first
     assert "the order flips: sse-aiohttp and websocket-aiohttp: websocket-aiohttp is lower up to" in second
     assert third.startswith("Of ")
@@ -217,7 +219,7 @@ def test_cost_at_equal_freshness(make: ModuleType, tmp_path: Path) -> None:
         drawn = {f.name: f.draw(evidence) for f in figures.catalogue() if f.name in ("sweep", "freshness")}
     assert drawn["sweep"] is not None and "over poll.interval_s" in drawn["sweep"].caption
     assert drawn["freshness"] is not None and "p99 over subscribers" in drawn["freshness"].caption
-    table = sweep_words.freshness(study(evidence))
+    table = words.freshness(study(evidence))
     assert table is not None
     assert [cells[0] for _, cells in table.rows[1::2]] == ["110 ms", "230 ms", "470 ms"]
     assert {cells[0] for _, cells in table.rows[::2]} == {"does not poll"}
@@ -245,7 +247,7 @@ def test_two_keys_make_a_curve_for_each_value_of_the_other(make: ModuleType, tmp
     with _style.style():
         drawing = next(f for f in figures.catalogue() if f.name == "sweep").draw(evidence)
     assert drawing is not None and len(drawing.canvas.axes) == 6
-    assert sweep_words.where(sweep.slices[0]) == "subscribers at workload.channels = broadcast"
+    assert words.where(sweep.slices[0]) == "subscribers at workload.channels = broadcast"
 
 
 @pytest.mark.slow
@@ -303,11 +305,11 @@ def test_noise_floor_of_a_sweep_comes_from_pairs_of_one_cell(make: ModuleType, t
         if one.metric == CPU and abs(math.log(one.ratio)) <= math.log(floor):
             assert one.verdict == "no difference seen"
     found = between(study(evidence), CPU, "sse-aiohttp", "sse-aiohttp@2")
-    assert found.status == "not resolved" and "not resolved" in sweep_words.crossover(found)
+    assert found.status == "not resolved" and "not resolved" in words.crossover(found)
 
 
 def test_without_a_sweep_there_is_nothing(evidence: Evidence) -> None:
-    assert sweeps.study(evidence) is None
+    assert curves.study(evidence) is None
     assert evidence.campaign.cells == [{}] and not evidence.swept
 
 
@@ -317,84 +319,84 @@ def test_without_a_sweep_there_is_nothing(evidence: Evidence) -> None:
 X = np.log(np.array([1.0, 2.0, 4.0, 8.0]))
 
 
-def table(*means: float, noise: float = 0.01) -> _line.Floats:
+def table(*means: float, noise: float = 0.01) -> line.Floats:
     """Cells × 3 blocks with these means and a little noise."""
     return np.array(means)[:, None] + noise * np.array([[-1.0, 0.0, 1.0]])
 
 
 def test_undecided_is_where_the_interval_holds_zero() -> None:
-    (span,) = _line.undecided(X, table(-3.0, -1.0, 1.0, 3.0))
+    (span,) = line.undecided(X, table(-3.0, -1.0, 1.0, 3.0))
     assert span.zero == pytest.approx(math.log(2) * 1.5) and span.low is not None and span.high is not None
     # by looking, at many points: the t-interval of the interpolated difference
     data = table(-3.0, -1.0, 1.0, 3.0, noise=0.3)
-    (span,) = _line.undecided(X, data)
+    (span,) = line.undecided(X, data)
     grid = np.linspace(X[0], X[-1], 4001)
     held = []
     for at in grid:
-        here = _line.over_blocks(np.array([np.interp(at, X, data[:, block]) for block in range(3)]))
+        here = line.over_blocks(np.array([np.interp(at, X, data[:, block]) for block in range(3)]))
         held.append(here.low <= 0 <= here.high)
     inside = grid[np.array(held)]
     assert (span.low, span.high) == (pytest.approx(inside[0], abs=1e-3), pytest.approx(inside[-1], abs=1e-3))
 
 
 def test_stretches_reach_the_ends_touch_and_repeat() -> None:
-    (left,) = _line.undecided(X, table(0.0, 1.0, 2.0, 3.0))
+    (left,) = line.undecided(X, table(0.0, 1.0, 2.0, 3.0))
     assert left.low is None and left.high is not None
-    (whole,) = _line.undecided(X, table(0.0, 0.0, 0.0, 0.0))
+    (whole,) = line.undecided(X, table(0.0, 0.0, 0.0, 0.0))
     assert (whole.low, whole.high) == (None, None)
-    assert _line.undecided(X, table(1.0, 2.0, 3.0, 4.0)) == []
-    assert _line.undecided(X, table(1.0, 1.0, 1.0, 1.0, noise=0.0)) == []
-    one, other = _line.undecided(X, table(-1.0, 1.0, 1.0, -1.0))
+    assert line.undecided(X, table(1.0, 2.0, 3.0, 4.0)) == []
+    assert line.undecided(X, table(1.0, 1.0, 1.0, 1.0, noise=0.0)) == []
+    one, other = line.undecided(X, table(-1.0, 1.0, 1.0, -1.0))
     assert one.zero is not None and other.zero is not None and one.zero < X[1] < X[2] < other.zero
-    (touch,) = _line.undecided(X, table(2.0, 0.0, 2.0, 3.0))
+    (touch,) = line.undecided(X, table(2.0, 0.0, 2.0, 3.0))
     assert touch.zero is None and touch.low is not None and touch.high is not None
 
 
 def test_two_undecided_cells_have_nothing_decided_between_them() -> None:
     """Their average has less noise: opposite errors cancel."""
     data = np.array([[0.1 + 0.2, 0.1 - 0.2, 0.1], [0.1 - 0.2, 0.1 + 0.2, 0.1]])
-    middle = _line.over_blocks(data.mean(axis=0))
+    middle = line.over_blocks(data.mean(axis=0))
     assert middle.low > 0
-    (span,) = _line.undecided(X[:2], data)
+    (span,) = line.undecided(X[:2], data)
     assert (span.low, span.high) == (None, None)
 
 
 def test_roots() -> None:
-    assert sorted(_line._roots(1.0, -3.0, 2.0)) == [1.0, 2.0]
-    assert _line._roots(0.0, 2.0, -1.0) == [0.5] and _line._roots(0.0, 0.0, 1.0) == []
-    assert _line._roots(1.0, 0.0, 1.0) == [] and _line._roots(1.0, 0.0, 0.0) == [0.0]
+    assert sorted(line._roots(1.0, -3.0, 2.0)) == [1.0, 2.0]
+    assert line._roots(0.0, 2.0, -1.0) == [0.5] and line._roots(0.0, 0.0, 1.0) == []
+    assert line._roots(1.0, 0.0, 1.0) == [] and line._roots(1.0, 0.0, 0.0) == [0.0]
 
 
 def test_complete_keeps_the_most_that_is_whole() -> None:
     rows = {1.0: {1: 0.0, 2: 0.1, 3: 0.2}, 2.0: {1: 1.0, 2: 1.1}, 4.0: {3: 2.0}, 8.0: {2: 3.0, 3: 3.1}}
-    found = _line.complete(rows)
+    found = line.complete(rows)
     assert found is not None
     x, data = found
     assert np.exp(x).tolist() == pytest.approx([1.0, 8.0]) and data.tolist() == [[0.1, 0.2], [3.0, 3.1]]
-    assert _line.complete({1.0: {1: 0.0}, 2.0: {1: 0.0}}) is None
-    assert _line.complete({1.0: {1: 0.0, 2: 0.0}, 2.0: {3: 0.0, 4: 0.0}}) is None
-    assert _line.complete({}) is None
+    assert line.complete({1.0: {1: 0.0}, 2.0: {1: 0.0}}) is None
+    assert line.complete({1.0: {1: 0.0, 2: 0.0}, 2.0: {3: 0.0, 4: 0.0}}) is None
+    assert line.complete({}) is None
 
 
 def test_slope_and_bend() -> None:
     straight = 0.5 * X[:, None] + np.array([[0.0, 1.0, 2.0]])
-    assert _line.slope(X, straight).value == pytest.approx(0.5)
-    bend = _line.bend(X, straight + 0.2 * (X**2)[:, None])
+    assert line.slope(X, straight).value == pytest.approx(0.5)
+    bend = line.bend(X, straight + 0.2 * (X**2)[:, None])
     assert bend is not None and bend.value == pytest.approx(0.2)
-    assert _line.bend(X[:2], straight[:2]) is None
+    assert line.bend(X[:2], straight[:2]) is None
 
 
 @pytest.mark.parametrize(
-    ("flips", "status", "words"),
+    ("flips", "status", "sentence"),
     [
         ((), "not resolved", "not resolved: within the noise floor, 1.00 to 8.00"),
         ((Flip(2.0, 1.5, 3.0, "a", "b"),), "crosses", "a is lower up to 2.00 [1.50, 3.00], b beyond"),
     ],
 )
-def test_crossovers_in_words(flips: tuple[Flip, ...], status: str, words: str) -> None:
+def test_crossovers_in_words(flips: tuple[Flip, ...], status: str, sentence: str) -> None:
     row: dict[str, Any] = {"key": "k", "at": {}, "metric": CPU, "a": "a", "b": "b", "across": False, "lower": None}
     found = Crossover(**row, status=status, flips=flips, undecided=(), first=1.0, last=8.0, blocks=3)
-    assert sweep_words.crossover(found) == words
+    assert words.crossover(found) == sentence
 
 
 def test_the_first_screen_has_the_range_that_was_swept() -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from rtbench.processes import PublisherProcess, ServerProcess
-from rtbench.scenario import Scenario
-from rtbench.scenario_tables import ServerTable, WorkloadTable
+from rtbench.processes.process import PublisherProcess, ServerProcess
+from rtbench.scenario.model import Scenario
+from rtbench.scenario.tables import ServerTable, WorkloadTable
 from rtbench.streams import catalogue
 
 SCENARIO = Scenario(

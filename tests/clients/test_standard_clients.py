@@ -12,7 +12,7 @@ import pytest
 from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
 
-from rtbench.envelope import wrap
+from rtbench.transports.envelope import wrap
 
 pytestmark = pytest.mark.slow
 

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from rtbench.scenario import Scenario
-from rtbench.servers import _feed
-from rtbench.servers._app import Options, Server
-from rtbench.servers.channel import Encoder, Limits
-from rtbench.servers.hub import Hub
-from rtbench.subjects import Subject, find
+from rtbench.scenario.model import Scenario
+from rtbench.servers.kit import feed
+from rtbench.servers.kit.app import Options, Server
+from rtbench.servers.kit.channel import Encoder, Limits
+from rtbench.servers.kit.hub import Hub
+from rtbench.subjects import Subject
+from rtbench.subjects.registry import find
 from rtbench.workload import Workload
 
 LIMITS = Limits(ring_messages=200, ring_bytes=2**26, buffer_bytes=32 * 1024, heartbeat_s=0.2)
@@ -37,7 +38,7 @@ class _Local(Server):
     def hub(self, encoder: Encoder) -> Hub:
         hub = self._hub = Hub(encoder, self.options.limits)
         self.sabotage(hub)
-        hub.hello({"epoch": "e", "boot_id": "b", "workload": _feed.describe(self.workload)})
+        hub.hello({"epoch": "e", "boot_id": "b", "workload": feed.describe(self.workload)})
         self._tasks.append(asyncio.create_task(hub.beat()))
         now = time.monotonic_ns()
         for channel in self.workload.channels():
@@ -51,7 +52,7 @@ class _Local(Server):
                 past = list(islice(script, 1000 if channel.stream == "fanout" else 30))
             start_ns = now - past[-1].due_ns - (0 if stream.from_start else ALMOST_NS)
             for tick in past:
-                hub.publish(_feed.pack(channel.number, tick.seq, start_ns + tick.due_ns, tick.payload))
+                hub.publish(feed.pack(channel.number, tick.seq, start_ns + tick.due_ns, tick.payload))
             self._tasks.append(asyncio.create_task(_play(hub, script, start_ns)))
         return hub
 
@@ -70,7 +71,7 @@ class _Local(Server):
 async def _play(hub: Hub, ticks: Any, start_ns: int) -> None:
     for tick in ticks:
         await asyncio.sleep(max(0.0, (start_ns + tick.due_ns - time.monotonic_ns()) / 1e9))
-        hub.publish(_feed.pack(tick.channel, tick.seq, start_ns + tick.due_ns, tick.payload))
+        hub.publish(feed.pack(tick.channel, tick.seq, start_ns + tick.due_ns, tick.payload))
 
 
 Serve = Callable[..., str]

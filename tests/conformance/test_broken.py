@@ -17,13 +17,15 @@ from aiohttp import web
 from rtbench import conformance
 from rtbench.conformance import fairness
 from rtbench.conformance._target import Owned, Target
-from rtbench.scenario import Scenario
-from rtbench.scenario_tables import ServerTable, WorkloadTable
-from rtbench.servers import _aiohttp, _liveness, _poll, _sse, _websocket, short_poll_aiohttp, websocket_aiohttp
-from rtbench.servers.channel import Gap
-from rtbench.servers.hub import Hub
-from rtbench.subjects import CAPABILITIES, catalogue
-from rtbench.verify import verify
+from rtbench.conformance.verify import verify
+from rtbench.scenario.model import Scenario
+from rtbench.scenario.tables import ServerTable, WorkloadTable
+from rtbench.servers import short_poll_aiohttp, websocket_aiohttp
+from rtbench.servers.kit import aiohttp_app, liveness, poll_answer, sse_encoder, websocket_encoder
+from rtbench.servers.kit.channel import Gap
+from rtbench.servers.kit.hub import Hub
+from rtbench.subjects import CAPABILITIES
+from rtbench.subjects.registry import catalogue
 
 pytestmark = pytest.mark.slow
 
@@ -63,7 +65,7 @@ def reordered(hub: Hub, patch: pytest.MonkeyPatch) -> None:
 
 def split_messages(hub: Hub, patch: pytest.MonkeyPatch) -> None:
     def message(seq: int, data: bytes) -> bytes:
-        return _sse.chunk(b"id: %d\n" % seq) + _sse.chunk(b"data: %b\n\n" % data)
+        return sse_encoder.chunk(b"id: %d\n" % seq) + sse_encoder.chunk(b"data: %b\n\n" % data)
 
     hub.encoder.message = message
 
@@ -114,7 +116,7 @@ def loses_between_replay_and_live(hub: Hub, patch: pytest.MonkeyPatch) -> None:
 
 
 def no_404(hub: Hub, patch: pytest.MonkeyPatch) -> None:
-    pick = _aiohttp.pick
+    pick = aiohttp_app.pick
 
     def any_stream(hub: Hub, request: web.Request) -> Any:
         try:
@@ -122,15 +124,17 @@ def no_404(hub: Hub, patch: pytest.MonkeyPatch) -> None:
         except web.HTTPNotFound:
             return hub.channels[0]
 
-    patch.setattr(_aiohttp, "pick", any_stream)
+    patch.setattr(aiohttp_app, "pick", any_stream)
 
 
 def bare_errors(hub: Hub, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(_aiohttp, "answer", lambda status, message, headers=None: web.Response(status=status, text=message))
+    patch.setattr(
+        aiohttp_app, "answer", lambda status, message, headers=None: web.Response(status=status, text=message)
+    )
 
 
 def bad_headers(hub: Hub, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(_sse, "HEADERS", {"Content-Type": "text/event-stream", "Cache-Control": "max-age=60"})
+    patch.setattr(sse_encoder, "HEADERS", {"Content-Type": "text/event-stream", "Cache-Control": "max-age=60"})
 
 
 def compressed(hub: Hub, patch: pytest.MonkeyPatch) -> None:
@@ -159,20 +163,20 @@ def wrong_plan(hub: Hub, patch: pytest.MonkeyPatch) -> None:
 
 
 def wrong_headers_of_production(hub: Hub, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(_sse, "headers", lambda stream: dict(_sse.HEADERS))
+    patch.setattr(sse_encoder, "headers", lambda stream: dict(sse_encoder.HEADERS))
 
 
 def no_alias_for_the_unknown(hub: Hub, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(_aiohttp, "GENERAL", "nothing")
+    patch.setattr(aiohttp_app, "GENERAL", "nothing")
 
 
 def aliases_give_another_stream(hub: Hub, patch: pytest.MonkeyPatch) -> None:
-    pick = _aiohttp.pick
+    pick = aiohttp_app.pick
 
     def wrong(hub: Hub, request: web.Request) -> Any:
         return hub.find("stocks", 0) if request.path == "/news" else pick(hub, request)
 
-    patch.setattr(_aiohttp, "pick", wrong)
+    patch.setattr(aiohttp_app, "pick", wrong)
 
 
 def text_is_sent_as_if_it_were_json(hub: Hub, patch: pytest.MonkeyPatch) -> None:
@@ -280,7 +284,7 @@ def no_heartbeat(hub: Hub) -> None:
 
 
 def heartbeat_as_message(hub: Hub) -> None:
-    hub.encoder.heartbeat = _sse.chunk(b"data: \n\n")
+    hub.encoder.heartbeat = sse_encoder.chunk(b"data: \n\n")
 
 
 def nobody_is_dropped(hub: Hub) -> None:
@@ -304,7 +308,7 @@ def nobody_is_watched(hub: Hub) -> None:
 def test_a_breakage_of_ours_is_named(
     serve, monkeypatch: pytest.MonkeyPatch, subject: str, case: str, breaks: Any, words: str
 ):
-    monkeypatch.setattr(_liveness, "watch", lambda listener, heartbeat_s: {})  # or the kernel would help
+    monkeypatch.setattr(liveness, "watch", lambda listener, heartbeat_s: {})  # or the kernel would help
     target = _owned(serve(subject, SCENARIO, breaks), subject)
     assert any(words in problem for problem in conformance.catalogue()[case].run(target))
 
@@ -324,7 +328,7 @@ def unfair(serve: Any, subject: str, breaks: Callable[[Hub], None] = lambda _: N
 
 def nagle(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every connection that asks for a stream is given Nagle's algorithm back."""
-    pick = _aiohttp.pick
+    pick = aiohttp_app.pick
 
     def with_nagle(hub: Hub, request: web.Request) -> Any:
         assert request.transport is not None
@@ -332,7 +336,7 @@ def nagle(monkeypatch: pytest.MonkeyPatch) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
         return pick(hub, request)
 
-    monkeypatch.setattr(_aiohttp, "pick", with_nagle)
+    monkeypatch.setattr(aiohttp_app, "pick", with_nagle)
 
 
 ALL_AIOHTTP = ["sse-aiohttp", "websocket-aiohttp", "short-poll-aiohttp", "long-poll-aiohttp"]
@@ -360,13 +364,13 @@ def test_a_declaration_that_the_sockets_contradict_is_named(serve, subject: str,
 
 @pytest.mark.parametrize("subject", ["sse-aiohttp", "long-poll-aiohttp"])
 def test_a_short_backlog_is_named(serve, subject: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(_aiohttp, "BACKLOG", 100)
+    monkeypatch.setattr(aiohttp_app, "BACKLOG", 100)
     wanted = min(4096, fairness._granted())
     assert unfair(serve, subject) == [f"its listen backlog is 100, {wanted} are wanted"]
 
 
 def test_a_machine_that_grants_less_wants_no_more(serve, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(_aiohttp, "BACKLOG", 100)
+    monkeypatch.setattr(aiohttp_app, "BACKLOG", 100)
     monkeypatch.setattr(fairness, "_granted", lambda: 100)
     assert unfair(serve, "sse-aiohttp") == []
 
@@ -384,7 +388,7 @@ def test_a_server_that_lets_nobody_in_is_named(serve, subject: str, monkeypatch:
         request.transport.abort()
         raise web.HTTPNotFound
 
-    monkeypatch.setattr(_aiohttp, "pick", hang_up)
+    monkeypatch.setattr(aiohttp_app, "pick", hang_up)
     (problem,) = unfair(serve, subject)
     assert problem.startswith("a subscriber did not open: the connection was over")
 
@@ -532,12 +536,12 @@ def test_advice_that_an_eventsource_does_not_see_is_named(serve):
 
 
 def test_a_failure_that_closes_as_an_end_does_is_named(serve, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(_websocket.CLOSE, "failure", 1000)
+    monkeypatch.setitem(websocket_encoder.CLOSE, "failure", 1000)
     problems = conformance.catalogue()["failure"].run(_failing(serve, "websocket-aiohttp"))
     assert any("wanted close code 1011" in problem for problem in problems), problems
 
 
 def test_a_failure_without_retry_after_is_named(serve, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(_poll, "RETRY_AFTER_S", "soon")
+    monkeypatch.setattr(poll_answer, "RETRY_AFTER_S", "soon")
     problems = conformance.catalogue()["failure"].run(_failing(serve, "short-poll-aiohttp"))
     assert any("wanted 503 with Retry-After in seconds" in problem for problem in problems), problems

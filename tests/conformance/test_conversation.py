@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from rtbench import subjects
-from rtbench.verify import verify
+from rtbench.conformance.verify import verify
+from rtbench.subjects.registry import Registry
 
 pytestmark = pytest.mark.slow
 
 BROKEN = """
 from dataclasses import replace
 from rtbench.servers import {module} as whole
-from rtbench.servers.hub import Hub
+from rtbench.servers.kit.hub import Hub
 
 class Broken(Hub):
     kept = 0
@@ -45,12 +45,10 @@ TAKES_ANYTHING = "        self._upstream and super().say(channel, payload)\n    
         ("websocket_aiohttp", TAKES_ANYTHING, "conversation-refused", "was not refused"),
     ],
 )
-def test_a_broken_conversation_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, body: str, case: str, words: str
-) -> None:
-    monkeypatch.setattr(subjects, "_added", {})
+def test_a_broken_conversation_is_named(tmp_path: Path, module: str, body: str, case: str, words: str) -> None:
     path = tmp_path / "broken.py"
     path.write_text(BROKEN.format(module=module, body=body, name=f"{module}-broken".replace("_", "-")))
-    found = verify(subjects.load_file(path))
+    registry, name = Registry().reading(str(path))
+    found = verify(registry.find(name))
     problems = {one.name: " ".join(one.problems) for one in found.failed}
     assert words in problems[case]

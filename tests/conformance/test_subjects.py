@@ -10,8 +10,9 @@ from functools import cache
 import pytest
 
 from rtbench import conformance
-from rtbench.subjects import CAPABILITIES, catalogue, find
-from rtbench.verify import Verification, quick_check, verify
+from rtbench.conformance.verify import Verification, quick_check, verify
+from rtbench.subjects import CAPABILITIES
+from rtbench.subjects.registry import catalogue, find
 
 pytestmark = pytest.mark.slow
 
@@ -54,7 +55,7 @@ def test_a_verification_is_short(subject: str):
 
 
 def test_the_quick_check_names_no_problem():
-    assert quick_check("sse-aiohttp") == []
+    assert quick_check(find("sse-aiohttp")) == []
 
 
 def test_every_stack_is_verified():

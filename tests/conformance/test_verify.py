@@ -9,12 +9,12 @@ import threading
 
 import pytest
 
-from rtbench import conformance, subjects
+from rtbench import conformance
+from rtbench.conformance.verify import CaseResult, Verification, verify
 from rtbench.errors import UserError
-from rtbench.scenario import Scenario
-from rtbench.scenario_tables import WorkloadTable
+from rtbench.scenario.model import Scenario
+from rtbench.scenario.tables import WorkloadTable
 from rtbench.subjects import NOBODY, Program, Subject
-from rtbench.verify import CaseResult, Verification, verify
 
 HOSTS = ["http://example.com", "http://192.0.2.1:80", "https://127.0.0.1", "http://127.0.0.1/sse/fanout", "ftp://::1"]
 
@@ -23,11 +23,6 @@ HOSTS = ["http://example.com", "http://192.0.2.1:80", "https://127.0.0.1", "http
 def test_only_plain_urls_of_this_machine(url: str):
     with pytest.raises(UserError):
         verify(url)
-
-
-def test_an_unknown_subject_is_the_user_s_to_mend():
-    with pytest.raises(UserError, match="there is no subject"):
-        verify("no-such-subject")
 
 
 def test_where_nothing_listens():
@@ -113,11 +108,10 @@ while True:
 
 
 @pytest.mark.slow
-def test_a_program_with_a_timetable_of_its_own_is_not_asked_for_our_bytes(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(subjects, "_added", {})
+def test_a_program_with_a_timetable_of_its_own_is_not_asked_for_our_bytes():
     command = (sys.executable, "-c", OWN_TIMETABLE, "{host}", "{port}")
-    subjects.add(Subject("sse-own", "sse", "own", program=Program(command), publish=NOBODY, capabilities=frozenset()))
-    found = {case.name: case for case in verify("sse-own").cases}
+    own = Subject("sse-own", "sse", "own", program=Program(command), publish=NOBODY, capabilities=frozenset())
+    found = {case.name: case for case in verify(own).cases}
     assert (found["bytes"].status, found["bytes"].problems) == ("skipped", ("what it should send is not known",))
     for name in ("order", "from-now", "churn"):
         assert found[name].status == "passed", found[name].problems

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from rtbench.scenario import load
+from rtbench.scenario.loading import load
 
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLE = ROOT / "examples" / "tornado"

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from rtbench.audit import audit
-from rtbench.records import write_json, write_table
+from rtbench.records.audit import audit
+from rtbench.records.tables import write_json, write_table
 
 HASH = "0f1e2d3c4b5a"
 SECOND = 1_000_000_000

@@ -12,12 +12,12 @@ import gevent
 import pytest
 from gevent import monkey
 
-from rtbench.envelope import wrap
 from rtbench.loadtests import load as load_module
-from rtbench.loadtests.links import Link
 from rtbench.loadtests.load import Load, Settings
+from rtbench.loadtests.reactor.capture import NO_STAMP, READ_BYTES, Tape
+from rtbench.loadtests.reactor.links import Link
 from rtbench.loadtests.subscriber import Subscriber
-from rtbench.loadtests.tape import NO_STAMP, READ_BYTES, Tape
+from rtbench.transports.envelope import wrap
 
 
 class Wire:

@@ -9,7 +9,7 @@ from typing import Any
 import gevent
 import pytest
 
-from rtbench.loadtests.comeback import Comeback
+from rtbench.loadtests.reconnect_policy import Comeback
 
 Make = Callable[..., Any]
 WAYS = Comeback(eventsource_s=3.0, backoff_s=0.5, backoff_most_s=10.0, seed=7)

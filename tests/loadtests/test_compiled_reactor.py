@@ -13,11 +13,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rtbench import compiled
-from rtbench.loadtests import compiled_reactor
-from rtbench.loadtests.compiled_reactor import CompiledReactor
-from rtbench.loadtests.reactor import EPOLLIN, EPOLLOUT
-from rtbench.loadtests.tape import NO_STAMP, READ_BYTES
+from rtbench.loadtests.reactor import compiled
+from rtbench.loadtests.reactor.capture import NO_STAMP, READ_BYTES
+from rtbench.loadtests.reactor.compiled import CompiledReactor
+from rtbench.loadtests.reactor.reactor import EPOLLIN, EPOLLOUT
+from rtbench.machine import inner_loop
 from rtbench.transports.websocket import plain
 
 SOON_NS = 20_000_000
@@ -65,9 +65,9 @@ class Listener:
 
 @pytest.fixture(scope="module")
 def library() -> Path:
-    found = compiled.sweep()
+    found = inner_loop.sweep()
     if found is None:
-        pytest.skip(f"needs a C compiler: {compiled.REMEDY}")
+        pytest.skip(f"needs a C compiler: {inner_loop.REMEDY}")
     return found
 
 
@@ -92,11 +92,11 @@ def read(reactor: CompiledReactor, times: int = 1) -> None:
     stops, deadline = 0, time.monotonic() + 10
     while stops < times and time.monotonic() < deadline:
         why = reactor._step(time.monotonic_ns() + SOON_NS)
-        stops += why not in (compiled_reactor._IDLE, compiled_reactor._DUE)
+        stops += why not in (compiled._IDLE, compiled._DUE)
 
 
 def idle(reactor: CompiledReactor) -> None:
-    while reactor._step(time.monotonic_ns() + SOON_NS) != compiled_reactor._IDLE:
+    while reactor._step(time.monotonic_ns() + SOON_NS) != compiled._IDLE:
         pass
 
 
@@ -270,23 +270,23 @@ def test_a_timer_that_is_late_does_not_stop_the_reading(reactor: CompiledReactor
 def again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """An empty cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    compiled.sweep.cache_clear()
+    inner_loop.sweep.cache_clear()
     yield tmp_path
-    compiled.sweep.cache_clear()
+    inner_loop.sweep.cache_clear()
 
 
 def test_it_is_compiled_once(library: Path, again: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = compiled.sweep()
+    made = inner_loop.sweep()
     assert made is not None and made.parent == again / "rtbench"
     assert [path.name for path in made.parent.iterdir()] == [made.name]  # nothing half done is left
-    compiled.sweep.cache_clear()
-    monkeypatch.setattr(compiled, "subprocess", SimpleNamespace(SubprocessError=OSError))  # no compiler runs again
-    assert compiled.sweep() == made
+    inner_loop.sweep.cache_clear()
+    monkeypatch.setattr(inner_loop, "subprocess", SimpleNamespace(SubprocessError=OSError))  # no compiler runs again
+    assert inner_loop.sweep() == made
 
 
 def test_without_a_compiler_there_is_none(again: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    assert compiled.sweep() is None
+    assert inner_loop.sweep() is None
 
 
 def test_a_source_that_cannot_be_compiled_gives_none(
@@ -294,12 +294,12 @@ def test_a_source_that_cannot_be_compiled_gives_none(
 ) -> None:
     broken = again / "broken.c"
     broken.write_text("int sweep(")
-    monkeypatch.setattr(compiled, "SOURCE", broken)
-    assert compiled.sweep() is None
+    monkeypatch.setattr(inner_loop, "SOURCE", broken)
+    assert inner_loop.sweep() is None
     assert list((again / "rtbench").iterdir()) == []
 
 
 def test_none_is_used_when_none_is_wanted(again: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(compiled.SWITCH, "python")
-    assert compiled.sweep() is None
+    monkeypatch.setenv(inner_loop.SWITCH, "python")
+    assert inner_loop.sweep() is None
     assert list(again.iterdir()) == []

@@ -11,8 +11,8 @@ from typing import Any
 import gevent
 import pytest
 
-from rtbench.loadtests.links import tcp_bytes
-from rtbench.loadtests.reactor import outcome
+from rtbench.loadtests.reactor.links import tcp_bytes
+from rtbench.loadtests.reactor.reactor import outcome
 from rtbench.transports.poll import PollClient
 
 Make = Callable[..., Any]

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtbench import compiled
-from rtbench.records import read_table
+from rtbench.machine import inner_loop as machine_inner_loop
+from rtbench.records.tables import read_table
 
 pytestmark = pytest.mark.slow
 
@@ -122,9 +122,9 @@ def inner_loop(request: pytest.FixtureRequest) -> str:
     """`Settings.sweep`: which inner loop reads."""
     if request.param == "python":
         return ""
-    library = compiled.sweep()
+    library = machine_inner_loop.sweep()
     if library is None:
-        pytest.skip(f"needs a C compiler: {compiled.REMEDY}")
+        pytest.skip(f"needs a C compiler: {machine_inner_loop.REMEDY}")
     return str(library)
 
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rtbench.loadtests.reactor.capture import READ_BYTES
 from rtbench.loadtests.recorder import Clock
-from rtbench.loadtests.tape import READ_BYTES
-from rtbench.records import read_table
+from rtbench.records.tables import read_table
 
 A, B, C = b'{"a":1}', b'{"b":22}', b'{"c":333}'
 

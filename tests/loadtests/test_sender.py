@@ -13,7 +13,7 @@ import pytest
 
 from rtbench.loadtests import sender as module
 from rtbench.loadtests.sender import APART, Chat, PostLink
-from rtbench.records import TABLES
+from rtbench.records.tables import TABLES
 from rtbench.streams import Pace, Source, catalogue
 from rtbench.streams.chat import utterance
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtbench.loadtests.tape import NO_STAMP, READ_BYTES, Tape
+from rtbench.loadtests.reactor.capture import NO_STAMP, READ_BYTES, Tape
 
 
 @pytest.mark.parametrize("asked", [0, READ_BYTES, 10 * READ_BYTES])

@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 
 from rtbench.errors import UserError
+from rtbench.loadtests.reactor.capture import READ_BYTES
+from rtbench.loadtests.reactor.tls import Tls, TlsSocket
 from rtbench.loadtests.subscriber import Target
-from rtbench.loadtests.tape import READ_BYTES
-from rtbench.loadtests.tls import Tls, TlsSocket
-from rtbench.records import read_table
+from rtbench.records.tables import read_table
 
 PATIENCE_S = 10
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from rtbench.processes import PublisherProcess, ServerProcess
-from rtbench.scenario import Scenario
-from rtbench.scenario_tables import WorkloadTable
+from rtbench.processes.process import PublisherProcess, ServerProcess
+from rtbench.scenario.model import Scenario
+from rtbench.scenario.tables import WorkloadTable
 
 PATIENCE_S = 60
 """For what takes well under ten seconds on an idle machine."""

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from rtbench.servers import _feed
-from rtbench.servers.channel import Limits
-from rtbench.servers.hub import Hub
+from rtbench.servers.kit import feed
+from rtbench.servers.kit.channel import Limits
+from rtbench.servers.kit.hub import Hub
 from rtbench.streams import Emission, Pace, Source, Stream, catalogue
 from rtbench.workload import NOTICE, Workload
 
@@ -96,17 +96,17 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> str:
 def greeting(*streams: str, epoch: str = "e1", conversation: bool = False) -> dict[str, Any]:
     """The publisher's HELLO for these streams."""
     workload = Workload(streams, pace=Pace(conversation=conversation))
-    return {"epoch": epoch, "boot_id": "b", "workload": _feed.describe(workload)}
+    return {"epoch": epoch, "boot_id": "b", "workload": feed.describe(workload)}
 
 
 def notice(kind: str, channel: int = 0, **fields: Any) -> bytes:
     """The body of a TICKS frame that says something about a stream."""
-    return _feed.pack(channel, NOTICE, 0, json.dumps({"control": kind, **fields}).encode())
+    return feed.pack(channel, NOTICE, 0, json.dumps({"control": kind, **fields}).encode())
 
 
 def ticks(*seqs: int, channel: int = 0, size: int = 10) -> bytes:
     """The body of a TICKS frame."""
-    return b"".join(_feed.pack(channel, seq, 1000 * seq, b"x" * size) for seq in seqs)
+    return b"".join(feed.pack(channel, seq, 1000 * seq, b"x" * size) for seq in seqs)
 
 
 MakeHub = Callable[..., Hub]

@@ -16,12 +16,12 @@ import pytest
 from rtbench.conformance._client import Subscriber
 from rtbench.conformance._target import Target
 from rtbench.errors import UserError
-from rtbench.processes import PublisherProcess, ServerProcess
-from rtbench.scenario import Scenario
-from rtbench.scenario_tables import ServerTable, WorkloadTable
-from rtbench.servers import _app
-from rtbench.servers._app import listen, tidy
-from rtbench.servers._cursor import BadParameter, cursor, number, seconds
+from rtbench.processes.process import PublisherProcess, ServerProcess
+from rtbench.scenario.model import Scenario
+from rtbench.scenario.tables import ServerTable, WorkloadTable
+from rtbench.servers.kit import app
+from rtbench.servers.kit.app import listen, tidy
+from rtbench.servers.kit.cursor import BadParameter, cursor, number, seconds
 
 OPTIONS = {
     "host": "127.0.0.1",
@@ -106,10 +106,10 @@ def test_tidying_trims_the_allocator_where_it_can_be(monkeypatch: pytest.MonkeyP
         def malloc_trim(self, pad: int) -> None:
             trimmed.append(pad)
 
-    monkeypatch.setattr(_app.ctypes, "CDLL", lambda _: Libc())
+    monkeypatch.setattr(app.ctypes, "CDLL", lambda _: Libc())
     tidy()
     assert trimmed == [0]
-    monkeypatch.setattr(_app.ctypes, "CDLL", lambda _: object())  # another C library
+    monkeypatch.setattr(app.ctypes, "CDLL", lambda _: object())  # another C library
     tidy()
 
 

@@ -23,12 +23,12 @@ import pytest
 from rtbench.conformance import PUSH
 from rtbench.conformance._client import fetch, held, subscribing
 from rtbench.conformance._target import Target
-from rtbench.processes import PublisherProcess
-from rtbench.programs import Server, server_of
-from rtbench.scenario import Scenario
-from rtbench.scenario_tables import ServerTable
-from rtbench.servers import _liveness
-from rtbench.subjects import catalogue, find
+from rtbench.processes.process import PublisherProcess
+from rtbench.processes.program import Server, server_of
+from rtbench.scenario.model import Scenario
+from rtbench.scenario.tables import ServerTable
+from rtbench.servers.kit import liveness
+from rtbench.subjects.registry import catalogue, find
 from rtbench.transports.http import request_head
 
 CLONE_NEWNET = 0x40000000
@@ -208,19 +208,19 @@ def test_who_is_only_quiet_stays(namespace: Namespace, serve: Serve, subject: st
 )
 def test_accepted_sockets_inherit_what_the_kernel_is_to_watch(heartbeat_s: float, limits: dict[str, int]):
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        assert _liveness.watch(listener, heartbeat_s) == limits
+        assert liveness.watch(listener, heartbeat_s) == limits
         with socket.create_connection(listener.getsockname()) as client:
             accepted, _ = listener.accept()
             with accepted:
                 assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
-                tcp = [_liveness.TCP_USER_TIMEOUT, socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL]
+                tcp = [liveness.TCP_USER_TIMEOUT, socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL]
                 assert [accepted.getsockopt(socket.IPPROTO_TCP, option) for option in tcp] == list(limits.values())
                 # Any peer that answers is told from one that does not by what it acknowledged.
-                before = _liveness.progress(accepted)
+                before = liveness.progress(accepted)
                 accepted.sendall(b"x" * 100)
                 assert len(client.recv(100)) == 100
-                after = _liveness.progress(accepted)
+                after = liveness.progress(accepted)
             assert before is not None
             assert after is not None
             assert after.acknowledged_bytes - before.acknowledged_bytes in (0, 100)
-            assert _liveness.progress(accepted) is None
+            assert liveness.progress(accepted) is None

@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 from websockets.sync.client import connect
 
-from rtbench.processes import PublisherProcess, ServerProcess
-from rtbench.scenario import Scenario
-from rtbench.scenario_tables import WorkloadTable
-from rtbench.servers._cursor import BadParameter
-from rtbench.servers._demo import MOST_PAGES, Accounts, Lane
-from rtbench.servers.channel import Limits
-from rtbench.subjects import catalogue
+from rtbench.processes.process import PublisherProcess, ServerProcess
+from rtbench.scenario.model import Scenario
+from rtbench.scenario.tables import WorkloadTable
+from rtbench.servers.demo.demo import MOST_PAGES, Accounts, Lane
+from rtbench.servers.kit.channel import Limits
+from rtbench.servers.kit.cursor import BadParameter
+from rtbench.subjects.registry import catalogue
 
 LIMITS = Limits(ring_messages=10, ring_bytes=2**20, buffer_bytes=4096, heartbeat_s=15.0)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtbench.servers import _feed
+from rtbench.servers.kit import feed
 from rtbench.streams import Pace
 from rtbench.workload import Workload
 
@@ -17,13 +17,13 @@ FRAME = st.tuples(st.integers(1, 4), st.binary(max_size=200))
 
 @given(st.lists(TICK, max_size=20))
 def test_ticks_come_out_as_they_went_in(ticks: list[tuple[int, int, int, bytes]]):
-    assert list(_feed.unpack(b"".join(_feed.pack(*tick) for tick in ticks))) == ticks
+    assert list(feed.unpack(b"".join(feed.pack(*tick) for tick in ticks))) == ticks
 
 
 @given(st.lists(FRAME, max_size=10), st.lists(st.integers(1, 40), min_size=1))
 def test_frames_split_anywhere(frames: list[tuple[int, bytes]], cuts: list[int]):
-    wire = b"".join(_feed.frame(kind, body) for kind, body in frames)
-    reader = _feed.Reader()
+    wire = b"".join(feed.frame(kind, body) for kind, body in frames)
+    reader = feed.Reader()
     found: list[tuple[int, bytes]] = []
     at = turn = 0
     while at < len(wire):
@@ -34,21 +34,21 @@ def test_frames_split_anywhere(frames: list[tuple[int, bytes]], cuts: list[int])
 
 
 def test_frames_byte_by_byte():
-    frames = [(_feed.TICKS, b"x" * 300), (_feed.LIVE, b""), (_feed.HELLO, b"{}")]
-    wire = b"".join(_feed.frame(*frame) for frame in frames)
-    reader = _feed.Reader()
+    frames = [(feed.TICKS, b"x" * 300), (feed.LIVE, b""), (feed.HELLO, b"{}")]
+    wire = b"".join(feed.frame(*frame) for frame in frames)
+    reader = feed.Reader()
     assert [found for byte in wire for found in reader.feed(bytes([byte]))] == frames
 
 
 def test_a_workload_comes_out_as_it_went_in():
     workload = Workload(("fanout", "stocks"), 7, 1_000, 12, Pace("unicast", 2.5, 99, "poisson", True, "trace", True))
-    assert _feed.restore(_feed.describe(workload)) == workload
+    assert feed.restore(feed.describe(workload)) == workload
 
 
 def test_the_reader_survives_a_consumer_that_stops_in_the_middle():
     """`Ingest` iterates while it publishes; frames that were taken are not given again."""
-    wire = _feed.frame(_feed.LIVE) + _feed.frame(_feed.TICKS, b"[]")
-    reader = _feed.Reader()
+    wire = feed.frame(feed.LIVE) + feed.frame(feed.TICKS, b"[]")
+    reader = feed.Reader()
     first = list(reader.feed(wire[:7]))
-    assert first == [(_feed.LIVE, b"")]
-    assert list(reader.feed(wire[7:])) == [(_feed.TICKS, b"[]")]
+    assert first == [(feed.LIVE, b"")]
+    assert list(reader.feed(wire[7:])) == [(feed.TICKS, b"[]")]

@@ -9,30 +9,32 @@ from pathlib import Path
 
 import pytest
 
-from rtbench.processes import PublisherProcess
-from rtbench.programs import server_of
-from rtbench.scenario import Scenario
-from rtbench.servers import _sse
-from rtbench.subjects import find
+from rtbench.processes.process import PublisherProcess
+from rtbench.processes.program import server_of
+from rtbench.scenario.model import Scenario
+from rtbench.servers.kit import sse_encoder
+from rtbench.subjects.registry import find
 
 from .conftest import FakeTransport
 
-EVENT = _sse.event(7, b'{"a":1}')
+EVENT = sse_encoder.event(7, b'{"a":1}')
 SCENARIO = Scenario(stream=("events",), subscribers=1)
 SUBJECTS = ("sse-aiohttp", "sse-aiohttp-simple", "sse-aiohttp-sse")
 """Not uvicorn: it answers HTTP/1.0 in chunks, which nginx and others understand all the same."""
 
 
-@pytest.mark.parametrize("data", [EVENT, _sse.COMMENT, _sse.event(8, b"x" * 70_000), _sse.event(9, b"\\r\\n")])
+@pytest.mark.parametrize(
+    "data", [EVENT, sse_encoder.COMMENT, sse_encoder.event(8, b"x" * 70_000), sse_encoder.event(9, b"\\r\\n")]
+)
 def test_the_frame_of_a_chunk_is_taken_off(data: bytes) -> None:
     below = FakeTransport()
-    _sse.Unchunked(below).write(_sse.chunk(data))
+    sse_encoder.Unchunked(below).write(sse_encoder.chunk(data))
     assert below.writes == [data]
 
 
 def test_everything_else_is_the_connection_s() -> None:
     below = FakeTransport()
-    above = _sse.Unchunked(below)
+    above = sse_encoder.Unchunked(below)
     below.held, below.socket = 12, object()
     assert above.get_write_buffer_size() == 12
     assert above.get_extra_info("socket") is below.socket

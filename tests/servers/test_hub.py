@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from rtbench.servers import _feed
-from rtbench.servers import hub as hub_module
-from rtbench.servers.channel import Limits
+from rtbench.servers.kit import feed
+from rtbench.servers.kit import hub as hub_module
+from rtbench.servers.kit.channel import Limits
 
 SMALL = Limits(ring_messages=10, ring_bytes=2**20, buffer_bytes=200, heartbeat_s=15.0)
 PATIENT = Limits(ring_messages=100, ring_bytes=2**20, buffer_bytes=200, heartbeat_s=15.0)
@@ -90,10 +90,10 @@ def test_refilled_ticks_are_not_sent_twice(make_hub, new_transport, ticks_of):
 
 
 def _workload(hub: Any) -> dict[str, Any]:
-    from rtbench.servers import _feed
+    from rtbench.servers.kit import feed
     from rtbench.workload import Workload
 
-    return _feed.describe(Workload(tuple(hub.streams)))
+    return feed.describe(Workload(tuple(hub.streams)))
 
 
 @pytest.mark.parametrize("published_at", range(8))
@@ -747,7 +747,7 @@ def test_what_is_said_goes_up_and_comes_back_as_a_message(make_hub, new_transpor
         assert hub.takes(chat)
         assert not hub.takes(fanout)
         assert hub.say(chat, b'{"a":1}') is None
-        assert [_feed.said(body) for kind, body in _feed.Reader().feed(sent[0])] == [(0, b'{"a":1}')]
+        assert [feed.said(body) for kind, body in feed.Reader().feed(sent[0])] == [(0, b'{"a":1}')]
         assert "one line of JSON" in hub.say(chat, b"no JSON").reason
         assert "one line of JSON" in hub.say(chat, b'{"a":\n1}').reason
         assert "one line of JSON" in hub.say(chat, b"").reason

@@ -24,13 +24,13 @@ import pytest
 from rtbench import conformance
 from rtbench.conformance._client import Subscriber, fetch, subscribing
 from rtbench.conformance._target import Target
-from rtbench.processes import STOP_S, Process, PublisherProcess, ServerProcess
-from rtbench.scenario import Scenario
-from rtbench.servers import _feed
+from rtbench.conformance.verify import CaseResult, Stage, _run
+from rtbench.processes.process import STOP_S, Process, PublisherProcess, ServerProcess
+from rtbench.scenario.model import Scenario
+from rtbench.servers.kit import feed as wire
 from rtbench.streams import catalogue
-from rtbench.subjects import find
+from rtbench.subjects.registry import find
 from rtbench.transports import Control
-from rtbench.verify import CaseResult, Stage, _run
 from rtbench.workload import NOTICE
 
 FOLDER = Path(__file__).parents[2] / "servers" / "hyperlane"
@@ -72,7 +72,7 @@ class Hyperlane(ServerProcess):
 
 
 def verified(transport: str, fanout: str, folder: Path) -> tuple[CaseResult, ...]:
-    """Every case that applies, as `rtbench.verify` runs them on a subject."""
+    """Every case that applies, as `rtbench.conformance.verify` runs them on a subject."""
     stage = Stage.of(Scenario(), folder)
     table = {name: getattr(stage.scenario.server, name) for name in LIMITS}
     with (
@@ -122,7 +122,7 @@ class Feed:
     def say(self, kind: int, body: bytes = b"") -> None:
         """Send one frame."""
         assert self._link is not None
-        self._link.sendall(_feed.frame(kind, body))
+        self._link.sendall(wire.frame(kind, body))
 
     def hello(self, *streams: str, epoch: str = "e1", **workload: Any) -> None:
         """Greet the server. The streams need not be in the catalogue."""
@@ -134,21 +134,21 @@ class Feed:
             "pace": ["broadcast", 5.0, 150, "constant"],
         }
         greeting = {"epoch": epoch, "boot_id": "b", "workload": {**table, **workload}, "later": ["more"]}
-        self.say(_feed.HELLO, json.dumps(greeting).encode())
+        self.say(wire.HELLO, json.dumps(greeting).encode())
 
     def ticks(self, *seqs: int, channel: int = 0, payload: str = '{"n":%d}') -> None:
         """Send ticks that are due together."""
         texts = [(seq, payload % seq if "%d" in payload else payload) for seq in seqs]
-        self.say(_feed.TICKS, b"".join(_feed.pack(channel, seq, 1000 * seq, text.encode()) for seq, text in texts))
+        self.say(wire.TICKS, b"".join(wire.pack(channel, seq, 1000 * seq, text.encode()) for seq, text in texts))
 
     def live(self) -> None:
         """The refill is over."""
-        self.say(_feed.LIVE)
+        self.say(wire.LIVE)
 
     def notice(self, kind: str, channel: int = 0, **fields: Any) -> None:
         """What a stream says of itself."""
         text = json.dumps({"control": kind, **fields}, separators=(",", ":"))
-        self.say(_feed.TICKS, _feed.pack(channel, NOTICE, 0, text.encode()))
+        self.say(wire.TICKS, wire.pack(channel, NOTICE, 0, text.encode()))
 
     def close(self) -> None:
         """For good."""
@@ -298,8 +298,8 @@ def test_a_malformed_frame_costs_the_connection_to_the_publisher_and_no_more(fed
     server = fed("stocks")
     with Subscriber(server.target("sse", "stocks")) as subscriber:
         assert subscriber.open()
-        for torn in (b"torn", _feed.pack(17, 1, 0, b"{}")):
-            feed.say(_feed.TICKS, torn)
+        for torn in (b"torn", wire.pack(17, 1, 0, b"{}")):
+            feed.say(wire.TICKS, torn)
             feed.accept()
             feed.hello("stocks")
         feed.ticks(1)

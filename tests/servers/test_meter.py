@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from rtbench.servers._meter import Account, Link, metered
+from rtbench.servers.demo.meter import Account, Link, metered
 
 
 class FakeTransport:

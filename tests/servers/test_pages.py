@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from rtbench.processes import PublisherProcess, ServerProcess
-from rtbench.scenario import Scenario
-from rtbench.servers import _pages
+from rtbench.processes.process import PublisherProcess, ServerProcess
+from rtbench.scenario.model import Scenario
+from rtbench.servers.kit import pages
 
-FILES = sorted(path for path in _pages.FOLDER.iterdir() if path.is_file())
+FILES = sorted(path for path in pages.FOLDER.iterdir() if path.is_file())
 PAGES = [path for path in FILES if path.suffix == ".html"]
 SUBJECTS = (
     "sse-aiohttp",
@@ -28,7 +28,7 @@ SUBJECTS = (
 
 
 def test_every_file_has_a_type() -> None:
-    assert [path.name for path in FILES if path.suffix not in _pages.TYPES] == []
+    assert [path.name for path in FILES if path.suffix not in pages.TYPES] == []
     assert {"index.html", "list.html", "dashboard.html", "race.html", "pages.css"} <= {path.name for path in FILES}
 
 
@@ -39,7 +39,7 @@ def test_a_page_has_its_script_and_style_in_files_of_this_server(path: Path) -> 
     assert [tag for tag in re.findall(r"<script[^>]*>", text) if 'src="/pages/' not in tag] == []
     links = re.findall(r'(?:src|href)="([^"]+)"', text)
     assert links
-    assert [link for link in links if _pages.find(link) is None] == []
+    assert [link for link in links if pages.find(link) is None] == []
     assert re.search(r'<html lang="en">', text) and "<main>" in text and "<h1>" in text and "<title>" in text
 
 
@@ -47,14 +47,14 @@ def test_a_page_has_its_script_and_style_in_files_of_this_server(path: Path) -> 
 def test_a_script_imports_from_this_server_and_inserts_text_only(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     imports = re.findall(r'from "([^"]+)"', text)
-    assert [name for name in imports if not (name.startswith("./") and (_pages.FOLDER / name).is_file())] == []
+    assert [name for name in imports if not (name.startswith("./") and (pages.FOLDER / name).is_file())] == []
     assert re.findall(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|DOMParser|setHTML", text) == []
 
 
 def test_only_files_of_the_folder_are_found() -> None:
-    assert _pages.find("/") == _pages.find("/pages/index.html")
+    assert pages.find("/") == pages.find("/pages/index.html")
     for path in ("/pages/", "/pages/none.html", "/pages/../_pages.py", "/pages//index.html", "/_pages.py", ""):
-        assert _pages.find(path) is None
+        assert pages.find(path) is None
 
 
 @pytest.fixture(scope="module")
@@ -87,11 +87,11 @@ def get(server: ServerProcess, path: str, method: str = "GET") -> tuple[int, dic
 
 @pytest.mark.slow
 def test_every_server_sends_every_file(server: ServerProcess) -> None:
-    for path, file in [("/", _pages.FOLDER / "index.html"), *((f"/pages/{file.name}", file) for file in FILES)]:
+    for path, file in [("/", pages.FOLDER / "index.html"), *((f"/pages/{file.name}", file) for file in FILES)]:
         status, headers, body = get(server, path)
         assert (status, body) == (200, file.read_bytes()), path
-        assert headers["content-type"] == _pages.TYPES[file.suffix]
-        assert headers["content-security-policy"] == _pages.POLICY
+        assert headers["content-type"] == pages.TYPES[file.suffix]
+        assert headers["content-security-policy"] == pages.POLICY
         assert "unsafe" not in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["referrer-policy"] == "no-referrer"
@@ -100,7 +100,7 @@ def test_every_server_sends_every_file(server: ServerProcess) -> None:
 @pytest.mark.slow
 def test_every_server_says_what_it_is(server: ServerProcess) -> None:
     before = time.time_ns()
-    status, headers, body = get(server, _pages.ABOUT)
+    status, headers, body = get(server, pages.ABOUT)
     assert (status, headers["content-type"].partition(";")[0]) == (200, "application/json")
     about = json.loads(body)
     assert [stream["name"] for stream in about["streams"]] == ["metrics", "fanout", "news"]

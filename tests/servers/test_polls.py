@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from rtbench.servers import _poll
-from rtbench.servers.channel import Limits
-from rtbench.servers.hub import Hub
+from rtbench.servers.kit import poll_answer
+from rtbench.servers.kit.channel import Limits
+from rtbench.servers.kit.hub import Hub
 from rtbench.servers.short_poll_aiohttp import respond
 
 LIMITS = Limits(ring_messages=10, ring_bytes=2**20, buffer_bytes=4096, heartbeat_s=15.0)
@@ -19,7 +19,7 @@ LIMITS = Limits(ring_messages=10, ring_bytes=2**20, buffer_bytes=4096, heartbeat
 
 @pytest.fixture
 def hub(greeting_of) -> Hub:
-    made = Hub(_poll.Enveloped(), LIMITS)
+    made = Hub(poll_answer.Enveloped(), LIMITS)
     made.hello(greeting_of("resilient"))
     return made
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from rtbench.scenario import build
-from rtbench.servers import _post
-from rtbench.servers._post import Poster
+from rtbench.scenario.loading import build
+from rtbench.servers.publisher import post
+from rtbench.servers.publisher.post import Poster
 
 WORKLOAD = build({"stream": ["fanout", "events"], "subscribers": 4, "workload": {"channels": "unicast"}}, "x").plan()
 OK = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
@@ -251,7 +251,7 @@ def test_waiting_before_the_next_attempt(monkeypatch: pytest.MonkeyPatch, poster
     port = before.port
     before.close()
     one = poster(port=port)
-    monkeypatch.setattr(_post, "AGAIN_S", 3600.0)
+    monkeypatch.setattr(post, "AGAIN_S", 3600.0)
     one.post([(0, 1, b"1")])
     turn(one, 0)
     assert one.descriptors() == ([], [])  # lost, and not tried again before its time

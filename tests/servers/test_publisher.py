@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtbench.servers import _feed
-from rtbench.servers import publisher as module
-from rtbench.servers.publisher import Publisher
+from rtbench.servers.kit import feed
+from rtbench.servers.publisher import publisher as module
+from rtbench.servers.publisher.publisher import Publisher
 from rtbench.streams import Emission, Notice, Pace, Source, Stream, catalogue
 from rtbench.workload import NOTICE, Workload
 
@@ -73,7 +73,7 @@ class Feed:
         self.link.settimeout(PATIENCE_S)
         self.link.connect(str(path))
         self.frames: list[tuple[int, bytes]] = []
-        self._reader = _feed.Reader()
+        self._reader = feed.Reader()
 
     def read(self) -> None:
         data = self.link.recv(2**20)
@@ -88,7 +88,7 @@ class Feed:
     def ticks(self, last: int = 0, ending: int = -1, times: int = 1) -> list[tuple[int, int, int, bytes]]:
         """Every tick so far, having read up to the id `last`, or until `ending` was seen so many times."""
         while True:
-            found = [tick for kind, body in self.frames if kind == _feed.TICKS for tick in _feed.unpack(body)]
+            found = [tick for kind, body in self.frames if kind == feed.TICKS for tick in feed.unpack(body)]
             seen = [seq for _, seq, _, _ in found]
             if seen.count(ending) >= times if ending >= 0 else not last or (seen and seen[-1] >= last):
                 return found
@@ -103,7 +103,7 @@ def running(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.
     publisher = Publisher(workload, path, ring_messages, 2**30)
     publisher.play(workload.streams, time.monotonic_ns() - ago_ns)
     one = Running(publisher, path)
-    monkeypatch.setattr(module, "_answer", one.answers.put)
+    monkeypatch.setattr(module, "answer", one.answers.put)
     yield one
     one.stop()
 
@@ -114,17 +114,17 @@ def test_the_socket_is_the_owner_s_alone(running: Running):
 
 def test_a_server_is_greeted_refilled_and_then_live(running: Running):
     server = running.server()
-    server.until(_feed.LIVE)
+    server.until(feed.LIVE)
     kinds = [kind for kind, _ in server.frames]
-    assert kinds[0] == _feed.HELLO
-    greeting = _feed.hello(server.frames[0][1])
-    assert _feed.restore(greeting["workload"]) == FAST
+    assert kinds[0] == feed.HELLO
+    greeting = feed.hello(server.frames[0][1])
+    assert feed.restore(greeting["workload"]) == FAST
     assert greeting["epoch"] == running.publisher.epoch
     refilled = [
         tick
-        for kind, body in server.frames[: kinds.index(_feed.LIVE)]
-        if kind == _feed.TICKS
-        for tick in _feed.unpack(body)
+        for kind, body in server.frames[: kinds.index(feed.LIVE)]
+        if kind == feed.TICKS
+        for tick in feed.unpack(body)
     ]
     assert len(refilled) == 100
     last = refilled[-1][1] + 20
@@ -170,8 +170,8 @@ def test_what_servers_say_is_numbered_recorded_and_sent_to_all_of_them(tmp_path:
     here = Running(Publisher(workload, path, 100, 2**20), path)
     try:
         first, second = here.server(), here.server()
-        frames = [_feed.say(0, b'{"n":%d}' % number) for number in range(3)]
-        ignored = _feed.say(1, b"{}") + _feed.frame(_feed.LIVE)
+        frames = [feed.say(0, b'{"n":%d}' % number) for number in range(3)]
+        ignored = feed.say(1, b"{}") + feed.frame(feed.LIVE)
         first.link.sendall(frames[0] + ignored + frames[1][:7])
         assert [tick[1] for tick in first.ticks(1)] == [1]
         first.link.sendall(frames[1][7:])
@@ -253,7 +253,7 @@ BIG = Workload(("fanout",), pace=Pace(rate_hz=200, payload_bytes=100_000))
 def test_a_server_that_stopped_reading_holds_nobody_up(running: Running):
     """Some 15 MB are more than its socket takes: the rest waits, and all of it comes when it reads again."""
     stopped, reading = running.server(), running.server()
-    stopped.until(_feed.HELLO)
+    stopped.until(feed.HELLO)
     seqs = [tick[1] for tick in reading.ticks(150)]
     assert seqs == list(range(seqs[0], seqs[-1] + 1))
     waiting = max(sum(map(len, list(server.waiting))) for server in running.publisher._servers.values())
@@ -305,7 +305,7 @@ def test_notices_keep_their_place_and_the_one_that_stands_is_said_again(
     running = Running(publisher, path)
     try:
         first = running.server()
-        first.until(_feed.LIVE)
+        first.until(feed.LIVE)
         os.write(running._say, json.dumps({"do": "play", "streams": ["moody"]}).encode() + b"\n")
         live = first.ticks(0, NOTICE, 2)
         assert [tick[1] for tick in live] == [1, NOTICE, 2, NOTICE]
@@ -345,6 +345,6 @@ def test_a_publisher_takes_the_place_of_the_one_before_it(tmp_path: Path):
     path.touch()
     running = Running(Publisher(FAST, path, 10, 10_000), path)
     try:
-        running.server().until(_feed.LIVE)
+        running.server().until(feed.LIVE)
     finally:
         running.stop()

@@ -16,11 +16,11 @@ import pytest
 
 from rtbench.conformance._client import Subscriber, fetch
 from rtbench.conformance._target import Target
-from rtbench.processes import PublisherProcess
-from rtbench.programs import Server, server_of
-from rtbench.scenario import Scenario
-from rtbench.scenario_tables import ServerTable, WorkloadTable
-from rtbench.subjects import catalogue, find
+from rtbench.processes.process import PublisherProcess
+from rtbench.processes.program import Server, server_of
+from rtbench.scenario.model import Scenario
+from rtbench.scenario.tables import ServerTable, WorkloadTable
+from rtbench.subjects.registry import catalogue, find
 
 pytestmark = pytest.mark.slow
 

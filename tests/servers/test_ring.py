@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtbench.servers.ring import Budget, Ring
+from rtbench.servers.kit.ring import Budget, Ring
 
 
 def fill(ring: Ring, count: int, size: int = 10) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from rtbench.processes import PublisherProcess
-from rtbench.programs import server_of
-from rtbench.scenario import build
+from rtbench.processes.process import PublisherProcess
+from rtbench.processes.program import server_of
+from rtbench.scenario.loading import build
 from rtbench.servers.tcp_floor import Lines
-from rtbench.subjects import find
+from rtbench.subjects.registry import find
 
 SCENARIO = build({"stream": ["fanout", "stocks"], "subscribers": 2, "workload": {"rate_hz": 50}}, "here")
 

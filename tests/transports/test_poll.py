@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtbench.envelope import wrap
 from rtbench.transports import Closed, Message, ProtocolError
+from rtbench.transports.envelope import wrap
 from rtbench.transports.poll import Glance, PollClient, PollResponse, glance
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "poll.json").read_text())["responses"]

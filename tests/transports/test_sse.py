@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtbench.servers import _sse
+from rtbench.servers.kit import sse_encoder
 from rtbench.streams import Emission, Pace, Source, find
 from rtbench.transports import Closed, Control, Event, Heartbeat, Message, Opened, ProtocolError
 from rtbench.transports.sse import Comment, EventStreamParser, Item, Retry, ServerSentEvent, SSEClient
@@ -285,6 +285,6 @@ def test_our_dashboard_is_one_line_and_arrives_whole() -> None:
     source = Source(1, 0, 0, 1, Pace(), "dashboard")
     emission = next(iter(find("dashboard").emissions(source)))
     assert isinstance(emission, Emission)
-    (event,) = EventStreamParser().feed(_sse.event(1, emission.payload.encode()))
+    (event,) = EventStreamParser().feed(sse_encoder.event(1, emission.payload.encode()))
     assert event == ServerSentEvent("message", emission.payload.encode(), "1")
     assert json.loads(event.data).keys() == {"active_users", "requests_per_second", "error_rate", "response_time_ms"}

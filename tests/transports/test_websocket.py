@@ -14,8 +14,8 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from rtbench.envelope import wrap
 from rtbench.transports import Closed, Control, Event, Heartbeat, Message, Opened, ProtocolError
+from rtbench.transports.envelope import wrap
 from rtbench.transports.http import MAX_HEAD_BYTES
 from rtbench.transports.websocket import ControlScanner, FrameError, FrameSplitter, WebSocketClient, plain
 

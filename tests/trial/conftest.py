@@ -15,11 +15,14 @@ from typing import Any
 
 import pytest
 
-from rtbench import programs, records, trial
+from rtbench import trial
 from rtbench.errors import SubjectError
-from rtbench.processes import Process, ServerProcess
-from rtbench.scenario import Scenario, build
-from rtbench.subjects import find
+from rtbench.processes import program
+from rtbench.processes.process import Process, ServerProcess
+from rtbench.records import tables
+from rtbench.scenario.loading import build
+from rtbench.scenario.model import Scenario
+from rtbench.subjects.registry import find
 from rtbench.trial import Place, Spec, _crew
 from rtbench.trial._crew import Crew
 from rtbench.trial._run import Run
@@ -337,8 +340,8 @@ class Whole:
             next(noting, None)
         self.folder = campaign / self.spec.directory
 
-    def table(self, kind: str) -> records.Columns:
-        return records.read_table(self.folder / f"{kind}.parquet", kind)
+    def table(self, kind: str) -> tables.Columns:
+        return tables.read_table(self.folder / f"{kind}.parquet", kind)
 
     @property
     def window(self) -> tuple[int, int]:
@@ -388,7 +391,7 @@ def polled(measure: Measure) -> Whole:
             super().stop(0.05)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(programs, "ServerProcess", Stubborn)
+        patch.setattr(program, "ServerProcess", Stubborn)
         return measure("short-poll-aiohttp", workers=2)
 
 

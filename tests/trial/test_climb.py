@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rtbench import probes
+from rtbench.machine import probes
 from rtbench.trial import _climb
 from rtbench.trial._climb import QUANTITIES, climb, fit
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtbench import records
+from rtbench.records import tables
 from rtbench.trial._conversation import settle
 from rtbench.trial._run import Run
 
@@ -20,9 +20,9 @@ CHAT: dict[str, Any] = {"stream": "chat", "chat": {"senders": 2, "rate_hz": 5.0}
 
 def write(folder: Path, sends: list[tuple[Any, ...]], ticks: list[tuple[Any, ...]]) -> None:
     for kind, rows in (("sends", sends), ("ticks", ticks)):
-        names = list(records.TABLES[kind])
+        names = list(tables.TABLES[kind])
         columns = {name: [row[index] for row in rows] for index, name in enumerate(names)}
-        records.write_table(folder / f"{kind}.parquet", kind, columns)
+        tables.write_table(folder / f"{kind}.parquet", kind, columns)
 
 
 def send(subscriber: int, planned: int, text: bytes, started: int = 0, status: int = 202) -> tuple[int, ...]:
@@ -43,7 +43,7 @@ def run(gathering: Callable[..., Run]) -> Run:
 def test_a_message_is_due_when_it_was_planned_and_heard_when_it_was_numbered(run: Run) -> None:
     write(run.folder, [send(0, 110, b"a"), send(1, 120, b"bb")], [tick(1, 123, b"bb"), tick(2, 124, b"a")])
     settle(run)
-    table = records.read_table(run.folder / "ticks.parquet", "ticks")
+    table = tables.read_table(run.folder / "ticks.parquet", "ticks")
     assert table["due_ns"].tolist() == [120, 110]
     assert table["sent_ns"].tolist() == [123, 124]
     assert run.said == {"sends": 2, "sends_unsaid": 0, "sends_lost": 0, "sends_refused": 0, "sends_unknown": 0}
@@ -62,7 +62,7 @@ def test_what_never_came_back_is_a_tick_that_nobody_can_have(run: Run) -> None:
         [tick(1, 111, b"a")],
     )
     settle(run)
-    table = records.read_table(run.folder / "ticks.parquet", "ticks")
+    table = tables.read_table(run.folder / "ticks.parquet", "ticks")
     assert table["due_ns"].tolist() == [110, 120, 130, 250]
     assert len(set(table["seq"].tolist())) == 4
     assert table["seq"].tolist()[1] > 10**6
@@ -73,7 +73,7 @@ def test_what_never_came_back_is_a_tick_that_nobody_can_have(run: Run) -> None:
 def test_what_nobody_said_keeps_its_time_and_is_counted(run: Run) -> None:
     write(run.folder, [send(0, 110, b"a")], [tick(1, 111, b"a"), tick(2, 112, b"changed")])
     settle(run)
-    table = records.read_table(run.folder / "ticks.parquet", "ticks")
+    table = tables.read_table(run.folder / "ticks.parquet", "ticks")
     assert table["due_ns"].tolist() == [110, 112]
     assert run.said["sends_unknown"] == 1
     assert "nobody said" in run.warnings[0]["message"]
@@ -83,7 +83,7 @@ def test_equal_texts_are_matched_in_their_order(run: Run) -> None:
     said = [send(0, 130, b"a"), send(1, 110, b"a")]
     write(run.folder, said, [tick(1, 115, b"a"), tick(2, 135, b"a"), tick(3, 140, b"a")])
     settle(run)
-    table = records.read_table(run.folder / "ticks.parquet", "ticks")
+    table = tables.read_table(run.folder / "ticks.parquet", "ticks")
     assert table["due_ns"].tolist() == [110, 130, 140]
     assert run.said["sends_unknown"] == 1
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from rtbench import netns, probes, records
+from rtbench.machine import probes
+from rtbench.processes import namespaces
+from rtbench.records import tables
 from rtbench.trial import _counters
 from rtbench.trial._counters import Counters
 
@@ -31,7 +33,7 @@ REPORT: dict[str, Any] = {
 
 
 def columns_of(rows: list[tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-    return dict(zip(records.TABLES["probes"], zip(*rows, strict=True), strict=True))
+    return dict(zip(tables.TABLES["probes"], zip(*rows, strict=True), strict=True))
 
 
 @pytest.fixture
@@ -119,7 +121,7 @@ def test_bytes_on_the_wire_are_the_servers_interface(
     monkeypatch.setattr(probes, "wire_bytes", wire_bytes)
     Counters(crew).edge("at_start")
     assert crew.run.bytes == {"wire_bytes_at_start": 777}
-    assert asked == [(crew.server.pid, netns.INTERFACE)]
+    assert asked == [(crew.server.pid, namespaces.INTERFACE)]
 
 
 def test_afterwards_memory_and_what_is_left(

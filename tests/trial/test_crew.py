@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from rtbench.errors import RtbenchError, SubjectError
-from rtbench.proxies import find as find_proxy
-from rtbench.subjects import NOBODY, find
+from rtbench.subjects import NOBODY
+from rtbench.subjects.proxies import find as find_proxy
+from rtbench.subjects.registry import find
 from rtbench.trial import Place, _crew
 
 SECOND = 10**9

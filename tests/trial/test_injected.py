@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtbench import calibrate, scenario
+from rtbench.campaign import calibrate
 from rtbench.conformance import HTTP
+from rtbench.scenario import loading
 
 KINDS = {"drop": "lost", "duplicate": "duplicated", "reorder": "reordered", "corrupt": "corrupted"}
-FAULTS = scenario.load(str(calibrate.FOLDER / "faults.toml")).as_dict()
+FAULTS = loading.load(str(calibrate.FOLDER / "faults.toml")).as_dict()
 
 
 @pytest.mark.slow

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtbench import records, steady, validity
-from rtbench.trial import _judge
+from rtbench.records import tables
+from rtbench.trial import _judge, steadiness, validity
 from rtbench.trial._run import Run
 
 SECOND = 10**9
@@ -36,7 +36,7 @@ def written(gathering: Callable[..., Run], tmp_path: Path) -> Written:
         due = seq * 100
         digest = seq.astype(np.uint32)
         columns = {"channel": seq * 0, "seq": seq, "due_ns": due, "sent_ns": due + 1, "payload_bytes": seq * 0 + 50}
-        records.write_table(tmp_path / "ticks.parquet", "ticks", {**columns, "digest": digest})
+        tables.write_table(tmp_path / "ticks.parquet", "ticks", {**columns, "digest": digest})
         rows = {
             "subscriber": np.repeat([0, 1], 10),
             "connection": np.repeat([0, 1], 10),
@@ -48,16 +48,16 @@ def written(gathering: Callable[..., Run], tmp_path: Path) -> Written:
             "digest": np.tile(digest, 2),
         }
         kept = {name: values[: 20 - lost] for name, values in rows.items()}
-        records.write_table(tmp_path / "deliveries.parquet", "deliveries", kept)
+        tables.write_table(tmp_path / "deliveries.parquet", "deliveries", kept)
         count = len(outcomes)
-        table: dict[str, Any] = {name: np.full(count, -1) for name in records.TABLES["connections"]}
+        table: dict[str, Any] = {name: np.full(count, -1) for name in tables.TABLES["connections"]}
         numbers = np.arange(count)
         table |= {"outcome": outcomes, "subscriber": np.minimum(numbers, 1), "response_ns": numbers}
         table["connection"] = numbers
         table["tcp_received_bytes_at_start"] = np.array([100, 200, *[-1] * (count - 2)])
         table["tcp_received_bytes_at_end"] = np.array([1100, 1200, *[-1] * (count - 2)])
         table["tcp_sent_bytes_at_start"], table["tcp_sent_bytes_at_end"] = np.full(count, 5), np.full(count, 6)
-        records.write_table(tmp_path / "connections.parquet", "connections", table)
+        tables.write_table(tmp_path / "connections.parquet", "connections", table)
         run = gathering(subscribers=2, **scenario)
         run.window = (250, 850)
         run.processes |= {"server": {}, "load": {}, "machine": {}}
@@ -170,11 +170,11 @@ def drifting(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """A drift test that finds latency doubled; with what it was asked."""
     asked: list[tuple[Any, ...]] = []
 
-    def drift(due_ns: Any, received_ns: Any, window: tuple[int, int]) -> steady.Drift:
+    def drift(due_ns: Any, received_ns: Any, window: tuple[int, int]) -> steadiness.Drift:
         asked.append((due_ns.tolist(), received_ns.tolist(), window))
-        return steady.Drift(1.0, 0.001, 12)
+        return steadiness.Drift(1.0, 0.001, 12)
 
-    monkeypatch.setattr(steady, "drift", drift)
+    monkeypatch.setattr(steadiness, "drift", drift)
     return asked
 
 
@@ -199,7 +199,7 @@ def test_on_the_limit_a_drift_is_recorded_and_not_warned_of(written: Written, dr
 
 
 def test_a_drift_that_chance_explains_is_not_warned_of(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steady, "drift", lambda *_: steady.Drift(5.0, 0.01, 12))
+    monkeypatch.setattr(steadiness, "drift", lambda *_: steadiness.Drift(5.0, 0.01, 12))
     run = written(["open", "open"], validity={"drift_share": 0.1})
     _judge.judge(run)
     assert (run.steadiness["p"], run.warnings) == (0.01, [])
@@ -209,13 +209,13 @@ def test_where_few_have_a_stamp_the_application_is_asked(
     written: Written, drifting: list[tuple[Any, ...]], tmp_path: Path
 ) -> None:
     run = written(["open", "open"])
-    rows = records.read_table(tmp_path / "deliveries.parquet", "deliveries")
+    rows = tables.read_table(tmp_path / "deliveries.parquet", "deliveries")
     kernel = np.where(rows["seq"] > 5, -1, rows["kernel_ns"])  # 3, 4, 5 of 3 to 8 have one: half are enough
-    records.write_table(tmp_path / "deliveries.parquet", "deliveries", {**rows, "kernel_ns": kernel})
+    tables.write_table(tmp_path / "deliveries.parquet", "deliveries", {**rows, "kernel_ns": kernel})
     _judge.judge(run)
     assert drifting[-1][0] == [300, 400, 500] * 2
     kernel[4] = -1
-    records.write_table(tmp_path / "deliveries.parquet", "deliveries", {**rows, "kernel_ns": kernel})
+    tables.write_table(tmp_path / "deliveries.parquet", "deliveries", {**rows, "kernel_ns": kernel})
     run = written_again(run)
     _judge.judge(run)
     assert drifting[-1][0] == [300, 400, 500, 600, 700, 800] * 2
@@ -243,7 +243,7 @@ def test_too_little_to_say_is_not_said(written: Written) -> None:
 
 def test_no_ticks_at_all_spoil_everything_and_are_not_asked_about(written: Written, tmp_path: Path) -> None:
     run = written(["open", "open"], lost=20)
-    records.write_table(tmp_path / "ticks.parquet", "ticks", records.concatenate("ticks", []))
+    tables.write_table(tmp_path / "ticks.parquet", "ticks", tables.concatenate("ticks", []))
     _judge.judge(run)
     assert (run.status, [reason["kind"] for reason in run.reasons]) == ("invalid", ["no messages"])
     assert run.steadiness == {}

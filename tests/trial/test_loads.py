@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rtbench.scenario import Scenario
+from rtbench.scenario.model import Scenario
 from rtbench.trial import Place, _loads
 from rtbench.trial._run import Run
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from rtbench.servers import _nchan
-from rtbench.subjects import Launch, Post, find
+from rtbench.servers.stacks import nchan
+from rtbench.subjects import Launch, Post
+from rtbench.subjects.registry import find
 
 NAMES = ["sse-nchan", "websocket-nchan", "long-poll-nchan"]
 LIMITS = {"heartbeat_s": 15.0, "ring_messages": 5000, "ring_bytes": 2**26, "buffer_bytes": 2**20}
@@ -37,19 +38,19 @@ def test_what_an_nchan_subject_is(name: str) -> None:
 
 
 def test_the_configuration_is_of_the_scenarios_limits(tmp_path: Path) -> None:
-    text = _nchan._configuration(launch(tmp_path, heartbeat_s=0.2))
+    text = nchan._configuration(launch(tmp_path, heartbeat_s=0.2))
     assert "listen 127.0.0.1:18123 backlog=4096;" in text
     assert "nchan_message_buffer_length 5000;" in text
     assert "nchan_websocket_ping_interval 1;" in text  # whole seconds, and 0 is never
     assert "worker_processes 1;" in text
     assert "/etc/" not in text
     assert "/var/" not in text
-    assert "listen [::1]:18123" in _nchan._configuration(launch(tmp_path, "::1"))
+    assert "listen [::1]:18123" in nchan._configuration(launch(tmp_path, "::1"))
 
 
 def test_nginx_takes_the_configuration(tmp_path: Path) -> None:
     here("sse-nchan")
-    words = _nchan._command(launch(tmp_path))
+    words = nchan._command(launch(tmp_path))
     done = subprocess.run([*words, "-t"], capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 0, done.stderr
     assert {path.name for path in tmp_path.iterdir()} >= {"nginx.conf"}

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtbench.netns import INTERFACE
+from rtbench.processes.namespaces import INTERFACE
 
 pytestmark = pytest.mark.slow
 
@@ -59,7 +59,7 @@ def apart(measure: Callable[..., Any]) -> Any:
         pytest.skip("network namespaces take root")
     if shutil.which("ip") is None:
         pytest.skip("there is no program ip: apt-get install iproute2")
-    holder = [sys.executable, "-m", "rtbench._netns"]
+    holder = [sys.executable, "-m", "rtbench.processes._namespace"]
     tried = subprocess.run(holder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if tried.returncode:
         pytest.skip(tried.stderr.strip())

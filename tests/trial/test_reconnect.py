@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rtbench.subjects import find
+from rtbench.subjects.registry import find
 
 pytestmark = pytest.mark.slow
 

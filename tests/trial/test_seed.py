@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rtbench import records
+from rtbench.records import tables
 
 pytestmark = pytest.mark.slow
 
@@ -17,7 +17,7 @@ COLUMNS = ("channel", "seq", "due_ns", "payload_bytes", "digest")
 
 def played(whole: Any) -> list[tuple[int, ...]]:
     """The ticks, due times counted from the timetable's start: of a constant broadcast, the first tick's."""
-    ticks: records.Columns = whole.table("ticks")
+    ticks: tables.Columns = whole.table("ticks")
     columns = {name: ticks[name].tolist() for name in COLUMNS}
     assert columns["seq"][0] == 1
     columns["due_ns"] = [due - columns["due_ns"][0] for due in columns["due_ns"]]

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtbench import records, trial
-from rtbench.audit import audit
+from rtbench import trial
 from rtbench.errors import MeasurementError, RtbenchError, SubjectError, UserError
+from rtbench.records import tables
+from rtbench.records.audit import audit
 from rtbench.trial import Place, Spec
 from rtbench.trial._run import Run
-from rtbench.validity import EVERYTHING, READ_BY_CAMPAIGN
+from rtbench.trial.validity import EVERYTHING, READ_BY_CAMPAIGN
 
 SECOND = 10**9
 HERE = Place((0,), (0,), (0,))
@@ -71,15 +72,15 @@ def test_one_load_process_writes_the_trials_files_itself(tmp_path: Path, make_cr
 
 
 def requests(subscriber: int, rows: int) -> dict[str, Any]:
-    return {name: np.full(rows, subscriber) for name in records.TABLES["requests"]}
+    return {name: np.full(rows, subscriber) for name in tables.TABLES["requests"]}
 
 
 def test_shards_become_one_file(tmp_path: Path) -> None:
     for index, rows in enumerate((2, 0, 3)):
-        records.write_table(tmp_path / f"requests-{index}.parquet", "requests", requests(index, rows))
+        tables.write_table(tmp_path / f"requests-{index}.parquet", "requests", requests(index, rows))
     trial._join(tmp_path, "requests", 3)
     assert [path.name for path in tmp_path.iterdir()] == ["requests.parquet"]
-    assert records.read_table(tmp_path / "requests.parquet", "requests")["subscriber"].tolist() == [0, 0, 2, 2, 2]
+    assert tables.read_table(tmp_path / "requests.parquet", "requests")["subscriber"].tolist() == [0, 0, 2, 2, 2]
 
 
 # What becomes of errors
@@ -120,7 +121,7 @@ def test_whose_fault_it_is_decides_the_status(
     names = ["manifest.json", *["probes.parquet"] * probed, "server.log"]
     assert sorted(path.name for path in folder.iterdir()) == names
     if probed:
-        assert records.read_table(folder / "probes.parquet", "probes")["at_ns"].tolist() == [5]
+        assert tables.read_table(folder / "probes.parquet", "probes")["at_ns"].tolist() == [5]
 
 
 @pytest.mark.parametrize("error", [UserError("the disk is full"), KeyboardInterrupt(), RuntimeError("a bug")])
@@ -163,7 +164,7 @@ def test_manifest_is_the_contracts(whole: Any) -> None:
     } <= manifest.keys()
     assert whole.spec.subject.describe().items() <= manifest.items()
     identity = [manifest[key] for key in ("schema", "trial", "block", "position", "seed", "environment")]
-    assert identity == [records.SCHEMA, 7, 2, 3, 1, {"machine": "here"}]
+    assert identity == [tables.SCHEMA, 7, 2, 3, 1, {"machine": "here"}]
     assert manifest["scenario_hash"] == whole.spec.scenario.hash
     for name in ("server", "publisher", "load"):
         process = manifest["processes"][name]
@@ -221,7 +222,7 @@ def test_files_are_complete_and_read_only(whole: Any) -> None:
     assert {path.name for path in whole.folder.iterdir()} == names
     assert {stat.S_IMODE(path.stat().st_mode) for path in whole.folder.iterdir()} == {0o444}
     for kind in tables:
-        assert whole.table(kind).keys() == records.TABLES[kind].keys()
+        assert whole.table(kind).keys() == tables.TABLES[kind].keys()
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from rtbench.scenario import Scenario
+from rtbench.scenario.model import Scenario
 from rtbench.trial import _window
 
 SECOND = 10**9

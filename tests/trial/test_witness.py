@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtbench import records
+from rtbench.records import tables
 from rtbench.trial._run import Run
 from rtbench.trial._witness import UNKNOWN, UNKNOWN_SENT, witness
 
@@ -28,12 +28,12 @@ def seen(gathering: Callable[..., Run]) -> Callable[..., Run]:
 
     def begin(rows: list[tuple[int, ...]], due: list[list[int]] | None = None, **changes: Any) -> Run:
         run = gathering(**changes)
-        columns: dict[str, Any] = {name: np.zeros(len(rows), dtype=np.int64) for name in records.TABLES["deliveries"]}
+        columns: dict[str, Any] = {name: np.zeros(len(rows), dtype=np.int64) for name in tables.TABLES["deliveries"]}
         for place, row in enumerate(rows):
             for name, value in zip(("subscriber", "channel", "seq", "kernel_ns", "app_ns", "digest"), row, strict=True):
                 columns[name][place] = value
             columns["payload_bytes"][place] = 10 + row[2]
-        records.write_table(run.folder / "deliveries.parquet", "deliveries", columns)
+        tables.write_table(run.folder / "deliveries.parquet", "deliveries", columns)
         run.reports = [{"clock_pairs": [(0, 0), (50, 50 + REAL_AHEAD_NS), (90, 9000)], "due": due or []}]
         return run
 
@@ -42,8 +42,8 @@ def seen(gathering: Callable[..., Run]) -> Callable[..., Run]:
 
 def ticks(run: Run) -> list[tuple[int, ...]]:
     """(channel, seq, due, sent, bytes, digest) of every tick."""
-    table = records.read_table(run.folder / "ticks.parquet", "ticks")
-    return list(zip(*(table[name].tolist() for name in records.TABLES["ticks"]), strict=True))
+    table = tables.read_table(run.folder / "ticks.parquet", "ticks")
+    return list(zip(*(table[name].tolist() for name in tables.TABLES["ticks"]), strict=True))
 
 
 def test_a_tick_stands_at_its_first_arrival_when_nobody_says_when_it_was_due(seen: Callable[..., Run]) -> None:
@@ -80,7 +80,7 @@ def test_messages_without_ids_are_told_apart_by_content_and_numbered_as_they_cam
         subscribers=5,
     )
     witness(run, NOWHERE)
-    table = records.read_table(run.folder / "deliveries.parquet", "deliveries")
+    table = tables.read_table(run.folder / "deliveries.parquet", "deliveries")
     assert table["seq"].tolist() == [2, 1, 1, 2, 1]
     assert [row[:3] for row in ticks(run)] == [(0, 1, 100), (0, 2, 200), (1, 1, 500)]
     (warning,) = run.warnings

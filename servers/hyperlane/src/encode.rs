@@ -1,5 +1,5 @@
 //! How a message is written, once for all connections: an SSE event in one HTTP/1.1 chunk (WHATWG HTML 9.2, RFC 9112
-//! §7.1) or one unmasked WebSocket text frame (RFC 6455 §5), byte for byte as `servers/_sse.py` and `_websocket.py`.
+//! §7.1) or one unmasked WebSocket text frame (RFC 6455 §5), byte for byte as `servers/kit/sse_encoder.py` and `_websocket.py`.
 
 use bytes::Bytes;
 use serde::{Deserialize, de::IgnoredAny};
@@ -191,7 +191,7 @@ fn frame_head(data: &mut Vec<u8>, opcode: u8, size: usize) {
     }
 }
 
-/// Whether it is one JSON text with no white space around it, which an envelope would lose (`rtbench/envelope.py`).
+/// Whether it is one JSON text with no white space around it, which an envelope would lose (`rtbench/transports/envelope.py`).
 pub fn is_json(payload: &[u8]) -> bool {
     let space = |byte: Option<&u8>| byte.is_some_and(|byte| b" \t\n\r".contains(byte));
     let Ok(text) = str::from_utf8(payload) else {

@@ -1,4 +1,4 @@
-//! The feed: how ticks travel from rtbench's publisher to a server, over a Unix socket (`servers/_feed.py`).
+//! The feed: how ticks travel from rtbench's publisher to a server, over a Unix socket (`servers/kit/feed.py`).
 //!
 //! A frame is `length (u32) kind (u8) body`, little endian. Invariant: a frame of a kind that is not known here is
 //! stepped over, so that a newer publisher can still be listened to.

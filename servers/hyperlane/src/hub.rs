@@ -1,4 +1,4 @@
-//! The hub: channels, their rings and their connections, as in `servers/hub.py`.
+//! The hub: channels, their rings and their connections, as in `servers/kit/hub.py`.
 //!
 //! Invariant: every tick is encoded once a transport, kept in the ring, and written to each of its channel's
 //! connections in one write; what is published while a connection catches up is in the ring that it catches up from.

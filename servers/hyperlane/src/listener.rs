@@ -14,7 +14,7 @@ use std::{fs, io, net::SocketAddr, time::Duration};
 pub const BACKLOG: i32 = 4096;
 
 /// How long the kernel may wait for an acknowledgement. It notices alone who vanished, or stopped reading, for hyperlane
-/// shows no socket that could be asked as `servers/hub.py` does: with a heartbeat in between it must be less than one.
+/// shows no socket that could be asked as `servers/kit/hub.py` does: with a heartbeat in between it must be less than one.
 pub fn user_timeout_ms(heartbeat_s: f64) -> u32 {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // from 500 to 64,800,000
     let limit = (750.0 * heartbeat_s).max(500.0) as u32;

@@ -1,4 +1,4 @@
-//! The one argument: a JSON object with the members of `servers/_app.py`'s Options, and a few of this server's own.
+//! The one argument: a JSON object with the members of `servers/kit/app.py`'s Options, and a few of this server's own.
 
 use serde::Deserialize;
 

@@ -1,5 +1,5 @@
 //! The replay rings: what is still held of each channel, bounded in messages a channel and in bytes over all
-//! (`servers/ring.py`).
+//! (`servers/kit/ring.py`).
 //!
 //! Invariant: a channel's held messages are consecutive ids that end with its last; what was dropped was the oldest.
 //! A finite stream is kept whole. A message is encoded for a transport when it is first needed, and then kept.

@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from rtbench.scenario_tables import Injection
-from rtbench.servers import _poll, _sse, _websocket, faulty
-from rtbench.servers.channel import Limits
+from rtbench.scenario.tables import Injection
+from rtbench.servers import faulty
 from rtbench.servers.faulty import Faults, FaultyHub, FineClock, corrupted
-from rtbench.servers.hub import Hub
-from rtbench.subjects import find
+from rtbench.servers.kit import poll_answer, sse_encoder, websocket_encoder
+from rtbench.servers.kit.channel import Limits
+from rtbench.servers.kit.hub import Hub
+from rtbench.subjects.registry import find
 
 MILLISECOND = 1_000_000
 LIMITS = Limits(ring_messages=50, ring_bytes=2**20, buffer_bytes=4096, heartbeat_s=15.0)
@@ -377,7 +378,9 @@ def test_a_delayed_subscriber_s_answers_are_held_back(who: str, answer: Any, sle
     ],
 )
 @pytest.mark.parametrize(
-    "encoder", [_sse.Chunked(), _websocket.Framed(), _poll.Enveloped()], ids=lambda e: type(e).__name__
+    "encoder",
+    [sse_encoder.Chunked(), websocket_encoder.Framed(), poll_answer.Enveloped()],
+    ids=lambda e: type(e).__name__,
 )
 def test_damage_changes_one_byte_of_the_payload_and_nothing_around_it(
     encoder: Any, payload: bytes, damaged: bytes

@@ -1,0 +1,1 @@
+"""Which transport for these needs: the options, and how they rank."""

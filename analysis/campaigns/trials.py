@@ -1,0 +1,127 @@
+"""One trial of a campaign as it lies on disk: what its manifest says, what its tables hold, what may be believed.
+
+Invariant: raw files are only read, and a metric that a reason of the trial spoils is not believed (R13).
+Made by `load`, measured by `evidence`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from rtbench.errors import ResultsError
+from rtbench.records.tables import Columns, read_table, sha256
+
+Status = Literal["ok", "invalid", "failed"]
+Warning_ = dict[str, Any]
+
+SPOILT_BY_DEFAULT = (
+    "latency_*", "due_to_sent_*", "sent_to_*", "request_to_*", "kernel_to_app_*", "poll_round_trip_*", "connect_*",
+    "response_*", "first_message_*", "server_cpu_*", "client_cpu_*", "proxy_cpu_*", "machine_busy_*", "arrival_gap_*",
+)  # fmt: skip
+"""What an invalid trial's reason spoils when it names no metric: latency and cost (interface.md, `status`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One trial: its manifest, and how to read its tables. `number` and `block` are unique over all loaded folders."""
+
+    number: int
+    subject: str
+    transport: str
+    stack: str
+    arm: str
+    technique: str
+    block: int
+    position: int
+    status: Status
+    reasons: tuple[Warning_, ...]
+    window: tuple[int, int] | None
+    """(start_ns, end_ns); None for a trial that failed before it had one."""
+    subscribers: int
+    streams: int
+    unicast: bool
+    manifest: Mapping[str, Any]
+    directory: Path
+    cell: Mapping[str, Any] = field(default_factory=dict)
+    """What the sweep sets for this trial, dotted key to value; empty without a sweep."""
+
+    @property
+    def item(self) -> str:
+        """What is compared: the subject, with its cell when there is a sweep. `subject` alone names trials of every
+        cell."""
+        return item_name(self.subject, self.cell)
+
+    @property
+    def measured(self) -> bool:
+        """Whether there is something to compute metrics from."""
+        return self.status != "failed" and self.window is not None
+
+    def read(self, kind: str, columns: list[str] | None = None) -> Columns:
+        """A table as numpy arrays. Raises ResultsError naming the file."""
+        return read_table(self.directory / f"{kind}.parquet", kind, columns)
+
+    @property
+    def sealed(self) -> bool:
+        """Whether checksums were recorded when it was measured: only then would an edit be noticed."""
+        return bool(self.manifest.get("files"))
+
+    def verify(self) -> list[str]:
+        """Compare the files with the checksums that were recorded when they were written. Raises ResultsError that
+        names the first table that is not what was measured; returns what else differs, which no number depends on."""
+        differs = []
+        for name, row in sorted((self.manifest.get("files") or {}).items()):
+            path = self.directory / Path(name).name
+            try:
+                same = sha256(path) == row["sha256"]
+                what = f"{path}: was changed after it was measured (SHA-256)"
+            except OSError as error:
+                same, what = False, f"{path}: cannot be read ({error.strerror})"
+            if same:
+                continue
+            if path.suffix == ".parquet":
+                raise ResultsError(what, "restore the file from a copy, or measure again")
+            differs.append(what)
+        return differs
+
+    def has(self, kind: str) -> bool:
+        return (self.directory / f"{kind}.parquet").exists()
+
+    def channel_of(self) -> npt.NDArray[np.int64]:
+        """The channel of every subscriber: its own (unicast), or the streams dealt out in turn (broadcast)."""
+        subscriber = np.arange(self.subscribers, dtype=np.int64)
+        return subscriber if self.unicast else subscriber % self.streams
+
+    def unknown(self, metric: str) -> bool:
+        """Whether the trial says that this cannot be known of its subject: a server with a timetable of its own."""
+        return any(_fits(metric, pattern) for pattern in self.manifest.get("unknown") or ())
+
+    def spoils(self, metric: str) -> bool:
+        """Whether a reason of this trial forbids to believe `metric`."""
+        if self.unknown(metric):
+            return True
+        if self.status == "ok":
+            return False
+        if self.status == "failed":
+            return True
+        patterns = [p for reason in self.reasons for p in (reason.get("metrics") or SPOILT_BY_DEFAULT)]
+        return any(_fits(metric, p) for p in patterns or SPOILT_BY_DEFAULT)
+
+    def failed(self, kind: str, message: str, remedy: str) -> Trial:
+        """The same trial, put aside for a reason."""
+        reason = {"kind": kind, "message": message, "remedy": remedy, "metrics": ["*"]}
+        return replace(self, status="failed", reasons=(*self.reasons, reason), window=None)
+
+
+def item_name(subject: str, cell: Mapping[str, Any]) -> str:
+    """`sse-aiohttp [subscribers=100]`, as campaign.json writes it; the subject's name without a sweep."""
+    return f"{subject} [{' '.join(f'{key}={value}' for key, value in cell.items())}]" if cell else subject
+
+
+def _fits(metric: str, pattern: str) -> bool:
+    return metric == pattern or (pattern.endswith("*") and metric.startswith(pattern[:-1]))

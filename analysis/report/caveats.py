@@ -1,0 +1,278 @@
+"""What speaks against believing a report: the list on its first screen (R8, R10, R11, R13, R16).
+
+Invariant: every reason of every trial that was put aside is in the list, said once; nothing in it is ever hidden to
+save room. Called by the report.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rtbench.analysis.metrics import find
+from rtbench.analysis.report import aliasing
+from rtbench.analysis.statistics.compare import LEVEL
+from rtbench.analysis.statistics.quantiles import INSTANTS_NEEDED
+
+if TYPE_CHECKING:
+    from rtbench.analysis.evidence import Evidence, Result
+
+
+_IDENTITY = ("stack", "technique", "observed")
+"""Keys of a fairness manifest that say what a subject is (where they differ, `_arms` says so), and what is only good to
+know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caveat:
+    """One line: `grave` ones change what may be concluded, the others only how it is to be read."""
+
+    kind: str
+    message: str
+    remedy: str
+    grave: bool
+
+    def row(self) -> dict[str, Any]:
+        return {"kind": self.kind, "message": self.message, "remedy": self.remedy, "metrics": []}
+
+
+def collect(evidence: Evidence) -> list[Caveat]:
+    """All caveats, the grave ones first."""
+    sources: tuple[Callable[[Evidence], Iterator[Caveat]], ...] = (
+        _unfinished, _too_few, _put_aside, _given, _thresholds, _stalls, _fairness, _arms, _tails, _beats, _censored,
+        _noise, _multiplicity, _calibration, _unsealed, _machine,
+    )  # fmt: skip
+    found: dict[tuple[str, str], Caveat] = {}
+    for source in sources:
+        for caveat in source(evidence):
+            found.setdefault((caveat.kind, caveat.message), caveat)
+    return sorted(found.values(), key=lambda c: not c.grave)
+
+
+def _unfinished(evidence: Evidence) -> Iterator[Caveat]:
+    for document in evidence.campaign.documents:
+        planned = sum(len(row) for row in document.get("order") or [])
+        done = len(document.get("trials") or [])
+        if done < planned:
+            yield Caveat("unfinished", f"{done} of {planned} planned trials were run", "rtbench run … --resume", True)
+
+
+def _too_few(evidence: Evidence) -> Iterator[Caveat]:
+    for subject in evidence.too_few:
+        yield Caveat(
+            "too-few-trials",
+            f"{subject.name} has {subject.usable} usable trial{'s' * (subject.usable != 1)}: nothing is concluded "
+            "about it",
+            "run more blocks, or see why its trials were put aside",
+            True,
+        )
+
+
+def _put_aside(evidence: Evidence) -> Iterator[Caveat]:
+    for result in evidence.results:
+        trial = result.trial
+        if trial.status == "ok":
+            continue
+        for reason in trial.reasons or ({"kind": trial.status, "message": "no reason was recorded"},):
+            spoilt = reason.get("metrics") or []
+            what = f" (spoils {', '.join(spoilt)})" if spoilt and trial.status == "invalid" else ""
+            message = f"trial {trial.number}, {trial.item}, is {trial.status}: {reason.get('message', '')}{what}"
+            yield Caveat(str(reason.get("kind", trial.status)), message, str(reason.get("remedy", "")), True)
+
+
+def _given(evidence: Evidence) -> Iterator[Caveat]:
+    for warning in evidence.warnings:
+        if warning.get("kind") != "damaged-trial":  # its trial says so already
+            yield Caveat(str(warning.get("kind")), str(warning.get("message")), str(warning.get("remedy", "")), True)
+
+
+def _thresholds(evidence: Evidence) -> Iterator[Caveat]:
+    for line in crossed(evidence):
+        yield Caveat("threshold", line, "a finding: exit code 1", True)
+
+
+def crossed(evidence: Evidence) -> list[str]:
+    """The scenario's thresholds ("SUBJECT.METRIC" = {max = …} or {min = …}) that the median trial is beyond."""
+    lines = []
+    for key, limits in (evidence.campaign.document.get("scenario", {}).get("thresholds") or {}).items():
+        subject, _, metric = key.rpartition(".")
+        # In a sweep the subject's name means all its cells, and SUBJECT [CELL] one of them.
+        named = [s.name for s in evidence.subjects if subject in (s.base, s.name)] or [subject]
+        for name in named:
+            summary = evidence.summary(name, metric)
+            value, what = summary.median if summary else None, f"{name}.{metric}"
+            if value is None:
+                lines.append(f"{what} has a limit but no value")
+            elif "max" in limits and value > limits["max"]:
+                lines.append(f"{what} is {value:g}, above the limit of {limits['max']:g}")
+            elif "min" in limits and value < limits["min"]:
+                lines.append(f"{what} is {value:g}, below the limit of {limits['min']:g}")
+    return lines
+
+
+def _stalls(evidence: Evidence) -> Iterator[Caveat]:
+    for result in evidence.results:
+        if result.stall is not None and result.trial.status != "invalid":
+            yield Caveat(
+                "stall",
+                f"trial {result.trial.number}, {result.trial.item}: {result.stall.text()}",
+                "it counts, and a median does not show it; maxima and their intervals do: see what stopped",
+                True,
+            )
+
+
+def _fairness(evidence: Evidence) -> Iterator[Caveat]:
+    """Keys of the fairness manifests in which subjects of one cell differ (R11); said once where cells agree."""
+    place = evidence.campaign.places
+    results = sorted(evidence.results, key=lambda r: place[r.trial.subject])
+    for cell in evidence.campaign.cells:
+        yield from _unfair([r for r in results if r.trial.cell == cell])
+
+
+def _unfair(results: Sequence[Result]) -> Iterator[Caveat]:
+    used: dict[str, dict[str, list[str]]] = {}
+    for result in results:
+        for key, value in (result.trial.manifest.get("fairness") or {}).items():
+            if key in _IDENTITY:
+                continue
+            names = used.setdefault(key, {}).setdefault(json.dumps(value), [])
+            if result.trial.subject not in names:
+                names.append(result.trial.subject)
+    for key, values in used.items():
+        if len(values) > 1:
+            sides = "; ".join(f"{value} in {', '.join(names)}" for value, names in values.items())
+            yield Caveat(
+                "asymmetry", f"subjects differ in {key}: {sides}", "make them equal, or read it as part of them", True
+            )
+
+
+def _arms(evidence: Evidence) -> Iterator[Caveat]:
+    if len(evidence.arms) > 1:
+        named = "; ".join(f"{arm}: {', '.join(s.name for s in subjects)}" for arm, subjects in evidence.arms)
+        message = f"two arms, never in one bar ({named}): across them stacks differ, not only transports"
+        yield Caveat("arms", message, "conclude about transports from the controlled arm", False)
+    for arm, subjects in evidence.arms:
+        techniques = {s.technique for s in subjects}
+        if len(techniques) > 1:
+            named = "; ".join(
+                f"{t}: {', '.join(s.name for s in subjects if s.technique == t)}" for t in sorted(techniques)
+            )
+            yield Caveat(
+                "techniques", f"the {arm} arm has more than one way to write ({named})", "compare like with like", False
+            )
+
+
+def _tails(evidence: Evidence) -> Iterator[Caveat]:
+    instants = [r.series.instants for r in evidence.results if r.series]
+    missing = [f"{name} (needs {n:,})" for name, n in INSTANTS_NEEDED.items() if instants and min(instants) < n]
+    if missing:
+        yield Caveat(
+            "tail-not-claimed",
+            f"a window has {min(instants):,} distinct due instants, too few to claim a tail in time: "
+            f"{', '.join(missing)}",
+            "a longer window; the tail over subscribers (within a tick) is given instead",
+            False,
+        )
+
+
+def _beats(evidence: Evidence) -> Iterator[Caveat]:
+    scenario = evidence.campaign.document.get("scenario") or {}
+    polled = any(s.transport == "short-poll" for s in evidence.subjects)
+    for one in aliasing.beats(scenario, evidence.campaign.cells, polled):
+        remedy = 'an interval that is no simple fraction of the period, or `workload.arrival = "poisson"`'
+        yield Caveat("beat", one.text(), remedy, False)
+
+
+def _multiplicity(evidence: Evidence) -> Iterator[Caveat]:
+    for family in evidence.families:
+        if family.name == "headline" and family.comparisons:
+            yield Caveat(
+                "multiplicity",
+                f"{family.comparisons:,} comparisons of headline metrics were made; were all subjects "
+                f"alike, some {family.comparisons * LEVEL:.0f} intervals would exclude 1 by chance. {family.alone:,} "
+                f"do, {family.differences:,} are called a difference after false-discovery control "
+                f"(Benjamini–Hochberg, {LEVEL:.0%}) and the noise floor",
+                "",
+                False,
+            )
+
+
+def _censored(evidence: Evidence) -> Iterator[Caveat]:
+    for subject in evidence.subjects:
+        lost = sum(r.metrics.get("lost") or 0 for r in evidence.of(subject.name))
+        if lost:
+            message = f"{subject.name} lost {lost:,.0f} messages; in its latencies they count as later than the window"
+            yield Caveat("lost", message, "", True)
+
+
+def _noise(evidence: Evidence) -> Iterator[Caveat]:
+    floor = evidence.noise_floor
+    if floor is None:
+        yield Caveat(
+            "no-noise-floor",
+            "no A/A control: the noise floor of this campaign is not known",
+            "run `rtbench calibrate`, or an A/A pair (`--subjects A,A@2`)",
+            False,
+        )
+        return
+    shown = [
+        f"{find(metric).title.lower()} {ratio - 1:.1%}"
+        for metric, ratio in floor["metrics"].items()
+        if metric in ("latency_kernel_p50_ns", "server_cpu_ns_per_message", "tcp_down_bytes_per_message")
+    ]
+    whose = "its own A/A pair" if floor["source"] == "campaign" else "this machine's A/A control"
+    yield Caveat(
+        "noise-floor",
+        f"noise floor over {floor['blocks']} blocks, from {whose}: {', '.join(shown)}; no smaller difference is called "
+        "one",
+        "",
+        False,
+    )
+
+
+def _calibration(evidence: Evidence) -> Iterator[Caveat]:
+    found = evidence.calibration
+    if found is None:
+        yield Caveat(
+            "not-calibrated",
+            "not calibrated: the harness's own error on this machine is not known",
+            "run `rtbench calibrate`",
+            False,
+        )
+        return
+    checks = found["checks"]
+    missed = [row["name"] for row in checks if not row["met"]]
+    when = time.strftime("%Y-%m-%d", time.gmtime(found["measured_unix"]))
+    delays = [abs(row["deviation"]) for row in checks if row["name"].startswith("delay of")]
+    error = f", known delays to {max(delays):.2f} ms" if delays else ""
+    text = f"calibrated on {when}: {len(checks) - len(missed)} of {len(checks)} known truths met{error}"
+    if missed:
+        yield Caveat("calibration-not-met", f"{text}; not met: {'; '.join(missed)}", "run `rtbench calibrate`", True)
+    else:
+        yield Caveat("calibrated", text, "", False)
+    here, there = evidence.campaign.document.get("environment") or {}, found.get("environment") or {}
+    if (loop := there.get("inner_loop")) and here.get("inner_loop") and loop != here["inner_loop"]:
+        text = (
+            f"calibrated with the load generator's inner loop in {loop}, measured with the one in {here['inner_loop']}"
+        )
+        yield Caveat("calibrated-otherwise", text, "run `rtbench calibrate`", False)
+
+
+def _unsealed(evidence: Evidence) -> Iterator[Caveat]:
+    count = sum(not r.trial.sealed for r in evidence.results if r.trial.measured)
+    if count:
+        message = f"the files of {count} trial{'s' * (count != 1)} carry no checksums: an edit would not be noticed"
+        yield Caveat("no-checksums", message, "", False)
+
+
+def _machine(_: Evidence) -> Iterator[Caveat]:
+    yield Caveat(
+        "one-machine",
+        "one machine, loopback: server, publisher and clients share it, there is no network delay, and the kernel "
+        "bills the receivers' work to the sender",
+        "take ratios from here, absolute numbers from your own network",
+        False,
+    )

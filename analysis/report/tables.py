@@ -1,0 +1,261 @@
+"""The report's tables as rows of text: results, comparison matrices, audit, trials, every metric, set-up.
+
+Invariant: a cell is what a reader sees (formatted), a row carries its arm, and no table puts two arms in one line
+(R10). Called by the report, for HTML and Markdown alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rtbench.analysis import format
+from rtbench.analysis.campaigns.trials import item_name
+from rtbench.analysis.evidence import Evidence, Result, Subject
+from rtbench.analysis.metrics import catalogue, find
+
+_HEIGHTS = ("payload", "tcp_down", "tcp_up", "wire")
+COUNTS = ("expected", "delivered", "lost", "duplicated", "reordered", "corrupted")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell of a comparison matrix. `side`: "lower", "higher", "none" (no difference seen), "empty"."""
+
+    text: str
+    side: str
+    across: bool
+    """True when the two subjects are of different arms: stacks differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """Row subject relative to column subject."""
+
+    metric: str
+    title: str
+    names: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Subject `a` relative to subject `b` in every headline metric; `cells` as the headings that `pairs` gives."""
+
+    a: str
+    b: str
+    across: bool
+    cells: tuple[Cell, ...]
+
+
+def results(evidence: Evidence) -> tuple[list[str], list[tuple[Subject, list[str]]]]:
+    """The first table: a line a subject with what decides, and the headings."""
+    latency = evidence.latency
+    side = "kernel" if "kernel" in latency else "app"
+    columns = (
+        (latency, "latency p50"),
+        (f"latency_{side}_p99_ns", "p99 in time"),
+        (f"latency_{side}_within_tick_p99_ns", "p99 over subscribers"),
+        ("server_cpu_ns_per_message", "server CPU / msg"),
+        ("tcp_down_bytes_per_message", "TCP down / msg"),
+        ("tcp_up_bytes_per_message", "TCP up / msg"),
+        ("first_message_p50_ns", "first message"),
+    )
+    rows = []
+    for _, subjects in evidence.arms:
+        for subject in subjects:
+            cells = [format.summary(evidence.summary(subject.name, metric)) for metric, _ in columns]
+            rows.append((subject, cells))
+    return [title for _, title in columns], rows
+
+
+def _headlines(evidence: Evidence) -> list[str]:
+    """The metrics that decide and have a comparison."""
+    compared = {c.metric for c in evidence.comparisons}
+    return [metric for metric in (*evidence.headline, "recovery_p50_ns") if metric in compared]
+
+
+_SHORT = {
+    "latency_kernel_p50_ns": "latency p50",
+    "latency_app_p50_ns": "latency p50 (application)",
+    "latency_kernel_p99_ns": "p99 in time",
+    "latency_app_p99_ns": "p99 in time (application)",
+    "latency_kernel_within_tick_p99_ns": "p99 over subscribers",
+    "latency_app_within_tick_p99_ns": "p99 over subscribers (application)",
+    "server_cpu_ns_per_message": "server CPU / msg",
+    "machine_busy_ns_per_message": "whole machine / msg",
+    "tcp_down_bytes_per_message": "TCP down / msg",
+    "server_memory_bytes_per_connection": "server memory / connection",
+    "recovery_p50_ns": "recovery p50",
+}
+
+
+def pairs(evidence: Evidence) -> tuple[list[str], list[Pair]]:
+    """Every pair of subjects in every headline metric: the headings, and a row a pair. Pairs within an arm first."""
+    metrics = _headlines(evidence)
+    members = [s for _, subjects in evidence.arms for s in subjects]
+    found = []
+    for place, b in enumerate(members):
+        for a in members[place + 1 :]:
+            across = a.arm != b.arm
+            cells = tuple(_cell(evidence, metric, a.name, b.name, across) for metric in metrics)
+            if a.cell == b.cell and any(cell.side != "empty" for cell in cells):
+                found.append(Pair(a.name, b.name, across, cells))
+    return [_SHORT.get(metric, find(metric).title) for metric in metrics], sorted(found, key=lambda pair: pair.across)
+
+
+def matrices(evidence: Evidence) -> list[Matrix]:
+    """One for every metric that decides and has a comparison; in a sweep, one a cell."""
+    arm = {s.name: s.arm for s in evidence.subjects}
+    found = []
+    for metric in _headlines(evidence):
+        for cell in evidence.campaign.cells:
+            here = [s for _, subjects in evidence.arms for s in subjects if s.cell == cell]
+            if any(c.metric == metric and c.cell == cell for c in evidence.comparisons):
+                rows = tuple(
+                    (a.base, tuple(_cell(evidence, metric, a.name, b.name, arm[a.name] != arm[b.name]) for b in here))
+                    for a in here
+                )
+                title = item_name(find(metric).title, cell)
+                found.append(Matrix(metric, title, tuple(s.base for s in here), rows))
+    return found
+
+
+def _cell(evidence: Evidence, metric: str, a: str, b: str, across: bool) -> Cell:
+    found = format.between(evidence, metric, a, b)
+    if found is None:
+        return Cell("", "empty", across)
+    sides = {"a lower": "lower", "a higher": "higher"}
+    side = sides.get(found.verdict, "none")
+    note = " (no interval)" if found.low is None else ""
+    text = format.ratio(found)
+    if side != "none" and text.startswith("1.00×"):  # a difference of bytes may be smaller than three digits show
+        text = f"{found.ratio:.6f}".rstrip("0") + "×"
+    if side == "none" and (words := format.undecided(found)):
+        note += f"; {words}"
+    return Cell(text + note, side, across)
+
+
+def values(evidence: Evidence, columns: Sequence[tuple[str, str]]) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """What a figure draws: `columns` are (metric, heading); a row a subject that has some."""
+    rows = []
+    for subject in evidence.subjects:
+        found = [evidence.summary(subject.name, metric) for metric, _ in columns]
+        if any(row is not None and row.median is not None for row in found):
+            rows.append((subject.name, [format.summary(row) for row in found]))
+    return [heading for _, heading in columns], rows
+
+
+RECOVERY = (
+    ("recovery_p50_ns", "back, median"),
+    ("recovery_p99_ns", "back, 99 %"),
+    ("recovery_max_ns", "back, the last"),
+    ("herd_peak_hz", "attempts in the busiest 100 ms"),
+    ("attempts_per_recovery", "attempts each"),
+    ("replayed", "replayed"),
+    ("given_up", "given up"),
+)
+
+
+def recovery(evidence: Evidence) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """Coming back after the server's kill, with what was lost in spite of the replay; no rows without a kill."""
+    known = {s.metric for s in evidence.summaries if s.median is not None}
+    if "herd_peak_hz" not in known:
+        return [], []
+    headings, rows = values(evidence, [(metric, title) for metric, title in RECOVERY if metric in known])
+    lost = {
+        name: sum(int(r.metrics.get("lost") or 0) for r in evidence.of(name) if r.metrics) for name in evidence.names
+    }
+    return [*headings, "lost"], [(name, [*cells, f"{lost[name]:,}"]) for name, cells in rows]
+
+
+def audit(evidence: Evidence) -> list[tuple[str, list[str]]]:
+    """Exact integers over a subject's measured trials (R3)."""
+    rows = []
+    for subject in evidence.subjects:
+        measured = [r for r in evidence.of(subject.name) if r.metrics]
+        totals = [sum(int(r.metrics.get(kind) or 0) for r in measured) for kind in (*COUNTS, "connections_failed")]
+        rows.append((subject.name, [f"{len(measured)}", *(f"{n:,}" for n in totals)]))
+    return rows
+
+
+def heights(evidence: Evidence) -> list[tuple[str, list[str]]]:
+    """Bytes per message at the heights that were counted, beside what the specifications make of it (R5)."""
+    rows = []
+    for subject in evidence.subjects:
+        found = [evidence.summary(subject.name, f"{name}_bytes_per_message") for name in _HEIGHTS]
+        arithmetic = [r.framed_bytes_per_message for r in evidence.of(subject.name) if r.framed_bytes_per_message]
+        cells = [format.summary(row) for row in found]
+        cells.insert(2, format.quantity(arithmetic[0], "bytes") if arithmetic else format.MISSING)
+        rows.append((subject.name, cells))
+    return rows
+
+
+def trials(evidence: Evidence) -> list[list[str]]:
+    """Every trial in the order it was run, with what decides."""
+    latency = evidence.latency
+    latest = latency.replace("_p50_", "_max_")
+    return [
+        [
+            str(r.trial.number), str(r.trial.block), r.trial.item, r.trial.status,
+            format.quantity(r.metrics.get(latency), "ns"),
+            format.quantity(r.metrics.get(latest), "ns"),
+            format.quantity(r.metrics.get("server_cpu_ns_per_message"), "ns"),
+            format.quantity(r.metrics.get("delivered"), "messages"),
+            format.quantity(r.metrics.get("lost"), "messages"),
+            format.quantity(r.metrics.get("stamped_share"), "share"),
+            "; ".join(_remarks(r)),
+        ]
+        for r in evidence.results
+    ]  # fmt: skip
+
+
+def _remarks(result: Result) -> list[str]:
+    """Why a trial was put aside, and what stood still in it."""
+    said = [str(reason.get("message", "")) for reason in result.trial.reasons]
+    return said if result.stall is None else [*said, result.stall.text()]
+
+
+def everything(evidence: Evidence) -> list[tuple[str, str, list[str]]]:
+    """Every metric that some subject has: name, title, a cell a subject."""
+    rows = []
+    for metric in catalogue():
+        found = [evidence.summary(s.name, metric.name) for s in evidence.subjects]
+        if any(row is not None and row.median is not None for row in found):
+            rows.append((metric.name, metric.title, [format.summary(row) for row in found]))
+    return rows
+
+
+def calibration(evidence: Evidence) -> list[tuple[str, str, str, str, str, bool]]:
+    """The known truths of this machine's calibration: check, expected, measured, deviation, allowed, met (R16)."""
+    if evidence.calibration is None:
+        return []
+    return [
+        (
+            row["name"],
+            f"{format.number(row['expected'])} {row['unit']}".strip(),
+            format.number(row["measured"]),
+            f"{row['deviation']:+.3g}" if row["deviation"] else "0",
+            row["allowed"],
+            row["met"],
+        )
+        for row in evidence.calibration["checks"]
+    ]
+
+
+def flat(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """A nested table (scenario, environment) as dotted keys and texts."""
+    rows: list[tuple[str, str]] = []
+    for key, inner in value.items():
+        name = f"{prefix}{key}"
+        if isinstance(inner, Mapping):
+            rows += flat(inner, f"{name}.")
+        else:
+            rows.append((name, ", ".join(map(_word, inner)) if isinstance(inner, list) else str(inner)))
+    return rows
+
+
+def _word(value: object) -> str:
+    """`what=server at_s=2` rather than braces, for a table inside a list."""
+    return " ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)

@@ -1,0 +1,1 @@
+"""Estimates and verdicts: paired ratios, intervals, noise floor, power, false-discovery control."""

@@ -1,0 +1,196 @@
+"""What the intervals and verdicts of a report are worth, by simulated campaigns whose truth is known (R8).
+
+Invariant: the code that is judged is the code that reports use (`compare`, `multiplicity`, `power`, `sweeps`' lines);
+only the logarithms are drawn, from a seed. Residuals are scaled to one standard deviation and centred, so that the true
+ratio of two subjects is 1 whatever their shapes. Called by `benchmarks/coverage.py`, which prints METHODOLOGY.md's
+tables, and by the tests that guard them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from rtbench.analysis.statistics import line
+from rtbench.analysis.statistics.compare import Comparison, compare, pair, residual_of
+from rtbench.analysis.statistics.multiplicity import NONE, control
+from rtbench.analysis.statistics.power import blocks_needed
+
+Floats = npt.NDArray[np.float64]
+Draw = Callable[[np.random.Generator, tuple[int, ...]], Floats]
+
+SD = 0.05
+"""Residual standard deviation of a log: 5 %, what trials of `ci` show. Coverage does not depend on it."""
+
+BLOCK_SD = 0.5
+"""Of what a block has in common, ten times as large: it has to drop out."""
+
+
+def _normal(rng: np.random.Generator, size: tuple[int, ...]) -> Floats:
+    return rng.standard_normal(size)
+
+
+def _log_normal(rng: np.random.Generator, size: tuple[int, ...]) -> Floats:
+    """exp of a standard normal: skewness 6.2, excess kurtosis 111; on logs, much worse than latencies are."""
+    spread = math.sqrt((math.e - 1) * math.e)
+    return (np.exp(rng.standard_normal(size)) - math.exp(0.5)) / spread
+
+
+SLOW_SHARE, SLOW_SDS = 0.1, 6.0
+
+
+def _slow(rng: np.random.Generator, size: tuple[int, ...]) -> Floats:
+    """One trial in ten is slow by six standard deviations (a neighbour on the host, a burst of interrupts)."""
+    hit = rng.random(size) < SLOW_SHARE
+    values = rng.standard_normal(size) + SLOW_SDS * hit - SLOW_SDS * SLOW_SHARE
+    return values / math.sqrt(1 + SLOW_SDS**2 * SLOW_SHARE * (1 - SLOW_SHARE))
+
+
+SHAPES: Mapping[str, Draw] = {"normal": _normal, "log-normal": _log_normal, "slow trials": _slow}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """How the residuals of a pair are drawn; all other subjects are like the second one."""
+
+    name: str
+    first: str = "normal"
+    others: str = "normal"
+    noisier: float = 1.0
+    """The first subject's standard deviation, in those of the others."""
+
+    def table(self, rng: np.random.Generator, subjects: int, blocks: int) -> Floats:
+        """Logarithms, subjects × blocks, without any true difference."""
+        left = SHAPES[self.others](rng, (subjects, blocks))
+        left[0] = self.noisier * SHAPES[self.first](rng, (blocks,))
+        return SD * left + BLOCK_SD * rng.standard_normal(blocks)
+
+
+CASES = (
+    Case("normal"),
+    Case("normal, one of the pair 3× as noisy", noisier=3.0),
+    Case("log-normal, all alike", "log-normal", "log-normal"),
+    Case("slow trials, all alike", "slow trials", "slow trials"),
+    Case("log-normal, only one of the pair", "log-normal", "normal"),
+    Case("slow trials, only one of the pair", "slow trials", "normal"),
+)
+
+
+def coverage(case: Case, blocks: int, subjects: int, campaigns: int = 2000, seed: int = 1) -> float:
+    """Share of campaigns whose interval of subject 0 against 1 holds the truth."""
+    rng = np.random.default_rng(seed)
+    held = 0
+    for _ in range(campaigns):
+        table = case.table(rng, subjects, blocks)
+        shared = residual_of(table) if subjects > 2 else None
+        found = pair("simulated", "0", "1", table[0] - table[1], shared, noise_floor=None, confidence=0.95)
+        held += found.low is not None and found.high is not None and found.low <= 1 <= found.high
+    return held / campaigns
+
+
+KEYS = (100.0, 250.0, 700.0, 2000.0, 5000.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Of simulated sweeps: shares of campaigns."""
+
+    exponent: float
+    """Whose interval holds the true exponent."""
+    bends: float
+    """That call a straight line bent (nominal 0.05)."""
+    crossover: float
+    """In which the true crossover is inside what is undecided."""
+    resolved: float
+    """In which one crossover is resolved at all."""
+
+
+def lines(shape: str, blocks: int, campaigns: int = 2000, seed: int = 1) -> Lines:
+    """Sweeps over KEYS of two subjects with exponents 1.0 and 0.7 that cross at key 600."""
+    rng = np.random.default_rng(seed)
+    x, exponent, slope, zero = np.log(np.array(KEYS)), 1.0, 0.3, math.log(600.0)
+    held = bends = inside = resolved = 0
+    for _ in range(campaigns):
+        # A block's effect is mostly shared; what each subject makes of it is as large as the noise of a trial.
+        block = BLOCK_SD * rng.standard_normal(blocks)
+        a, b = (SD * (SHAPES[shape](rng, (x.size, blocks)) + rng.standard_normal(blocks)) + block for _ in range(2))
+        a += exponent * x[:, None]
+        b += (exponent - slope) * x[:, None] + slope * zero
+        fit, bend = line.slope(x, a), line.bend(x, a)
+        held += fit.low <= exponent <= fit.high
+        bends += bend is not None and not bend.low <= 0 <= bend.high
+        spans = line.undecided(x, a - b)
+        inside += any((s.low is None or s.low <= zero) and (s.high is None or zero <= s.high) for s in spans)
+        resolved += len(spans) == 1 and spans[0].low is not None and spans[0].high is not None
+    return Lines(held / campaigns, bends / campaigns, inside / campaigns, resolved / campaigns)
+
+
+@dataclass(frozen=True, slots=True)
+class Discoveries:
+    """Of simulated reports: with each interval alone, and after control."""
+
+    comparisons: int
+    any_alone: float
+    """Share of reports with at least one false difference, each interval looked at alone."""
+    any_controlled: float
+    rate_alone: float
+    """False differences among all that are called, mean over reports (0 where none is called)."""
+    rate_controlled: float
+    found_alone: float
+    """Share of the true differences that are called."""
+    found_controlled: float
+
+
+def discoveries(
+    shape: str, blocks: int, effects: Sequence[float], metrics: int = 5, campaigns: int = 300, seed: int = 1
+) -> Discoveries:
+    """Reports of subjects whose true logs are `effects`, in `metrics` metrics that share half of their noise."""
+    rng = np.random.default_rng(seed)
+    names = [str(i) for i in range(len(effects))]
+    truth = {(a, b): effects[int(a)] != effects[int(b)] for a in names for b in names}
+    sums = np.zeros(6)
+    count = 0
+    for _ in range(campaigns):
+        common = SHAPES[shape](rng, (len(names), blocks))
+        rows: list[Comparison] = []
+        for metric in range(metrics):
+            left = (common + SHAPES[shape](rng, common.shape)) / math.sqrt(2)
+            logs = SD * left + np.array(effects)[:, None] + BLOCK_SD * rng.standard_normal(blocks)
+            cells = {n: dict(enumerate(np.exp(row).tolist())) for n, row in zip(names, logs, strict=True)}
+            rows += compare(f"metric {metric}", cells)
+        count = len(rows)
+        controlled, _ = control(rows, {row.metric for row in rows}, lambda _: None)
+        for at, said in ((0, rows), (1, controlled)):
+            called = [row for row in said if row.verdict != NONE]
+            false = sum(not truth[row.a, row.b] for row in called)
+            there = sum(truth[row.a, row.b] for row in said)
+            sums[at] += false > 0
+            sums[2 + at] += false / max(1, len(called))
+            sums[4 + at] += (len(called) - false) / there if there else 0.0
+    return Discoveries(count, *(float(share) for share in sums / campaigns))
+
+
+def detected(sd: float, subjects: int, blocks: int, effect: float, campaigns: int = 2000, seed: int = 1) -> float:
+    """Share of campaigns of so many blocks that call a true ratio of `effect` a difference, subjects alike in noise.
+
+    `sd`: of a pair's log-ratio in one block.
+    """
+    rng = np.random.default_rng(seed)
+    called = 0
+    for _ in range(campaigns):
+        table = sd / math.sqrt(2) * rng.standard_normal((subjects, blocks))
+        shared = residual_of(table) if subjects > 2 else None
+        logs = table[0] - table[1] + math.log(effect)
+        called += pair("simulated", "0", "1", logs, shared, noise_floor=None, confidence=0.95).verdict == "a higher"
+    return called / campaigns
+
+
+def power(sd: float, subjects: int, campaigns: int = 2000) -> tuple[int, float]:
+    """The blocks that are said to resolve 5 %, and the share of simulated campaigns of as many that do."""
+    needed = blocks_needed(sd, level=0.05)
+    assert needed is not None
+    return needed, detected(sd, subjects, needed, 1.05, campaigns)

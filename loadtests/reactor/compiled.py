@@ -1,0 +1,128 @@
+"""The reactor with its inner loop in C (`sweep.c`): Python runs when a timer is due or a read is to be looked at.
+
+Invariant: tape, stamps and what links hear are the same as from `Reactor`, whose tests it passes; TLS, connecting,
+ends and errors are left to it. The two structures below and in `sweep.c` match.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rtbench.loadtests.reactor.reactor import Reactor, outcome
+from rtbench.loadtests.reactor.tls import TlsSocket
+
+if TYPE_CHECKING:
+    from rtbench.loadtests.reactor.links import Link
+
+_MOST_READS = 4096
+_NOTE_BYTES, _STAMP_BYTES = 24, 16
+"""What a read is noted in: link, application stamp and size; the kernel's stamp."""
+_DESCRIPTORS = 2**17
+_EVENT_BYTES, _EVENTS = 16, 512  # 12 where epoll_event is packed
+_IDLE, _DUE, _FULL, _LOOK, _OVER, _OTHER = range(6)
+_NOBODY_LOOKS, _ALWAYS, _UNLESS_PLAIN_TEXT = range(3)
+
+
+class _Sweep(ctypes.Structure):
+    _fields_ = (
+        ("at", ctypes.c_int64),
+        ("limit", ctypes.c_int64),
+        ("made", ctypes.c_int64),
+        ("most", ctypes.c_int64),
+        ("armed_ns", ctypes.c_int64),
+        ("descriptors", ctypes.c_int64),
+        ("epoll", ctypes.c_int32),
+        ("timer", ctypes.c_int32),
+        ("next", ctypes.c_int32),
+        ("count", ctypes.c_int32),
+        ("descriptor", ctypes.c_int32),
+        ("mask", ctypes.c_int32),
+        ("error", ctypes.c_int32),
+        ("tape", ctypes.c_void_p),
+        ("reads", ctypes.c_void_p),
+        ("stamps", ctypes.c_void_p),
+        ("links", ctypes.c_void_p),
+        ("cares", ctypes.c_void_p),
+        ("events", ctypes.c_char * (_EVENT_BYTES * _EVENTS)),
+    )
+
+
+class CompiledReactor(Reactor):
+    """A `Reactor` that reads by `library`, what `rtbench.machine.inner_loop.sweep` gave."""
+
+    def __init__(self, tape_bytes: int, library: Path) -> None:
+        super().__init__(tape_bytes)
+        compiled = ctypes.CDLL(str(library))
+        assert ctypes.c_int64.in_dll(compiled, "sweep_events_at").value == _Sweep.events.offset
+        self._sweep_in_c = compiled.sweep
+        self._sweep_in_c.argtypes = (ctypes.c_void_p, ctypes.c_int64)
+        self._links = np.full(_DESCRIPTORS, -1, dtype=np.int32)
+        self._cares = np.zeros(_DESCRIPTORS, dtype=np.uint8)
+        self._new_reads = np.zeros(_NOTE_BYTES * _MOST_READS, dtype=np.uint8)
+        self._new_stamps = np.zeros(_STAMP_BYTES * _MOST_READS, dtype=np.uint8)
+        self._state = _Sweep(
+            limit=self.tape.limit,
+            most=_MOST_READS,
+            descriptors=_DESCRIPTORS,
+            epoll=self._epoll.fileno(),
+            tape=np.frombuffer(self.tape.data, dtype=np.uint8).ctypes.data,
+            reads=self._new_reads.ctypes.data,
+            stamps=self._new_stamps.ctypes.data,
+            links=self._links.ctypes.data,
+            cares=self._cares.ctypes.data,
+        )
+        if error := compiled.sweep_begin(ctypes.byref(self._state)):
+            raise OSError(error, os.strerror(error))
+
+    def listen(self, link: Link, also_write: bool = False) -> None:
+        super().listen(link, also_write)
+        descriptor = link.socket.fileno()
+        if not isinstance(link.socket, TlsSocket) and descriptor < _DESCRIPTORS:
+            self._links[descriptor] = link.index
+            self.heed(link)
+
+    def heed(self, link: Link) -> None:
+        if link.index < 0 or link.closed_ns >= 0:
+            return
+        descriptor = link.socket.fileno()
+        if 0 <= descriptor < _DESCRIPTORS and self._links[descriptor] == link.index:
+            look = _UNLESS_PLAIN_TEXT if link.but_plain_text else _ALWAYS
+            self._cares[descriptor] = _NOBODY_LOOKS if link.look is None else look
+
+    def forget(self, link: Link) -> None:
+        descriptor = link.socket.fileno()
+        if 0 <= descriptor < _DESCRIPTORS:
+            self._links[descriptor] = -1
+        super().forget(link)
+
+    def _read(self, until_ns: int) -> bool:
+        return self._step(until_ns) != _IDLE
+
+    def _step(self, until_ns: int) -> int:
+        """Read until then, or until there is something to do; do it, and return what it was."""
+        state, tape = self._state, self.tape
+        state.at = tape.at
+        why: int = self._sweep_in_c(ctypes.addressof(state), until_ns)
+        if made := state.made:
+            tape.at = state.at
+            tape.reads.frombytes(self._new_reads[: _NOTE_BYTES * made].data)
+            tape.stamps += self._new_stamps[: _STAMP_BYTES * made].data
+        if why == _LOOK:
+            index, stamp_ns, size = tape.reads[-3:]
+            look = self.links[index].look
+            assert look is not None  # `heed` said so
+            look(tape.at - size, tape.at, stamp_ns)
+        elif why == _FULL:
+            if tape.at > tape.limit:
+                self.on_full()
+        elif why == _OVER:
+            link = self.links[self._links[state.descriptor]]
+            link.over(outcome(state.error) if state.error else "closed")
+        elif why == _OTHER:
+            self._sweep([(state.descriptor, state.mask)])
+        return why

@@ -1,0 +1,266 @@
+"""One epoll set for all sockets of a Locust process, read by one greenlet.
+
+While messages come the greenlet stays in `epoll_wait` itself, until a timer is due or it is time to let others run;
+when nothing comes for long it waits for the set's own descriptor on gevent's hub. Invariant: every read goes
+to the tape with the kernel's receive stamp (SO_TIMESTAMPNS, R2) and the application's; timers run when they are due,
+user greenlets at least every 10 ms. Users (loadtests/users.py) create links; nothing else touches a socket.
+"""
+
+from __future__ import annotations
+
+import errno
+import heapq
+import os
+import socket
+import time
+from collections.abc import Callable
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import gevent
+from gevent import get_hub, monkey
+from gevent.hub import Waiter
+
+from rtbench.loadtests.reactor.capture import NO_STAMP, READ_BYTES, Tape
+from rtbench.loadtests.reactor.tls import Tls, TlsSocket
+
+if TYPE_CHECKING:
+    from rtbench.loadtests.reactor.links import Link
+
+SO_TIMESTAMPNS = 35
+EPOLLIN, EPOLLOUT = 1, 4
+MILLISECOND_NS = 1_000_000
+TURN_NS = 10_000_000
+"""So long it waits in its own set, where timers do not end it earlier: each end of a wait costs some 40 us of CPU on a
+virtual machine, twice that through the hub."""
+YIELD_NS = 5_000_000
+"""Who has run for so long lets the other greenlets run, when it is between two waits anyway."""
+PATIENCE_TURNS = 50
+"""After so many turns in which nothing came it waits in the hub."""
+MOST_EVENTS = 512
+_ANCILLARY_BYTES = 64
+
+# Importing locust patches these; the reactor wants what the kernel has.
+_epoll = monkey.get_original("select", "epoll")
+_select = monkey.get_original("select", "select")
+_socket = monkey.get_original("socket", "socket")
+
+
+class Reactor:
+    """The epoll set, its links by descriptor, and its timers."""
+
+    def __init__(self, tape_bytes: int) -> None:
+        self.tape = Tape(tape_bytes)
+        self.links: list[Link] = []
+        self.on_full: Callable[[], object] = self.tape.clear
+        self._epoll = _epoll()
+        self._by_descriptor: dict[int, tuple[Callable[..., Any], int, Link]] = {}
+        self._timers: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._order = count()
+        self._waiter: Waiter | None = None
+        # Started once: each start would add the set to libev's own, and the kernel then walks all of its sockets.
+        self._watcher = get_hub().loop.io(self._epoll.fileno(), 1)
+        self._watcher.start(self._resume)
+        self._greenlet = gevent.spawn(self._run)
+
+    # Sockets
+
+    def connect(self, link: Link, family: int, address: tuple[Any, ...], tls: Tls | None = None) -> None:
+        """Begin to connect; the link hears `connected()` or `over(outcome)`. `tls`: what it is to be wrapped in."""
+        sock = _socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # gevent's sockets do not
+        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        if link.deaf:
+            # The kernels then hold some 100 KB for who stops reading, not megabytes: the peer sizes by our segments.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+        link.index = len(self.links)
+        link.socket = sock if tls is None else TlsSocket(sock, tls, link.secured)
+        link.read = link.socket.recvmsg_into
+        self.links.append(link)
+        link.started_ns = time.monotonic_ns()
+        error = sock.connect_ex(address)
+        if error not in (0, errno.EINPROGRESS):
+            link.over(outcome(error))
+            return
+        self._by_descriptor[sock.fileno()] = (link.read, link.index, link)
+        self._epoll.register(sock.fileno(), EPOLLOUT)
+        self.wake()
+
+    def listen(self, link: Link, also_write: bool = False) -> None:
+        """From now on wait for bytes (and, `also_write`, for room to send)."""
+        self._epoll.modify(link.socket.fileno(), EPOLLIN | (EPOLLOUT if also_write else 0))
+
+    def heed(self, link: Link) -> None:
+        """The link looks at its reads from now on, or no longer (`Link.watch`). Here each read finds out by itself."""
+
+    def ignore(self, link: Link) -> None:
+        """From now on read nothing of it, until it is reset."""
+        self._epoll.modify(link.socket.fileno(), 0)
+
+    def forget(self, link: Link) -> None:
+        """Close the link's socket."""
+        descriptor = link.socket.fileno()
+        if descriptor >= 0:
+            self._by_descriptor.pop(descriptor, None)
+            link.socket.close()  # leaves the epoll set with it
+
+    @property
+    def open_connections(self) -> int:
+        """Sockets in the set."""
+        return len(self._by_descriptor)
+
+    # Timers
+
+    def at(self, due_ns: int, call: Callable[..., None], *arguments: Any) -> None:
+        """Call at `due_ns` (CLOCK_MONOTONIC), or as soon after it as the reactor is free."""
+        heapq.heappush(self._timers, (due_ns, next(self._order), call, arguments))
+        if self._timers[0][0] == due_ns:
+            self.wake()
+
+    def _run_timers(self, now_ns: int) -> None:
+        timers = self._timers
+        while timers and timers[0][0] <= now_ns:
+            _, _, call, arguments = heapq.heappop(timers)
+            call(*arguments)
+
+    # The loop
+
+    def wake(self) -> None:
+        """Look again at timers and sockets."""
+        if self._waiter is not None:
+            get_hub().loop.run_callback(self._resume)  # only the hub may switch
+
+    def _resume(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            waiter.switch(None)
+
+    def _wait(self) -> None:
+        hub = get_hub()
+        waiter = self._waiter = Waiter(hub)
+        timer = None
+        if self._timers:
+            hub.loop.update_now()
+            delay = max(0.0, (self._timers[0][0] - time.monotonic_ns()) / 1e9)
+            timer = hub.loop.timer(delay)
+            timer.start(self._resume)
+        try:
+            waiter.get()
+        finally:
+            self._waiter = None
+            if timer is not None:
+                timer.stop()
+                timer.close()
+
+    def _yield(self) -> None:
+        """A turn of the hub's loop, sockets and timers included: `gevent.sleep(0)` looks at these every 50th time."""
+        hub = get_hub()
+        waiter = Waiter(hub)
+        with hub.loop.timer(0) as timer:
+            timer.start(waiter.switch, None)
+            waiter.get()
+
+    def _run(self) -> None:
+        yielded, quiet = time.monotonic_ns(), 0
+        while True:
+            until = yielded + TURN_NS
+            if self._timers:
+                until = min(until, self._timers[0][0])
+            quiet = 0 if self._read(until) else quiet + 1
+            if quiet > PATIENCE_TURNS:
+                self._wait()
+                yielded = time.monotonic_ns()
+            now = time.monotonic_ns()
+            if self._timers and self._timers[0][0] <= now:
+                self._run_timers(now)
+            if now - yielded >= YIELD_NS:
+                self._yield()
+                yielded = time.monotonic_ns()
+
+    def _read(self, until_ns: int) -> bool:
+        """Read what comes until then, and what is there in any case; whether anything came."""
+        poll, came = self._epoll.poll, False
+        while True:
+            left_ns = until_ns - time.monotonic_ns()
+            # epoll_wait(2) counts in whole milliseconds; select(2) on its descriptor in microseconds.
+            ready = poll(left_ns // MILLISECOND_NS / 1e3 if left_ns > 0 else 0, MOST_EVENTS)
+            if (
+                not ready
+                and 0 < left_ns < MILLISECOND_NS
+                and _select((self._epoll.fileno(),), (), (), left_ns / 1e9)[0]
+            ):
+                ready = poll(0, MOST_EVENTS)
+            if ready:
+                came = True
+                self._sweep(ready)
+            if time.monotonic_ns() >= until_ns:
+                return came
+
+    def _sweep(self, ready: list[tuple[int, int]]) -> None:
+        # The inner loop of all measurements: what a name costs here, every message costs (METHODOLOGY, The harness).
+        known, tape = self._by_descriptor, self.tape
+        now_ns, view, limit = time.monotonic_ns, tape.view, tape.limit
+        note, stamps = tape.reads.extend, tape.stamps
+        for descriptor, mask in ready:
+            entry = known.get(descriptor)
+            if entry is None:
+                continue
+            read, index, link = entry
+            if mask & EPOLLOUT:
+                self._writable(link)
+                if not mask & EPOLLIN:
+                    continue
+            if tape.at > limit:
+                self.on_full()
+            at = tape.at
+            try:
+                size, ancillary, _, _ = read([view[at : at + READ_BYTES]], _ANCILLARY_BYTES)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                link.over(outcome(error.errno))
+                continue
+            stamp_ns = now_ns()
+            if not size:
+                link.over("closed")
+                continue
+            note((index, stamp_ns, size))
+            stamps += ancillary[0][2] if ancillary else NO_STAMP
+            tape.at = at + size
+            if link.look is not None:
+                link.look(at, at + size, stamp_ns)
+
+    def _writable(self, link: Link) -> None:
+        if link.connected_ns < 0:
+            error = link.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if error:
+                link.over(outcome(error))
+                return
+            link.connected_ns = time.monotonic_ns()
+            self.listen(link)
+            if isinstance(link.socket, TlsSocket):
+                link.socket.begin()
+            else:
+                link.connected()
+        else:
+            link.flush()
+
+    def drain(self) -> None:
+        """Read what the sockets hold now, and no longer than that."""
+        for _ in range(64):
+            ready = self._epoll.poll(0, MOST_EVENTS)
+            if not ready:
+                return
+            self._sweep(ready)
+
+
+def outcome(error: int | None) -> str:
+    """What a connection's error number is called in connections.parquet."""
+    names = {
+        errno.ECONNREFUSED: "refused",
+        errno.ECONNRESET: "reset",
+        errno.EPIPE: "reset",
+        errno.ETIMEDOUT: "timeout",
+    }
+    return names.get(error or 0) or f"error ({os.strerror(error or 0)})"

@@ -1,0 +1,111 @@
+"""What must be true before the first process is started: subjects, descriptors, ports, and whose host it is.
+
+Invariant: a campaign that passed this was refused by nothing that could be known in advance. Called by the CLI and the
+campaign.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import resource
+import socket
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from rtbench.errors import UserError
+from rtbench.processes import namespaces
+from rtbench.scenario.model import Scenario
+from rtbench.subjects import Subject
+from rtbench.trial.validity import reason
+
+MOST_CONNECTIONS, MOST_RAMP_HZ, MOST_REQUESTS_HZ = 200, 20.0, 50.0
+"""What a host that is not this machine is given at most, even when it is the user's own."""
+
+_SPARE_DESCRIPTORS = 200
+
+
+def available(scenario: Scenario) -> tuple[Scenario, list[dict[str, Any]]]:
+    """The scenario as it can run here, and a warning for each thing that is missing.
+
+    A scenario whose subjects are `optional` goes on without those that cannot run on this machine; it says so here and
+    on the report's first screen. Any other one is as it was: `prepare` refuses it. Raises UserError when none is left.
+    """
+    if not scenario.optional:
+        return scenario, []
+    without: dict[tuple[str, str], list[str]] = {}
+    for name in scenario.subjects:
+        what, remedy = scenario.subject_of(name).missing()
+        if what:
+            without.setdefault((what, remedy), []).append(name)
+    if not without:
+        return scenario, []
+    left_out = {name for names in without.values() for name in names}
+    rest = tuple(name for name in scenario.subjects if name not in left_out)
+    if not rest:
+        (what, remedy), *_ = without
+        raise UserError(f"no subject of {scenario.name} can run here: they need {what}", remedy)
+    warnings = [
+        reason("left-out", f"{', '.join(names)} left out: {what} is missing", remedy, [])
+        for (what, remedy), names in without.items()
+    ]
+    return scenario.only(rest), warnings
+
+
+def prepare(scenario: Scenario) -> list[Subject]:
+    """The subjects, once it is sure that the campaign can run here. Raises UserError."""
+    subjects = [scenario.subject_of(name) for name in scenario.subjects]
+    for subject in subjects:
+        subject.check()
+        if subject.url:
+            allow(subject, scenario)
+    if scenario.netns:
+        namespaces.check()
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = scenario.subscribers + _SPARE_DESCRIPTORS
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise UserError(
+            f"{scenario.subscribers:,} subscribers need {needed:,} file descriptors, the hard limit is {hard:,}",
+            f"raise it (ulimit -Hn {needed}) or take --set subscribers={max(1, hard - _SPARE_DESCRIPTORS)}",
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    low, high = _ports()
+    if scenario.subscribers > high - low:
+        raise UserError(
+            f"{scenario.subscribers:,} subscribers need as many local ports, there are {high - low:,}",
+            "widen net.ipv4.ip_local_port_range, or fewer subscribers",
+        )
+    return subjects
+
+
+def _ports() -> tuple[int, int]:
+    try:
+        low, high = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+    except (OSError, ValueError):
+        return 32768, 60999
+    return int(low), int(high)
+
+
+def allow(subject: Subject, scenario: Scenario) -> None:
+    """Raises UserError unless this scenario may load the host of a remote subject."""
+    host = urlsplit(subject.url).hostname or ""
+    try:
+        addresses = {info[4][0] for info in socket.getaddrinfo(host, None)}
+    except OSError as error:
+        raise UserError(f"{subject.url}: {error.strerror or error}", "is that the server's name?") from error
+    if all(ipaddress.ip_address(str(address).partition("%")[0]).is_loopback for address in addresses):
+        return
+    if not scenario.i_own_this_host:
+        raise UserError(
+            f"{host} is not this machine", "--i-own-this-host if it is yours to load; nobody else's is to be loaded"
+        )
+    requests_hz = scenario.subscribers / scenario.poll.interval_s if subject.transport == "short-poll" else 0.0
+    for what, value, most, setting in (
+        ("connections", scenario.subscribers, MOST_CONNECTIONS, "subscribers"),
+        ("new connections a second", scenario.ramp_hz, MOST_RAMP_HZ, "ramp_hz"),
+        ("polls a second", requests_hz, MOST_REQUESTS_HZ, "poll.interval_s"),
+    ):
+        if value > most:
+            raise UserError(
+                f"{host} is another machine: {what} are limited to {most:g} there, not {value:g}", f"--set {setting}=…"
+            )

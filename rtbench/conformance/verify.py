@@ -1,0 +1,350 @@
+"""Verify before measuring (R12): every conformance case on a subject that is started for it, or on a server at a URL.
+
+Invariant: a verification ends in bounded time and leaves no process behind, whatever the server does; a subject that
+cannot be started has failed, it is not an error of the caller. Called by `rtbench verify`, and by the campaign before
+a subject's first trial.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from rtbench.conformance import HTTP, NEEDS, Case, Skipped, catalogue
+from rtbench.conformance._client import CLOSED, connect, fetch, subscribing
+from rtbench.conformance._target import Owned, Target
+from rtbench.conformance.bytes_and_order import COUNT
+from rtbench.errors import SubjectError, UserError
+from rtbench.processes.process import PublisherProcess
+from rtbench.processes.program import Server, publish_into, server_of
+from rtbench.scenario.model import Scenario
+from rtbench.scenario.tables import ChatTable, ServerTable, WorkloadTable
+from rtbench.streams import catalogue as streams
+from rtbench.subjects import Subject
+from rtbench.transports.catalogue import find as find_transport
+from rtbench.workload import NOTICE, Workload
+
+PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
+
+BUSY, QUIET = "fanout", "stocks"
+"""One stream that sends all the time and one with pauses; every subject is verified with both."""
+
+RATE_HZ, PAYLOAD_BYTES = 200.0, 1200
+RING_MESSAGES, HEARTBEAT_S, BUFFER_BYTES = 200, 0.2, 32 * 1024
+HEAD_START_NS = 5 * 10**9
+"""The timetables began this long ago, so that the rings are full, and the busy one has let go of messages, at once."""
+SEED = 52
+"""One with which `resilient` fails after some 200 messages; with most others it takes thousands."""
+FAILING_NS = 1_700_000_000
+"""A stream that fails does so then: just after its last retry advice."""
+MOST_TICKS = 50_000
+"""A finite stream longer than this is not brought to its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """What became of one case. `problems`: all of them, or the reason why it was skipped."""
+
+    name: str
+    status: str
+    problems: tuple[str, ...]
+    seconds: float
+    transport: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """All cases of one target: a subject's name or a URL."""
+
+    target: str
+    cases: tuple[CaseResult, ...]
+
+    @property
+    def ok(self) -> bool:
+        """No case failed; at least one was run."""
+        return any(case.status == PASSED for case in self.cases) and not self.failed
+
+    @property
+    def failed(self) -> tuple[CaseResult, ...]:
+        """The cases that failed."""
+        return tuple(case for case in self.cases if case.status == FAILED)
+
+    @property
+    def problems(self) -> list[str]:
+        """Every problem in one line, with its case's name."""
+        return [f"{case.name}: {problem}" for case in self.failed for problem in case.problems]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON and for campaign.json."""
+        return {"target": self.target, "ok": self.ok, "cases": [asdict(case) for case in self.cases]}
+
+
+Progress = Callable[[CaseResult], None]
+
+
+def verify(
+    target: Subject | str, scenario: Scenario | None = None, progress: Progress | None = None, stream: str = BUSY
+) -> Verification:
+    """Every case that applies to a subject, or to the server at a URL.
+
+    `scenario`: for a subject, the event loop that it is verified with; for a URL, what the server plays, so that its
+    bytes can be checked. `stream`: what a URL is asked for. `progress` is called with each result. Raises UserError
+    for a URL that is not on this machine or speaks no transport.
+    """
+    if isinstance(target, str):
+        return _verify_url(target, scenario, progress, stream)
+    return _verify_subject(target, scenario or Scenario(), progress, list(catalogue().values()))
+
+
+def quick_check(subject: Subject, scenario: Scenario | None = None, progress: Progress | None = None) -> list[str]:
+    """The problems that the cases find that a campaign runs before a subject's first trial: all but the slow ones."""
+    cases = [case for case in catalogue().values() if case.quick]
+    return _verify_subject(subject, scenario or Scenario(), progress, cases).problems
+
+
+# A subject
+
+
+def arrange(scenario: Scenario, trace: str = "", conversing: bool = False) -> Scenario:
+    """The scenario that a subject is verified with: this one's loop, every stream; small limits, high rate.
+
+    `trace`: what `replay` plays; it is left out without. `conversing`: subscribers may send.
+    """
+    table = WorkloadTable(rate_hz=RATE_HZ, payload_bytes=PAYLOAD_BYTES, trace=trace)
+    playable = [name for name, stream in streams().items() if not stream.needs or getattr(table, stream.needs)]
+    chosen = dict.fromkeys((BUSY, QUIET, *playable))
+    return replace(
+        scenario,
+        seed=SEED,
+        stream=tuple(chosen),
+        subscribers=len(chosen),
+        server=ServerTable(
+            heartbeat_s=HEARTBEAT_S,
+            ring_messages=RING_MESSAGES,
+            buffer_bytes=BUFFER_BYTES,
+            loop=scenario.server.loop,
+        ),
+        workload=table,
+        chat=ChatTable(senders=int(conversing)),
+    )
+
+
+def _trace(folder: Path) -> str:
+    """A trace for `replay`: JSON and other texts, some due together."""
+    path = folder / "trace.jsonl"
+    texts = ('{"n":%d}', "text %d", '"%d"', "[%d,null]")
+    lines = [
+        json.dumps({"offset_ns": number // 3 * 10**7, "payload": texts[number % len(texts)] % number})
+        for number in range(2 * COUNT)
+    ]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return str(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What a verification plays: every stream from so long ago that enough of it is held at once.
+
+    One that ends is over (up to MOST_TICKS of it). One that fails does so in FAILING_NS, counted from `fail`: its last
+    advice is still to come, and then its failure.
+    """
+
+    scenario: Scenario
+    workload: Workload
+    past_ns: Mapping[str, int]
+    finite: tuple[str, ...]
+    failing: str
+
+    @classmethod
+    def of(cls, scenario: Scenario, folder: Path, conversing: bool = True) -> Stage:
+        """The stage for this scenario's loop; `folder` takes a trace; `conversing`: subscribers may send."""
+        arranged = arrange(scenario, _trace(folder), conversing)
+        workload = arranged.plan()
+        past_ns: dict[str, int] = {}
+        finite: list[str] = []
+        failing = ""
+        for number, name in enumerate(workload.streams):
+            if workload.takes(number):
+                past_ns[name] = HEAD_START_NS
+                continue
+            script = islice(workload.script_of(workload.channel(number)), MOST_TICKS)
+            if not streams()[name].finite:
+                past_ns[name] = max(HEAD_START_NS, next(islice(script, 2 * COUNT, None)).due_ns)
+                continue
+            last = deque(script, maxlen=1)[0]
+            past_ns[name] = HEAD_START_NS
+            if last.seq == NOTICE and json.loads(last.payload)["control"] == "failure":
+                failing, past_ns[name] = name, last.due_ns - FAILING_NS
+            elif last.seq == NOTICE:
+                finite.append(name)
+                past_ns[name] += last.due_ns
+        return cls(arranged, workload, past_ns, tuple(finite), failing)
+
+    def begin(self, publisher: PublisherProcess) -> None:
+        """Play all but the one that fails."""
+        now = time.monotonic_ns()
+        for name, past_ns in self.past_ns.items():
+            if name != self.failing:
+                publisher.play([name], now - past_ns)
+
+    def fail(self, publisher: PublisherProcess) -> None:
+        """Play the one that fails: once there is somebody to see it, for it does not wait."""
+        if self.failing:
+            publisher.play([self.failing], time.monotonic_ns() - self.past_ns[self.failing])
+
+    def target(self, subject: Subject, publisher: PublisherProcess, server: Server) -> Target:
+        """What the cases are told about a server that listens."""
+        url = urlsplit(server.url)
+        if not subject.played:  # it brings messages of its own: what they should be is not known
+            owned = Owned(server, self.scenario.server, {})
+            return Target(url.hostname or "", url.port or 0, subject.transport, BUSY, owned=owned, subject=subject)
+        return Target(
+            url.hostname or "",
+            url.port or 0,
+            subject.transport,
+            BUSY,
+            QUIET,
+            self.finite,
+            self.failing,
+            self.workload,
+            Owned(server, self.scenario.server, publisher.started),
+            spoken=next((name for n, name in enumerate(self.workload.streams) if self.workload.takes(n)), ""),
+            subject=subject,
+        )
+
+
+def _verify_subject(
+    subject: Subject, scenario: Scenario, progress: Progress | None, cases: Iterable[Case]
+) -> Verification:
+    began = time.monotonic()
+    results: list[CaseResult] = []
+    with tempfile.TemporaryDirectory(prefix="rtbench-verify-") as place:
+        folder = Path(place)
+        stage = Stage.of(scenario, folder, "conversation" in subject.capabilities)
+        log = folder / "server.log"
+        try:
+            with (
+                PublisherProcess(stage.workload, stage.scenario, folder, (), folder / "publisher.log") as publisher,
+                server_of(subject, stage.scenario, publisher.socket_path, folder, (), log) as server,
+            ):
+                publisher.ready()
+                publish_into(publisher, subject, server)
+                stage.begin(publisher)
+                server.ready()
+                stage.fail(publisher)
+                results += _run(stage.target(subject, publisher, server), cases, progress)
+        except SubjectError as error:
+            results.append(CaseResult("start", FAILED, (str(error),), time.monotonic() - began, subject.transport))
+            if progress is not None:
+                progress(results[-1])
+    return Verification(subject.name, tuple(results))
+
+
+# A URL
+
+
+def _verify_url(url: str, scenario: Scenario | None, progress: Progress | None, stream: str) -> Verification:
+    host, port = _loopback(url)
+    workload = None
+    if scenario is not None and stream in scenario.stream:
+        workload = scenario.plan()
+    base = Target(host, port, "sse", stream, workload=workload)
+    try:
+        connect(base).close()
+    except OSError as error:
+        raise UserError(
+            f"nothing answers at {url} ({error.strerror or error})", "start it, for example with `rtbench serve`"
+        ) from error
+    spoken = [target for transport in HTTP if _speaks(target := replace(base, transport=transport))]
+    if not spoken:
+        paths = ", ".join(f"{find_transport(name).prefix}/{stream}" for name in HTTP)
+        raise UserError(f"{url} serves none of {paths}", "name a stream that it has with --stream")
+    results: list[CaseResult] = []
+    for target in spoken:
+        if stream != QUIET and _speaks(replace(target, stream=QUIET)):
+            target = replace(target, quiet=QUIET)
+        results += _run(target, catalogue().values(), progress)
+    return Verification(url, tuple(results))
+
+
+def _loopback(url: str) -> tuple[str, int]:
+    """Host and port. Raises UserError for what is no plain HTTP URL of this machine: nobody else's is to be loaded."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or 80
+    except ValueError as error:
+        raise UserError(f"{url!r} is no URL ({error})", "for example http://127.0.0.1:8000") from error
+    if parts.scheme != "http" or parts.path.strip("/") or parts.query or parts.username or not host:
+        raise UserError(f"{url!r} cannot be verified", "give http://HOST:PORT without a path")
+    if host == "localhost":
+        return "127.0.0.1", port
+    try:
+        local = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = False
+    if not local:
+        raise UserError(f"{host} is not this machine", "only loopback addresses such as 127.0.0.1 are verified")
+    return host, port
+
+
+def _speaks(target: Target) -> bool:
+    answer = fetch(target, target.path(), headers=subscribing(target))
+    kind = answer.headers.get("content-type", "")
+    if target.transport == "websocket":
+        return answer.status == 101
+    if target.transport == "sse":
+        return answer.status == 200 and not kind.startswith("application/json")
+    return answer.status not in (CLOSED, 404) and not kind.startswith("text/event-stream")
+
+
+# Cases
+
+
+def _run(target: Target, cases: Iterable[Case], progress: Progress | None) -> list[CaseResult]:
+    """The results in the cases' order. Those that are not `last` run at the same time: they mostly wait."""
+    chosen = [case for case in cases if target.transport in case.transports]
+    results: dict[str, CaseResult] = {}
+
+    def note(result: CaseResult) -> None:
+        results[result.name] = result
+        if progress is not None:
+            progress(result)
+
+    together = [case for case in chosen if not case.last]
+    if together:
+        with ThreadPoolExecutor(len(together), "case") as pool:
+            for future in as_completed([pool.submit(_one, target, case) for case in together]):
+                note(future.result())
+    for case in chosen:
+        if case.last:
+            note(_one(target, case))
+    return [results[case.name] for case in chosen]
+
+
+def _one(target: Target, case: Case) -> CaseResult:
+    began = time.monotonic()
+    status, problems = PASSED, []
+    lacking = [why for need, why in NEEDS.items() if need in case.needs and target.lacks(need)]
+    lacking += [f"it does not claim {claim!r}" for claim in sorted(case.claims - target.claims)]
+    if lacking:
+        status, problems = SKIPPED, lacking
+    else:
+        try:
+            problems = case.run(target)
+            status = FAILED if problems else PASSED
+        except Skipped as reason:
+            status, problems = SKIPPED, [str(reason)]
+        except OSError as error:  # a connection that is refused or reset is the server's doing
+            status, problems = FAILED, [f"the connection failed: {error}"]
+    return CaseResult(case.name, status, tuple(problems), time.monotonic() - began, target.transport, case.description)

@@ -1,0 +1,1 @@
+"""This computer: what it is, what the kernel says of it, and whether it can measure."""

@@ -1,0 +1,161 @@
+"""`rtbench doctor`: can this machine measure? Cores, clocks, descriptors, ports, programs; each with its remedy.
+
+Invariant: a check only looks; it changes nothing and starts nothing that stays. A new check is one function here.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rtbench.machine import inner_loop
+
+SO_TIMESTAMPNS = 35
+_WANTED_SUBSCRIBERS = 1000
+_STAMP_TRIES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check's result. `status`: ok, warn (it measures, less well) or fail (the main job cannot run)."""
+
+    check: str
+    status: str
+    seen: str
+    remedy: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for --json."""
+        return asdict(self)
+
+
+def examine() -> list[Finding]:
+    """All checks."""
+    return [finding for check in _CHECKS for finding in check()]
+
+
+def _cores() -> Iterator[Finding]:
+    cores = len(os.sched_getaffinity(0))
+    if cores >= 2:
+        yield Finding("cores", "ok", f"{cores}: the server has one of its own")
+    else:
+        yield Finding("cores", "warn", "1: server and load share it", "give this process two cores (taskset, cpuset)")
+
+
+def _descriptors() -> Iterator[Finding]:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    enough = hard == resource.RLIM_INFINITY or hard >= _WANTED_SUBSCRIBERS + 200
+    remedy = "" if enough else f"ulimit -Hn {_WANTED_SUBSCRIBERS + 200} (as root), or fewer subscribers"
+    seen = "no hard limit" if hard == resource.RLIM_INFINITY else f"hard limit {hard:,}"
+    yield Finding("file descriptors", "ok" if enough else "fail", seen, remedy)
+
+
+def _ports() -> Iterator[Finding]:
+    text = _read("/proc/sys/net/ipv4/ip_local_port_range")
+    low, high = (int(part) for part in text.split()) if text else (32768, 60999)
+    enough = high - low >= 10_000
+    remedy = "" if enough else "sysctl net.ipv4.ip_local_port_range='10000 65000'"
+    yield Finding("local ports", "ok" if enough else "warn", f"{high - low:,}", remedy)
+
+
+def _backlog() -> Iterator[Finding]:
+    backlog = int(_read("/proc/sys/net/core/somaxconn") or 0)
+    enough = backlog >= 4096
+    remedy = "" if enough else "sysctl net.core.somaxconn=4096"
+    yield Finding("listen backlog", "ok" if enough else "warn", str(backlog), remedy)
+
+
+def _stamps() -> Iterator[Finding]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(1)
+        with socket.create_connection(listener.getsockname(), timeout=2) as client:
+            client.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+            server, _ = listener.accept()
+            with server:
+                stamped = any(_stamp(server, client) for _ in range(_STAMP_TRIES))
+    if stamped:
+        yield Finding("kernel receive stamps", "ok", "SO_TIMESTAMPNS works for TCP")
+    else:
+        yield Finding("kernel receive stamps", "warn", "none", "a kernel with SO_TIMESTAMPNS; only app latency is left")
+
+
+def _stamp(server: socket.socket, client: socket.socket) -> bool:
+    """Whether one more byte is stamped: the kernel begins to stamp a moment after the first socket that asks for it."""
+    time.sleep(0.005)
+    server.send(b"?")
+    return bool(client.recvmsg(1, 64)[1])
+
+
+def _timer() -> Iterator[Finding]:
+    lates = []
+    for _ in range(50):
+        due = time.monotonic_ns() + 1_000_000
+        time.sleep(0.001)
+        lates.append(time.monotonic_ns() - due)
+    late_ms = sorted(lates)[-5] / 1e6
+    good = late_ms < 1
+    remedy = "" if good else "stop what else runs on this machine"
+    yield Finding("timers", "ok" if good else "warn", f"a 1 ms sleep is late by {late_ms:.2f} ms at p90", remedy)
+
+
+def _steal() -> Iterator[Finding]:
+    fields = _read("/proc/stat").split("\n", 1)[0].split()[1:]
+    total = sum(int(field) for field in fields) or 1
+    share = int(fields[7]) / total if len(fields) > 7 else 0.0
+    remedy = "" if share <= 0.01 else "measure on a machine of your own"
+    yield Finding("steal since boot", "ok" if share <= 0.01 else "warn", f"{share:.2%}", remedy)
+
+
+def _load() -> Iterator[Finding]:
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    busy = load > 0.5 * cores
+    remedy = "stop what else runs on this machine" if busy else ""
+    yield Finding("other load", "warn" if busy else "ok", f"load average {load:.2f} on {cores} cores", remedy)
+
+
+def _programs() -> Iterator[Finding]:
+    for name, use, package in (("chromium", "looking at pages and reports", "chromium"),):
+        found = shutil.which(name)
+        remedy = "" if found else f"apt-get install {package} (optional: {use})"
+        yield Finding(name, "ok" if found else "warn", found or "not found", remedy)
+
+
+def _inner_loop() -> Iterator[Finding]:
+    found = inner_loop.inner_loop()
+    if found == "C":
+        yield Finding("load generator's inner loop", "ok", "in C")
+    elif os.environ.get(inner_loop.SWITCH) == "python":
+        yield Finding("load generator's inner loop", "ok", f"in Python, as {inner_loop.SWITCH} says")
+    else:
+        seen = "in Python, which costs half as much again"
+        remedy = "set XDG_CACHE_HOME to a writable folder" if shutil.which("cc") else inner_loop.REMEDY
+        yield Finding("load generator's inner loop", "warn", seen, f"{remedy} (optional)")
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+_CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
+    _cores,
+    _descriptors,
+    _ports,
+    _backlog,
+    _stamps,
+    _timer,
+    _steal,
+    _load,
+    _programs,
+    _inner_loop,
+)

@@ -1,0 +1,110 @@
+"""The environment's fingerprint: what a number depends on besides the scenario (R15).
+
+Invariant: `CHECKED` names the keys in which trials that are put together must agree; everything else is for the reader.
+No address and no user name is in it: a results folder can be published. Written into campaign.json and every manifest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import resource
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import rtbench
+from rtbench.machine import inner_loop
+
+CHECKED = ("machine", "cpu", "cores", "kernel", "python", "packages", "rtbench", "inner_loop")
+"""Keys in which campaigns must agree to be put together; the scenario's hash is checked beside them."""
+
+PACKAGES = ("aiohttp", "websockets", "locust", "gevent", "uvloop", "httptools", "numpy", "pandas", "pyarrow", "scipy")
+
+
+def fingerprint() -> dict[str, Any]:
+    """The fingerprint of this machine and this installation, as plain JSON."""
+    return {
+        "machine": _machine(),
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "kernel": platform.release(),
+        "system": _system(),
+        "virtualization": "hypervisor" if _flag("hypervisor") else "none seen",
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "rtbench": rtbench.__version__,
+        "inner_loop": inner_loop.inner_loop(),
+        "commit": _commit(),
+        "clock_source": _text("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
+        "governor": _text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "descriptors": resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+        "local_ports": _text("/proc/sys/net/ipv4/ip_local_port_range").split(),
+        "backlog": _text("/proc/sys/net/core/somaxconn"),
+        "congestion_control": _text("/proc/sys/net/ipv4/tcp_congestion_control"),
+    }
+
+
+def difference(a: dict[str, Any], b: dict[str, Any]) -> str:
+    """The first checked key in which two fingerprints differ, with both values; empty when there is none."""
+    for key in CHECKED:
+        if a.get(key) != b.get(key):
+            return f"{key}: {a.get(key)} and {b.get(key)}"
+    return ""
+
+
+def _machine() -> str:
+    """12 digits that tell machines apart without naming one."""
+    parts = [_text("/etc/machine-id"), platform.node(), _cpu()]
+    return hashlib.sha256("/".join(parts).encode()).hexdigest()[:12]
+
+
+def _cpu() -> str:
+    for line in _text("/proc/cpuinfo").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _flag(name: str) -> bool:
+    return any(name in line.split() for line in _text("/proc/cpuinfo").splitlines() if line.startswith("flags"))
+
+
+def _system() -> str:
+    for line in _text("/etc/os-release").splitlines():
+        if line.startswith("PRETTY_NAME="):
+            return line.partition("=")[2].strip('"')
+    return platform.system()
+
+
+def _commit() -> str:
+    """The checkout's commit, with a + when it was changed; empty outside a checkout."""
+    folder = Path(rtbench.__file__).parent
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "missing"
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,40 @@
+"""`… -m rtbench.processes._launch PARENT CORES NETWORK COMMAND…`: become COMMAND, on CORES, gone with PARENT.
+
+Invariant: a child started through this never outlives its campaign, even one that was killed with SIGKILL
+(PR_SET_PDEATHSIG, prctl(2), survives exec), and its threads all run on CORES ("0", "0,1", or "-" for wherever), in
+the network namespace at the path NETWORK ("-": its parent's).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1
+_CLONE_NEWNET = 0x40000000
+
+
+def main() -> None:
+    """Never returns."""
+    parent, cores, network, *command = sys.argv[1:]
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != int(parent):
+        sys.exit(1)  # the parent left before the kernel was asked
+    if cores != "-":
+        os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
+    if network != "-":
+        descriptor = os.open(network, os.O_RDONLY)
+        if libc.setns(descriptor, _CLONE_NEWNET) != 0:
+            sys.exit(f"cannot enter {network}: {os.strerror(ctypes.get_errno())}")
+        os.close(descriptor)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    os.execvp(command[0], command)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""`python -m rtbench.processes._namespace`: holds a network namespace of its own until its standard input closes.
+
+One JSON line tells it its interface and addresses; it answers with one: the offloads that are still on (none, or R5's
+wire bytes would count segments that never were packets). Invariant: the namespace has no name and no file, so it is
+gone with its last process, whatever that ended by. Started by `rtbench.processes.namespaces`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+
+_CLONE_NEWNET = 0x40000000
+_SIOCETHTOOL = 0x8946
+_OFFLOADS = {"tso": (0x1F, 0x1E), "gso": (0x24, 0x23), "gro": (0x2C, 0x2B)}
+"""Name to ethtool's commands that set and get it (linux/ethtool.h)."""
+
+
+def main() -> int:
+    """Hold, configure, answer, wait."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_CLONE_NEWNET) != 0:
+        sys.stderr.write(f"no network namespace: {os.strerror(ctypes.get_errno())}\n")
+        return 1
+    _say({"ready": os.getpid()})
+    for line in sys.stdin:
+        told = json.loads(line)
+        name = told["interface"]
+        _ip("link", "set", "lo", "up")
+        for address in told["addresses"]:
+            _ip("address", "add", address, "dev", name, *(["nodad"] if ":" in address else []))
+        _ip("link", "set", name, "up")
+        _say({"offloads": _without_offloads(name)})
+    return 0
+
+
+def _ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True)
+
+
+def _without_offloads(name: str) -> list[str]:
+    """Switch the offloads off; those that are still on."""
+    left = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        for offload, (switch, ask) in _OFFLOADS.items():
+            _ethtool(sock, name, switch, 0)
+            if _ethtool(sock, name, ask, 0):
+                left.append(offload)
+    return left
+
+
+def _ethtool(sock: socket.socket, name: str, command: int, value: int) -> int:
+    """One ethtool_value request; what the driver answers."""
+    data = ctypes.create_string_buffer(struct.pack("II", command, value))
+    request = struct.pack("16sP", name.encode(), ctypes.addressof(data))
+    fcntl.ioctl(sock, _SIOCETHTOOL, request)
+    answer: int = struct.unpack("II", data.raw[:8])[1]
+    return answer
+
+
+def _say(value: dict[str, object]) -> None:
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""Two network namespaces with a veth pair between them: server and load each in one, for bytes on the wire (R5).
+
+Invariant: packets are as a network card would see them (no segmentation offload), nothing leaves this machine, and
+the namespaces end with the trial, also when its campaign is killed. Needs root and `ip`. Used by the trial.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from rtbench.errors import SubjectError, UnavailableError, UserError
+from rtbench.processes.process import Process
+
+INTERFACE = "rtb0"
+_ADDRESSES = (("10.77.0.1", "fd77::1"), ("10.77.0.2", "fd77::2"))
+"""Of the server's end and of the load's: private, and in namespaces that know no other network."""
+
+
+class Holder(Process):
+    """The process that holds one namespace."""
+
+    name = "namespace holder"
+
+    @property
+    def path(self) -> str:
+        """What setns(2) takes."""
+        return f"/proc/{self.pid}/ns/net"
+
+    def configure(self, addresses: tuple[str, str]) -> None:
+        """Give its end of the pair addresses and switch its offloads off. Raises SubjectError when some stay on."""
+        v4, v6 = addresses
+        self.say({"interface": INTERFACE, "addresses": [f"{v4}/30", f"{v6}/64"]})
+        left = json.loads(self.line(10))["offloads"]
+        if left:
+            raise SubjectError(f"{', '.join(left)} cannot be switched off on {INTERFACE}", "run without --netns")
+
+
+class Network(contextlib.ExitStack):
+    """The two namespaces, connected. `server` and `load` are paths for setns(2)."""
+
+    def __init__(self, log: Path) -> None:
+        super().__init__()
+        holders = []
+        with contextlib.ExitStack() as making:
+            for _ in _ADDRESSES:
+                holders.append(
+                    making.enter_context(Holder([sys.executable, "-m", "rtbench.processes._namespace"], (), log))
+                )
+            for holder in holders:
+                holder.line(10)
+            server, load = holders
+            command = ["ip", "link", "add", INTERFACE, "netns", str(server.pid), "type", "veth", "peer"]
+            made = subprocess.run(
+                [*command, INTERFACE, "netns", str(load.pid)], check=False, capture_output=True, text=True, timeout=10
+            )
+            if made.returncode:
+                raise SubjectError(f"no veth pair ({' '.join(made.stderr.split())})", "run without --netns")
+            for holder, addresses in zip(holders, _ADDRESSES, strict=True):
+                holder.configure(addresses)
+            self.push(making.pop_all())
+        self.server, self.load = server.path, load.path
+
+    def host(self, loopback: str) -> str:
+        """The server's address, of the family of `loopback`."""
+        return _ADDRESSES[0][":" in loopback]
+
+
+def check() -> None:
+    """Raises UserError when namespaces cannot be made here."""
+    if os.geteuid() != 0:
+        raise UserError("--netns makes network namespaces, which takes root", "sudo, or run without --netns")
+    if shutil.which("ip") is None:
+        raise UnavailableError("--netns needs the program ip", "apt-get install iproute2")

@@ -1,0 +1,131 @@
+"""What is asked of every subject: a TOML file plus `--set KEY=VALUE`, checked, with every error named.
+
+Invariant: a `Scenario` that exists can be run: types, ranges and combinations were checked, and a wrong one raised
+ScenarioError with the key, the file and what is allowed. Its `hash` names everything that changes a measurement.
+Called by the CLI and the campaign; servers and load processes get their share of it as plain JSON.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rtbench.errors import ScenarioError
+from rtbench.scenario import checks
+from rtbench.scenario.cells import combinations, put
+from rtbench.scenario.model import Cell, Scenario, keys
+from rtbench.scenario.own_subjects import known_with
+from rtbench.subjects.registry import Registry
+
+T = TypeVar("T")
+
+FOLDER = Path(__file__).parents[1] / "loadtests" / "scenarios"
+"""Where the shipped scenarios are; a new file there is a new scenario."""
+
+
+def names() -> list[str]:
+    """The shipped scenarios."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def load(name: str, settings: Iterable[str] = (), overrides: Mapping[str, Any] | None = None) -> Scenario:
+    """The scenario called `name`, or at the path `name`, with `KEY=VALUE` settings and then `overrides` laid over it.
+
+    Raises ScenarioError for a file that is missing or no TOML, an unknown key, a wrong type, an impossible value.
+    """
+    path = Path(name) if "/" in name or name.endswith(".toml") else FOLDER / f"{name}.toml"
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ScenarioError(
+            f"there is no scenario {name!r}", f"one of {', '.join(names())}, or the path of a TOML file"
+        ) from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ScenarioError(f"{path}: cannot be read as TOML ({error})", "correct the file") from error
+    table.setdefault("name", path.stem)
+    workload = table.get("workload")
+    if isinstance(workload, dict) and isinstance(workload.get("trace"), str) and workload["trace"]:
+        workload["trace"] = str(path.parent / workload["trace"])  # beside the scenario, wherever that is run from
+    rows = table.get("subject")
+    for row in rows if isinstance(rows, list) else [rows]:
+        if isinstance(row, dict) and isinstance(row.get("cwd"), str) and row["cwd"]:
+            row["cwd"] = str(path.parent / row["cwd"])
+    return build(table, str(path), settings, overrides)
+
+
+def build(
+    table: dict[str, Any], source: str, settings: Iterable[str] = (), overrides: Mapping[str, Any] | None = None
+) -> Scenario:
+    """A scenario from a table as TOML gives it; `source` names it in errors. Raises ScenarioError."""
+    for setting in settings:
+        _set(table, setting)
+    table.update(overrides or {})
+    if isinstance(table.get("stream"), str):
+        table["stream"] = [table["stream"]]
+    registry = Registry()
+    if isinstance(table.get("subjects"), list):
+        named = []
+        for word in table["subjects"]:
+            if isinstance(word, str):
+                registry, word = registry.reading(word)
+            named.append(word)
+        table["subjects"] = named
+    if isinstance(table.get("subject"), dict):
+        table["subject"] = [table["subject"]]
+    scenario = _table(Scenario, table, "", source)
+    registry = known_with(registry, scenario.subject, source)
+    return _resolved(scenario, registry, source)
+
+
+def _resolved(scenario: Scenario, registry: Registry, source: str) -> Scenario:
+    """The scenario with its registry, its trace and its cells, each of them checked once."""
+    trace = Path(scenario.workload.trace)
+    sha256 = hashlib.sha256(trace.read_bytes()).hexdigest() if trace.is_file() else ""
+    scenario = dataclasses.replace(scenario, registry=registry, trace_sha256=sha256)
+    checks.check(scenario, source)
+    cells = []
+    for settings in combinations(scenario.sweep):
+        table = {**scenario.as_dict(), "sweep": {}, "stream": list(scenario.stream)}
+        for key, value in settings.items():
+            put(table, key, value, f"{scenario.name} [sweep]: {key}")
+        if isinstance(table["stream"], str):
+            table["stream"] = [table["stream"]]
+        where = f"{scenario.name} [sweep]"
+        cells.append(Cell(settings, _resolved(_table(Scenario, table, "", where), registry, where)))
+    return dataclasses.replace(scenario, swept=tuple(cells))
+
+
+def _set(table: dict[str, Any], setting: str) -> None:
+    key, equals, text = setting.partition("=")
+    if not equals or not key:
+        raise ScenarioError(f"--set {setting}: is no KEY=VALUE", "for example --set poll.interval_s=0.5")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text  # a bare word is a text
+    put(table, key, value, f"--set {setting}")
+
+
+def _table(kind: type[T], table: Mapping[str, Any], prefix: str, source: str) -> T:
+    fields = {item.name: item for item in keys(kind)}
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in fields:
+            raise ScenarioError(f"{source}: unknown key {prefix}{key}", f"allowed are {', '.join(fields)}")
+        rule, rows = (fields[key].metadata.get(name) for name in ("rule", "rows"))
+        if rows is not None:
+            if not (isinstance(value, list) and all(isinstance(row, dict) for row in value)):
+                raise ScenarioError(f"{source}: {prefix}{key} must be a list of tables", f"write [[{prefix}{key}]]")
+            values[key] = tuple(_table(rows, row, f"{prefix}{key}[{n}].", source) for n, row in enumerate(value))
+        elif rule is None:
+            if not isinstance(value, dict):
+                raise ScenarioError(f"{source}: {prefix}{key} must be a table", f"write [{prefix}{key}]")
+            values[key] = _table(fields[key].default_factory, value, f"{prefix}{key}.", source)  # type: ignore[arg-type]
+        else:
+            checked = rule.check(value, prefix + key, source)
+            values[key] = tuple(checked) if rule.kind is list else checked
+    return kind(**values)

@@ -1,0 +1,145 @@
+"""A scenario, resolved: every key has its value, its subjects can be looked up, its cells are there.
+
+Invariant: a `Scenario` made by `rtbench.scenario.loading` can be run: types, ranges and combinations were checked. It
+is a value: nothing of it reads a file. `hash` names everything that changes a measurement. Used by whoever measures;
+servers and load processes get their share of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rtbench.scenario.tables import (
+    ChatTable,
+    FaultsTable,
+    MemoryTable,
+    PollTable,
+    ReconnectTable,
+    Rule,
+    ServerTable,
+    SubjectTable,
+    ValidityTable,
+    WorkloadTable,
+    flag,
+    names_of,
+    number,
+    ruled,
+    sweep,
+    thresholds,
+    words,
+)
+from rtbench.streams import Pace
+from rtbench.subjects import Subject
+from rtbench.subjects.registry import Registry, behind
+from rtbench.workload import Workload
+
+_DERIVED = {"derived": True}
+"""Marks what loading adds: no key of the TOML file, and nothing of `as_dict`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A scenario, resolved: every key has its value."""
+
+    name: str = ruled(words(), "unnamed")
+    description: str = ruled(Rule(str, "it must be a text", lambda _: True), "")
+    subjects: tuple[str, ...] = ruled(names_of("subjects; see `rtbench list subjects`"), ["sse-aiohttp"])
+    optional: bool = ruled(flag(), False)
+    subscribers: int = ruled(number(int, 1, 100_000), 1000)
+    stream: tuple[str, ...] = ruled(names_of("streams; see `rtbench list streams`"), ["fanout"])
+    blocks: int = ruled(number(int, 1, 1000), 3)
+    seed: int = ruled(number(int, 0, 2**63 - 1), 1)
+    ramp_hz: float = ruled(number(float, 1, 100_000, " connections a second"), 1000.0)
+    warmup_s: float = ruled(number(float, 0, 3600, " seconds"), 2.0)
+    window_s: float = ruled(number(float, 0.2, 86_400, " seconds"), 10.0)
+    grace_s: float = ruled(number(float, 0.1, 600, " seconds"), 1.5)
+    workers: int = ruled(number(int, 1, 64, " load processes"), 1)
+    epoch_s: int = ruled(number(int, 0, 2**40, " seconds since 1970"), 1_767_225_600)
+    netns: bool = ruled(flag(), False)
+    proxy: str = ruled(words("it must be a proxy; empty: none"), "")
+    i_own_this_host: bool = ruled(flag(), False)
+    server: ServerTable = field(default_factory=ServerTable)
+    workload: WorkloadTable = field(default_factory=WorkloadTable)
+    poll: PollTable = field(default_factory=PollTable)
+    reconnect: ReconnectTable = field(default_factory=ReconnectTable)
+    validity: ValidityTable = field(default_factory=ValidityTable)
+    memory: MemoryTable = field(default_factory=MemoryTable)
+    faults: FaultsTable = field(default_factory=FaultsTable)
+    chat: ChatTable = field(default_factory=ChatTable)
+    sweep: dict[str, Any] = ruled(sweep(), {})
+    thresholds: dict[str, Any] = ruled(thresholds(), {})
+    subject: tuple[SubjectTable, ...] = field(default=(), metadata={"rows": SubjectTable})
+    registry: Registry = field(default_factory=Registry, metadata=_DERIVED, compare=False, repr=False)
+    swept: tuple[Cell, ...] = field(default=(), metadata=_DERIVED, compare=False, repr=False)
+    """The combinations of [sweep], in its order; empty without a sweep."""
+    trace_sha256: str = field(default="", metadata=_DERIVED, compare=False, repr=False)
+    """Of the file at workload.trace: what is in it, not only where it is."""
+
+    def plan(self) -> Workload:
+        """The workload that this scenario plays."""
+        pace = Pace(**dataclasses.asdict(self.workload), conversation=self.chat.senders > 0)
+        return Workload(self.stream, self.seed, self.epoch_s, self.subscribers, pace)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Nested plain values, as in the TOML file and in campaign.json."""
+        table = {item.name: _plain(getattr(self, item.name)) for item in keys(Scenario)}
+        if len(self.stream) == 1:
+            table["stream"] = self.stream[0]
+        return table
+
+    def subject_of(self, name: str) -> Subject:
+        """The subject called `name` as it is measured here: behind the scenario's proxy, if it has one."""
+        subject = self.registry.find(name)
+        if self.proxy and not subject.proxy and subject.transport != "tcp":
+            return behind(subject, self.proxy)
+        return subject
+
+    def cells(self) -> tuple[Cell, ...]:
+        """The cells of the sweep; without a sweep one, which is the scenario itself."""
+        return self.swept or (Cell({}, self),)
+
+    def only(self, subjects: Collection[str]) -> Scenario:
+        """This scenario with fewer subjects, in every cell."""
+        chosen = tuple(name for name in self.subjects if name in subjects)
+        swept = tuple(Cell(cell.settings, cell.scenario.only(subjects)) for cell in self.swept)
+        return dataclasses.replace(self, subjects=chosen, swept=swept)
+
+    @property
+    def hash(self) -> str:
+        """12 hexadecimal digits of everything but the words and how often it is repeated."""
+        table = {k: v for k, v in self.as_dict().items() if k not in ("name", "description", "blocks")}
+        if self.trace_sha256:
+            table["trace_sha256"] = self.trace_sha256
+        return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One combination of a sweep: what it sets, and the scenario that is."""
+
+    settings: Mapping[str, Any]
+    scenario: Scenario
+
+    @property
+    def name(self) -> str:
+        """`subscribers=100 workload.rate_hz=5`; empty without a sweep."""
+        return " ".join(f"{key}={value}" for key, value in self.settings.items())
+
+
+def keys(kind: Any) -> list[dataclasses.Field[Any]]:
+    """The fields of a table's class that are keys of its TOML table."""
+    return [item for item in dataclasses.fields(kind) if not item.metadata.get("derived")]
+
+
+def _plain(value: Any) -> Any:
+    """Nested tables as dictionaries; tuples are lists in TOML and JSON."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _plain(dataclasses.asdict(value))
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value

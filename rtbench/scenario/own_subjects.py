@@ -1,0 +1,62 @@
+"""The subjects that a scenario brings: its `[[subject]]` rows, checked. Called when a scenario is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rtbench.errors import ScenarioError, UserError
+from rtbench.scenario.tables import SubjectTable
+from rtbench.subjects import CAPABILITIES, NOBODY, Post, Program, Subject
+from rtbench.subjects.registry import Registry
+from rtbench.subjects.url import check
+from rtbench.transports.catalogue import maker
+
+
+def known_with(registry: Registry, rows: Sequence[SubjectTable], source: str) -> Registry:
+    """The registry with the subjects of [[subject]] added. Raises ScenarioError that names the one that cannot be."""
+    for place, row in enumerate(rows):
+        where = f"{source}: subject[{place}]"
+        if not row.name or not row.transport or bool(row.command) == bool(row.url):
+            raise ScenarioError(f"{where} needs a name, a transport, and a command or a url", "see README")
+        unknown = set(row.capabilities) - CAPABILITIES
+        if unknown:
+            allowed = f"one of {', '.join(sorted(CAPABILITIES))}"
+            raise ScenarioError(f"{where}: {sorted(unknown)[0]!r} is no capability", allowed)
+        if any(row.name == other.name for other in rows[:place]):
+            raise ScenarioError(f"{where}: there is a {row.name!r} already", "take another name")
+        try:
+            if row.url:
+                check(row.url)
+            maker(row.transport, row.codec)
+            registry = registry.adding(of_table(row))
+        except UserError as error:
+            raise ScenarioError(f"{where}: {error.message}", error.remedy) from error
+    return registry
+
+
+def of_table(row: SubjectTable) -> Subject:
+    """The subject of a scenario's [[subject]]."""
+    post = Post(row.post_path, row.post_wrap, row.post_connections, row.post_batch, row.post_headers)
+    program = None
+    if row.command:
+        program = Program(row.command, row.ready, row.version, row.environment, row.cgroup, row.cwd, row.tidy)
+    return Subject(
+        name=row.name,
+        transport=row.transport,
+        stack=row.stack or row.name,
+        arm=row.arm,
+        technique=row.technique,
+        program=program,
+        url=row.url,
+        publish=NOBODY if row.url and row.publish == "feed" else post if row.publish == "post" else row.publish,
+        description=row.description,
+        carries_id=row.carries_id,
+        path=row.path,
+        codec=row.codec,
+        headers=row.headers,
+        subprotocol=row.subprotocol,
+        greeting=row.greeting,
+        tls_ca=row.tls_ca,
+        due=row.due,
+        capabilities=frozenset(row.capabilities),
+    )

@@ -1,0 +1,157 @@
+"""The model of a subject: a transport on a stack, how it is started, and how the harness publishes into it.
+
+A subject needs three facts: how it is started (a coroutine of ours, a program, or a URL that is not ours to start), how
+the harness publishes into it (our feed, HTTP, or not at all), and which transport it speaks. Invariant: a `Subject` is
+a value and knows no registry. Used by every file in `servers/`; whoever measures gets one from the registry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rtbench.errors import UnavailableError
+from rtbench.subjects.requirements import Requirement, lacking
+from rtbench.transports.catalogue import find as transport
+
+__all__ = ["CAPABILITIES", "FEED", "NOBODY", "Launch", "Post", "Program", "Subject"]
+
+CAPABILITIES = frozenset({
+    "resume", "gap", "heartbeat", "end", "failure", "errors", "headers", "aliases", "framing", "plan", "slow-consumer",
+    "dead-peer", "shutdown", "fairness", "polls", "conversation",
+    "uncompressed", "quiet-log",
+})  # fmt: skip
+"""What a subject may claim; `verify` checks what is claimed and says what is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What a program's command may depend on. `folder` is its own, for configuration; `feed` our Unix socket."""
+
+    host: str
+    port: int
+    folder: Path
+    feed: Path
+    limits: Mapping[str, Any]
+    """The scenario's [server] table: heartbeat_s, ring_messages, ring_bytes, buffer_bytes."""
+    subscribers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A server that is started by a command.
+
+    `command`: words with {host}, {port}, {folder} and {feed}, or a function of a Launch that may write configuration.
+    `ready`: "line", it prints one JSON line {"url","uses"}; or a path, asked until something answers.
+    `version`: the words that print its version; its first line is recorded. `cgroup`: of a container, whose CPU and
+    memory are counted instead of the process tree's. `tidy`: the signal that makes it collect garbage, 0: none.
+    """
+
+    command: Sequence[str] | Callable[[Launch], Sequence[str]]
+    ready: str = "/"
+    version: Sequence[str] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    cgroup: str = ""
+    cwd: str = ""
+    tidy: int = 0
+
+
+FEED = "feed"
+"""Our servers take ticks from the publisher's Unix socket."""
+NOBODY = "nobody"
+"""The harness cannot publish into it: it brings its own timetable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """Publishing by HTTP POST, pipelined over kept-alive connections; one connection keeps a channel's order.
+
+    `path`: with {stream} and {channel}. `wrap`: the body is `{"id":N,"data":PAYLOAD}`, else PAYLOAD alone.
+    `batch`: how many messages that are due together go into one body, one a line; 1: each its own request.
+    """
+
+    path: str = "/publish/{stream}?channel={channel}"
+    wrap: bool = True
+    connections: int = 1
+    batch: int = 1
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A transport on a stack: what is compared.
+
+    `arm`: "controlled" (one stack for all transports) or "idiomatic" (what one would use for this transport), R10.
+    `technique`: "encode-once" (the same bytes written to every connection) or "per-connection" (the public API).
+    One of `serve` (coroutine that serves until its hub is told to stop; see `servers/kit/app.py`), `program`, `url`.
+    `path`: where it is subscribed to, when that is not the contract's; see `template`.
+    `carries_id`: "protocol" (interface.md, Wire), "payload" (each message is `{"id":N,"data":PAYLOAD}`), "json:A.B"
+    (the number at that path of a JSON message) or "none".
+    `codec`: how the load reads it, when that is not the transport's own way (`rtbench.transports.catalogue`).
+    `headers`, `subprotocol`, `greeting`: header fields, WebSocket subprotocol and texts that a subscriber sends.
+    `tls_ca`: a PEM file to trust, for https and wss. `due`: a JSON path of the due time (seconds since 1970) in
+    payloads of a server with its own timetable.
+    """
+
+    name: str
+    transport: str
+    stack: str
+    arm: str = "idiomatic"
+    technique: str = "per-connection"
+    serve: Callable[[Any], Awaitable[None]] | None = None
+    program: Program | None = None
+    url: str = ""
+    publish: str | Post = FEED
+    description: str = ""
+    carries_id: str = "protocol"
+    path: str = ""
+    codec: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    subprotocol: str = ""
+    greeting: Sequence[str] = ()
+    tls_ca: str = ""
+    due: str = ""
+    packages: Sequence[str] = ()
+    """Distributions whose versions are the stack's; empty: the one called like it."""
+    least_heartbeat_s: float = 0.0
+    """The shortest heartbeat that it can be told."""
+    capabilities: frozenset[str] = CAPABILITIES
+    requires: Sequence[Requirement] = ()
+    module: str = ""
+    """Where `SUBJECT` is defined: a module's name or a file; the registry knows."""
+    proxy: str = ""
+    """The proxy (servers/proxies/) that stands before it."""
+
+    @property
+    def template(self) -> str:
+        """Where it is subscribed to: {query} is `stream?channel=C`; {stream}, {channel} and {subscriber} its parts."""
+        return self.path or transport(self.transport).prefix + "/{query}"
+
+    @property
+    def played(self) -> bool:
+        """Whether the harness's publisher plays into it."""
+        return self.publish != NOBODY
+
+    def missing(self) -> tuple[str, str]:
+        """What it needs that is not here, and the command that helps; empty texts when nothing is missing."""
+        return lacking(self.requires)
+
+    def check(self) -> None:
+        """Raises UnavailableError when it cannot run here."""
+        what, remedy = self.missing()
+        if what:
+            raise UnavailableError(f"{self.name} needs {what}", remedy)
+
+    def describe(self) -> dict[str, str]:
+        """The row of campaign.json and of `rtbench list subjects --json`."""
+        return {
+            "subject": self.name,
+            "transport": self.transport,
+            "stack": self.stack,
+            "arm": self.arm,
+            "technique": self.technique,
+            "carries_id": self.carries_id,
+            "proxy": self.proxy,
+        }

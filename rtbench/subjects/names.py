@@ -1,0 +1,60 @@
+"""What a subject is called, and which module that is: `sse-aiohttp` is `servers/sse_aiohttp.py`.
+
+Invariant: a server process finds its one module by its name, without importing any other subject. Called by the
+registry and by `python -m rtbench.servers`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from pathlib import Path
+
+from rtbench.errors import UserError
+from rtbench.subjects.model import Subject
+
+PACKAGE = "rtbench.servers"
+FAULTY = f"{PACKAGE}.faulty"
+"""The fault-injecting subjects (R16): kept apart, found by their names, never listed nor part of a shipped scenario."""
+
+LABEL = "@"
+"""`NAME@LABEL` is the subject NAME under a second label: an A/A control (R9)."""
+BEHIND = "+"
+"""`NAME+PROXY` is the subject NAME behind a proxy."""
+
+
+def base_of(name: str) -> str:
+    """A subject's name without label and proxy."""
+    return name.partition(LABEL)[0].partition(BEHIND)[0]
+
+
+def module_of(name: str) -> str:
+    """The module of a subject that ships: a server process imports its own and no other."""
+    return f"{FAULTY if is_faulty(name) else PACKAGE}.{base_of(name).replace('-', '_')}"
+
+
+def is_faulty(name: str) -> bool:
+    """Whether a subject's name says that it injects faults."""
+    return base_of(name).endswith("-faulty")
+
+
+def module_at(module: str, what: str = "") -> Subject:
+    """The SUBJECT of a module, by its name or its file. Raises UserError when there is none."""
+    remedy = "it must define SUBJECT = Subject(…); see README, Add a subject"
+    if module.endswith(".py"):
+        path = Path(module)
+        if not path.exists():
+            raise UserError(f"{module} does not exist", "name a Python file that defines SUBJECT")
+        spec = importlib.util.spec_from_file_location(f"rtbench_subject_{path.stem}", path)
+        assert spec is not None and spec.loader is not None
+        loaded = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(loaded)
+        except Exception as error:
+            raise UserError(f"{module} cannot be imported ({type(error).__name__}: {error})", remedy) from error
+    else:
+        loaded = importlib.import_module(module)
+    subject = getattr(loaded, "SUBJECT", None)
+    if not isinstance(subject, Subject):
+        raise UserError(f"{what or module} defines no SUBJECT", remedy)
+    return subject

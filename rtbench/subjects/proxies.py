@@ -1,0 +1,61 @@
+"""The registry of proxies: a file in `servers/proxies/` that defines `PROXIES` is one; no list to edit.
+
+A proxy stands between subscribers and a subject's server, as its users would put it there: as shipped, or tuned for
+streams. Invariant: it runs on the server's core, its CPU is counted apart from the server's. Called by the subjects'
+registry and the trial.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from rtbench.errors import UserError
+from rtbench.subjects.requirements import Requirement
+
+PACKAGE = "rtbench.servers.proxies"
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What a proxy's configuration may depend on: where it listens, and the server behind it."""
+
+    host: str
+    port: int
+    upstream_host: str
+    upstream_port: int
+    folder: Path
+    subscribers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A proxy in one configuration. `command` writes it into `Before.folder` and returns the words that start it."""
+
+    name: str
+    program: str
+    description: str
+    command: Callable[[Before], Sequence[str]]
+    requires: Sequence[Requirement]
+    version: Sequence[str]
+
+
+@cache
+def catalogue() -> dict[str, Proxy]:
+    """Every proxy by its name."""
+    found: dict[str, Proxy] = {}
+    for module in pkgutil.iter_modules(importlib.import_module(PACKAGE).__path__):
+        for proxy in importlib.import_module(f"{PACKAGE}.{module.name}").PROXIES:
+            found[proxy.name] = proxy
+    return found
+
+
+def find(name: str) -> Proxy:
+    """The proxy called `name`. Raises UserError that lists what there is."""
+    if name not in catalogue():
+        raise UserError(f"there is no proxy {name!r}", f"one of {', '.join(catalogue())}")
+    return catalogue()[name]

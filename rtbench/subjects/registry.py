@@ -1,0 +1,105 @@
+"""Where subjects are found; no list to edit.
+
+Invariant: a file in `servers/` that defines `SUBJECT` is one; an entry point `rtbench.subjects` of an installed package
+adds one; a user's own (a Python file, a scenario's `[[subject]]`) are in the `Registry` that is passed as a value, and
+nowhere else. Called by the CLI and by whoever loads a scenario.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from rtbench.errors import UserError
+from rtbench.subjects import proxies
+from rtbench.subjects.model import Subject
+from rtbench.subjects.names import BEHIND, FAULTY, LABEL, PACKAGE, is_faulty, module_at
+from rtbench.subjects.url import subject_at
+from rtbench.transports.catalogue import find as transport
+
+ENTRY_POINTS = "rtbench.subjects"
+
+
+@cache
+def catalogue() -> dict[str, Subject]:
+    """Every subject that ships or that an installed package adds, by name."""
+    found = dict(_in(PACKAGE))
+    for entry in entry_points(group=ENTRY_POINTS):
+        try:
+            subject = entry.load()
+        except Exception as error:
+            raise UserError(
+                f"the entry point {entry.name} ({entry.value}) cannot be loaded ({type(error).__name__}: {error})",
+                "repair or uninstall that package",
+            ) from error
+        if not isinstance(subject, Subject):
+            raise UserError(f"the entry point {entry.name} ({entry.value}) is no Subject", "see README, Add a subject")
+        found[subject.name] = replace(subject, module=entry.module)
+    return found
+
+
+@cache
+def _in(package: str) -> dict[str, Subject]:
+    found: dict[str, Subject] = {}
+    for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        if not module.name.startswith("_"):
+            name = f"{package}.{module.name}"
+            subject = getattr(importlib.import_module(name), "SUBJECT", None)
+            if subject is not None:
+                found[subject.name] = replace(subject, module=name)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """Every subject that can be named: those of the catalogue, and the user's own."""
+
+    own: Mapping[str, Subject] = field(default_factory=dict)
+
+    def adding(self, subject: Subject) -> Registry:
+        """This registry and one subject more. Raises UserError when its name is taken or its transport unknown."""
+        known = catalogue().get(subject.name)
+        if known is not None:
+            text = f"there is a subject {subject.name!r} already ({known.description})"
+            raise UserError(text, "choose another name")
+        transport(subject.transport)
+        return Registry({**self.own, subject.name: subject})
+
+    def reading(self, word: str) -> tuple[Registry, str]:
+        """What `word` (a name, a URL, a Python file that defines `SUBJECT`) adds to this registry, and the name of it.
+
+        Raises UserError that names the file.
+        """
+        if not word.endswith(".py") or "://" in word:
+            return self, word
+        subject = replace(module_at(word), module=str(Path(word).resolve()))
+        return self.adding(subject), subject.name
+
+    def find(self, name: str) -> Subject:
+        """The subject called `name`; also `NAME@LABEL`, `NAME+PROXY`, a URL. Raises UserError with what there is."""
+        if "://" in name:
+            return subject_at(name)
+        base, at, label = name.partition(LABEL)
+        base, plus, proxy = base.partition(BEHIND)
+        there = {**catalogue(), **self.own}
+        subjects = _in(FAULTY) if is_faulty(name) else there
+        if base not in subjects or (at and not label.isalnum()):
+            raise UserError(f"there is no subject {name!r}", f"one of {', '.join(sorted(there))}")
+        subject = replace(subjects[base], name=name)
+        return behind(subject, proxy) if plus else subject
+
+
+def find(name: str) -> Subject:
+    """The subject called `name`, where nobody has subjects of their own. Raises UserError that lists what there is."""
+    return Registry().find(name)
+
+
+def behind(subject: Subject, proxy: str) -> Subject:
+    """The subject with a proxy before it, which it then needs, too. Raises UserError that lists the proxies."""
+    found = proxies.find(proxy)
+    return replace(subject, proxy=found.name, requires=(*subject.requires, *found.requires))

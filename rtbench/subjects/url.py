@@ -1,0 +1,94 @@
+"""A server at a URL: not ours to start, measured as far as it can be.
+
+Invariant: nobody else's server is loaded by accident. Loopback is allowed; any other host only to who says that it is
+theirs (`--i-own-this-host`), within limits that are stated before anything is sent. Called by the subjects' registry
+and the campaign.
+"""
+
+from __future__ import annotations
+
+import socket
+from functools import cache
+from urllib.parse import urlsplit
+
+from rtbench.errors import UserError
+from rtbench.subjects.model import NOBODY, Subject
+from rtbench.transports import ProtocolError
+from rtbench.transports.catalogue import catalogue
+from rtbench.transports.http import Head, ResponseParser, request_head
+
+_PATIENCE_S = 5.0
+
+
+def check(url: str) -> None:
+    """Raises UserError for what is no URL of a server."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https", "ws", "wss", "tcp") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none, half an IPv6 address
+        good = False
+    if not good:
+        raise UserError(f"{url!r} is no URL of a server", "write http://HOST:PORT/PATH, ws://…, or tcp://…")
+
+
+@cache
+def subject_at(url: str) -> Subject:
+    """The subject behind a URL; its transport is what the scheme says, or what its answer looks like.
+
+    Raises UserError for what is no URL or does not answer.
+    """
+    check(url)
+    parts = urlsplit(url)
+    target = parts.path or "/"
+    if parts.query:
+        target += f"?{parts.query}"
+    if parts.scheme in ("ws", "wss"):
+        transport = "websocket"
+    elif parts.scheme == "tcp":
+        transport = "tcp"
+    else:
+        transport = _spoken(url, target)
+    return Subject(
+        name=url,
+        transport=transport,
+        stack=parts.netloc,
+        arm="remote",
+        technique="unknown",
+        url=url,
+        publish=NOBODY,
+        path=target.replace("{", "{{").replace("}", "}}"),
+        capabilities=frozenset(),
+        description="a server that is not ours to start",
+    )
+
+
+def _spoken(url: str, target: str) -> str:
+    """sse for an event stream; for JSON the polling transport whose prefix the path has, else short polling."""
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    if parts.scheme == "https":
+        return _by_path(target) or "sse"
+    parser = ResponseParser()
+    try:
+        with socket.create_connection((host, port), _PATIENCE_S) as sock:
+            accept = {"Accept": "text/event-stream, application/json"}
+            sock.sendall(request_head("GET", target, parts.netloc, accept))
+            while data := sock.recv(65536):
+                for part in parser.feed(data):
+                    if isinstance(part, Head):
+                        kind = part.headers.get("content-type", "")
+                        if part.status >= 400:
+                            raise UserError(f"{url} answers with status {part.status}", "is that its path?")
+                        return "sse" if kind.startswith("text/event-stream") else _by_path(target) or "short-poll"
+    except TimeoutError:
+        return _by_path(target) or "long-poll"  # it waits for something to say
+    except OSError as error:
+        raise UserError(f"nothing answers at {url} ({error.strerror or error})", "start it first") from error
+    except ProtocolError as error:
+        raise UserError(f"{url} does not speak HTTP ({error})", "write tcp:// for plain lines") from error
+    raise UserError(f"{url} closed the connection without an answer", "is that its path?")
+
+
+def _by_path(target: str) -> str:
+    found = [one.name for one in catalogue().values() if one.prefix and target.startswith(one.prefix + "/")]
+    return found[-1] if found else ""

@@ -1,0 +1,191 @@
+"""What the aiohttp subjects share: the application around a handler, its parameters, its errors as small JSON.
+
+Invariant: whatever the request, the answer is one of interface.md's: unknown stream 404, bad parameter 400, wrong
+method 405, all `{"error": …}`. Used by the aiohttp subjects only; another stack has its own way to say the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from aiohttp import HttpVersion11, web
+from aiohttp.typedefs import Middleware
+
+from rtbench.servers.kit import pages
+from rtbench.servers.kit.app import BACKLOG, FAREWELL_S, READ_BUFFER_BYTES, Server
+from rtbench.servers.kit.channel import Channel, Connection, Transport
+from rtbench.servers.kit.cursor import BadParameter, cursor, number
+from rtbench.servers.kit.hub import MOST_SAID_BYTES, Hub
+from rtbench.servers.kit.queue import QueuedTransport
+from rtbench.transports.catalogue import find
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Protocols = Callable[[], asyncio.Protocol]
+"""What is called for each connection."""
+
+GENERAL = "general"
+"""What the article's own routes give whose channel they do not know."""
+
+
+async def serve(server: Server, hub: Hub, handler: Handler, aliases: bool = False) -> None:
+    """Run `handler` under the subject's prefix until the server is stopped. `aliases`: see `mount`."""
+    app, transport = application(server.middlewares), server.subject.transport
+    mount(app, transport, handler, aliases)
+    mount_plan(app, hub)
+    mount_send(app, hub)
+    mount_pages(app, lambda: pages.about(server.subject.name, server.subject.stack, [transport], hub.streams))
+    await run(server, app)
+
+
+def application(inside: Iterable[Middleware] = (), around: Iterable[Middleware] = ()) -> web.Application:
+    """An application without routes; `inside` sees handlers' errors as they are raised, `around` as they are sent."""
+    return web.Application(middlewares=[*around, _errors, *inside], client_max_size=2 * MOST_SAID_BYTES)
+
+
+def mount(app: web.Application, transport: str, handler: Handler, aliases: bool = False) -> None:
+    """Subscriptions of one transport. `aliases`: the article's routes too (`/events`, `/{channel}`), which are SSE."""
+    app.router.add_get(find(transport).prefix + "/{stream}", handler, allow_head=False)
+    if aliases:
+        app.router.add_get("/{alias}", handler, allow_head=False)
+
+
+def mount_plan(app: web.Application, hub: Hub) -> None:
+    """When what this hub holds was due."""
+
+    async def plan(request: web.Request) -> web.Response:
+        channel = pick(hub, request)
+        since = cursor(request.query.get("since"), "since") or 0
+        return web.json_response(hub.schedule(channel.address.stream, channel.address.index, since))
+
+    app.router.add_get("/plan/{stream}", plan, allow_head=False)
+
+
+def mount_send(app: web.Application, hub: Hub) -> None:
+    """What a subscriber says whose transport has no way back: `POST /send/STREAM` with the payload as its body."""
+
+    async def send(request: web.Request) -> web.Response:
+        channel = pick(hub, request)
+        refused = hub.say(channel, await request.read())
+        if refused is not None:
+            return answer(*refused)
+        return web.Response(status=202, text='{"accepted":true}', content_type="application/json")
+
+    app.router.add_post("/send/{stream}", send)
+
+
+def mount_pages(app: web.Application, about: Callable[[], pages.Page]) -> None:
+    """The pages, at `/` and under `/pages/`; `about`: what they are told of their server."""
+
+    async def page(request: web.Request) -> web.Response:
+        found = about() if request.path == pages.ABOUT else pages.find(request.path)
+        if found is None:
+            raise web.HTTPNotFound(text=f"there is no page {request.path[:80]}")
+        return web.Response(body=found.body, headers=found.headers)
+
+    app.router.add_get("/", page, allow_head=False)
+    app.router.add_get("/pages/{name}", page, allow_head=False)
+
+
+async def run(server: Server, app: web.Application, wrap: Callable[[Protocols], Protocols] = lambda made: made) -> None:
+    """Serve `app` until the server is stopped. `wrap`: what else stands between aiohttp and its connections."""
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handle_signals=False,
+        handler_cancellation=True,
+        shutdown_timeout=FAREWELL_S / 4,  # aiohttp waits so long for the handlers, and again when it cancelled them
+        read_bufsize=READ_BUFFER_BYTES,
+        keepalive_timeout=3600,  # a polling client comes back; nobody is cut off for being slow to
+    )
+    await runner.setup()
+    assert runner.server is not None
+    loop = asyncio.get_running_loop()
+    listener = await loop.create_server(wrap(runner.server), sock=server.socket, backlog=BACKLOG)
+    await server.ready()
+    await server.stopped.wait()
+    if server.conversing:
+        # First: once it cleans up, aiohttp does not hear its clients any more.
+        await asyncio.wait(server.conversing, timeout=FAREWELL_S / 2)
+    # No more are let in, idle ones are closed; the handlers end by themselves, since the hub told them to.
+    listener.close()
+    await runner.cleanup()
+
+
+def pick(hub: Hub, request: web.Request) -> Channel:
+    """The channel that a request names. Raises 404 and 400."""
+    named = request.match_info
+    stream = named["alias"] if "alias" in named else named["stream"]
+    if "alias" in named and stream not in hub.streams and GENERAL in hub.streams:
+        stream = GENERAL
+    if stream not in hub.streams:
+        raise web.HTTPNotFound(text=f"there is no stream {stream!r}; there are {', '.join(hub.streams)}")
+    index = number(request.query.get("channel", "0"), "channel")
+    channel = hub.find(stream, index)
+    if channel is None:
+        raise web.HTTPNotFound(text=f"{stream} has no channel {index}")
+    return channel
+
+
+def transport_of(request: web.Request) -> Transport:
+    """The connection's transport. Raises when the client has left already."""
+    if request.transport is None:
+        raise ConnectionResetError("the client left")
+    return request.transport
+
+
+def close_delimited(request: web.Request, response: web.StreamResponse) -> bool:
+    """Whether this stream ends with the connection: HTTP/1.0 knows no chunks (RFC 9112 §6.3). To be asked first.
+
+    aiohttp leaves the chunks out by itself, but keeps the connection open behind the stream where it was asked to.
+    """
+    if request.version >= HttpVersion11:
+        return False
+    response.force_close()
+    response.headers["Connection"] = "close"
+    return True
+
+
+async def relay(
+    hub: Hub, request: web.Request, channel: Channel, at: int | None, send: Callable[[QueuedTransport], Awaitable[None]]
+) -> None:
+    """Subscribe by a queue until the stream or the client ends; `send` takes out of it, through its library's API."""
+    queue = QueuedTransport(transport_of(request))
+    sender = asyncio.ensure_future(send(queue))
+    try:
+        connection = await hub.attach(queue, channel, at)
+        try:
+            await asyncio.wait((sender, connection.finished), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            hub.detach(connection)
+        queue.close()
+        await sender
+    finally:
+        sender.cancel()
+
+
+async def attach(hub: Hub, request: web.Request, channel: Channel, at: int | None) -> Connection:
+    """`Hub.attach` for this request's connection."""
+    return await hub.attach(transport_of(request), channel, at)
+
+
+@web.middleware
+async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except BadParameter as error:
+        return answer(400, str(error))
+    except ConnectionResetError:
+        return answer(499, "the client left")  # between two steps of its answer; nobody hears this, and it is no fault
+    except web.HTTPMethodNotAllowed as error:
+        return answer(405, f"{error.method} is not allowed here", {"Allow": ", ".join(sorted(error.allowed_methods))})
+    except web.HTTPNotFound as error:
+        return answer(404, error.text if error.text and not error.text.startswith("404") else "there is nothing here")
+
+
+def answer(status: int, error: str, headers: dict[str, str] | None = None, **fields: Any) -> web.Response:
+    """A small JSON error, with more members where the contract has them."""
+    body: dict[str, Any] = {"error": error, **fields}
+    return web.Response(status=status, text=json.dumps(body), content_type="application/json", headers=headers)

@@ -1,0 +1,175 @@
+"""What every server process of ours does around its subject: options, socket, feed, readiness, signals.
+
+Invariant: the readiness line is printed when the listening socket accepts and the ring is refilled; after SIGTERM or
+SIGINT the process is gone within two seconds, whatever its connections do. A subject's `serve(server)` is given a
+`Server`, installs its routes on `server.socket`, calls `server.ready()` and returns when `server.stopped` is set and
+its farewells are said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import gc
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, TypeVar
+
+from rtbench.errors import UserError
+from rtbench.scenario.tables import Injection
+from rtbench.servers.kit import liveness
+from rtbench.servers.kit.channel import Encoder, Limits
+from rtbench.servers.kit.hub import Hub
+from rtbench.servers.kit.ingest import ingest
+from rtbench.subjects import Subject
+
+H = TypeVar("H", bound=Hub)
+
+BACKLOG = 4096
+READ_BUFFER_BYTES = 4096
+"""The article's read buffer. asyncio's own reads are 256 KiB whatever one asks."""
+
+GC_THRESHOLDS = (700, 10, 1000)
+FAREWELL_S = 1.2
+"""How long farewells may take after SIGTERM; the process leaves at LAST_S in any case."""
+LAST_S = 1.7
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """One server process's share of the scenario."""
+
+    host: str
+    port: int
+    ingest: str
+    limits: Limits
+    loop: str
+    poll_timeout_s: float
+    inject: tuple[Injection, ...] = ()
+    """For the fault-injecting subjects only."""
+
+
+class Server:
+    """One running server process."""
+
+    def __init__(self, subject: Subject, options: Options) -> None:
+        self.subject = subject
+        self.options = options
+        self.stopped = asyncio.Event()
+        self.socket = listen(options.host, options.port)
+        self._watched = liveness.watch(self.socket, options.limits.heartbeat_s)
+        self.conversing: set[asyncio.Task[Any]] = set()
+        """Handlers whose farewell has an answer (WebSocket): they are waited for before anything is closed."""
+        self.hub_type: Callable[[Encoder, Limits], Hub] = Hub
+        self.middlewares: tuple[Callable[..., Awaitable[Any]], ...] = ()
+        """What a fault-injecting subject sets before it serves."""
+        self._tasks: list[asyncio.Task[None]] = []
+        self._hubs: list[Hub] = []
+
+    def hub(self, encoder: Encoder) -> Hub:
+        """The process's hub, fed from now on, with its heartbeat."""
+        return self.feed(self.hub_type(encoder, self.options.limits))
+
+    def feed(self, hub: H) -> H:
+        """A hub, fed from now on, with its heartbeat. A subject has one; the demo has one for each transport."""
+        self._hubs.append(hub)
+        self._tasks += [asyncio.create_task(ingest(hub, self.options.ingest)), asyncio.create_task(hub.beat())]
+        return hub
+
+    async def ready(self) -> None:
+        """Say that the server accepts, once its rings are filled."""
+        assert self._hubs
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        loop.add_signal_handler(signal.SIGUSR1, tidy)
+        for hub in self._hubs:
+            await hub.live.wait()
+        # What was imported stays. A full collection over 10,000 connections holds a server up by half a second (seen):
+        # the young generations are collected as always, the old one a hundred times less often. The same for all.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
+        host, port = self.socket.getsockname()[:2]
+        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        sys.stdout.write(json.dumps({"url": url, "uses": self._uses()}) + "\n")
+        sys.stdout.flush()
+
+    def _uses(self) -> dict[str, Any]:
+        """What this process uses (R11), for the trial's manifest."""
+        limits = self.options.limits
+        return {
+            "loop": type(asyncio.get_running_loop()).__module__.partition(".")[0],
+            "stack": ", ".join(_versioned(name) for name in self.subject.packages or (self.subject.stack,)),
+            "python": sys.version.split()[0],
+            "technique": self.subject.technique,
+            "gc_thresholds": gc.get_threshold(),
+            "nodelay": True,
+            "backlog": BACKLOG,
+            "access_log": False,
+            "compression": "none",
+            "heartbeat_s": limits.heartbeat_s,
+            "buffer_bytes": limits.buffer_bytes,
+            "slow_consumer": "drop",
+            **self._watched,
+            "ring_messages": limits.ring_messages,
+            "ring_bytes": limits.ring_bytes,
+        }
+
+    def _stop(self) -> None:
+        if not self.stopped.is_set():
+            last = threading.Timer(LAST_S, os._exit, (0,))  # a thread's: the loop may have 10,000 farewells to say
+            last.daemon = True
+            last.start()
+            for task in self._tasks:
+                task.cancel()
+            for hub in self._hubs:
+                hub.stop()
+            self.stopped.set()
+
+
+def _versioned(package: str) -> str:
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:  # of the standard library
+        return f"{package} of Python {sys.version.split()[0]}"
+
+
+def tidy() -> None:
+    """Collect garbage and give free memory back (SIGUSR1): memory is read in a declared state (R4)."""
+    gc.collect()
+    with contextlib.suppress(AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening TCP socket with our backlog. Raises UserError for a port in use or a host that is not here."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # With its protocol named: asyncio switches Nagle off only where it is, in what it accepts from here.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except (OSError, OverflowError) as error:
+        listener.close()
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"cannot listen on {host}:{port} ({reason})", "free that port or take --port 0") from error
+    listener.listen(BACKLOG)
+    listener.setblocking(False)
+    return listener
+
+
+async def run(subject: Subject, options: Options) -> None:
+    """Serve until told to stop."""
+    server = Server(subject, options)
+    with contextlib.suppress(asyncio.CancelledError):
+        assert subject.serve is not None, f"{subject.name} is no server of ours"
+        await subject.serve(server)

@@ -1,0 +1,383 @@
+"""The hub: channels, their replay rings and their subscribers, inside one server process. All of our subjects share it.
+
+Invariant: every tick is encoded once, kept in the ring, and written to each of its channel's connections in one write;
+everything happens on one event loop, and what is published while a connection catches up is in the ring that it
+catches up from: nothing falls between replay and live. No connection is made to hold more than the declared number of
+bytes: who would is dropped instead, logged and counted, as is who acknowledges nothing for half a heartbeat: the one
+slow-consumer policy. Fed by the publisher (`_ingest`); subjects call `attach`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable
+from itertools import count
+from typing import Any
+
+from rtbench.servers.kit import feed, liveness
+from rtbench.servers.kit.channel import Channel, Connection, Encoder, Gap, Limits, Refused, Transport
+from rtbench.servers.kit.ring import Budget, Held, Ring
+from rtbench.streams import catalogue
+from rtbench.transports.envelope import is_json
+from rtbench.workload import Workload
+
+_TURNS = 50
+"""Into how many turns a round of heartbeats is divided."""
+
+LEAST_PATIENCE_S = 0.4
+"""Who is silent for less is never dropped for it, however short heartbeats are: TCP sends again after 0.2 s."""
+
+BEGAN_AGAIN = "the publisher began again"
+MOST_SAID_BYTES = 64 * 1024
+
+
+class Hub:
+    """All channels of one server process."""
+
+    def __init__(self, encoder: Encoder, limits: Limits) -> None:
+        self.encoder = encoder
+        self.limits = limits
+        self.channels: list[Channel] = []
+        self.streams: dict[str, dict[int, Channel]] = {}
+        self.plan: dict[str, Any] = {}
+        self.dropped = 0
+        self.stopping = False
+        self.live = asyncio.Event()
+        periods = {limits.heartbeat_s, *(s.heartbeat_s for s in catalogue().values() if s.heartbeat_s is not None)}
+        self._rounds: dict[float, list[dict[Connection, None]]] = {
+            period_s: [{} for _ in range(_TURNS)] for period_s in periods
+        }
+        self._order = count()
+        self._upstream: Callable[[bytes], None] | None = None
+        self._workload: Workload | None = None
+
+    # The feed
+
+    def hello(self, greeting: dict[str, Any]) -> None:
+        """The publisher (re)connected. Another epoch is another run of it: ids begin again, everyone is told."""
+        workload: Workload = feed.restore(greeting["workload"])
+        known = {
+            "seed": workload.seed,
+            "epoch": greeting["epoch"],
+            "boot_id": greeting["boot_id"],
+        }
+        if known == self.plan:
+            return
+        self._workload = workload
+        before, self.plan = self.channels, known
+        budget = Budget(self.limits.ring_bytes)
+        self.channels, self.streams = [], {}
+        for address in workload.channels():
+            stream = workload.stream_of(address.number)
+            channel = Channel(address, stream, Ring(budget, self.limits.ring_messages, workload.finite(address.stream)))
+            self.channels.append(channel)
+            self.streams.setdefault(address.stream, {})[address.index] = channel
+        for old, new in zip(before, self.channels, strict=False):
+            new.connections, new.waiters, new.void = old.connections, old.waiters, max(old.ring.last, old.void)
+            for connection in new.connections:
+                connection.channel = new
+            if new.void:
+                notice = self.encoder.control("gap", Gap(1, new.void, BEGAN_AGAIN).fields())
+                self._write(new.connections, notice)
+            new.wake()
+
+    def fed_by(self, upstream: Callable[[bytes], None] | None) -> None:
+        """The way back to the publisher, while there is one."""
+        self._upstream = upstream
+
+    def takes(self, channel: Channel) -> bool:
+        """Whether subscribers say what is sent on this channel."""
+        return self._workload is not None and self._workload.takes(channel.address.number)
+
+    def say(self, channel: Channel, payload: bytes) -> Refused | None:
+        """Pass on what a subscriber said: it comes back as a message, to everyone alike. None, or why it cannot be."""
+        if not self.takes(channel):
+            return Refused(403, f"{channel.address.stream} takes no messages; chat does with --set chat.senders=1")
+        if len(payload) > MOST_SAID_BYTES:
+            return Refused(400, f"a message may have up to {MOST_SAID_BYTES:,} bytes")
+        if not is_json(payload) or any(byte in payload for byte in b"\r\n\0"):
+            return Refused(400, "a message is one line of JSON")
+        if self._upstream is None:
+            return Refused(503, "the publisher is away; try again")
+        self._upstream(feed.say(channel.address.number, payload))
+        return None
+
+    def hear(self, channel: Channel, transport: Transport, text: str | bytes) -> None:
+        """A WebSocket said this. Where nobody is to say anything it is not listened to; what is refused is told why."""
+        if not self.takes(channel):
+            return
+        refused = self.say(channel, text.encode()) if isinstance(text, str) else Refused(400, "a message is a text")
+        if refused is not None and not transport.is_closing():
+            transport.write(self.encoder.control("refused", {"reason": refused.reason}))
+
+    def publish(self, body: bytes) -> None:
+        """The ticks and notices of one feed frame: encode once, keep, write to all."""
+        encode, channels = self.encoder.message, self.channels
+        current: Channel | None = None
+        run: list[bytes] = []  # what came together for one channel
+        for number, seq, due_ns, payload in feed.unpack(body):
+            channel = channels[number]
+            if channel is not current:
+                if current is not None and run:
+                    self._send(current, run)
+                    run = []
+                current = channel
+            last = channel.ring.last
+            if seq <= last:
+                if not seq:
+                    if run:
+                        self._send(channel, run)
+                        run = []
+                    self._say(channel, json.loads(payload))
+                continue  # else it was refilled already
+            if last and seq > last + 1:
+                if run:
+                    self._send(channel, run)
+                    run = []
+                self._miss(channel, Gap(last + 1, seq - 1, "no longer held"))
+            data = encode(seq, payload)
+            channel.ring.append(seq, due_ns, data)
+            run.append(data)
+        if current is not None and run:
+            self._send(current, run)
+
+    def _send(self, channel: Channel, run: list[bytes]) -> None:
+        """Write these messages, one write each, to everyone who may hold them; drop who may not.
+
+        What fits into an empty buffer always is written: a message larger than the limit is nobody's fault.
+        """
+        channel.advice = None
+        room = max(0, self.limits.buffer_bytes - sum(map(len, run)))
+        slow = [c for c in channel.connections if c.transport.get_write_buffer_size() > room]
+        for connection in slow:
+            self.drop(connection, "it would hold too much")
+        for data in run:
+            self._write(channel.connections, data)
+        if channel.waiters:
+            channel.wake()
+
+    def _say(self, channel: Channel, notice: dict[str, Any]) -> None:
+        """What a channel's stream says of itself; said again after a refill, it changes nothing."""
+        kind = notice.pop("control")
+        if channel.ended or (kind == "retry" and notice == channel.advice):
+            return
+        over = kind != "retry"
+        if over:
+            channel.final = kind, notice
+        channel.advice = None if over else notice
+        self._write(channel.connections, self.encoder.control(kind, notice))
+        if over:
+            for connection in list(channel.connections):
+                self.detach(connection)
+                connection.finish(kind)
+        channel.wake()
+
+    def _miss(self, channel: Channel, gap: Gap) -> None:
+        """The feed was away for longer than the publisher's ring holds: what is missing is said to everyone."""
+        channel.ring.clear()
+        self._write(channel.connections, self.encoder.control("gap", gap.fields()))
+
+    def _write(self, connections: Iterable[Connection], data: bytes) -> None:
+        """Write to each of these connections.
+
+        Between a client's leaving and its handler's being told, uvloop's transport is closed and raises: that
+        connection is let go of, and the others still get what is theirs.
+        """
+        gone: list[Connection] = []
+        for connection in connections:
+            try:
+                connection.transport.write(data)
+            except RuntimeError:
+                if not connection.transport.is_closing():
+                    raise
+                gone.append(connection)
+        for connection in gone:
+            self.detach(connection)
+            connection.finish("gone")
+
+    # Subscribers
+
+    def find(self, stream: str, index: int) -> Channel | None:
+        """The channel that a request names."""
+        return self.streams.get(stream, {}).get(index)
+
+    def start(self, channel: Channel, cursor: int | None) -> tuple[int, Gap | None]:
+        """Where a subscriber with this cursor begins, and what it cannot have."""
+        ring = channel.ring
+        if cursor is None:
+            whole = ring.finite and (channel.stream.from_start or channel.ended)
+            return (0 if whole else ring.last), None
+        if ring.last < cursor <= channel.void:
+            # It was given out by the publisher's run before this one: everything of this one is new to it.
+            return ring.first - 1, Gap(1, max(cursor, ring.first - 1), BEGAN_AGAIN)
+        if cursor > ring.last:
+            return ring.last, Gap(ring.last + 1, cursor, "this cursor is from the future")
+        if cursor + 1 < ring.first:
+            return ring.first - 1, Gap(cursor + 1, ring.first - 1, "no longer held")
+        return cursor, None
+
+    async def attach(self, transport: Transport, channel: Channel, cursor: int | None) -> Connection:
+        """Replay from `cursor`, then live. Returns when the connection is live or was finished meanwhile."""
+        connection = Connection(transport, channel)
+        at, gap = self.start(channel, cursor)
+        self._tell(transport, gap)
+        half = self.limits.buffer_bytes // 2
+        deadline = time.monotonic() + 2 * self.limits.heartbeat_s
+        while (held := channel.ring.after(at)) and not (self.stopping or transport.is_closing()):
+            # Half of what it may hold: the other half is for what is published before the replay has gone out.
+            room = half - transport.get_write_buffer_size()
+            if room <= 0:
+                # Slower than its replay: the same policy, as soon as it has had two heartbeats' time.
+                if time.monotonic() > deadline:
+                    self.drop(connection, "it did not take its replay")
+                    return connection
+                await asyncio.sleep(0.01)
+                at, gap = self.start(channel, at)  # the ring may have let go of more meanwhile
+                self._tell(transport, gap)
+                continue
+            for item in _batch(held, room):
+                transport.write(item.data)
+                at = item.seq
+            deadline = time.monotonic() + 2 * self.limits.heartbeat_s
+        # From here to the end nothing waits: no message can be published in between.
+        if transport.is_closing():
+            connection.finish("gone")
+        elif self.stopping:
+            connection.finish("stop")
+        elif channel.final is not None:
+            kind, fields = channel.final
+            transport.write(self.encoder.control(kind, fields))
+            connection.finish(kind)
+        else:
+            if channel.advice is not None:
+                transport.write(self.encoder.control("retry", channel.advice))
+            channel.connections[connection] = None
+            turns = self._rounds[self.heartbeat_s(channel)]
+            connection.turn = turns[next(self._order) % len(turns)]
+            connection.turn[connection] = None
+        return connection
+
+    def _tell(self, transport: Transport, gap: Gap | None) -> None:
+        if gap is not None and not transport.is_closing():
+            transport.write(self.encoder.control("gap", gap.fields()))
+
+    def detach(self, connection: Connection) -> None:
+        """The connection takes no more messages."""
+        connection.channel.connections.pop(connection, None)
+        connection.turn.pop(connection, None)
+
+    def drop(self, connection: Connection, why: str) -> None:
+        """Cut off a consumer, and say which one, why and how many there were."""
+        self.dropped += 1
+        held, of = connection.transport.get_write_buffer_size(), connection.channel.address.query
+        sys.stderr.write(f"dropped a slow consumer of {of}: {why}; it held {held} bytes (number {self.dropped})\n")
+        self.detach(connection)
+        connection.transport.abort()
+        connection.finish("slow")
+
+    def held(self, channel: Channel, after: int) -> tuple[list[Held], int]:
+        """What a poll with the cursor `after` is answered with, and the last id of it (`after` when there is none)."""
+        found = channel.ring.after(after)
+        return found, found[-1].seq if found else after
+
+    async def next(self, channel: Channel, timeout_s: float) -> None:
+        """Wait until the channel has something new, ends, or `timeout_s` passed."""
+        if channel.ended or self.stopping:
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        channel.waiters.add(waiter)
+        handle = asyncio.get_running_loop().call_later(timeout_s, _resolve, waiter)
+        try:
+            await waiter
+        finally:
+            handle.cancel()
+            channel.waiters.discard(waiter)
+
+    def heartbeat_s(self, channel: Channel) -> float:
+        """How often a connection of this channel is written to at least."""
+        return self.limits.heartbeat_s if channel.stream.heartbeat_s is None else channel.stream.heartbeat_s
+
+    async def beat(self) -> None:
+        """Write a heartbeat to every connection in its time, and look halfway whether it was acknowledged."""
+        await asyncio.gather(*(self._beat(period_s, turns) for period_s, turns in self._rounds.items()))
+
+    async def _beat(self, period_s: float, turns: list[dict[Connection, None]]) -> None:
+        """A share of the connections at a time.
+
+        10,000 at once hold up the server, and with it messages, by a third of a second (seen).
+        """
+        while True:
+            for index, turn in enumerate(turns):
+                await asyncio.sleep(period_s / len(turns))
+                self._look(turn, beaten=True)
+                self._write(turn, self.encoder.heartbeat)
+                self._look(turns[index - len(turns) // 2], beaten=False)
+
+    def _look(self, turn: Iterable[Connection], beaten: bool) -> None:
+        """Drop who acknowledged nothing since the last look though something was on its way to it all the time.
+
+        A peer that vanished without FIN and one that stopped reading look alike. `beaten`: a heartbeat follows, which
+        will be on its way then. What the kernel was not given yet says nothing: that may be this process's own delay.
+        """
+        now_s = time.monotonic()
+        silent: list[tuple[Connection, float]] = []
+        for connection in turn:
+            seen = liveness.progress(connection.socket) if connection.socket is not None else None
+            if seen is None:
+                continue
+            mark = connection.mark
+            if mark is None or not seen.outstanding or seen.acknowledged_bytes != mark[0]:
+                mark = seen.acknowledged_bytes, now_s
+            elif now_s - mark[1] >= LEAST_PATIENCE_S:
+                silent.append((connection, now_s - mark[1]))
+            connection.mark = mark if seen.outstanding or beaten else None
+        for connection, silent_s in silent:
+            self.drop(connection, f"it acknowledged nothing for {silent_s:.1f} s")
+
+    def stop(self) -> None:
+        """Shut down: everyone gets the transport's farewell, who waits gets an answer."""
+        self.stopping = True
+        for channel in self.channels:
+            for connection in list(channel.connections):
+                self.detach(connection)
+                connection.finish("stop")
+            channel.wake()
+
+    def subscribers(self) -> int:
+        """How many connections are live."""
+        return sum(len(channel.connections) for channel in self.channels)
+
+    def schedule(self, stream: str, index: int, since: int) -> dict[str, Any]:
+        """The answer to GET /plan/STREAM: when each held message was due, in Unix time."""
+        channel = self.streams[stream][index]
+        offset_ns = _clock_offset_ns()
+        ticks = [[held.seq, held.due_ns + offset_ns] for held in channel.ring.after(since)]
+        return {**self.plan, "ticks": ticks}
+
+
+def _clock_offset_ns() -> int:
+    """CLOCK_REALTIME less CLOCK_MONOTONIC: the tightest of three tries, for the process may be put aside in one."""
+    tries = []
+    for _ in range(3):
+        before = time.monotonic_ns()
+        real = time.time_ns()
+        after = time.monotonic_ns()
+        tries.append((after - before, real - (before + after) // 2))
+    return min(tries)[1]
+
+
+def _batch(held: list[Held], limit_bytes: int) -> list[Held]:
+    size = 0
+    for taken, item in enumerate(held):
+        size += len(item.data)
+        if size > limit_bytes and taken:
+            return held[:taken]
+    return held
+
+
+def _resolve(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

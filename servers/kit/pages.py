@@ -1,0 +1,90 @@
+"""The pages that every server of ours serves at `/`: files under `pages/`, and what they need to know of their server.
+
+Invariant: a page gets its scripts and styles from this server only, as files, and its policy forbids anything else;
+whatever the request, only a file of that folder is ever read. Each stack says the same in its own way:
+`_aiohttp.mount_pages`, `websocket_websockets`, the demo.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from rtbench import streams
+
+FOLDER = Path(__file__).parents[1] / "pages"
+ABOUT = "/pages/server.json"
+"""What this server is: the one page that is no file."""
+
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",  # a WebSocket to this host and port among them (CSP 3, §6.7.2.8)
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+
+class Page(NamedTuple):
+    """One file, as it is sent: `headers` with its Content-Type."""
+
+    body: bytes
+    headers: Mapping[str, str]
+
+
+@cache
+def _files() -> dict[str, Page]:
+    """All of them, by path: read when the first one is asked for, since a measured server is never asked."""
+    found = {
+        f"/pages/{path.name}": Page(path.read_bytes(), {"Content-Type": TYPES[path.suffix], **HEADERS})
+        for path in sorted(FOLDER.iterdir())
+        if path.suffix in TYPES
+    }
+    return {"/": found["/pages/index.html"], **found}
+
+
+def find(path: str) -> Page | None:
+    """The file at that path of the URL."""
+    return _files().get(path)
+
+
+def about(name: str, stack: str, transports: Iterable[str], played: Iterable[str], demo: bool = False) -> Page:
+    """What a page has to know: the transports and streams of this server, whether its lanes can be stopped, its clock.
+
+    `now_ns` is Unix time while the answer is made: a page tells from it whether its clock is the server's.
+    """
+    known = streams.catalogue()
+    table = {
+        "subject": name,
+        "stack": stack,
+        "transports": list(transports),
+        "streams": [
+            {"name": each, "description": known[each].description, "finite": known[each].finite} for each in played
+        ],
+        "demo": demo,
+        "now_ns": time.time_ns(),
+    }
+    return Page(
+        json.dumps(table).encode(), {"Content-Type": "application/json", **HEADERS, "Cache-Control": "no-store"}
+    )

@@ -1,0 +1,84 @@
+"""The second technique: every connection has a queue and sends through its library's public API.
+
+`QueuedTransport` stands where the hub expects a transport: `write` queues, the subject's handler takes out and sends.
+The same bound holds: what is queued counts as held.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from rtbench.servers.kit.channel import Transport
+
+
+class Queued:
+    """An encoder that leaves framing to the library: messages, notices and heartbeats are what its API takes."""
+
+    def __init__(
+        self,
+        message: Callable[[int, bytes], bytes],
+        control: Callable[[str, dict[str, Any]], bytes],
+        heartbeat: bytes,
+    ) -> None:
+        self.message = message
+        self.control = control
+        self.heartbeat = heartbeat
+
+
+class QueuedTransport:
+    """A queue before one connection; iterate over it to send."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._items: deque[bytes] = deque()
+        self._bytes = 0
+        self._closed = False
+        self._wake: asyncio.Future[None] | None = None
+
+    def write(self, data: bytes) -> None:
+        """Queue one message."""
+        self._items.append(data)
+        self._bytes += len(data)
+        self._rouse()
+
+    def is_closing(self) -> bool:
+        """Whether the connection is closed or about to be."""
+        return self._transport.is_closing()
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes that wait here and in the transport."""
+        return self._bytes + self._transport.get_write_buffer_size()
+
+    def get_extra_info(self, name: str) -> Any:
+        """What the transport knows of its socket."""
+        return self._transport.get_extra_info(name)
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self._items.clear()
+        self._transport.abort()
+
+    def close(self) -> None:
+        """No more will come; what is queued still goes out."""
+        self._closed = True
+        self._rouse()
+
+    def _rouse(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    def __aiter__(self) -> QueuedTransport:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self._items:
+            if self._closed:
+                raise StopAsyncIteration
+            self._wake = asyncio.get_running_loop().create_future()
+            await self._wake
+        data = self._items.popleft()
+        self._bytes -= len(data)
+        return data

@@ -1,0 +1,122 @@
+"""How Server-Sent Events are written: WHATWG HTML 9.2 behind HTTP/1.1 chunks. Shared by the SSE subjects."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rtbench.servers.kit.channel import Transport
+from rtbench.streams import find
+
+HEADERS = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-cache",
+    "X-Accel-Buffering": "no",
+    "X-Proxy-Buffering": "no",
+}
+"""The article's response headers."""
+
+
+def headers(stream: str) -> dict[str, str]:
+    """The response headers of a stream: some have their own."""
+    return {**HEADERS, **find(stream).headers}
+
+
+def event(seq: int, payload: bytes) -> bytes:
+    """One message; the default event type, so that `onmessage` sees it."""
+    return b"id: %d\ndata: %b\n\n" % (seq, payload)
+
+
+def notice(kind: str, fields: dict[str, Any]) -> bytes:
+    """A notice as an event of its own type: it changes no Last-Event-ID, for it has no id.
+
+    Retry advice is also the field of that name, which an EventSource obeys (WHATWG 9.2.6), after `event`, so that who
+    reads line by line knows what the field belongs to.
+    """
+    field = f"retry: {fields['after_ms']}\n" if kind == "retry" else ""
+    text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+    return f"event: {kind}\n{field}data: {text}\n\n".encode()
+
+
+COMMENT = b":\n\n"
+
+
+class Event(bytes):
+    """An event for a library that frames it itself: its parts beside what would be its bytes, which are what it weighs.
+
+    `text` is its data, None for a comment. Made once a message, read for each connection.
+    """
+
+    text: str | None
+    id: str | None
+    event: str | None
+    retry: int | None
+
+    @classmethod
+    def of(cls, text: str | None, id: str | None = None, event: str | None = None, retry: int | None = None) -> Event:
+        made = cls((text or "").encode())
+        made.text, made.id, made.event, made.retry = text, id, event, retry
+        return made
+
+
+def parted(seq: int, payload: bytes) -> Event:
+    """One message, in parts."""
+    return Event.of(payload.decode(), id=str(seq))
+
+
+def parted_notice(kind: str, fields: dict[str, Any]) -> Event:
+    """A notice, in parts: see `notice`."""
+    text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+    return Event.of(text, event=kind, retry=fields["after_ms"] if kind == "retry" else None)
+
+
+PARTED_COMMENT = Event.of(None)
+
+
+def chunk(data: bytes) -> bytes:
+    """`data` as one HTTP/1.1 chunk (RFC 9112 §7.1)."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+class Unchunked:
+    """The transport of an HTTP/1.0 client (nginx as shipped, for one), which knows no chunks (RFC 9112 §7.1).
+
+    The hub writes it the same bytes as everyone, one chunk a write; here the frame is taken off. Nobody else pays.
+    """
+
+    __slots__ = ("_transport",)
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def write(self, data: bytes) -> None:
+        """Write the content of one chunk."""
+        self._transport.write(data[data.index(b"\r\n") + 2 : -2])
+
+    def is_closing(self) -> bool:
+        """Whether the connection is closed or about to be."""
+        return self._transport.is_closing()
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes that wait in the transport."""
+        return self._transport.get_write_buffer_size()
+
+    def get_extra_info(self, name: str) -> Any:
+        """What the transport knows of its socket."""
+        return self._transport.get_extra_info(name)
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self._transport.abort()
+
+
+class Chunked:
+    """The hub's encoder for SSE: each message is one event in one chunk, written as it is to every connection."""
+
+    heartbeat = chunk(COMMENT)
+
+    def message(self, seq: int, payload: bytes) -> bytes:
+        return chunk(event(seq, payload))
+
+    def control(self, kind: str, fields: dict[str, Any]) -> bytes:
+        return chunk(notice(kind, fields))

@@ -1,0 +1,192 @@
+"""Publishing by HTTP POST: messages go out pipelined on kept-alive connections, answers are counted as they come.
+
+Invariant: sending never blocks the publisher, and one channel's messages keep their order, since all of them go over
+one connection; what a lost connection had not been answered for is sent again on the next one, so a server may get it
+twice, never not at all. Used by the publisher for subjects that are no feed's (`rtbench.subjects.Post`).
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import httptools
+
+from rtbench.streams import find
+from rtbench.transports.envelope import wrap
+from rtbench.workload import Channel
+
+AGAIN_S = 0.05
+"""How long after a refused connection the next attempt is."""
+
+
+class Poster:
+    """All connections to one server. `table` has the members of `rtbench.subjects.Post` and the server's address."""
+
+    def __init__(self, table: Mapping[str, Any], channels: Sequence[Channel]) -> None:
+        address = (table["host"], table["port"])
+        authority = f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
+        fields = "".join(f"{name}: {value}\r\n" for name, value in table["headers"].items())
+        self._tail = f" HTTP/1.1\r\nHost: {authority}\r\n{fields}Content-Length: ".encode()
+        self._targets = [
+            table["path"].format(stream=one.stream, channel=one.index, query=one.query).encode() for one in channels
+        ]
+        self._json = [find(one.stream).json_payload for one in channels]
+        self._wrap, self._batch = table["wrap"], max(1, table["batch"])
+        self._lines = [_Line(address) for _ in range(max(1, table["connections"]))]
+
+    def post(self, ticks: Sequence[tuple[int, int, bytes]]) -> None:
+        """Send messages that are due together: (channel, seq, payload)."""
+        bodies: dict[int, list[bytes]] = {}
+        for channel, seq, payload in ticks:
+            body = wrap(seq, payload, self._json[channel]) if self._wrap else payload
+            bodies.setdefault(channel, []).append(body)
+        touched = set()
+        for channel, messages in bodies.items():
+            line = self._lines[channel % len(self._lines)]
+            touched.add(line)
+            for at in range(0, len(messages), self._batch):
+                body = b"\n".join(messages[at : at + self._batch])
+                line.requests.append(b"POST %b%b%d\r\n\r\n%b" % (self._targets[channel], self._tail, len(body), body))
+        for line in touched:
+            line.flush()
+
+    def descriptors(self) -> tuple[list[int], list[int]]:
+        """What to wait for: to read answers from, to go on sending to."""
+        self._reconnect()
+        open_ = [line for line in self._lines if line.socket is not None]
+        return [line.descriptor for line in open_], [line.descriptor for line in open_ if line.unsent]
+
+    def _reconnect(self) -> None:
+        for line in self._lines:
+            if line.socket is None and line.waiting and time.monotonic() >= line.again_at:
+                line.flush()  # connects, and sends what the last connection left: no other message may follow
+
+    def ready(self, descriptor: int) -> bool:
+        """Read from or send to this descriptor; whether it is one of ours."""
+        for line in self._lines:
+            if line.socket is not None and line.descriptor == descriptor:
+                line.hear()
+                line.flush()
+                return True
+        return False
+
+    def settle(self, patience_s: float) -> None:
+        """Wait until everything is answered, so long at most: nothing new is due meanwhile."""
+        deadline = time.monotonic() + patience_s
+        while self.waiting and (left_s := deadline - time.monotonic()) > 0:
+            reading, writing = self.descriptors()
+            readable, writable, _ = select.select(reading, writing, [], min(left_s, AGAIN_S))
+            for descriptor in {*readable, *writable}:
+                self.ready(descriptor)
+
+    @property
+    def waiting(self) -> bool:
+        """Something has not been answered yet."""
+        return any(line.waiting for line in self._lines)
+
+    def counts(self) -> dict[str, int]:
+        """Requests answered well, answered with an error, and connections lost, so far; and those not answered."""
+        return {
+            "posted": sum(line.posted for line in self._lines),
+            "refused": sum(line.refused for line in self._lines),
+            "reconnected": sum(max(0, line.connections - 1) for line in self._lines),
+            "unanswered": sum(len(line.requests) + len(line.sent) for line in self._lines),
+        }
+
+
+class _Line:
+    """One connection, and what is on its way: `requests` not sent yet, `sent` not answered yet."""
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self._address = address
+        self.socket: socket.socket | None = None
+        self.descriptor = -1
+        self.requests: deque[bytes] = deque()
+        self.sent: deque[bytes] = deque()
+        self.unsent = b""
+        self.posted = self.refused = self.connections = 0
+        self.again_at = 0.0
+        self._made = False
+        self._parser = httptools.HttpResponseParser(self)
+
+    @property
+    def waiting(self) -> bool:
+        return bool(self.requests or self.sent or self.unsent)
+
+    def connect(self) -> None:
+        """A new connection, in the background; what the last one left unanswered goes first."""
+        self.requests.extendleft(reversed(self.sent))
+        self.sent.clear()
+        self.unsent = b""
+        self._parser = httptools.HttpResponseParser(self)
+        family = socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if sock.connect_ex(self._address) not in (0, 115):  # EINPROGRESS
+            sock.close()
+            self.again_at = time.monotonic() + AGAIN_S
+            return
+        self._made = False
+        self.socket, self.descriptor = sock, sock.fileno()
+
+    def _lost(self) -> None:
+        if self.socket is not None:
+            self.socket.close()
+        self.socket = None
+        self.again_at = time.monotonic() + AGAIN_S
+
+    def flush(self) -> None:
+        """Send what the socket takes."""
+        if self.socket is None:
+            if time.monotonic() >= self.again_at:
+                self.connect()
+            if self.socket is None:
+                return
+        if self.requests:
+            self.unsent += b"".join(self.requests)
+            self.sent.extend(self.requests)
+            self.requests.clear()
+        while self.unsent and self.socket is not None:
+            try:
+                self.unsent = self.unsent[self.socket.send(self.unsent) :]
+                self.connections += not self._made  # what was refused was none: a server that is starting refuses
+                self._made = True
+            except BlockingIOError:
+                return
+            except OSError:
+                self._lost()
+
+    def hear(self) -> None:
+        """Take in answers."""
+        assert self.socket is not None
+        try:
+            data = self.socket.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._lost()
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.refused += 1
+            self._lost()
+
+    def on_message_complete(self) -> None:
+        """httptools: one request was answered."""
+        status = self._parser.get_status_code()
+        if status < 200:
+            return
+        if self.sent:
+            self.sent.popleft()
+        if status < 300:
+            self.posted += 1
+        else:
+            self.refused += 1

@@ -1,0 +1,296 @@
+"""The publisher: a process that plays the workload on its absolute timetable into whatever server is connected.
+
+Invariant: `due = start + offset` (R1); a tick's `sent` is stamped when the publisher is ready to send it, and sending
+never blocks, so that a server that stopped reading is not blamed on the publisher (R2). It owns the ring from which a
+server that (re)connects is refilled, and what each channel's stream last said of itself. Run by the campaign and by
+`rtbench serve` (`python -m rtbench.servers.publisher`), steered by JSON lines on standard input; it ends when that
+closes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import socket
+import sys
+import time
+import zlib
+from array import array
+from collections import deque
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rtbench.servers.kit import feed
+from rtbench.servers.kit.ring import Budget, Ring
+from rtbench.servers.publisher.post import AGAIN_S, Poster
+from rtbench.servers.publisher.timetable import Timetable
+from rtbench.workload import Workload
+
+_GAP_NS = 500_000
+"""At most 2,000 batches a second: many channels' ticks share a wake-up, late by half of this on average."""
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class _Server:
+    """One connected server: its socket and what could not be sent yet."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * 2**20)
+        self.socket = connection
+        self.waiting: deque[memoryview] = deque()
+        self.reader = feed.Reader()
+
+    def send(self, data: bytes) -> None:
+        """Send now what the socket takes, keep the rest. Raises OSError when the server is gone."""
+        self.waiting.append(memoryview(data))
+        self.flush()
+
+    def flush(self) -> None:
+        """Send on. Raises OSError when the server is gone."""
+        while self.waiting:
+            try:
+                sent = self.socket.send(self.waiting[0])
+            except BlockingIOError:
+                return
+            rest = self.waiting[0][sent:]
+            if rest:
+                self.waiting[0] = rest
+            else:
+                self.waiting.popleft()
+
+
+class Publisher:
+    """Plays `workload` to the servers that connect to the Unix socket at `path` (mode 0600)."""
+
+    def __init__(self, workload: Workload, path: Path, ring_messages: int, ring_bytes: int) -> None:
+        self.workload = workload
+        self.epoch = f"{time.time_ns():x}"
+        self.started: dict[str, int] = {}
+        self._prepared: dict[frozenset[str], Timetable] = {}
+        self._playing: list[tuple[int, Timetable]] = []
+        self._paused_ns = 0
+        budget = Budget(ring_bytes)
+        self._rings = [Ring(budget, ring_messages, workload.finite(c.stream)) for c in workload.channels()]
+        self._said: dict[int, bytes] = {}
+        """The notice that stands on a channel, packed: retry advice until the next message, an end for ever."""
+        self._servers: dict[int, _Server] = {}
+        self._listener = socket.socket(socket.AF_UNIX)
+        before = os.umask(0o177)
+        try:
+            path.unlink(missing_ok=True)  # a run before this one left it; servers come back to it
+            self._listener.bind(str(path))
+        finally:
+            os.umask(before)
+        self._listener.listen(8)
+        self._listener.setblocking(False)
+        self.poster: Poster | None = None
+        # The record of every tick, five int64 each, and a digest: channel, seq, due, sent, bytes.
+        self._record = array("q")
+        self._digests = array("L")
+
+    def prepare(self, streams: Sequence[str], ahead_s: float) -> None:
+        """Make the first `ahead_s` seconds of these streams' ticks before they are played."""
+        if streams and ahead_s:
+            timetable = self._prepared[frozenset(streams)] = Timetable(self.workload, streams)
+            timetable.prepare(int(ahead_s * 1e9))
+
+    def play(self, streams: Iterable[str], start_ns: int) -> None:
+        """Start the timetable of these streams at `start_ns` (CLOCK_MONOTONIC)."""
+        wanted = frozenset(streams) - set(self.started)
+        self.started.update(dict.fromkeys(wanted, start_ns))
+        if wanted:
+            timetable = self._prepared.pop(wanted, None) or Timetable(self.workload, wanted)
+            self._playing.append((start_ns, timetable))
+
+    def pause(self) -> None:
+        """Stop the clock."""
+        self._paused_ns = self._paused_ns or time.monotonic_ns()
+
+    def resume(self) -> None:
+        """Go on; everything that was not due before is due as much later as the pause was long."""
+        if self._paused_ns:
+            late_ns = time.monotonic_ns() - self._paused_ns
+            self._paused_ns = 0
+            self._playing = [(start_ns + late_ns, timetable) for start_ns, timetable in self._playing]
+            self.started = {name: start_ns + late_ns for name, start_ns in self.started.items()}
+
+    def _next_ns(self) -> int | None:
+        """When the next tick is due (CLOCK_MONOTONIC); None when there is none."""
+        if self._paused_ns:
+            return None
+        due = [(start_ns, timetable.next_ns()) for start_ns, timetable in self._playing]
+        return min((start_ns + next_ns for start_ns, next_ns in due if next_ns is not None), default=None)
+
+    def _due(self) -> None:
+        """Play everything that is due by now, as one frame."""
+        record, digests = self._record, self._digests
+        sent_ns = time.monotonic_ns()
+        batch: list[bytes] = []
+        posts: list[tuple[int, int, bytes]] = []
+        said = self._said
+        for start_ns, timetable in self._playing:
+            for tick in timetable.take(sent_ns - start_ns):
+                channel, seq, offset_ns, payload = tick
+                due_ns = start_ns + offset_ns
+                if not payload:
+                    payload = self.workload.make(tick)
+                packed = feed.pack(channel, seq, due_ns, payload)
+                batch.append(packed)
+                if seq and self.poster is not None:
+                    posts.append((channel, seq, payload))
+                if not seq:
+                    said[channel] = packed
+                    continue
+                if said:
+                    said.pop(channel, None)
+                record.extend((channel, seq, due_ns, sent_ns, len(payload)))
+                digests.append(zlib.crc32(payload))
+                self._rings[channel].append(seq, due_ns, packed)
+        if batch and self._servers:
+            self._broadcast(feed.frame(feed.TICKS, b"".join(batch)))
+        if posts and self.poster is not None:
+            self.poster.post(posts)
+
+    def _hear(self, said: Iterable[tuple[int, bytes]]) -> None:
+        """Number what subscribers said, in the order in which it came, and send it to everyone: due as it is heard."""
+        batch: list[bytes] = []
+        now_ns = time.monotonic_ns()
+        for channel, payload in said:
+            if not self.workload.takes(channel):
+                continue
+            ring = self._rings[channel]
+            seq = ring.last + 1
+            packed = feed.pack(channel, seq, now_ns, payload)
+            batch.append(packed)
+            self._record.extend((channel, seq, now_ns, now_ns, len(payload)))
+            self._digests.append(zlib.crc32(payload))
+            ring.append(seq, now_ns, packed)
+        if batch:
+            self._broadcast(feed.frame(feed.TICKS, b"".join(batch)))
+
+    def _broadcast(self, data: bytes) -> None:
+        for descriptor, server in list(self._servers.items()):
+            try:
+                server.send(data)
+            except OSError:
+                self._forget(descriptor)
+
+    def _forget(self, descriptor: int) -> None:
+        self._servers.pop(descriptor).socket.close()
+
+    def _accept(self) -> None:
+        connection, _ = self._listener.accept()
+        server = _Server(connection)
+        self._servers[connection.fileno()] = server
+        greeting = {
+            "epoch": self.epoch,
+            "boot_id": BOOT_ID.read_text().strip() if BOOT_ID.exists() else "",
+            "workload": feed.describe(self.workload),
+        }
+        frames = [feed.frame(feed.HELLO, json.dumps(greeting).encode())]
+        for ring in self._rings:
+            if ring.held:
+                frames.append(feed.frame(feed.TICKS, b"".join(held.data for held in ring.held)))
+        if self._said:
+            frames.append(feed.frame(feed.TICKS, b"".join(self._said.values())))
+        frames.append(feed.frame(feed.LIVE))
+        try:
+            server.send(b"".join(frames))
+        except OSError:
+            self._forget(connection.fileno())
+
+    def run(self, commands: int) -> str | None:
+        """Play until a `stop` command (its `ticks` path is returned) or the end of file on descriptor `commands`."""
+        pending = b""
+        played_ns = 0
+        while True:
+            next_ns, now_ns = self._next_ns(), time.monotonic_ns()
+            if next_ns is not None and max(next_ns, played_ns + _GAP_NS) <= now_ns:
+                played_ns = now_ns
+                self._due()
+                next_ns, now_ns = self._next_ns(), time.monotonic_ns()
+            wait = None if next_ns is None else _patience_s(max(next_ns, played_ns + _GAP_NS) - now_ns)
+            reading = [commands, self._listener.fileno(), *self._servers]
+            writing = [descriptor for descriptor, server in self._servers.items() if server.waiting]
+            if self.poster is not None:
+                for known, more in zip((reading, writing), self.poster.descriptors(), strict=True):
+                    known += more
+                if self.poster.waiting:
+                    wait = AGAIN_S if wait is None else min(wait, AGAIN_S)
+            readable, writable, _ = select.select(reading, writing, [], wait)
+            for descriptor in writable:
+                if self.poster is not None and self.poster.ready(descriptor):
+                    continue
+                try:
+                    self._servers[descriptor].flush()
+                except OSError:
+                    self._forget(descriptor)
+            for descriptor in readable:
+                if descriptor == commands:
+                    data = os.read(commands, 65536)
+                    if not data:
+                        return None
+                    *lines, pending = (pending + data).split(b"\n")
+                    for line in lines:
+                        command = json.loads(line)
+                        if command["do"] == "stop":
+                            return str(command.get("ticks", ""))
+                        if command["do"] == "post":
+                            self.poster = Poster(command["post"], self.workload.channels())
+                        elif command["do"] == "pause":
+                            self.pause()
+                        elif command["do"] == "resume":
+                            self.resume()
+                        else:
+                            self.play(command["streams"], command.get("start_ns") or time.monotonic_ns() + 20_000_000)
+                        answer({"started": self.started})
+                elif descriptor == self._listener.fileno():
+                    self._accept()
+                elif self.poster is not None and self.poster.ready(descriptor):
+                    continue
+                elif descriptor in self._servers:
+                    server = self._servers[descriptor]
+                    try:
+                        heard = server.socket.recv(65536)
+                    except BlockingIOError:
+                        continue  # another server, which has the descriptor of one that was let go of just now
+                    except OSError:
+                        heard = b""
+                    if heard:
+                        self._hear(feed.said(body) for kind, body in server.reader.feed(heard) if kind == feed.SAY)
+                    else:
+                        self._forget(descriptor)
+
+    def ticks(self) -> dict[str, Any]:
+        """The columns of ticks.parquet (rtbench.records.tables)."""
+        import numpy as np
+
+        table = np.frombuffer(self._record, dtype=np.int64).reshape(-1, 5)
+        names = ("channel", "seq", "due_ns", "sent_ns", "payload_bytes")
+        columns: dict[str, Any] = {name: table[:, index] for index, name in enumerate(names)}
+        columns["digest"] = np.frombuffer(self._digests, dtype=np.uint64)
+        return columns
+
+
+def _patience_s(left_ns: int) -> float:
+    """How long to wait in one go: select(2) may be late by a thousandth of its timeout, so the last is a short one."""
+    return max(0, left_ns if left_ns < 2_000_000 else left_ns - 1_000_000) / 1e9
+
+
+def answer(value: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()
+
+
+def hurry() -> str:
+    """Run before others on the same core, as far as this user may: a late publisher invalidates a trial (R13)."""
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(2))
+        return "SCHED_FIFO 2"
+    with contextlib.suppress(OSError):
+        return f"nice {os.nice(-10)}"
+    return "as everyone"

@@ -1,0 +1,32 @@
+"""hyperlane, the article's framework, built by `make hyperlane` (servers/hyperlane/README.md). Used by its subjects."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from rtbench.subjects import CAPABILITIES, Launch, Program, Subject, needs_file
+
+_CRATE = Path(__file__).resolve().parents[1] / "hyperlane"
+BINARY = Path(os.environ.get("RTBENCH_HYPERLANE") or _CRATE / "target" / "release" / "rtbench-hyperlane")
+
+
+def _command(launch: Launch) -> list[str]:
+    limits = {name: launch.limits[name] for name in ("ring_messages", "ring_bytes", "buffer_bytes", "heartbeat_s")}
+    options = {"host": launch.host, "port": launch.port, "ingest": str(launch.feed), "limits": limits}
+    return [str(BINARY), json.dumps(options)]
+
+
+def subject(transport: str, description: str) -> Subject:
+    """A subject on hyperlane."""
+    return Subject(
+        name=f"{transport}-hyperlane",
+        transport=transport,
+        stack="hyperlane",
+        technique="encode-once",
+        program=Program(_command, ready="line"),
+        capabilities=CAPABILITIES - {"conversation"},
+        requires=(needs_file(str(BINARY), "make hyperlane (needs cargo: https://rustup.rs)"),),
+        description=description,
+    )

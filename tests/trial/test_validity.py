@@ -1,0 +1,382 @@
+"""The validity gate: on a limit is fine, over it is a reason: what, by how much, and which metrics it spoils."""
+
+from __future__ import annotations
+
+import dataclasses
+from fnmatch import fnmatch
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rtbench.analysis.metrics import catalogue
+from rtbench.scenario.tables import ValidityTable
+from rtbench.trial.validity import (
+    APP,
+    COST,
+    EVERYTHING,
+    KERNEL,
+    LATENCY,
+    READ_BY_CAMPAIGN,
+    READ_BY_LOAD,
+    SETUP,
+    Evidence,
+    check,
+    findings,
+    reason,
+)
+
+SECOND = 10**9
+LIMITS = ValidityTable(
+    client_cpu_share=0.75,
+    run_delay_share=0.02,
+    hub_lag_s=0.02,
+    server_cpu_share=0.9,
+    server_run_delay_share=0.02,
+    steal_share=0.01,
+    throttle_events=3,
+    publisher_late_s=0.001,
+    clock_step_s=0.001,
+    stamped_share=0.5,
+    listen_overflows=2,
+    retransmit_share=0.001,
+    buffer_overruns=4,
+    edge_share=0.1,
+    descriptors_share=0.95,
+    ports_share=0.9,
+)
+DUE = np.arange(10, dtype=np.int64) * SECOND // 10
+
+
+def load(**changes: Any) -> dict[str, Any]:
+    """What a load process reports that had nothing to do."""
+    report = {
+        "cpu_ns_at_start": 5 * SECOND,
+        "cpu_ns_at_end": 5 * SECOND,
+        "run_delay_ns_at_start": 7 * SECOND,
+        "run_delay_ns_at_end": 7 * SECOND,
+        "clock_pairs": [[0, 100], [SECOND, SECOND + 100]],
+    }
+    return {**report, **changes}
+
+
+def ticks(late_ns: int = 0, due: Any = DUE) -> dict[str, Any]:
+    return {"due_ns": due, "sent_ns": due + late_ns}
+
+
+def arrived(kernel: Any = DUE, app: Any = DUE) -> dict[str, Any]:
+    return {"deliveries": {"kernel_ns": np.asarray(kernel), "app_ns": np.asarray(app)}}
+
+
+def read(process: str, start_ms: int, end_ms: int) -> dict[str, Any]:
+    """Ten messages a second, and counters that a process read so much after the edges of the window."""
+    times = {"read_ns_at_start": start_ms * 10**6, "read_ns_at_end": SECOND + end_ms * 10**6}
+    later = np.append(DUE, DUE + SECOND)
+    return {"processes": {"server": {}, "load": {}, "machine": {}, process: times}, **arrived(later + 1, later + 2)}
+
+
+def gained(process: str, counter: str, amount: int, **more: Any) -> dict[str, Any]:
+    """The manifest's processes, a counter of one of which gained so much in the window."""
+    found: dict[str, dict[str, Any]] = {"server": {"cores": [0]}, "load": {}, "machine": {}}
+    found[process] |= {f"{counter}_at_start": 7 * SECOND, f"{counter}_at_end": 7 * SECOND + amount, **more}
+    return {"processes": found}
+
+
+def of_load(**values: Any) -> dict[str, Any]:
+    """The manifest's processes, with these values of the load's."""
+    return {"processes": {"server": {}, "load": values, "machine": {}}}
+
+
+def counted(suffixes: tuple[str, str] = ("at_start", "at_end"), **amounts: int) -> dict[str, Any]:
+    """The network's counters, each of which gained so much between two moments."""
+    begin, end = suffixes
+    table = {f"{name}_{begin}": 100 for name in amounts} | {f"{name}_{end}": 100 + n for name, n in amounts.items()}
+    return {"network": table}
+
+
+GOOD = Evidence(
+    window=(0, SECOND),
+    load=[load()],
+    processes={"server": {}, "load": {}, "machine": {}},
+    network={},
+    cores=2,
+    ticks=ticks(),
+    **arrived(),
+    limits=LIMITS,
+)
+WHOLE = ("begin", "end")
+
+
+def judge(**changes: Any) -> list[dict[str, Any]]:
+    return check(dataclasses.replace(GOOD, **changes))
+
+
+def test_nothing_crossed_gives_nothing() -> None:
+    assert judge() == []
+
+
+def test_a_reason_is_a_value_with_a_kind_a_message_and_a_remedy() -> None:
+    assert reason("late", "it was late", "be early", ["*"]) == {
+        "kind": "late",
+        "message": "it was late",
+        "remedy": "be early",
+        "metrics": ["*"],
+    }
+
+
+CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, list[str]]] = [
+    (
+        "load generator near its limit",
+        {"load": [load(cpu_ns_at_end=5 * SECOND + 750_000_000)]},
+        {"load": [load(), load(cpu_ns_at_end=5 * SECOND + 800_000_000)]},
+        "the load process used 80% of its core, the limit is 75%",
+        LATENCY + COST,
+    ),
+    (
+        "load generator kept from its core",
+        {"load": [load(run_delay_ns_at_end=7 * SECOND + 20_000_000)]},
+        {"load": [load(), load(run_delay_ns_at_end=7 * SECOND + 25_000_000)]},
+        "the load process waited for its core 2.5% of the window, the limit is 2.0%",
+        APP + COST,
+    ),
+    (
+        "load generator late",
+        of_load(hub_lag_p99_ns=20_000_000),
+        of_load(hub_lag_p99_ns=20_500_000),
+        "the load process's 10 ms timers were late by 20.5 ms at p99, the limit is 20 ms",
+        APP,
+    ),
+    (
+        "server kept from its core",
+        gained("server", "run_delay_ns", 20_000_000),
+        gained("server", "run_delay_ns", 31_000_000),
+        "the server waited for its core 3.1% of the window, the limit is 2.0%",
+        LATENCY + COST,
+    ),
+    (
+        "machine stolen from",
+        gained("machine", "steal_ns", 20_000_000),
+        gained("machine", "steal_ns", 40_000_000),
+        "the host took 2.0% of this machine's time, the limit is 1.0%",
+        LATENCY + COST,
+    ),
+    (
+        "cores throttled",
+        gained("machine", "throttles", 3),
+        gained("machine", "throttles", 4),
+        "the cores were throttled 4 times in the window, the limit is 3",
+        LATENCY + COST,
+    ),
+    (
+        "publisher late",
+        {"ticks": ticks(1_000_000)},
+        {"ticks": ticks(1_500_000)},
+        "the publisher was late by 1.50 ms at p99, the limit is 1 ms",
+        LATENCY,
+    ),
+    (
+        "clock stepped",
+        {"load": [load(clock_pairs=[[0, 0], [SECOND, SECOND + 1_000_000]])]},
+        {"load": [load(), load(clock_pairs=[[0, 0], [SECOND, SECOND], [2 * SECOND, 2 * SECOND - 3_000_000]])]},
+        "CLOCK_REALTIME moved by 3.00 ms against CLOCK_MONOTONIC, the limit is 1 ms",
+        KERNEL,
+    ),
+    (
+        "kernel stamps shared",
+        arrived([-1, 5, -1, 7], DUE[:4]),
+        arrived([-1, 5, -1, -1], DUE[:4]),
+        "only 25% of the messages have a kernel stamp of their own, the limit is 50%",
+        KERNEL,
+    ),
+    (
+        "listen queue overflowed",
+        counted(WHOLE, listen_overflows=2, listen_drops=2),
+        counted(WHOLE, listen_overflows=2, listen_drops=3),
+        "3 connection attempts found the listen queue full (ListenOverflows, ListenDrops), the limit is 2",
+        SETUP,
+    ),
+    (
+        "segments sent again",
+        counted(retransmits=5, segments=5000),
+        counted(retransmits=6, segments=5000),
+        "6 TCP segments (0.12%) were sent again in the window, the limit is 0.10%",
+        [*LATENCY, "wire_*"],
+    ),
+    (
+        "receive buffers overrun",
+        counted(buffer_overruns=4),
+        counted(buffer_overruns=5),
+        "receive buffers were full 5 times in the window, the limit is 4",
+        LATENCY,
+    ),
+    (
+        "counters read late",
+        read("machine", 0, 100),
+        read("machine", 0, 101),
+        "the campaign's process read its counters up to 101.0 ms after the window's edges: they count 12 messages, the "
+        "window 10 (20.0% apart, the limit is 10.0%)",
+        READ_BY_CAMPAIGN,
+    ),
+    (
+        "counters read late",
+        read("load", 50, 0),
+        read("load", 150, 0),
+        "a load process read its counters up to 150.0 ms after the window's edges: they count 8 messages, the window "
+        "10 (20.0% apart, the limit is 10.0%)",
+        READ_BY_LOAD,
+    ),
+    (
+        "few file descriptors left",
+        of_load(descriptors_share=0.95),
+        of_load(descriptors_share=0.97),
+        "97% of the load process's file descriptors were in use, the limit is 95%",
+        SETUP,
+    ),
+    (
+        "few local ports left",
+        of_load(ports_share=0.9),
+        of_load(ports_share=0.93),
+        "93% of the load process's local ports were in use, the limit is 90%",
+        SETUP,
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "at", "over", "message", "metrics"), CASES, ids=[case[0] for case in CASES])
+def test_on_the_limit_is_fine_and_over_it_is_a_reason(
+    kind: str, at: dict[str, Any], over: dict[str, Any], message: str, metrics: list[str]
+) -> None:
+    assert judge(**at) == []
+    (found,) = judge(**over)
+    assert (found["kind"], found["message"], found["metrics"]) == (kind, message, metrics)
+    assert found["remedy"]
+
+
+def test_every_process_over_its_limit_is_named() -> None:
+    busy = load(cpu_ns_at_end=6 * SECOND)
+    assert [found["kind"] for found in judge(load=[busy, busy])] == ["load generator near its limit"] * 2
+
+
+def test_all_limits_at_once_in_the_order_of_the_checks() -> None:
+    machine = {"steal_ns_at_start": 0, "steal_ns_at_end": SECOND, "throttles_at_start": 0, "throttles_at_end": 9}
+    late = {"read_ns_at_start": SECOND, "read_ns_at_end": 2 * SECOND}
+    network = counted(retransmits=9, segments=9, buffer_overruns=9)["network"]
+    found = judge(
+        load=[load(cpu_ns_at_end=6 * SECOND, run_delay_ns_at_end=8 * SECOND, clock_pairs=[[0, 0], [1, SECOND]])],
+        processes={
+            "server": {"run_delay_ns_at_start": 0, "run_delay_ns_at_end": SECOND},
+            "load": {"hub_lag_p99_ns": SECOND, "descriptors_share": 1.0, "ports_share": 1.0, **late},
+            "machine": {**machine, **late},
+        },
+        network=network | counted(WHOLE, listen_overflows=9)["network"],
+        ticks=ticks(SECOND),
+        **arrived([-1], [5]),
+    )
+    assert [one["kind"] for one in found] == [case[0] for case in CASES]
+
+
+# A subject at its limit
+
+
+@pytest.mark.parametrize(
+    ("cores", "used", "words"),
+    [
+        ([0], 0.95, "the server used 95% of its core: it was at its limit, and its latency is that of a queue"),
+        ([0, 1], 1.9, "the server used 95% of its 2 cores: it was at its limit, and its latency is that of a queue"),
+        ([], 0.95, "the server used 95% of its core"),
+    ],
+)
+def test_a_saturated_server_is_a_finding_and_no_reason(cores: list[int], used: float, words: str) -> None:
+    evidence = dataclasses.replace(GOOD, **gained("server", "cpu_ns", int(used * SECOND), cores=cores))
+    (found,) = findings(evidence)
+    assert found["kind"] == "server saturated"
+    assert found["message"].startswith(words)
+    assert found["metrics"] == []  # nothing is spoilt: this is what it does
+    assert check(evidence) == []
+
+
+def test_a_server_on_the_limit_is_no_finding() -> None:
+    assert findings(dataclasses.replace(GOOD, **gained("server", "cpu_ns", 900_000_000))) == []
+    assert findings(GOOD) == []
+
+
+# What cannot be had
+
+
+def test_a_source_that_the_kernel_lacks_is_no_reason() -> None:
+    assert judge(load=[load(run_delay_ns_at_start=-1, run_delay_ns_at_end=-1)]) == []
+    unknown = {"run_delay_ns_at_start": -1, "run_delay_ns_at_end": 9 * SECOND}
+    assert judge(processes={"server": unknown, "load": {}, "machine": {}}) == []
+    assert judge(**of_load(hub_lag_p99_ns=-1, descriptors_share=-1.0, ports_share=-1.0)) == []
+
+
+def test_a_counter_that_began_again_gained_nothing() -> None:
+    """A server that was restarted has another one's run delay."""
+    assert judge(**gained("server", "run_delay_ns", -SECOND)) == []
+    assert judge(network={"retransmits_at_start": 50, "retransmits_at_end": 3}) == []
+
+
+def test_segments_sent_again_while_none_is_counted_are_all_of_them() -> None:
+    (found,) = judge(**counted(retransmits=2))
+    assert found["message"].startswith("2 TCP segments (200.00%) were sent again")
+
+
+def test_what_overflowed_outside_the_window_counts_for_the_set_up_alone() -> None:
+    network = {"listen_overflows_begin": 1, "listen_overflows_at_start": 9, "listen_overflows_at_end": 9}
+    assert [one["kind"] for one in judge(network=network | {"listen_overflows_end": 9})] == ["listen queue overflowed"]
+    assert judge(network={"retransmits_begin": 0, "retransmits_at_start": 9, "retransmits_at_end": 9}) == []
+
+
+@pytest.mark.parametrize(
+    "due", [np.empty(0, dtype=np.int64), np.array([-1, SECOND])], ids=["no ticks", "before and at the end"]
+)
+def test_no_message_in_the_window_spoils_everything(due: Any) -> None:
+    (found,) = judge(ticks=ticks(SECOND, due))
+    assert (found["kind"], found["metrics"]) == ("no messages", EVERYTHING)
+
+
+def test_lateness_outside_the_window_does_not_count() -> None:
+    due = np.append(DUE, [SECOND, 2 * SECOND])
+    late = np.where(due >= SECOND, SECOND, 0)
+    assert judge(ticks={"due_ns": due, "sent_ns": due + late}) == []
+
+
+def test_one_reading_of_the_clocks_cannot_show_a_step() -> None:
+    assert judge(load=[load(clock_pairs=[[0, 100]])]) == []
+
+
+def test_no_deliveries_have_no_share_of_stamps() -> None:
+    assert judge(**arrived([], [])) == []
+
+
+def test_bytes_and_counts_are_spoilt_by_nothing_but_an_empty_window() -> None:
+    spoilt = [pattern for patterns in (APP, LATENCY, KERNEL, COST, SETUP) for pattern in patterns]
+    for name in (
+        "tcp_down_bytes_per_message",
+        "payload_bytes_per_message",
+        "expected",
+        "delivered",
+        "lost",
+        "corrupted",
+    ):
+        assert not any(fnmatch(name, pattern) for pattern in spoilt)
+
+
+@pytest.mark.parametrize(
+    "pattern", sorted({*APP, *LATENCY, *KERNEL, *COST, *SETUP, *EVERYTHING, *READ_BY_CAMPAIGN, *READ_BY_LOAD})
+)
+def test_every_pattern_spoils_metrics_that_there_are(pattern: str) -> None:
+    assert any(fnmatch(metric.name, pattern) for metric in catalogue())
+
+
+def test_a_server_may_wait_for_its_own_proxy() -> None:
+    """They share a core: as long as the proxy was on it, its server's waiting is no interference."""
+    proxied = gained("server", "run_delay_ns", 70_000_000)["processes"] | {
+        "proxy": {"cpu_ns_at_start": SECOND, "cpu_ns_at_end": SECOND + 50_000_000}
+    }
+    assert judge(processes=proxied) == []
+    proxied["proxy"]["cpu_ns_at_end"] -= 10_000_000
+    (found,) = judge(processes=proxied)
+    assert found["message"] == (
+        "the server waited for its core 3.0% of the window, its proxy's turns not counted, the limit is 2.0%"
+    )
