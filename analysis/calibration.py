@@ -17,7 +17,7 @@ import pandas as pd
 from scipy import stats
 
 from rtbench.analysis.campaigns.trials import Trial
-from rtbench.analysis.evidence import Evidence, cells_by_block, gather
+from rtbench.analysis.evidence import Evidence, gather, values_by_block
 from rtbench.analysis.notebook import Campaign, load
 from rtbench.analysis.samples.framing import FRAMED
 from rtbench.analysis.statistics import noise
@@ -327,7 +327,7 @@ def aa_intervals(evidence: Evidence, blocks_a_pair: int = BLOCKS_A_PAIR) -> list
 
 
 def _cells(evidence: Evidence, name: str, metric: str) -> dict[int, float | None]:
-    return cells_by_block(evidence.results, name, metric)
+    return values_by_block(evidence.results, name, metric)
 
 
 def _band(name: str, held: Sequence[bool]) -> Check:

@@ -54,7 +54,7 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class ComparedSubject:
     """A subject with its identity and how many of its trials are usable."""
 
     name: str
@@ -77,7 +77,7 @@ class Evidence:
 
     campaign: Campaign
     results: tuple[Result, ...]
-    subjects: tuple[Subject, ...]
+    subjects: tuple[ComparedSubject, ...]
     summaries: tuple[Summary, ...]
     comparisons: tuple[Comparison, ...]
     cells: Mapping[str, Cells]
@@ -121,13 +121,13 @@ class Evidence:
         return [s.name for s in self.subjects]
 
     @property
-    def arms(self) -> list[tuple[str, list[Subject]]]:
+    def arms(self) -> list[tuple[str, list[ComparedSubject]]]:
         """The arms that there are, controlled first, each with its subjects (R10)."""
         names = sorted({s.arm for s in self.subjects}, key=lambda a: (ARMS.index(a) if a in ARMS else len(ARMS), a))
         return [(arm, [s for s in self.subjects if s.arm == arm]) for arm in names]
 
     @property
-    def too_few(self) -> list[Subject]:
+    def too_few(self) -> list[ComparedSubject]:
         return [s for s in self.subjects if s.usable < USABLE_NEEDED]
 
 
@@ -151,7 +151,7 @@ def gather(campaign: Campaign, calibration: Mapping[str, Any] | None = None) -> 
     summaries, comparisons = [], []
     cells_of: dict[str, dict[str, dict[int, float | None]]] = {}
     for metric in catalogue():
-        cells = {name: cells_by_block(results, name, metric.name) for name in names}
+        cells = {name: values_by_block(results, name, metric.name) for name in names}
         cells_of[metric.name] = cells
         logarithmic = metric.unit not in ("share", "messages", "connections")
         for subject in subjects:
@@ -246,10 +246,10 @@ def _framed(samples: Samples) -> float | None:
     return float(np.average(sizes, weights=weights))
 
 
-def _subject(row: Mapping[str, Any], cell: Mapping[str, Any], results: Sequence[Result]) -> Subject:
+def _subject(row: Mapping[str, Any], cell: Mapping[str, Any], results: Sequence[Result]) -> ComparedSubject:
     name = item_name(row["subject"], cell)
     mine = [r.trial for r in results if r.trial.item == name]
-    return Subject(
+    return ComparedSubject(
         name=name,
         transport=row.get("transport", "unknown"),
         stack=row.get("stack", "unknown"),
@@ -263,7 +263,7 @@ def _subject(row: Mapping[str, Any], cell: Mapping[str, Any], results: Sequence[
     )
 
 
-def cells_by_block(results: Sequence[Result], subject: str, metric: str) -> dict[int, float | None]:
+def values_by_block(results: Sequence[Result], subject: str, metric: str) -> dict[int, float | None]:
     """A subject's metric by block. Where a block was run again, its last usable trial counts."""
     cells: dict[int, float | None] = {}
     for result in results:

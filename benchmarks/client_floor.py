@@ -40,7 +40,7 @@ def floor_us(settings: loading.Scenario, binary: Path, place: trial.Place, secon
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         publisher = stack.enter_context(
-            PublisherProcess(settings.plan(), settings, folder, place.publisher, folder / "publisher.log")
+            PublisherProcess(settings.make_workload(), settings, folder, place.publisher, folder / "publisher.log")
         )
         publisher.ready()
         server = stack.enter_context(

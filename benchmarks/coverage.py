@@ -32,11 +32,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}"
 
 
-def ratios(case: simulation.Case, name: str, cells: list[tuple[int, int]], campaigns: int) -> list[str]:
+def ratios(case: simulation.SimulatedCase, name: str, cells: list[tuple[int, int]], campaigns: int) -> list[str]:
     return [name, *(percent(simulation.coverage(case, b, s, campaigns)) for s, b in cells)]
 
 
-def without(case: simulation.Case, cells: list[tuple[int, int]], campaigns: int) -> list[str]:
+def without(case: simulation.SimulatedCase, cells: list[tuple[int, int]], campaigns: int) -> list[str]:
     """The same case when pooling asks Bartlett's test alone: what the second condition is for."""
     kept, compare.POOLING_EXCESS = compare.POOLING_EXCESS, math.inf
     try:

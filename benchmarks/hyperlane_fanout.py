@@ -53,7 +53,7 @@ def cost_us(settings: loading.Scenario, name: str, binary: Path, place: trial.Pl
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         publisher = stack.enter_context(
-            PublisherProcess(settings.plan(), settings, folder, place.publisher, folder / "publisher.log")
+            PublisherProcess(settings.make_workload(), settings, folder, place.publisher, folder / "publisher.log")
         )
         publisher.ready()
         feed, log = publisher.socket_path, folder / "server.log"

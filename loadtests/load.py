@@ -17,10 +17,10 @@ from gevent.event import Event
 from rtbench.loadtests.reactor.compiled import CompiledReactor
 from rtbench.loadtests.reactor.links import Link, PushLink, silent_s
 from rtbench.loadtests.reactor.reactor import Reactor
-from rtbench.loadtests.reconnect_policy import Comeback
+from rtbench.loadtests.reconnect_policy import ReconnectPolicy
 from rtbench.loadtests.recorder import Recorder
-from rtbench.loadtests.sender import Chat, Sender
-from rtbench.loadtests.subscriber import Subscriber, Target
+from rtbench.loadtests.sender import ChatSettings, Sender
+from rtbench.loadtests.subscriber import Endpoint, Subscriber
 from rtbench.records.tables import SUCCEEDED
 from rtbench.streams import Pace, find
 from rtbench.workload import Channel, Workload
@@ -40,7 +40,7 @@ class Settings:
     unicast: bool = False
     poll_interval_s: float = 1.0
     long_timeout_s: float = 25.0
-    tape_bytes: int = 32 * 2**20
+    capture_bytes: int = 32 * 2**20
     path: str = ""
     """Where to subscribe (`rtbench.subjects.Subject.template`); empty: the contract's place for the transport."""
     codec: str = ""
@@ -51,11 +51,11 @@ class Settings:
     tls_ca: str = ""
     due: str = ""
     """What a subject of its own habits wants (`rtbench.subjects.Subject`)."""
-    comeback: Comeback = Comeback()
-    chat: Chat = Chat()
+    reconnect_policy: ReconnectPolicy = ReconnectPolicy()
+    chat: ChatSettings = ChatSettings()
     deaf: int = 0
     """So many subscribers stop reading when the window opens (`[faults] deaf`)."""
-    sweep: str = ""
+    library: str = ""
     """The compiled inner loop (`rtbench.machine.inner_loop.sweep`); empty: the one in Python."""
     heartbeat_s: float = 0.0
     """How often a push connection hears something: silent for two of them, its server is gone. 0: not known."""
@@ -69,7 +69,9 @@ class Settings:
 def reactor_of(settings: Settings) -> Reactor:
     """A process's reactor."""
     return (
-        CompiledReactor(settings.tape_bytes, Path(settings.sweep)) if settings.sweep else Reactor(settings.tape_bytes)
+        CompiledReactor(settings.capture_bytes, Path(settings.library))
+        if settings.library
+        else Reactor(settings.capture_bytes)
     )
 
 
@@ -86,7 +88,7 @@ class Load:
         self.failed: dict[str, int] = {}
         self.given_up = 0
         """Subscribers that do not come back."""
-        self.target: Target | None = None
+        self.target: Endpoint | None = None
         self.transport = ""
         self.ramp_ns = 0
         self.ramp_hz = 0.0
@@ -112,7 +114,7 @@ class Load:
         number = self._workload.channel_of(index)
         channel = self._workload.channel(number)
         subscriber = Subscriber(self, index, transport, channel, find(channel.stream).json_payload)
-        if self.settings.chat.sends(index) and find(channel.stream).spoken:
+        if self.settings.chat.sends(index) and find(channel.stream).uplink:
             self.senders.append(Sender(subscriber, self.settings.chat))
         return subscriber
 

@@ -14,7 +14,7 @@ from random import Random
 
 
 @dataclass(frozen=True, slots=True)
-class Comeback:
+class ReconnectPolicy:
     """The scenario's [reconnect] table."""
 
     eventsource_s: float = 3.0

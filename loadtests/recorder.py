@@ -93,7 +93,7 @@ class Recorder:
         self.requests.extend((subscriber, planned_ns, asked_ns, now_ns, status, 0, size))
         return len(self.requests) // _REQUEST - 1
 
-    def say(self, subscriber: int, planned_ns: int, now_ns: int, size: int, digest: int) -> int:
+    def record_send(self, subscriber: int, planned_ns: int, now_ns: int, size: int, digest: int) -> int:
         """Note a message that a subscriber says (`now_ns` -1: cannot say); its row, for the answer."""
         self.sends.extend((subscriber, planned_ns, now_ns, -1, 0, size, digest))
         return len(self.sends) // _SEND - 1
@@ -105,8 +105,8 @@ class Recorder:
     def decode(self, most: int | None = None) -> bool:
         """Reads on the tape become rows, `most` of them (None: all); whether none is left: the tape is empty then."""
         before = time.thread_time_ns()
-        tape, links = self._reactor.tape, self._reactor.links
-        reads, data, stamps = tape.reads, tape.data, tape.stamps
+        capture, links = self._reactor.capture, self._reactor.links
+        reads, data, stamps = capture.reads, capture.data, capture.stamps
         at, total = self._at, len(reads) // 3
         stop = total if most is None else min(total, self._read + most)
         for number in range(self._read, stop):
@@ -126,7 +126,7 @@ class Recorder:
         self._read, self._at = stop, at
         if stop == total:
             self._read = self._at = 0
-            tape.clear()
+            capture.clear()
         self.decode_cpu_ns += time.thread_time_ns() - before
         return stop == total
 

@@ -30,7 +30,7 @@ APART = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Chat:
+class ChatSettings:
     """The scenario's [chat], and what a sender's words depend on. `subscribers`: of all load processes together."""
 
     senders: int = 0
@@ -77,14 +77,14 @@ class PostLink(Link):
     def request(self) -> bytes:
         return self._early
 
-    def told(self) -> None:
+    def noticed(self) -> None:
         """Nobody subscribes on it: the subscriber does not hear of its end, the next message makes another one."""
 
     def _watch(self, start: int, end: int, now_ns: int) -> None:
         if self.response_ns < 0:
             self.response_ns = now_ns
         try:
-            parts = self._parser.feed(bytes(self.reactor.tape.view[start:end]))
+            parts = self._parser.feed(bytes(self.reactor.capture.view[start:end]))
         except ProtocolError as error:
             self.over(f"error ({error})")
             return
@@ -98,7 +98,7 @@ class PostLink(Link):
 class Sender:
     """One subscriber's words."""
 
-    def __init__(self, subscriber: Subscriber, chat: Chat) -> None:
+    def __init__(self, subscriber: Subscriber, chat: ChatSettings) -> None:
         self._subscriber = subscriber
         self._period_ns = int(1e9 / chat.rate_hz)
         self._phase_ns = phase_ns(subscriber.index, self._period_ns)
@@ -132,7 +132,7 @@ class Sender:
             self._note(planned_ns, now_ns if ready else -1, payload)
             if ready:
                 assert isinstance(link, WebSocketLink)
-                link.say(payload.decode())
+                link.send_text(payload.decode())
         else:
             row = self._note(planned_ns, now_ns, payload)
             self._post(payload, row)
@@ -140,7 +140,7 @@ class Sender:
 
     def _note(self, planned_ns: int, now_ns: int, payload: bytes) -> int:
         recorder = self._subscriber.load.recorder
-        return recorder.say(self._subscriber.index, planned_ns, now_ns, len(payload), zlib.crc32(payload))
+        return recorder.record_send(self._subscriber.index, planned_ns, now_ns, len(payload), zlib.crc32(payload))
 
     def _post(self, payload: bytes, row: int) -> None:
         load = self._subscriber.load

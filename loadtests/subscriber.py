@@ -35,7 +35,7 @@ def phase_ns(subscriber: int, period_ns: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class Endpoint:
     """Where the server is, resolved once."""
 
     host: str
@@ -44,7 +44,7 @@ class Target:
     tls: Tls | None = None
 
     @classmethod
-    def of(cls, url: str, tls_ca: str = "") -> Target:
+    def of(cls, url: str, tls_ca: str = "") -> Endpoint:
         """From `http://HOST:PORT` or `https://HOST:PORT`; `tls_ca` is a PEM file to trust.
 
         Raises UserError for anything else and for a name that does not resolve.
@@ -88,7 +88,7 @@ class Subscriber:
         self._over: AsyncResult[Link] = AsyncResult()
         self._phase_ns = phase_ns(index, load.settings.poll_interval_ns)
 
-    def subscribe(self, target: Target, at_ns: int = 0) -> None:
+    def subscribe(self, target: Endpoint, at_ns: int = 0) -> None:
         """Connect at `at_ns` (0: now), subscribe, and return when the connection is over."""
         over = self._over = AsyncResult()
         if at_ns > time.monotonic_ns():
@@ -110,7 +110,7 @@ class Subscriber:
         self.retry_ms = self.retry_ms if advised_ms is None else advised_ms  # 0 is an advice, too: at once
         self._waited_s = (time.monotonic_ns() - link.closed_ns) / 1e9
 
-    def asked(self, target: Target) -> Asked:
+    def asked(self, target: Endpoint) -> Asked:
         """What it asks for now."""
         settings, channel = self.load.settings, self.channel
         template = settings.path or find(self.transport).prefix + "/{query}"
@@ -132,7 +132,7 @@ class Subscriber:
         """A codec for it."""
         return maker(self.transport, self.load.settings.codec)(asked)
 
-    def _connect(self, target: Target) -> None:
+    def _connect(self, target: Endpoint) -> None:
         reactor = self.load.reactor
         link = self.link = link_of(find(self.transport))(reactor, self, self.asked(target))
         link.deaf = not self.connections and self.load.number(self) < self.load.settings.deaf
@@ -148,7 +148,7 @@ class Subscriber:
 
     def again_s(self) -> float:
         """How long to wait before the next connection."""
-        wait_s = self.load.settings.comeback.wait_s(self.transport, self.index, self.attempts, self.retry_ms)
+        wait_s = self.load.settings.reconnect_policy.wait_s(self.transport, self.index, self.attempts, self.retry_ms)
         self.attempts += 1
         return max(0.0, wait_s - self._waited_s)
 

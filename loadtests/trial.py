@@ -23,7 +23,7 @@ from gevent import socket
 
 from rtbench.errors import RtbenchError
 from rtbench.loadtests.load import Load
-from rtbench.loadtests.subscriber import Target
+from rtbench.loadtests.subscriber import Endpoint
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -32,7 +32,7 @@ _PROBE_NS = 10_000_000
 """The hub-lag probe: a timer of 10 ms; what it is late by is what anything on this process's loop is late by (R13)."""
 
 
-class Trial:
+class TrialControl:
     """The load process's end of the campaign's control socket."""
 
     def __init__(self, load: Load, environment: Environment, path: str) -> None:
@@ -42,7 +42,7 @@ class Trial:
         self._socket.connect(path)
         self._edges: dict[str, int] = {}
         self._lags: list[tuple[int, int]] = []
-        self._tape_decodes = 0
+        self._capture_decodes = 0
         self._count = 0
         self._more = gevent.event.Event()
         gevent.spawn(self._listen)
@@ -73,7 +73,7 @@ class Trial:
 
     def _ramp(self, host: str, start_ns: int, ramp_hz: float, count: int) -> None:
         load = self._load
-        load.target = Target.of(host, load.settings.tls_ca)
+        load.target = Endpoint.of(host, load.settings.tls_ca)
         load.ramp_ns, load.ramp_hz, load.ramp_from = start_ns, ramp_hz, self._count
         if not self._count:
             load.base_ns = start_ns
@@ -139,7 +139,7 @@ class Trial:
     def _finish(self, folder: str, suffix: str, polling: bool) -> None:
         load = self._load
         load.reactor.drain()
-        taped = load.reactor.tape.at
+        captured = load.reactor.capture.at
         load.recorder.decode()
         try:
             load.recorder.write(Path(folder), suffix, polling)
@@ -158,7 +158,7 @@ class Trial:
                     "due": [[*key, due_ns] for key, due_ns in load.recorder.due.items()],
                     "failed": load.failed,
                     "hub_lag": self._lags,
-                    "taped_bytes": taped,
+                    "taped_bytes": captured,
                     "decode_cpu_ns": load.recorder.decode_cpu_ns,
                 }
             }

@@ -23,10 +23,10 @@ from locust.runners import MasterRunner, WorkerRunner
 from rtbench.errors import UserError
 from rtbench.loadtests.load import Load, Settings
 from rtbench.loadtests.locust_stats import Statistics
-from rtbench.loadtests.reconnect_policy import Comeback
-from rtbench.loadtests.sender import Chat
-from rtbench.loadtests.subscriber import Subscriber, Target
-from rtbench.loadtests.trial import Trial
+from rtbench.loadtests.reconnect_policy import ReconnectPolicy
+from rtbench.loadtests.sender import ChatSettings
+from rtbench.loadtests.subscriber import Endpoint, Subscriber
+from rtbench.loadtests.trial import TrialControl
 from rtbench.machine import inner_loop
 from rtbench.transports.catalogue import catalogue
 
@@ -60,7 +60,7 @@ class Subscription(User):
         if trial is not None:
             trial.let_go(load.number(self.subscriber))
         elif load.target is None:
-            load.target = Target.of(self.host or "")
+            load.target = Endpoint.of(self.host or "")
         assert load.target is not None
         self.subscriber.subscribe(load.target, load.connect_at(self.subscriber))
         if self.subscriber.over_for_good:
@@ -131,11 +131,11 @@ def prepare(environment: Environment) -> None:
     if trial:
         table = json.loads(trial)
         lists: dict[str, Any] = {name: tuple(table["settings"][name]) for name in ("streams", "greeting")}
-        lists["comeback"] = Comeback(**table["settings"]["comeback"])
-        lists["chat"] = Chat(**table["settings"]["chat"])
+        lists["comeback"] = ReconnectPolicy(**table["settings"]["comeback"])
+        lists["chat"] = ChatSettings(**table["settings"]["chat"])
         load = _state["load"] = Load(Settings(**{**table["settings"], **lists}))
         load.first = table["first"]
-        _state["trial"] = Trial(load, environment, table["control"])
+        _state["trial"] = TrialControl(load, environment, table["control"])
         return
     assert options is not None
     if isinstance(environment.runner, MasterRunner):
@@ -148,7 +148,7 @@ def prepare(environment: Environment) -> None:
                 options.channels == "unicast",
                 options.poll_interval,
                 options.long_timeout,
-                sweep=str(inner_loop.sweep() or ""),
+                library=str(inner_loop.library() or ""),
             )
         )
     except UserError as error:

@@ -34,7 +34,7 @@ async def converse(server: Server, hub: Hub, socket: web.WebSocketResponse, conn
     connection.on_finish = over
     try:
         async for message in socket:  # which answers its pings and its close
-            hub.hear(connection.channel, connection.transport, message.data)
+            hub.receive(connection.channel, connection.transport, message.data)
     except asyncio.CancelledError:
         if not connection.finished.done():
             raise

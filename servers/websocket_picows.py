@@ -90,7 +90,7 @@ async def serve(server: Server) -> None:
             elif frame.msg_type in (WSMsgType.TEXT, WSMsgType.BINARY) and frame.fin and self.sent is not None:
                 text = frame.msg_type == WSMsgType.TEXT
                 said = frame.get_payload_as_utf8_text() if text else frame.get_payload_as_bytes()
-                hub.hear(self.channel, self.sent, said)
+                hub.receive(self.channel, self.sent, said)
 
         def on_ws_disconnected(self, transport: WSTransport) -> None:
             self.left.set()
@@ -104,7 +104,7 @@ async def serve(server: Server) -> None:
             made = WSUpgradeResponse.create_error_response(status, body, headers)
         return WSUpgradeResponseWithListener(made, None)
 
-    def say(status: int, value: object) -> Any:
+    def respond(status: int, value: object) -> Any:
         return reply(status, json.dumps(value).encode(), {"Content-Type": "application/json"})
 
     def route(request: WSUpgradeRequest) -> Any:
@@ -117,12 +117,12 @@ async def serve(server: Server) -> None:
         try:
             if path.startswith("/plan/"):
                 channel, since = websocket_encoder.target(hub, target, "/plan")
-                return say(200, hub.schedule(channel.address.stream, channel.address.index, since or 0))
+                return respond(200, hub.schedule(channel.address.stream, channel.address.index, since or 0))
             if "upgrade" not in request.headers.get("Connection", "").lower():
-                return say(400, {"error": "this is a WebSocket: ask for an upgrade"})
+                return respond(400, {"error": "this is a WebSocket: ask for an upgrade"})
             return Subscriber(target)
         except websocket_encoder.Refused as refused:
-            return say(refused.status, {"error": str(refused)})
+            return respond(refused.status, {"error": str(refused)})
 
     listener = await ws_create_server(
         route,

@@ -67,7 +67,7 @@ async def serve(server: Server) -> None:
     async def _read(socket: WebSocket, channel: Channel, queue: QueuedTransport) -> None:
         """Pass on what it says; reading notices that it left."""
         while (message := await socket.receive())["type"] != "websocket.disconnect":
-            hub.hear(channel, queue, message.get("text") or message.get("bytes") or b"")
+            hub.receive(channel, queue, message.get("text") or message.get("bytes") or b"")
 
     await starlette_app.run(server, hub, starlette_app.websocket_routes(find("websocket").prefix, subscribe))
 

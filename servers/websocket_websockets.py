@@ -74,7 +74,7 @@ async def serve(server: Server) -> None:
             farewell(connection.finished.result())
         try:
             async for text in socket:
-                hub.hear(channel, connection.transport, text)
+                hub.receive(channel, connection.transport, text)
         except ConnectionClosedError:
             pass  # it left without a farewell
         finally:

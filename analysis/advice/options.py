@@ -17,7 +17,7 @@ from typing import Any
 from rtbench.analysis import format
 from rtbench.analysis.claims import counted, proxy_of
 from rtbench.analysis.claims.infrastructure import faults_of
-from rtbench.analysis.evidence import USABLE_NEEDED, Evidence, Subject
+from rtbench.analysis.evidence import USABLE_NEEDED, ComparedSubject, Evidence
 from rtbench.analysis.statistics.compare import Summary
 from rtbench.analysis.sweep.cells import Cell, at
 from rtbench.errors import UserError
@@ -71,7 +71,7 @@ class Option:
     meet; `asks`: what it meets only with something more, or nobody measured. `bytes_hz`: TCP stream, both directions.
     """
 
-    subject: Subject
+    subject: ComparedSubject
     cell: Cell
     seen: Seen
     factor: float
@@ -118,7 +118,7 @@ def options(parts: Sequence[Cell], needs: Needs) -> tuple[list[Option], list[tup
     return found, left
 
 
-def _excluded(subject: Subject, needs: Needs) -> str:
+def _excluded(subject: ComparedSubject, needs: Needs) -> str:
     if subject.transport not in TRANSPORTS:
         return f"{subject.transport} is no transport to choose"
     if "@" in subject.name:
@@ -130,7 +130,7 @@ def _excluded(subject: Subject, needs: Needs) -> str:
     return ""
 
 
-def seen(cell: Cell, subject: Subject) -> Seen | None:
+def seen(cell: Cell, subject: ComparedSubject) -> Seen | None:
     """What this cell measured this subject at; None where it has no usable trial of it."""
     results = [r for r in cell.evidence.of(subject.name) if r.trial.status == "ok" and r.metrics.get("delivered_hz")]
     if not results or _summary(cell.evidence, subject, CPU) is None:
@@ -142,7 +142,7 @@ def seen(cell: Cell, subject: Subject) -> Seen | None:
     return Seen(trial.subscribers, rates[len(rates) // 2], payload.median or 0.0 if payload else 0.0, interval_s)
 
 
-def _summary(evidence: Evidence, subject: Subject, metric: str) -> Summary | None:
+def _summary(evidence: Evidence, subject: ComparedSubject, metric: str) -> Summary | None:
     found = evidence.summary(subject.name, metric)
     return found if found is not None and found.median is not None else None
 
@@ -166,7 +166,7 @@ def _reach(parts: Sequence[Cell]) -> Mapping[str, tuple[float, float]]:
 
 
 def _options(
-    cell: Cell, subject: Subject, s: Seen, needs: Needs, reach: Mapping[str, tuple[float, float]]
+    cell: Cell, subject: ComparedSubject, s: Seen, needs: Needs, reach: Mapping[str, tuple[float, float]]
 ) -> list[Option]:
     """As it was measured; and for a short poll that is too slow, with the interval that is fresh enough."""
     whole = _option(cell, subject, s, needs, reach, s.interval_s)
@@ -192,7 +192,7 @@ def _floor(value: float) -> float:
 
 def _option(
     cell: Cell,
-    subject: Subject,
+    subject: ComparedSubject,
     s: Seen,
     needs: Needs,
     reach: Mapping[str, tuple[float, float]],
@@ -234,7 +234,7 @@ def _option(
     return replace(option, unmet=tuple(_unmet(option, needs)), asks=(*option.asks, *_older(option, needs)))
 
 
-def _bytes(evidence: Evidence, subject: Subject, s: Seen, payload_hz: float, factor: float) -> float | None:
+def _bytes(evidence: Evidence, subject: ComparedSubject, s: Seen, payload_hz: float, factor: float) -> float | None:
     ways = [_summary(evidence, subject, f"tcp_{way}_bytes_per_message") for way in ("down", "up")]
     known = [w.median for w in ways if w is not None and w.median is not None]
     return payload_hz + max(0.0, sum(known) - s.payload_bytes) * factor if len(known) == 2 else None
@@ -296,7 +296,7 @@ def _older(option: Option, needs: Needs) -> list[str]:
     ]
 
 
-def _asks(subject: Subject, needs: Needs, cell: Cell) -> list[str]:
+def _asks(subject: ComparedSubject, needs: Needs, cell: Cell) -> list[str]:
     found = []
     if needs.bidirectional and subject.transport != "websocket" and not at(cell.scenario, "chat.senders"):
         found.append("what clients send needs a POST for each message, which is not in this cost")
@@ -306,7 +306,7 @@ def _asks(subject: Subject, needs: Needs, cell: Cell) -> list[str]:
     return found
 
 
-def _disturbed(evidence: Evidence, subject: Subject) -> list[str]:
+def _disturbed(evidence: Evidence, subject: ComparedSubject) -> list[str]:
     """What was done to its processes while it was measured: its costs have that in them."""
     done = {
         f"{e['do']} of the {e['what']}" for r in evidence.of(subject.name) for e in r.trial.manifest.get("events") or ()

@@ -17,7 +17,7 @@ from functools import cache
 from typing import Any, Literal
 
 from rtbench.analysis import format
-from rtbench.analysis.evidence import Evidence, Subject
+from rtbench.analysis.evidence import ComparedSubject, Evidence
 from rtbench.analysis.metrics import find
 from rtbench.analysis.statistics.compare import Comparison
 from rtbench.analysis.sweep.cells import Cell, cells
@@ -197,17 +197,19 @@ def counted(evidence: Evidence, metric: str, subject: str) -> Point | None:
     return Point(metric, subject, "", sum(known), None, None, find(metric).unit, "", text)
 
 
-def plain(evidence: Evidence, *transports: str) -> list[Subject]:
+def plain(evidence: Evidence, *transports: str) -> list[ComparedSubject]:
     """Subjects of these transports that are compared as themselves: under no second label, behind no proxy."""
     return [s for s in evidence.subjects if s.transport in transports and "@" not in s.name and not proxy_of(s)]
 
 
-def proxy_of(subject: Subject) -> str:
+def proxy_of(subject: ComparedSubject) -> str:
     """The proxy that it was measured behind; empty: none."""
     return str(subject.row.get("proxy") or "")
 
 
-def pairs(evidence: Evidence, one: Sequence[str], other: Sequence[str]) -> list[tuple[Subject, Subject]]:
+def pairs(
+    evidence: Evidence, one: Sequence[str], other: Sequence[str]
+) -> list[tuple[ComparedSubject, ComparedSubject]]:
     """Subjects of these transports on one stack, written in one way: what tells transports apart, not stacks (R10)."""
     return [
         (a, b)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rtbench.analysis import format
 from rtbench.analysis.claims import Finding, Hypothesis, Point, counted, measured, plain, rate_hz, sentence
-from rtbench.analysis.evidence import Evidence, Subject
+from rtbench.analysis.evidence import ComparedSubject, Evidence
 
 CONNECTIONS = 1000
 CORE_SHARE = 0.5
@@ -41,7 +41,7 @@ def judge(evidence: Evidence) -> Finding | None:
     return Finding("contradicted" if faults else "supported", text + sentence(points), tuple(points), " ".join(flips))
 
 
-def _subscribers(evidence: Evidence, subject: Subject) -> int:
+def _subscribers(evidence: Evidence, subject: ComparedSubject) -> int:
     return max((r.trial.subscribers for r in evidence.of(subject.name) if r.metrics), default=0)
 
 

@@ -17,7 +17,7 @@ from rtbench.analysis.claims import (
     rate_hz,
     sentence,
 )
-from rtbench.analysis.evidence import Evidence, Subject
+from rtbench.analysis.evidence import ComparedSubject, Evidence
 
 COUNTS = ("lost", "duplicated", "reordered", "corrupted")
 TUNED = "-tuned"
@@ -40,12 +40,12 @@ def judge(evidence: Evidence) -> Finding | None:
     return Finding("contradicted" if faults else "supported", text + sentence(points), tuple(points), flips)
 
 
-def _points(evidence: Evidence, subject: Subject) -> list[Point]:
+def _points(evidence: Evidence, subject: ComparedSubject) -> list[Point]:
     names = (measured(evidence, evidence.latency, subject.name), counted(evidence, "lost", subject.name))
     return [p for p in names if p is not None]
 
 
-def faults_of(evidence: Evidence, subject: Subject, period_ns: float) -> list[str]:
+def faults_of(evidence: Evidence, subject: ComparedSubject, period_ns: float) -> list[str]:
     """Why this subject does not deliver as a stream should; empty when it does."""
     trials = evidence.of(subject.name)
     failed = [r.trial for r in trials if r.trial.status == "failed"]

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from rtbench.analysis import format
-from rtbench.analysis.evidence import Evidence, Subject
+from rtbench.analysis.evidence import ComparedSubject, Evidence
 from rtbench.analysis.figures._style import (
     WIDTH_IN,
     colour,
@@ -61,7 +61,7 @@ def dots(evidence: Evidence, panels: Sequence[Panel], share_axis: bool = False) 
     places = rows(evidence)
     for place, (panel, axes) in enumerate(zip(shown, grid, strict=True)):
         for at, subject in places:
-            if isinstance(subject, Subject):
+            if isinstance(subject, ComparedSubject):
                 _line(axes, evidence, subject, panel, at)
         label_rows(axes, places, names=place == 0)
         axes.set_title(panel.title)
@@ -78,7 +78,7 @@ def dots(evidence: Evidence, panels: Sequence[Panel], share_axis: bool = False) 
     return canvas
 
 
-def _line(axes: Axes, evidence: Evidence, subject: Subject, panel: Panel, at: float) -> None:
+def _line(axes: Axes, evidence: Evidence, subject: ComparedSubject, panel: Panel, at: float) -> None:
     row = evidence.summary(subject.name, panel.metric)
     if row is None or row.median is None:
         return

@@ -25,7 +25,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from rtbench.analysis import format
-from rtbench.analysis.evidence import Evidence, Subject
+from rtbench.analysis.evidence import ComparedSubject, Evidence
 
 COLOURS = {
     "sse": "#0072b2",
@@ -101,12 +101,12 @@ def marker(stack: str) -> str:
     return MARKERS.get(stack) or _SPARE_MARKERS[zlib.crc32(stack.encode()) % len(_SPARE_MARKERS)]
 
 
-def fill(subject: Subject) -> str:
+def fill(subject: ComparedSubject) -> str:
     """Filled in the controlled arm, hollow in any other (R10)."""
     return colour(subject.transport) if subject.arm == "controlled" else "none"
 
 
-def line(subject: Subject) -> Literal["-", "--", "-."]:
+def line(subject: ComparedSubject) -> Literal["-", "--", "-."]:
     """Solid in the controlled arm, dashed in any other; dash and dot behind a proxy."""
     if subject.row.get("proxy"):
         return "-."
@@ -119,7 +119,7 @@ def mark(artist: Artist, subject: str, words: str = "") -> None:
     artist.set_gid("|".join(("mark", *(text.replace("|", "¦") for text in (subject, words)))))
 
 
-def key(canvas: Figure, subjects: Sequence[Subject]) -> None:
+def key(canvas: Figure, subjects: Sequence[ComparedSubject]) -> None:
     """A legend of subjects below the panels: colour, line and marker."""
     handles = [
         Line2D(
@@ -165,7 +165,7 @@ _SHAPES = {
 }
 
 
-def swatch(subject: Subject) -> str:
+def swatch(subject: ComparedSubject) -> str:
     """A subject's colour and marker as a small SVG, so that tables and figures speak of it alike."""
     ink = f"var(--{subject.transport})" if subject.transport in COLOURS else colour(subject.transport)
     inside = ink if subject.arm == "controlled" else "none"
@@ -175,9 +175,9 @@ def swatch(subject: Subject) -> str:
     )
 
 
-def rows(evidence: Evidence) -> list[tuple[float, Subject | str]]:
+def rows(evidence: Evidence) -> list[tuple[float, ComparedSubject | str]]:
     """The places of subjects on a vertical axis, from the top: a heading for every arm when there are several."""
-    places: list[tuple[float, Subject | str]] = []
+    places: list[tuple[float, ComparedSubject | str]] = []
     at = 0.0
     for arm, subjects in evidence.arms:
         if len(evidence.arms) > 1:
@@ -190,7 +190,7 @@ def rows(evidence: Evidence) -> list[tuple[float, Subject | str]]:
     return places
 
 
-def label_rows(axes: Axes, places: Sequence[tuple[float, Subject | str]], names: bool) -> None:
+def label_rows(axes: Axes, places: Sequence[tuple[float, ComparedSubject | str]], names: bool) -> None:
     """Put the subjects' names, and the arms' in faint italics, on a vertical axis."""
     axes.set_yticks([at for at, _ in places])
     axes.set_yticklabels([(row if isinstance(row, str) else row.name) if names else "" for _, row in places])

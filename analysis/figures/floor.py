@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from rtbench.analysis import format
-from rtbench.analysis.evidence import Evidence, Subject
+from rtbench.analysis.evidence import ComparedSubject, Evidence
 from rtbench.analysis.figures import Drawing, figure
 from rtbench.analysis.figures._dots import room
 from rtbench.analysis.figures._style import (
@@ -53,7 +53,7 @@ def draw(evidence: Evidence) -> Drawing | None:
     places = rows(evidence)
     for place, ((metric, title), axes) in enumerate(zip(shown, grid, strict=True)):
         for at, subject in places:
-            if isinstance(subject, Subject) and (metric, subject.name) in found:
+            if isinstance(subject, ComparedSubject) and (metric, subject.name) in found:
                 _ratio(axes, subject, found[metric, subject.name], title, at)
         axes.axvline(1.0, color=FAINT, linewidth=0.8)
         label_rows(axes, places, names=place == 0)
@@ -75,7 +75,7 @@ def draw(evidence: Evidence) -> Drawing | None:
     return Drawing(canvas, caption)
 
 
-def _ratio(axes: Axes, subject: Subject, ratio: Comparison, title: str, at: float) -> None:
+def _ratio(axes: Axes, subject: ComparedSubject, ratio: Comparison, title: str, at: float) -> None:
     ink = colour(subject.transport)
     words = f"{subject.name}, {title}: {format.ratio(ratio)} the floor"
     if ratio.low is not None and ratio.high is not None:

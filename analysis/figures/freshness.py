@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rtbench.analysis import format
-from rtbench.analysis.evidence import Evidence, Subject
+from rtbench.analysis.evidence import ComparedSubject, Evidence
 from rtbench.analysis.figures import Drawing, figure
 from rtbench.analysis.figures._style import WIDTH_IN, colour, fill, line, marker, quantity_axis
 from rtbench.analysis.figures.sweep import key_of
@@ -58,7 +58,7 @@ def cost(row: Fresh, number: int) -> float | None:
     return None if down is None or up is None else down + up
 
 
-def _series(axes: Axes, rows: list[Fresh], subject: Subject, number: int) -> None:
+def _series(axes: Axes, rows: list[Fresh], subject: ComparedSubject, number: int) -> None:
     ink = colour(subject.transport)
     known = [(age, value, row) for row in rows for age, value in [(row.age_ns[0], cost(row, number))] if age and value]
     for age, value, row in known:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from rtbench.analysis import format
-from rtbench.analysis.evidence import Evidence, Result, Subject
+from rtbench.analysis.evidence import ComparedSubject, Evidence, Result
 from rtbench.analysis.figures import Drawing, figure
 from rtbench.analysis.figures._style import WIDTH_IN, colour, fill, key, line, mark, marker, quantity_axis
 from rtbench.analysis.samples.samples import GRID
@@ -24,7 +24,7 @@ _PER_TAIL = 3.68
 def draw(evidence: Evidence) -> Drawing | None:
     canvas = Figure(figsize=(WIDTH_IN, 3.5), layout="constrained")
     panels = canvas.subplots(1, 2, sharex=True, sharey=True)
-    drawn: dict[str, Subject] = {}
+    drawn: dict[str, ComparedSubject] = {}
     trials = 0
     deepest = 0.05
     for axes, (span, title) in zip(panels, _PANELS, strict=True):
@@ -60,7 +60,7 @@ def draw(evidence: Evidence) -> Drawing | None:
     return Drawing(canvas, caption)
 
 
-def _curve(axes: Axes, result: Result, subject: Subject, span: str) -> float | None:
+def _curve(axes: Axes, result: Result, subject: ComparedSubject, span: str) -> float | None:
     """Draw one trial; the smallest share that it reaches, None when there is nothing to draw."""
     if result.series is None or result.usable(f"{span}_p50_ns") is None:
         return None

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from rtbench.analysis import format
-from rtbench.analysis.evidence import Evidence, Subject
+from rtbench.analysis.evidence import ComparedSubject, Evidence
 from rtbench.analysis.figures import Drawing, figure
 from rtbench.analysis.figures._style import WIDTH_IN, colour, fill, key, line, mark, marker, quantity_axis
 from rtbench.analysis.metrics import find
@@ -65,7 +65,7 @@ def draw(evidence: Evidence) -> Drawing | None:
     return Drawing(canvas, caption)
 
 
-def _strip(axes: Axes, evidence: Evidence, subject: Subject, metric: str, place: int) -> set[int]:
+def _strip(axes: Axes, evidence: Evidence, subject: ComparedSubject, metric: str, place: int) -> set[int]:
     """Draw one subject's trials; the numbers of those that do not count."""
     ink, unit = colour(subject.transport), find(metric).unit
     shift = _SPREAD * ((place + 0.5) / max(1, len(evidence.subjects)) - 0.5)

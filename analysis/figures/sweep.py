@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
-from rtbench.analysis.evidence import Evidence, Subject
+from rtbench.analysis.evidence import ComparedSubject, Evidence
 from rtbench.analysis.figures import Drawing, figure
 from rtbench.analysis.figures._style import WIDTH_IN, colour, fill, line, marker, quantity_axis
 from rtbench.analysis.sweep import curves
@@ -34,7 +34,7 @@ def draw(evidence: Evidence) -> Drawing | None:
     rows, columns = (1, len(metrics)) if len(shown) == 1 else (len(metrics), len(shown))
     canvas = Figure(figsize=(WIDTH_IN, 0.7 + 2.3 * rows), layout="constrained")
     grid = canvas.subplots(rows, columns, squeeze=False, sharey="row" if rows > 1 else False)
-    drawn: dict[str, Subject] = {}
+    drawn: dict[str, ComparedSubject] = {}
     for i, metric in enumerate(metrics):
         for j, part in enumerate(shown):
             axes = grid[0][i] if rows == 1 else grid[i][j]
@@ -65,7 +65,7 @@ def find_title(metric: str) -> str:
     return find(metric).title
 
 
-def key_of(subject: Subject, name: str) -> Line2D:
+def key_of(subject: ComparedSubject, name: str) -> Line2D:
     """A subject's line in the legend."""
     return Line2D(
         [], [], color=colour(subject.transport), linestyle=line(subject), marker=marker(subject.stack),
@@ -73,7 +73,9 @@ def key_of(subject: Subject, name: str) -> Line2D:
     )  # fmt: skip
 
 
-def _panel(axes: Axes, evidence: Evidence, found: Sweep, part: Slice, metric: str, drawn: dict[str, Subject]) -> None:
+def _panel(
+    axes: Axes, evidence: Evidence, found: Sweep, part: Slice, metric: str, drawn: dict[str, ComparedSubject]
+) -> None:
     places = {value: float(value) if part.numeric else float(i) for i, (value, _) in enumerate(part.cells)}
     unit = ""
     subjects = curves.bases(evidence)
@@ -104,7 +106,7 @@ def _panel(axes: Axes, evidence: Evidence, found: Sweep, part: Slice, metric: st
     quantity_axis(axes, unit, logarithmic=True, vertical=True)
 
 
-def _curve(axes: Axes, curve: Curve, subject: Subject, places: dict[object, float]) -> bool:
+def _curve(axes: Axes, curve: Curve, subject: ComparedSubject, places: dict[object, float]) -> bool:
     ink = colour(subject.transport)
     known = [(places[p.value], p, p.median) for p in curve.points if p.median is not None and p.median > 0]
     for at, point, _ in known:

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rtbench.analysis.evidence import Evidence, Result, Subject
+from rtbench.analysis.evidence import ComparedSubject, Evidence, Result
 from rtbench.analysis.figures import Drawing, figure
 from rtbench.analysis.figures._style import FAINT, INK, RULE, WIDTH_IN, colour, mark, quantity_axis
 from rtbench.analysis.samples.samples import SLOT_NS
@@ -18,7 +18,7 @@ from rtbench.analysis.samples.series import Timeline
 
 @figure("timeline", 60, "One trial in time")
 def draw(evidence: Evidence) -> Drawing | None:
-    shown: list[tuple[Subject, Result, Timeline]] = []
+    shown: list[tuple[ComparedSubject, Result, Timeline]] = []
     for subject in evidence.subjects:
         result = next((r for r in evidence.of(subject.name) if r.series and r.series.timeline), None)
         if result is not None and result.series is not None and result.series.timeline is not None:
@@ -83,7 +83,7 @@ def _word(axes: Axes, at: float, height: float, words: str, **look: Any) -> None
     text.set_in_layout(False)
 
 
-def _counts(axes: Axes, subject: Subject, line: Timeline) -> None:
+def _counts(axes: Axes, subject: ComparedSubject, line: Timeline) -> None:
     (steps,) = axes.step(line.slot_s, line.delivered, where="post", color=colour(subject.transport), linewidth=0.9)
     mark(steps, subject.name)
     low = float(line.slot_s[0]) if line.slot_s.size else 0.0
@@ -93,7 +93,7 @@ def _counts(axes: Axes, subject: Subject, line: Timeline) -> None:
     axes.set_title(f"{subject.name}: delivered / 100 ms")
 
 
-def _latencies(axes: Axes, subject: Subject, line: Timeline) -> None:
+def _latencies(axes: Axes, subject: ComparedSubject, line: Timeline) -> None:
     for values, drawn in (
         (line.middle_ns, {"linewidth": 1.0}),
         (line.highest_ns, {"linestyle": "none", "marker": ".", "markersize": 2.5}),

@@ -22,7 +22,7 @@ PERIODS_S = {"events": 0.1, "metrics": 1.0, "news": 5.0, "stocks": 1.0, "chat": 
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
+class Aliasing:
     """`ages` different ages a subscriber sees; messages : polls stand as `messages` to `polls`."""
 
     interval_s: float
@@ -42,7 +42,7 @@ class Beat:
         )
 
 
-def beat(interval_s: float, period_s: float, window_s: float) -> Beat | None:
+def aliasing(interval_s: float, period_s: float, window_s: float) -> Aliasing | None:
     """Whether the phases stay on a comb for the whole window; None when they mix.
 
     P/T = a/b up to an error: the comb has b teeth and creeps by b·|P/T − a/b| a round of b messages. It is filled, and
@@ -54,10 +54,10 @@ def beat(interval_s: float, period_s: float, window_s: float) -> Beat | None:
     crept = abs(ratio - found.numerator / found.denominator) * messages
     if found == 0 or crept >= 1 / found.denominator or messages < 2 * found.denominator:
         return None
-    return Beat(interval_s, period_s, found.denominator, found.numerator)
+    return Aliasing(interval_s, period_s, found.denominator, found.numerator)
 
 
-def beats(scenario: Mapping[str, Any], cells: list[dict[str, Any]], polled: bool) -> Iterator[Beat]:
+def aliasings(scenario: Mapping[str, Any], cells: list[dict[str, Any]], polled: bool) -> Iterator[Aliasing]:
     """The beats of a campaign, one for each cell that has one; nothing without short polling."""
     seen = set()
     for cell in cells if polled else ():
@@ -71,7 +71,7 @@ def beats(scenario: Mapping[str, Any], cells: list[dict[str, Any]], polled: bool
             period_s = PERIODS_S.get(stream)
             if stream == "fanout" and of("workload", "arrival", "constant") == "constant":
                 period_s = 1 / of("workload", "rate_hz", 5.0)
-            found = beat(interval_s, period_s, window_s) if period_s else None
+            found = aliasing(interval_s, period_s, window_s) if period_s else None
             if found is not None and found not in seen:
                 seen.add(found)
                 yield found

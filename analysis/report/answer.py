@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rtbench.analysis import format
-from rtbench.analysis.evidence import Evidence, Subject
+from rtbench.analysis.evidence import ComparedSubject, Evidence
 from rtbench.analysis.sweep import curves, words
 
 NAMED = 6
@@ -65,7 +65,7 @@ def _ranking(evidence: Evidence, metric: str) -> str:
     return "; ".join(parts) or "nothing was measured"
 
 
-def _within(evidence: Evidence, metric: str, subjects: Sequence[Subject]) -> str:
+def _within(evidence: Evidence, metric: str, subjects: Sequence[ComparedSubject]) -> str:
     rows = [(s, evidence.summary(s.name, metric)) for s in subjects]
     known = sorted(
         ((s, row, row.median) for s, row in rows if row is not None and row.median is not None),

@@ -181,7 +181,7 @@ def _tails(evidence: Evidence) -> Iterator[Caveat]:
 def _beats(evidence: Evidence) -> Iterator[Caveat]:
     scenario = evidence.campaign.document.get("scenario") or {}
     polled = any(s.transport == "short-poll" for s in evidence.subjects)
-    for one in aliasing.beats(scenario, evidence.campaign.cells, polled):
+    for one in aliasing.aliasings(scenario, evidence.campaign.cells, polled):
         remedy = 'an interval that is no simple fraction of the period, or `workload.arrival = "poisson"`'
         yield Caveat("beat", one.text(), remedy, False)
 

@@ -19,7 +19,7 @@ _IDENTITY = ("stack", "technique", "observed")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class FairnessRow:
     """One key of the manifests; `cells` are in the order of the subjects."""
 
     key: str
@@ -28,7 +28,7 @@ class Row:
     """An asymmetry."""
 
 
-def manifests(evidence: Evidence) -> list[Row]:
+def manifests(evidence: Evidence) -> list[FairnessRow]:
     """A row a key, the asymmetries first, then as the manifests have them; empty when no trial recorded any."""
     used: dict[str, dict[str, list[str]]] = {}
     for result in evidence.results:
@@ -42,7 +42,7 @@ def manifests(evidence: Evidence) -> list[Row]:
     for key, of in used.items():
         cells = tuple(" or ".join(of.get(name, [MISSING])) for name in names)
         known = {cell for name, cell in zip(names, cells, strict=True) if name in recorded}
-        rows.append(Row(key, cells, len(known) > 1 and key.partition(".")[0] not in _IDENTITY))
+        rows.append(FairnessRow(key, cells, len(known) > 1 and key.partition(".")[0] not in _IDENTITY))
     return sorted(rows, key=lambda row: (not row.differs, row.key.startswith("observed.")))
 
 

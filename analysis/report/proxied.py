@@ -10,14 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rtbench.analysis import format
-from rtbench.analysis.evidence import Evidence, Result, Subject
+from rtbench.analysis.evidence import ComparedSubject, Evidence, Result
 
 HELD_NS = 50_000_000
 """More than any proxy needs to pass a message on: it waited for a buffer to fill, or for a timer."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ProxiedRow:
     """A subject behind a proxy; texts as a reader sees them."""
 
     subject: str
@@ -33,12 +33,12 @@ class Row:
     """Ratio of the server's own CPU per message to that without the proxy."""
 
 
-def behind(evidence: Evidence, latency: str) -> list[Row]:
+def behind(evidence: Evidence, latency: str) -> list[ProxiedRow]:
     """A row for every subject that has a proxy before it; `latency` is the metric that is headlined."""
     return [_row(evidence, s, latency) for s in evidence.subjects if s.row.get("proxy")]
 
 
-def _row(evidence: Evidence, subject: Subject, latency: str) -> Row:
+def _row(evidence: Evidence, subject: ComparedSubject, latency: str) -> ProxiedRow:
     base, _, rest = subject.name.partition("+")
     alone = base + "".join(rest.partition("@")[1:])
     alone = alone if alone in evidence.names else base
@@ -54,7 +54,7 @@ def _row(evidence: Evidence, subject: Subject, latency: str) -> Row:
     added += f" ({format.ratio(ratio)})" if ratio else ""
     cpu = format.between(evidence, "server_cpu_ns_per_message", subject.name, alone)
     verdict, why = _verdict(evidence, subject, alone, added_ns)
-    return Row(
+    return ProxiedRow(
         subject=subject.name,
         proxy=str(subject.row["proxy"]),
         verdict=verdict,
@@ -65,7 +65,7 @@ def _row(evidence: Evidence, subject: Subject, latency: str) -> Row:
     )
 
 
-def _verdict(evidence: Evidence, subject: Subject, alone: str, added_ns: float | None) -> tuple[str, str]:
+def _verdict(evidence: Evidence, subject: ComparedSubject, alone: str, added_ns: float | None) -> tuple[str, str]:
     results = evidence.of(subject.name)
     measured = [r for r in results if r.metrics]
     if results and not measured:

@@ -253,7 +253,7 @@ def _context(
         "matrices": tables.matrices(evidence),
         "counts": tables.COUNTS,
         "audit": tables.audit(evidence),
-        "heights": tables.heights(evidence),
+        "heights": tables.layers(evidence),
         "trials": tables.trials(evidence),
         "everything": tables.everything(evidence),
         "subjects": evidence.subjects,

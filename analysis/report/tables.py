@@ -12,7 +12,7 @@ from typing import Any
 
 from rtbench.analysis import format
 from rtbench.analysis.campaigns.trials import item_name
-from rtbench.analysis.evidence import Evidence, Result, Subject
+from rtbench.analysis.evidence import ComparedSubject, Evidence, Result
 from rtbench.analysis.metrics import catalogue, find
 
 _HEIGHTS = ("payload", "tcp_down", "tcp_up", "wire")
@@ -20,7 +20,7 @@ COUNTS = ("expected", "delivered", "lost", "duplicated", "reordered", "corrupted
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class MatrixCell:
     """A cell of a comparison matrix. `side`: "lower", "higher", "none" (no difference seen), "empty"."""
 
     text: str
@@ -36,7 +36,7 @@ class Matrix:
     metric: str
     title: str
     names: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+    rows: tuple[tuple[str, tuple[MatrixCell, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +46,10 @@ class Pair:
     a: str
     b: str
     across: bool
-    cells: tuple[Cell, ...]
+    cells: tuple[MatrixCell, ...]
 
 
-def results(evidence: Evidence) -> tuple[list[str], list[tuple[Subject, list[str]]]]:
+def results(evidence: Evidence) -> tuple[list[str], list[tuple[ComparedSubject, list[str]]]]:
     """The first table: a line a subject with what decides, and the headings."""
     latency = evidence.latency
     side = "kernel" if "kernel" in latency else "app"
@@ -122,10 +122,10 @@ def matrices(evidence: Evidence) -> list[Matrix]:
     return found
 
 
-def _cell(evidence: Evidence, metric: str, a: str, b: str, across: bool) -> Cell:
+def _cell(evidence: Evidence, metric: str, a: str, b: str, across: bool) -> MatrixCell:
     found = format.between(evidence, metric, a, b)
     if found is None:
-        return Cell("", "empty", across)
+        return MatrixCell("", "empty", across)
     sides = {"a lower": "lower", "a higher": "higher"}
     side = sides.get(found.verdict, "none")
     note = " (no interval)" if found.low is None else ""
@@ -134,7 +134,7 @@ def _cell(evidence: Evidence, metric: str, a: str, b: str, across: bool) -> Cell
         text = f"{found.ratio:.6f}".rstrip("0") + "×"
     if side == "none" and (words := format.undecided(found)):
         note += f"; {words}"
-    return Cell(text + note, side, across)
+    return MatrixCell(text + note, side, across)
 
 
 def values(evidence: Evidence, columns: Sequence[tuple[str, str]]) -> tuple[list[str], list[tuple[str, list[str]]]]:
@@ -180,7 +180,7 @@ def audit(evidence: Evidence) -> list[tuple[str, list[str]]]:
     return rows
 
 
-def heights(evidence: Evidence) -> list[tuple[str, list[str]]]:
+def layers(evidence: Evidence) -> list[tuple[str, list[str]]]:
     """Bytes per message at the heights that were counted, beside what the specifications make of it (R5)."""
     rows = []
     for subject in evidence.subjects:

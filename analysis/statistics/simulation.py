@@ -54,7 +54,7 @@ SHAPES: Mapping[str, Draw] = {"normal": _normal, "log-normal": _log_normal, "slo
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class SimulatedCase:
     """How the residuals of a pair are drawn; all other subjects are like the second one."""
 
     name: str
@@ -71,16 +71,16 @@ class Case:
 
 
 CASES = (
-    Case("normal"),
-    Case("normal, one of the pair 3× as noisy", noisier=3.0),
-    Case("log-normal, all alike", "log-normal", "log-normal"),
-    Case("slow trials, all alike", "slow trials", "slow trials"),
-    Case("log-normal, only one of the pair", "log-normal", "normal"),
-    Case("slow trials, only one of the pair", "slow trials", "normal"),
+    SimulatedCase("normal"),
+    SimulatedCase("normal, one of the pair 3× as noisy", noisier=3.0),
+    SimulatedCase("log-normal, all alike", "log-normal", "log-normal"),
+    SimulatedCase("slow trials, all alike", "slow trials", "slow trials"),
+    SimulatedCase("log-normal, only one of the pair", "log-normal", "normal"),
+    SimulatedCase("slow trials, only one of the pair", "slow trials", "normal"),
 )
 
 
-def coverage(case: Case, blocks: int, subjects: int, campaigns: int = 2000, seed: int = 1) -> float:
+def coverage(case: SimulatedCase, blocks: int, subjects: int, campaigns: int = 2000, seed: int = 1) -> float:
     """Share of campaigns whose interval of subject 0 against 1 holds the truth."""
     rng = np.random.default_rng(seed)
     held = 0

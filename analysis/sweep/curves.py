@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from rtbench.analysis.evidence import Evidence, Subject
+from rtbench.analysis.evidence import ComparedSubject, Evidence
 from rtbench.analysis.metrics import find
 from rtbench.analysis.statistics import line
 from rtbench.analysis.statistics.compare import LEVEL, compare, verdict
 from rtbench.analysis.statistics.multiplicity import adjust
 from rtbench.analysis.statistics.noise import Noise
-from rtbench.analysis.sweep.rows import Change, Crossover, Curve, Exponent, Flip, Fresh, Point, Slice, Sweep
+from rtbench.analysis.sweep.rows import Crossover, Curve, CurvePoint, Exponent, Flip, Fresh, KeyEffect, Slice, Sweep
 
 POLL = "poll.interval_s"
 
@@ -67,9 +67,9 @@ def metrics_of(evidence: Evidence) -> tuple[str, ...]:
     return (*evidence.headline, "tcp_up_bytes_per_message")
 
 
-def bases(evidence: Evidence) -> list[Subject]:
+def bases(evidence: Evidence) -> list[ComparedSubject]:
     """Every subject once, whatever its cells."""
-    found: dict[str, Subject] = {}
+    found: dict[str, ComparedSubject] = {}
     for subject in evidence.subjects:
         found.setdefault(subject.base, subject)
     return list(found.values())
@@ -102,7 +102,7 @@ def _curve(evidence: Evidence, part: Slice, base: str, metric: str) -> Curve:
     for value, name in _names(evidence, part, base):
         row = evidence.summary(name, metric)
         known = (row.trials, row.median, row.low, row.high) if row is not None else (0, None, None, None)
-        points.append(Point(value, name, *known))
+        points.append(CurvePoint(value, name, *known))
     return Curve(part.key, part.at, base, metric, find(metric).unit, tuple(points))
 
 
@@ -117,7 +117,7 @@ def _logs(evidence: Evidence, part: Slice, base: str, metric: str) -> dict[float
     }
 
 
-def _change(evidence: Evidence, part: Slice, base: str, metric: str, noise: Noise | None) -> Change | None:
+def _change(evidence: Evidence, part: Slice, base: str, metric: str, noise: Noise | None) -> KeyEffect | None:
     names = list(_names(evidence, part, base))
     if len(names) < 2:
         return None
@@ -127,7 +127,7 @@ def _change(evidence: Evidence, part: Slice, base: str, metric: str, noise: Nois
         if found.blocks > 1:
             floor = None if noise is None else noise.floor(found.blocks)
             said = verdict(found.ratio, found.low, found.high, floor)
-            return Change(part.key, part.at, base, first, last, replace(found, verdict=said))
+            return KeyEffect(part.key, part.at, base, first, last, replace(found, verdict=said))
     return None
 
 
@@ -171,7 +171,7 @@ def _back(log: float) -> float:
 
 
 def _crossover(
-    evidence: Evidence, part: Slice, metric: str, a: Subject, b: Subject, noise: Noise | None
+    evidence: Evidence, part: Slice, metric: str, a: ComparedSubject, b: ComparedSubject, noise: Noise | None
 ) -> Crossover | None:
     one, other = (_logs(evidence, part, subject.base, metric) for subject in (a, b))
     shared = {

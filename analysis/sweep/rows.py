@@ -31,7 +31,7 @@ class Slice:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class CurvePoint:
     """A curve at one value of the key: the median trial and the t-interval of the mean over trials."""
 
     value: Any
@@ -51,7 +51,7 @@ class Curve:
     subject: str
     metric: str
     unit: str
-    points: tuple[Point, ...]
+    points: tuple[CurvePoint, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Exponent:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class KeyEffect:
     """A subject at the last value of a key without logarithm beside itself at the first."""
 
     key: str
@@ -153,7 +153,7 @@ class Sweep:
     slices: tuple[Slice, ...]
     curves: tuple[Curve, ...]
     exponents: tuple[Exponent, ...]
-    changes: tuple[Change, ...]
+    changes: tuple[KeyEffect, ...]
     crossovers: tuple[Crossover, ...]
     freshness: tuple[Fresh, ...]
 

@@ -14,7 +14,7 @@ NO_STAMP = bytes(16)
 _PAGE = 4096
 
 
-class Tape:
+class CaptureBuffer:
     """`size_bytes` of preallocated bytes; `reads` holds (link, app_ns, bytes) and `stamps` 16 bytes a read."""
 
     def __init__(self, size_bytes: int) -> None:

@@ -1,7 +1,7 @@
-"""The reactor with its inner loop in C (`sweep.c`): Python runs when a timer is due or a read is to be looked at.
+"""The reactor with its inner loop in C (`inner_loop.c`): Python runs when a timer is due or a read is to be looked at.
 
 Invariant: tape, stamps and what links hear are the same as from `Reactor`, whose tests it passes; TLS, connecting,
-ends and errors are left to it. The two structures below and in `sweep.c` match.
+ends and errors are left to it. The two structures below and in `inner_loop.c` match.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _IDLE, _DUE, _FULL, _LOOK, _OVER, _OTHER = range(6)
 _NOBODY_LOOKS, _ALWAYS, _UNLESS_PLAIN_TEXT = range(3)
 
 
-class _Sweep(ctypes.Structure):
+class _Drain(ctypes.Structure):
     _fields_ = (
         ("at", ctypes.c_int64),
         ("limit", ctypes.c_int64),
@@ -43,7 +43,7 @@ class _Sweep(ctypes.Structure):
         ("descriptor", ctypes.c_int32),
         ("mask", ctypes.c_int32),
         ("error", ctypes.c_int32),
-        ("tape", ctypes.c_void_p),
+        ("capture", ctypes.c_void_p),
         ("reads", ctypes.c_void_p),
         ("stamps", ctypes.c_void_p),
         ("links", ctypes.c_void_p),
@@ -53,30 +53,30 @@ class _Sweep(ctypes.Structure):
 
 
 class CompiledReactor(Reactor):
-    """A `Reactor` that reads by `library`, what `rtbench.machine.inner_loop.sweep` gave."""
+    """A `Reactor` that reads by `library`, what `rtbench.machine.inner_loop.library` gave."""
 
-    def __init__(self, tape_bytes: int, library: Path) -> None:
-        super().__init__(tape_bytes)
+    def __init__(self, capture_bytes: int, library: Path) -> None:
+        super().__init__(capture_bytes)
         compiled = ctypes.CDLL(str(library))
-        assert ctypes.c_int64.in_dll(compiled, "sweep_events_at").value == _Sweep.events.offset
-        self._sweep_in_c = compiled.sweep
-        self._sweep_in_c.argtypes = (ctypes.c_void_p, ctypes.c_int64)
+        assert ctypes.c_int64.in_dll(compiled, "drain_events_at").value == _Drain.events.offset
+        self._run_in_c = compiled.drain
+        self._run_in_c.argtypes = (ctypes.c_void_p, ctypes.c_int64)
         self._links = np.full(_DESCRIPTORS, -1, dtype=np.int32)
         self._cares = np.zeros(_DESCRIPTORS, dtype=np.uint8)
         self._new_reads = np.zeros(_NOTE_BYTES * _MOST_READS, dtype=np.uint8)
         self._new_stamps = np.zeros(_STAMP_BYTES * _MOST_READS, dtype=np.uint8)
-        self._state = _Sweep(
-            limit=self.tape.limit,
+        self._state = _Drain(
+            limit=self.capture.limit,
             most=_MOST_READS,
             descriptors=_DESCRIPTORS,
             epoll=self._epoll.fileno(),
-            tape=np.frombuffer(self.tape.data, dtype=np.uint8).ctypes.data,
+            capture=np.frombuffer(self.capture.data, dtype=np.uint8).ctypes.data,
             reads=self._new_reads.ctypes.data,
             stamps=self._new_stamps.ctypes.data,
             links=self._links.ctypes.data,
             cares=self._cares.ctypes.data,
         )
-        if error := compiled.sweep_begin(ctypes.byref(self._state)):
+        if error := compiled.drain_begin(ctypes.byref(self._state)):
             raise OSError(error, os.strerror(error))
 
     def listen(self, link: Link, also_write: bool = False) -> None:
@@ -105,24 +105,24 @@ class CompiledReactor(Reactor):
 
     def _step(self, until_ns: int) -> int:
         """Read until then, or until there is something to do; do it, and return what it was."""
-        state, tape = self._state, self.tape
-        state.at = tape.at
-        why: int = self._sweep_in_c(ctypes.addressof(state), until_ns)
+        state, capture = self._state, self.capture
+        state.at = capture.at
+        why: int = self._run_in_c(ctypes.addressof(state), until_ns)
         if made := state.made:
-            tape.at = state.at
-            tape.reads.frombytes(self._new_reads[: _NOTE_BYTES * made].data)
-            tape.stamps += self._new_stamps[: _STAMP_BYTES * made].data
+            capture.at = state.at
+            capture.reads.frombytes(self._new_reads[: _NOTE_BYTES * made].data)
+            capture.stamps += self._new_stamps[: _STAMP_BYTES * made].data
         if why == _LOOK:
-            index, stamp_ns, size = tape.reads[-3:]
+            index, stamp_ns, size = capture.reads[-3:]
             look = self.links[index].look
             assert look is not None  # `heed` said so
-            look(tape.at - size, tape.at, stamp_ns)
+            look(capture.at - size, capture.at, stamp_ns)
         elif why == _FULL:
-            if tape.at > tape.limit:
+            if capture.at > capture.limit:
                 self.on_full()
         elif why == _OVER:
             link = self.links[self._links[state.descriptor]]
             link.over(outcome(state.error) if state.error else "closed")
         elif why == _OTHER:
-            self._sweep([(state.descriptor, state.mask)])
+            self._drain([(state.descriptor, state.mask)])
         return why

@@ -1,6 +1,6 @@
 /* The reactor's inner loop in C: epoll_wait and recvmsg until a timer is due or a read needs Python.
  *
- * What it does for a read is what `Reactor._sweep` does: bytes to the tape, the kernel's stamp (SO_TIMESTAMPNS) and
+ * What it does for a read is what `Reactor._drain` does: bytes to the capture, the kernel's stamp (SO_TIMESTAMPNS) and
  * CLOCK_MONOTONIC beside them. Compiled by `rtbench.machine.inner_loop`; driven by `loadtests/reactor/compiled.py`, whose
  * structure this one must match. Invariant: nothing is allocated, and only sockets that `links` names are read.
  *
@@ -20,15 +20,15 @@ enum { READ_BYTES = 65536, EVENTS = 512, SECOND = 1000000000, STAMPNS = 35, PLAI
 enum { IDLE, DUE, FULL, LOOK, OVER, OTHER };      /* why it returns */
 enum { NOBODY_LOOKS, ALWAYS, UNLESS_PLAIN_TEXT }; /* what `cares` says of a descriptor */
 
-struct sweep {
-    int64_t at, limit;               /* the tape: where the next read goes, where it is full */
+struct drain {
+    int64_t at, limit;               /* the capture: where the next read goes, where it is full */
     int64_t made, most;              /* reads since the last call, and room for them */
     int64_t armed_ns;                /* what the timer is set to */
     int64_t descriptors;             /* how many `links` and `cares` know */
     int32_t epoll, timer;
     int32_t next, count;             /* events: the next of those that are left */
     int32_t descriptor, mask, error; /* OVER, OTHER: of which socket */
-    char *tape;
+    char *capture;
     int64_t *reads;                  /* link, application stamp, bytes */
     char *stamps;                    /* 16 bytes a read; zeros: none */
     const int32_t *links;            /* by descriptor; -1: not to be read here */
@@ -36,7 +36,7 @@ struct sweep {
     struct epoll_event events[EVENTS];
 };
 
-const int64_t sweep_events_at = offsetof(struct sweep, events); /* Python compares it with its own */
+const int64_t drain_events_at = offsetof(struct drain, events); /* Python compares it with its own */
 
 static int64_t now_ns(void) {
     struct timespec t;
@@ -51,11 +51,11 @@ static int plain_text(const unsigned char *data, int64_t size) {
     return data[1] == 126 && size >= 130 && size == (data[2] << 8 | data[3]) + 4;
 }
 
-/* Read into the tape; the number of bytes, 0 at the end, -1 and errno as recvmsg(2). */
-static int64_t take(struct sweep *s, int descriptor) {
+/* Read into the capture; the number of bytes, 0 at the end, -1 and errno as recvmsg(2). */
+static int64_t take(struct drain *s, int descriptor) {
     char control[64];
     char *stamp = s->stamps + 16 * s->made;
-    struct iovec io = {s->tape + s->at, READ_BYTES};
+    struct iovec io = {s->capture + s->at, READ_BYTES};
     struct msghdr message = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
     int64_t size = recvmsg(descriptor, &message, 0);
     if (size <= 0) return size;
@@ -68,15 +68,15 @@ static int64_t take(struct sweep *s, int descriptor) {
     return size;
 }
 
-/* Once, before the first sweep: the timer. The error number, 0: none. */
-int sweep_begin(struct sweep *s) {
+/* Once, before the first drain: the timer. The error number, 0: none. */
+int drain_begin(struct drain *s) {
     struct epoll_event event = {.events = EPOLLIN | EPOLLET};
     event.data.fd = s->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     return s->timer < 0 || epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->timer, &event) ? errno : 0;
 }
 
 /* Until `until_ns` (IDLE when no socket had anything until then), or until Python has something to do. */
-int sweep(struct sweep *s, int64_t until_ns) {
+int drain(struct drain *s, int64_t until_ns) {
     int waited = 0, came = 0;
     int64_t now = now_ns();
     s->made = 0;
@@ -94,7 +94,7 @@ int sweep(struct sweep *s, int64_t until_ns) {
                 int care = s->cares[descriptor];
                 now = s->reads[3 * s->made - 2];
                 if (care == ALWAYS) return LOOK;
-                if (care == UNLESS_PLAIN_TEXT && !plain_text((unsigned char *)s->tape + s->at - size, size)) return LOOK;
+                if (care == UNLESS_PLAIN_TEXT && !plain_text((unsigned char *)s->capture + s->at - size, size)) return LOOK;
                 if (now >= until_ns) return DUE;
             } else if (size == 0 || (errno != EAGAIN && errno != EINTR)) {
                 s->error = size ? errno : 0;

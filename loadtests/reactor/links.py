@@ -141,9 +141,9 @@ class Link:
             self.outcome = "closed unanswered" if outcome == "closed" and not self.accepted else outcome
             self.received_bytes, self.sent_bytes = tcp_bytes(self.socket)
             self.reactor.forget(self)
-            self.told()
+            self.noticed()
 
-    def told(self) -> None:
+    def noticed(self) -> None:
         """Tell who wants to know that it is over."""
         self.subscriber.ended(self)
 
@@ -171,7 +171,7 @@ class PushLink(Link):
     def _opening(self, start: int, end: int, now_ns: int) -> None:
         if self.response_ns < 0:
             self.response_ns = now_ns
-        self._head += bytes(self.reactor.tape.view[start:end])
+        self._head += bytes(self.reactor.capture.view[start:end])
         stop = self._head.find(self.head_end)
         if stop < 0:
             if len(self._head) > 65536:
@@ -214,7 +214,7 @@ class StreamLink(PushLink):
         self._end(rest)
 
     def _watch(self, start: int, end: int, _now_ns: int) -> None:
-        self._end(bytes(self.reactor.tape.view[max(start, end - len(_LAST_CHUNK)) : end]))
+        self._end(bytes(self.reactor.capture.view[max(start, end - len(_LAST_CHUNK)) : end]))
 
     def _end(self, data: bytes) -> None:
         self._tail = (self._tail + data)[-len(_LAST_CHUNK) :]
@@ -240,7 +240,7 @@ class LineLink(PushLink):
         self.watch(self._watch)
 
     def _watch(self, start: int, end: int, _now_ns: int) -> None:
-        self._tail = bytes(self.reactor.tape.view[max(start, end - _NOTICE_BYTES) : end])
+        self._tail = bytes(self.reactor.capture.view[max(start, end - _NOTICE_BYTES) : end])
 
     def over(self, outcome: str) -> None:
         if outcome == "closed":  # an end has no code here: the last line says it
@@ -258,14 +258,14 @@ class WebSocketLink(PushLink):
         super().__init__(reactor, subscriber, asked)
         self._greeting = asked.greeting
         self._scanner = ControlScanner()
-        self._data: Any = reactor.tape.data
+        self._data: Any = reactor.capture.data
 
     def opened(self, rest: bytes) -> None:
         for text in self._greeting:
             self.send(text_frame(text))
         self._scan(rest)
 
-    def say(self, text: str) -> None:
+    def send_text(self, text: str) -> None:
         """Send one text message."""
         self.send(text_frame(text))
 
@@ -326,7 +326,7 @@ class PollLink(Link):
     def _watch(self, start: int, end: int, now_ns: int) -> None:
         if self.response_ns < 0:
             self.response_ns = now_ns
-        data = bytes(self.reactor.tape.view[start:end])
+        data = bytes(self.reactor.capture.view[start:end])
         client = self.client
         seen = None if self._partial_bytes else client.glance(data)
         if seen is not None:

@@ -21,7 +21,7 @@ import gevent
 from gevent import get_hub, monkey
 from gevent.hub import Waiter
 
-from rtbench.loadtests.reactor.capture import NO_STAMP, READ_BYTES, Tape
+from rtbench.loadtests.reactor.capture import NO_STAMP, READ_BYTES, CaptureBuffer
 from rtbench.loadtests.reactor.tls import Tls, TlsSocket
 
 if TYPE_CHECKING:
@@ -49,10 +49,10 @@ _socket = monkey.get_original("socket", "socket")
 class Reactor:
     """The epoll set, its links by descriptor, and its timers."""
 
-    def __init__(self, tape_bytes: int) -> None:
-        self.tape = Tape(tape_bytes)
+    def __init__(self, capture_bytes: int) -> None:
+        self.capture = CaptureBuffer(capture_bytes)
         self.links: list[Link] = []
-        self.on_full: Callable[[], object] = self.tape.clear
+        self.on_full: Callable[[], object] = self.capture.clear
         self._epoll = _epoll()
         self._by_descriptor: dict[int, tuple[Callable[..., Any], int, Link]] = {}
         self._timers: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
@@ -193,15 +193,15 @@ class Reactor:
                 ready = poll(0, MOST_EVENTS)
             if ready:
                 came = True
-                self._sweep(ready)
+                self._drain(ready)
             if time.monotonic_ns() >= until_ns:
                 return came
 
-    def _sweep(self, ready: list[tuple[int, int]]) -> None:
+    def _drain(self, ready: list[tuple[int, int]]) -> None:
         # The inner loop of all measurements: what a name costs here, every message costs (METHODOLOGY, The harness).
-        known, tape = self._by_descriptor, self.tape
-        now_ns, view, limit = time.monotonic_ns, tape.view, tape.limit
-        note, stamps = tape.reads.extend, tape.stamps
+        known, capture = self._by_descriptor, self.capture
+        now_ns, view, limit = time.monotonic_ns, capture.view, capture.limit
+        note, stamps = capture.reads.extend, capture.stamps
         for descriptor, mask in ready:
             entry = known.get(descriptor)
             if entry is None:
@@ -211,9 +211,9 @@ class Reactor:
                 self._writable(link)
                 if not mask & EPOLLIN:
                     continue
-            if tape.at > limit:
+            if capture.at > limit:
                 self.on_full()
-            at = tape.at
+            at = capture.at
             try:
                 size, ancillary, _, _ = read([view[at : at + READ_BYTES]], _ANCILLARY_BYTES)
             except BlockingIOError:
@@ -227,7 +227,7 @@ class Reactor:
                 continue
             note((index, stamp_ns, size))
             stamps += ancillary[0][2] if ancillary else NO_STAMP
-            tape.at = at + size
+            capture.at = at + size
             if link.look is not None:
                 link.look(at, at + size, stamp_ns)
 
@@ -252,7 +252,7 @@ class Reactor:
             ready = self._epoll.poll(0, MOST_EVENTS)
             if not ready:
                 return
-            self._sweep(ready)
+            self._drain(ready)
 
 
 def outcome(error: int | None) -> str:

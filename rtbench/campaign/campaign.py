@@ -202,7 +202,7 @@ class Campaign:
 
     def as_dict(self, code: int | None) -> dict[str, Any]:
         """campaign.json (interface.md)."""
-        workload = self.scenario.plan()
+        workload = self.scenario.make_workload()
         return {
             "schema": tables.SCHEMA,
             "rtbench": rtbench.__version__,

@@ -23,7 +23,7 @@ _BYTES_A_POLL = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Estimate:
     """What a campaign would take."""
 
     trials: int
@@ -35,14 +35,14 @@ class Plan:
         return {"trials": self.trials, "minutes": round(self.seconds / 60, 1), "disk_bytes": self.disk_bytes}
 
 
-def plan(scenario: Scenario) -> Plan:
+def estimate(scenario: Scenario) -> Estimate:
     """Trials, time and disk, before anything is started."""
     cells = scenario.cells()
     trials = scenario.blocks * len(scenario.subjects) * len(cells)
     parts = [_trial(cell.scenario) for cell in cells]
     each_s = sum(seconds for seconds, _ in parts) / len(parts)
     size = sum(size for _, size in parts) / len(parts)
-    return Plan(trials, trials * each_s + 15, int(trials * size))
+    return Estimate(trials, trials * each_s + 15, int(trials * size))
 
 
 def _trial(scenario: Scenario) -> tuple[float, float]:

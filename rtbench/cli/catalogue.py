@@ -83,9 +83,9 @@ def ticks(stream: str, seed: int | None, count: int, channel: int, settings: tup
     """The workload itself: one JSON object a line, `payload` the exact text that every transport sends."""
     found = stream_catalogue.find(stream)
     table = build({"stream": [stream]}, seed, settings)
-    if not found.foreseen(table.plan().pace):
+    if not found.foreseen(table.make_workload().pace):
         raise UserError(f"what {stream} sends then is known when it is due", "leave workload.real out, or serve it")
     number = channel if table.workload.channels == "unicast" else 0
-    for tick in islice(table.plan().ticks_of(Channel(number, stream, channel)), count):
+    for tick in islice(table.make_workload().ticks_of(Channel(number, stream, channel)), count):
         row = {"channel": channel, "seq": tick.seq, "due_ns": tick.due_ns, "payload": tick.payload.decode()}
         click.echo(json.dumps(row, ensure_ascii=False))

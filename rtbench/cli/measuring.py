@@ -78,7 +78,7 @@ def run(
     for warning in warnings:
         click.echo(f"rtbench: {warning['message']}; {warning['remedy']}", err=True)
     preflight.prepare(table)
-    take = schedule.plan(table)
+    take = schedule.estimate(table)
     if only_plan:
         if as_json:
             click.echo(json.dumps(take.as_dict()))
@@ -179,7 +179,7 @@ def aa(context: click.Context, out: Path | None, settings: tuple[str, ...], quie
 
 def _known_truths(folder: Path, tables: list[Scenario], quiet: bool, as_json: bool, aa: bool) -> int:
     """Measure, judge, store and print; the exit code."""
-    takes = [schedule.plan(table) for table in tables]
+    takes = [schedule.estimate(table) for table in tables]
     place = Place.here()
     campaigns.stay_on(place)
     command = shlex.join(["rtbench", *sys.argv[1:]])

@@ -77,12 +77,12 @@ def _play(
     if real:
         settings = (*settings, "workload.real=true")
     every = stream_catalogue.catalogue().values()
-    pace = build({"stream": [s.name for s in every if not s.needs]}, seed, settings).plan().pace
+    pace = build({"stream": [s.name for s in every if not s.needs]}, seed, settings).make_workload().pace
     table = build({"stream": [s.name for s in every if not s.needs or getattr(pace, s.needs)]}, seed, settings)
     # Whenever the signal comes, also while it starts: it ends what runs, and that is what was asked.
     with contextlib.suppress(KeyboardInterrupt), tempfile.TemporaryDirectory(prefix="rtbench-") as name:
         folder = Path(name)
-        with PublisherProcess(table.plan(), table, folder, (), folder / "publisher.log") as publisher:
+        with PublisherProcess(table.make_workload(), table, folder, (), folder / "publisher.log") as publisher:
             publisher.ready()
             where = {"host": host, "port": port}
             feed, log = publisher.socket_path, folder / "server.log"

@@ -28,7 +28,7 @@ NEEDS = {
     "quiet": "no stream with pauses is known",
     "finite": "no stream that ends is known",
     "failing": "no stream that fails is known",
-    "spoken": "no stream is known whose messages subscribers send",
+    "uplink": "no stream is known whose messages subscribers send",
 }
 """What a case may need of a target, and why it is skipped without."""
 

@@ -69,11 +69,11 @@ def small_error(asked: str, answer: Answer, *statuses: int) -> list[str]:
     """Problems with an answer that should be one of these statuses and `{"error": …}`."""
     wanted = " or ".join(map(str, statuses))
     if answer.status not in statuses:
-        return [f"{asked}: wanted status {wanted}, got {answer.said}"]
+        return [f"{asked}: wanted status {wanted}, got {answer.shown}"]
     problems = []
     value = answer.json()
     if not (isinstance(value, dict) and isinstance(value.get("error"), str) and value["error"]):
-        problems.append(f'{asked}: status {answer.status} without {{"error": …}}: {answer.said}')
+        problems.append(f'{asked}: status {answer.status} without {{"error": …}}: {answer.shown}')
     if not answer.headers.get("content-type", "").startswith("application/json"):
         problems.append(f"{asked}: the error's content type is {answer.headers.get('content-type', 'missing')!r}")
     if len(answer.body) > SMALL_BYTES:

@@ -40,7 +40,7 @@ class Answer:
     body: bytes
 
     @property
-    def said(self) -> str:
+    def shown(self) -> str:
         """How a problem quotes it."""
         if self.status == CLOSED:
             return f"no response ({self.body.decode()})"

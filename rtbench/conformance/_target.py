@@ -49,7 +49,7 @@ class Target:
     workload: Workload | None = None
     owned: Owned | None = None
     patience_s: float = 3.0
-    spoken: str = ""
+    uplink: str = ""
     subject: Subject | None = None
     """What it is known as; None: a server that keeps the contract, all of it."""
 
@@ -114,6 +114,6 @@ class Target:
             "quiet": self.quiet,
             "finite": self.finite,
             "failing": self.failing,
-            "spoken": self.spoken,
+            "uplink": self.uplink,
         }
         return not known[need]

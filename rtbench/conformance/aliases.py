@@ -36,11 +36,11 @@ def aliases(target: Target) -> list[str]:
             continue
         with Subscriber(target, 0, stream, path=path) as subscriber:
             subscriber.open()  # which has all the patience there is; messages may not be due
-            found = subscriber.messages(FEW, None if known and stream != target.spoken else 0.3)
+            found = subscriber.messages(FEW, None if known and stream != target.uplink else 0.3)
             status = subscriber.opened.status if subscriber.opened is not None else 0
             if status != 200:
                 problems.append(f"GET {path}: wanted status 200, got {status or subscriber.why()}")
-            elif stream == target.spoken:
+            elif stream == target.uplink:
                 pass  # nobody said anything yet, or whatever they liked
             elif known and not found:
                 problems.append(f"GET {path}: no message of {stream}: {subscriber.why()}")

@@ -16,7 +16,7 @@ def right(target: Target) -> list[str]:
     assert target.workload is not None
     problems: list[str] = []
     # Who cannot resume has nothing that is held to show.
-    seeded = [name for name in target.workload.streams if name != target.spoken]
+    seeded = [name for name in target.workload.streams if name != target.uplink]
     for stream in seeded if "resume" in target.claims else ():
         with Subscriber(target, 0, stream) as late:
             # Of a server of ours enough is held, or the stream is over; of another's nobody waits for a next round.

@@ -17,39 +17,39 @@ COUNT = 6
 AFTER = '{"after":"all"}'
 
 
-@case("conversation", claims={"conversation"}, needs={"spoken"})
+@case("conversation", claims={"conversation"}, needs={"uplink"})
 def conversation(target: Target) -> list[str]:
     """Messages sent by two subscribers (WebSocket text, or POST /send/STREAM) reach both, as sent, in one order."""
-    where = f"/send/{target.spoken}"
-    said = [json.dumps({"type": "chat", "user": f"User{1 + n % 2}", "message": f"né {n}"}) for n in range(COUNT)]
+    where = f"/send/{target.uplink}"
+    shown = [json.dumps({"type": "chat", "user": f"User{1 + n % 2}", "message": f"né {n}"}) for n in range(COUNT)]
     problems: list[str] = []
-    with Subscriber(target, stream=target.spoken) as first, Subscriber(target, stream=target.spoken) as second:
+    with Subscriber(target, stream=target.uplink) as first, Subscriber(target, stream=target.uplink) as second:
         if not (first.open() and second.open()):
             return [f"a subscriber did not open: {first.why()}"]
-        for number, text in enumerate(said):
+        for number, text in enumerate(shown):
             if target.transport == "websocket":
                 (first, second)[number % 2].link.sendall(text_frame(text))
                 continue
             body = text.encode()
             answer = fetch(target, where, "POST", {"Content-Length": str(len(body))}, body=body)
             if answer.status != 202:
-                problems.append(f"POST {where} got {answer.said}, wanted 202")
-        heard = [_hear(one, said) for one in (first, second)]
+                problems.append(f"POST {where} got {answer.shown}, wanted 202")
+        heard = [_receive(one, shown) for one in (first, second)]
         for name, messages in zip(("the first", "the second"), heard, strict=True):
-            ours = [text for text in map(_text, messages) if text in said]
+            ours = [text for text in map(_text, messages) if text in shown]
             # Two WebSockets may overtake each other on their way up.
-            if sorted(ours) != sorted(said) or (target.transport != "websocket" and ours != said):
-                problems.append(f"{name} subscriber heard {len(ours)} of {len(said)} messages as they were sent")
+            if sorted(ours) != sorted(shown) or (target.transport != "websocket" and ours != shown):
+                problems.append(f"{name} subscriber heard {len(ours)} of {len(shown)} messages as they were sent")
             problems += consecutive(messages, f"{name} subscriber")
-        if len({tuple(m for m in messages if _text(m) in said) for messages in heard}) > 1:
+        if len({tuple(m for m in messages if _text(m) in shown) for messages in heard}) > 1:
             problems.append("two subscribers heard different messages, or in a different order")
     return problems
 
 
-def _hear(one: Subscriber, said: Sequence[str]) -> list[Message]:
+def _receive(one: Subscriber, shown: Sequence[str]) -> list[Message]:
     """Messages until all of `said` are among them: others may talk, too."""
     deadline = time.monotonic() + one.target.patience_s
-    missing, heard = set(said), list[Message]()
+    missing, heard = set(shown), list[Message]()
     while missing and (more := one.messages(1, deadline - time.monotonic())):
         heard += more
         missing -= {_text(message) for message in more}
@@ -60,14 +60,14 @@ def _text(message: Message) -> str:
     return message.payload.decode("utf-8", "replace")
 
 
-@case("conversation-errors", claims={"conversation"}, needs={"spoken"}, transports=("sse", "short-poll", "long-poll"))
+@case("conversation-errors", claims={"conversation"}, needs={"uplink"}, transports=("sse", "short-poll", "long-poll"))
 def conversation_errors(target: Target) -> list[str]:
     """What is no line of JSON gets 400, an unknown stream 404, one that takes no messages 403, with small errors."""
     problems: list[str] = []
     asked = [
-        (f"/send/{target.spoken}", b"not JSON", 400),
-        (f"/send/{target.spoken}", b'{"two":\n"lines"}', 400),
-        (f"/send/{target.spoken}", b"", 400),
+        (f"/send/{target.uplink}", b"not JSON", 400),
+        (f"/send/{target.uplink}", b'{"two":\n"lines"}', 400),
+        (f"/send/{target.uplink}", b"", 400),
         ("/send/no-such-stream", b"{}", 404),
         (f"/send/{target.stream}", b"{}", 403),
     ]
@@ -77,14 +77,14 @@ def conversation_errors(target: Target) -> list[str]:
     return problems
 
 
-@case("conversation-refused", claims={"conversation"}, needs={"spoken"}, transports=("websocket",))
+@case("conversation-refused", claims={"conversation"}, needs={"uplink"}, transports=("websocket",))
 def conversation_refused(target: Target) -> list[str]:
     """What is no line of JSON is answered by {"control":"refused"}, and the connection goes on."""
-    with Subscriber(target, stream=target.spoken) as one:
+    with Subscriber(target, stream=target.uplink) as one:
         if not one.open():
             return [f"the subscriber did not open: {one.why()}"]
         one.link.sendall(text_frame("not JSON") + text_frame(AFTER))
-        if AFTER not in map(_text, _hear(one, [AFTER])):
+        if AFTER not in map(_text, _receive(one, [AFTER])):
             return [f"a good message after a refused one did not come back: {one.why()}"]
         if not any(control.kind == "refused" for control in one.controls):
             return ["a message that is no JSON was not refused"]

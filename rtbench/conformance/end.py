@@ -44,13 +44,13 @@ def _again(target: Target, stream: str, last: int) -> list[str]:
     if target.transport == "sse":
         answer = fetch(target, target.path(stream), headers={"Last-Event-ID": str(last)})
         # An EventSource stops for good with 204 (WHATWG 9.2.3).
-        return [] if answer.status == 204 else [f"Last-Event-ID {last} after the end: wanted 204, got {answer.said}"]
+        return [] if answer.status == 204 else [f"Last-Event-ID {last} after the end: wanted 204, got {answer.shown}"]
     if target.transport == "short-poll":
         path = f"{target.path(stream)}?since={last}"
         answer = fetch(target, path, headers={"If-None-Match": f'"{last}"'})
         if answer.status != 200 or not (answer.json() or {}).get("end"):
             # A 304 would tell who has every message already that nothing is new, for ever.
-            return [f"GET {path} with that ETag after the end: wanted 200 with the end, got {answer.said}"]
+            return [f"GET {path} with that ETag after the end: wanted 200 with the end, got {answer.shown}"]
     with Subscriber(target, last, stream) as subscriber:
         subscriber.rest()
         if not any(control.kind == "end" for control in subscriber.controls):

@@ -21,14 +21,14 @@ SOME = 30
 def failure(target: Target) -> list[str]:
     """Retry advice says when and which retry; a failed stream is had whole by who comes late, then its failure."""
     stream = target.failing
-    script = [said for _, said in target.notices(stream)]
+    script = [shown for _, shown in target.notices(stream)]
     if script[-1]["control"] != "failure":
         return [f"{stream}: the seed's {stream} does not fail"]
     with Subscriber(target, stream=stream) as present:
         present.rest()
-        said = present.controls
+        shown = present.controls
         problems = _advice(target, present, [fields for fields in script if fields["control"] == "retry"])
-        problems += _failed(target, present, said, script[-1])
+        problems += _failed(target, present, shown, script[-1])
     count = script[-1]["last"]
     with Subscriber(target, 0, stream) as late:
         found: list[Message] = late.messages(count + 1)
@@ -70,7 +70,7 @@ def _failed(target: Target, subscriber: Subscriber, controls: Sequence[Control],
         path = f"{target.path(target.failing)}?since={script['last']}"
         answer = fetch(target, path)
         if answer.status != 503 or not answer.headers.get("retry-after", "").isdigit():
-            problems.append(f"GET {path}: wanted 503 with Retry-After in seconds, got {answer.said}")
+            problems.append(f"GET {path}: wanted 503 with Retry-After in seconds, got {answer.shown}")
     found = [control.fields for control in controls if control.kind == "failure"]
     if len(found) != 1:
         return [*problems, f"wanted one failure notice, got {found or f'none: {subscriber.why()}'}"]

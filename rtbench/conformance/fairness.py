@@ -40,6 +40,6 @@ def fairness(target: Target) -> list[str]:
     wanted = min(BACKLOG, _granted())
     if seen.get("backlog", wanted) < wanted:
         problems.append(f"its listen backlog is {seen['backlog']}, {wanted} are wanted")
-    if (said := server.uses.get("nodelay")) is not None and said != seen.get("nodelay", said):
-        problems.append(f"it declares TCP_NODELAY {said}, its connections have {seen['nodelay']}")
+    if (shown := server.uses.get("nodelay")) is not None and shown != seen.get("nodelay", shown):
+        problems.append(f"it declares TCP_NODELAY {shown}, its connections have {seen['nodelay']}")
     return problems

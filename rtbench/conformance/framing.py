@@ -71,7 +71,7 @@ def poll(target: Target) -> list[str]:
     """An answer says its length, so that one on a kept-alive connection ends where the next begins."""
     answer = fetch(target, f"{target.path()}?since=0")
     if answer.status != 200:
-        return [f"GET {target.path()}?since=0: wanted status 200, got {answer.said}"]
+        return [f"GET {target.path()}?since=0: wanted status 200, got {answer.shown}"]
     problems: list[str] = []
     if answer.headers.get("content-length") != str(len(answer.body)):
         problems.append(f"Content-Length is {answer.headers.get('content-length', 'missing')}, not {len(answer.body)}")

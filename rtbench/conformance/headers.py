@@ -13,7 +13,7 @@ def sse(target: Target) -> list[str]:
     """The headers that the article asks of SSE."""
     answer = fetch(target, target.path())
     if answer.status != 200:
-        return [f"GET {target.path()}: wanted status 200, got {answer.said}"]
+        return [f"GET {target.path()}: wanted status 200, got {answer.shown}"]
     problems: list[str] = []
     kind = answer.headers.get("content-type", "missing")
     if kind.partition(";")[0].strip().lower() != "text/event-stream":
@@ -36,7 +36,7 @@ def production(target: Target) -> list[str]:
     if answer.status == 404 and (target.workload is None or "production" not in target.workload.streams):
         raise Skipped("there is no stream production")
     if answer.status != 200:
-        return [f"GET {path}: wanted status 200, got {answer.said}"]
+        return [f"GET {path}: wanted status 200, got {answer.shown}"]
     wanted = {
         **streams()["production"].headers,
         "X-Accel-Buffering": "no",
@@ -61,7 +61,7 @@ def compression(target: Target) -> list[str]:
     answer = fetch(target, path, headers=subscribing(target, offer))
     wanted = 101 if target.transport == "websocket" else 200
     if answer.status != wanted:
-        return [f"GET {path}: wanted status {wanted}, got {answer.said}"]
+        return [f"GET {path}: wanted status {wanted}, got {answer.shown}"]
     return [
         f"the response has {name}: {answer.headers[name]}"
         for name in ("content-encoding", "sec-websocket-extensions")

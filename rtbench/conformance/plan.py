@@ -19,7 +19,7 @@ def _table(target: Target, path: str, problems: list[str]) -> dict[str, Any] | N
     answer = fetch(target, path)
     value = answer.json()
     if answer.status != 200 or not isinstance(value, dict):
-        problems.append(f"GET {path}: wanted a JSON object, got {answer.said}")
+        problems.append(f"GET {path}: wanted a JSON object, got {answer.shown}")
         return None
     kinds = {"seed": int, "epoch": str, "boot_id": str, "ticks": list}
     wrong = [name for name, kind in kinds.items() if type(value.get(name)) is not kind]

@@ -16,16 +16,16 @@ TRIES = 4
 def _body(answer: Answer, asked: str, problems: list[str]) -> dict[str, Any] | None:
     """The members of a 200's body; adds what is wrong with it."""
     if answer.status != 200:
-        problems.append(f"{asked}: wanted status 200, got {answer.said}")
+        problems.append(f"{asked}: wanted status 200, got {answer.shown}")
         return None
     value = answer.json()
     if not isinstance(value, dict) or not {"messages", "next", "gap", "end"} <= value.keys():
-        problems.append(f"{asked}: wanted messages, next, gap and end, got {answer.said}")
+        problems.append(f"{asked}: wanted messages, next, gap and end, got {answer.shown}")
         return None
     if not answer.headers.get("content-type", "").startswith("application/json"):
         problems.append(f"{asked}: the content type is {answer.headers.get('content-type', 'missing')}")
     if type(value["next"]) is not int or not isinstance(value["messages"], list) or type(value["end"]) is not bool:
-        problems.append(f"{asked}: messages, next and end have the wrong types: {answer.said}")
+        problems.append(f"{asked}: messages, next and end have the wrong types: {answer.shown}")
         return None
     last = value["messages"][-1]["id"] if value["messages"] else None
     if last is not None and value["next"] != last:
@@ -70,7 +70,7 @@ def not_modified(target: Target) -> list[str]:
                 raise Skipped("there is always something new")
             continue  # a message came in between: nothing is proved
         if same.status != 304 or same.body:
-            problems.append(f"{asked}: wanted 304 without a body, got {same.said}")
+            problems.append(f"{asked}: wanted 304 without a body, got {same.shown}")
         elif same.headers.get("etag") != f'"{at}"':
             problems.append(f"{asked}: the 304 has the ETag {same.headers.get('etag', 'missing')}")
         break
@@ -99,7 +99,7 @@ def timeout(target: Target) -> list[str]:
         if answer.status == 200 and (answer.json() or {}).get("messages"):
             continue
         if answer.status != 204 or answer.body:
-            problems.append(f"GET {asked}: wanted 204 without a body, got {answer.said}")
+            problems.append(f"GET {asked}: wanted 204 without a body, got {answer.shown}")
         elif not wait_s * 0.9 <= took <= wait_s + 0.5:
             problems.append(f"GET {asked}: the 204 came after {took:.3f} s")
         return problems

@@ -170,7 +170,7 @@ class Stage:
     def of(cls, scenario: Scenario, folder: Path, conversing: bool = True) -> Stage:
         """The stage for this scenario's loop; `folder` takes a trace; `conversing`: subscribers may send."""
         arranged = arrange(scenario, _trace(folder), conversing)
-        workload = arranged.plan()
+        workload = arranged.make_workload()
         past_ns: dict[str, int] = {}
         finite: list[str] = []
         failing = ""
@@ -219,7 +219,7 @@ class Stage:
             self.failing,
             self.workload,
             Owned(server, self.scenario.server, publisher.started),
-            spoken=next((name for n, name in enumerate(self.workload.streams) if self.workload.takes(n)), ""),
+            uplink=next((name for n, name in enumerate(self.workload.streams) if self.workload.takes(n)), ""),
             subject=subject,
         )
 
@@ -258,7 +258,7 @@ def _verify_url(url: str, scenario: Scenario | None, progress: Progress | None, 
     host, port = _loopback(url)
     workload = None
     if scenario is not None and stream in scenario.stream:
-        workload = scenario.plan()
+        workload = scenario.make_workload()
     base = Target(host, port, "sse", stream, workload=workload)
     try:
         connect(base).close()
@@ -266,12 +266,12 @@ def _verify_url(url: str, scenario: Scenario | None, progress: Progress | None, 
         raise UserError(
             f"nothing answers at {url} ({error.strerror or error})", "start it, for example with `rtbench serve`"
         ) from error
-    spoken = [target for transport in HTTP if _speaks(target := replace(base, transport=transport))]
-    if not spoken:
+    uplink = [target for transport in HTTP if _speaks(target := replace(base, transport=transport))]
+    if not uplink:
         paths = ", ".join(f"{find_transport(name).prefix}/{stream}" for name in HTTP)
         raise UserError(f"{url} serves none of {paths}", "name a stream that it has with --stream")
     results: list[CaseResult] = []
-    for target in spoken:
+    for target in uplink:
         if stream != QUIET and _speaks(replace(target, stream=QUIET)):
             target = replace(target, quiet=QUIET)
         results += _run(target, catalogue().values(), progress)

@@ -23,7 +23,7 @@ _STAMP_TRIES = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Condition:
     """One check's result. `status`: ok, warn (it measures, less well) or fail (the main job cannot run)."""
 
     check: str
@@ -36,43 +36,43 @@ class Finding:
         return asdict(self)
 
 
-def examine() -> list[Finding]:
+def examine() -> list[Condition]:
     """All checks."""
     return [finding for check in _CHECKS for finding in check()]
 
 
-def _cores() -> Iterator[Finding]:
+def _cores() -> Iterator[Condition]:
     cores = len(os.sched_getaffinity(0))
     if cores >= 2:
-        yield Finding("cores", "ok", f"{cores}: the server has one of its own")
+        yield Condition("cores", "ok", f"{cores}: the server has one of its own")
     else:
-        yield Finding("cores", "warn", "1: server and load share it", "give this process two cores (taskset, cpuset)")
+        yield Condition("cores", "warn", "1: server and load share it", "give this process two cores (taskset, cpuset)")
 
 
-def _descriptors() -> Iterator[Finding]:
+def _descriptors() -> Iterator[Condition]:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     enough = hard == resource.RLIM_INFINITY or hard >= _WANTED_SUBSCRIBERS + 200
     remedy = "" if enough else f"ulimit -Hn {_WANTED_SUBSCRIBERS + 200} (as root), or fewer subscribers"
     seen = "no hard limit" if hard == resource.RLIM_INFINITY else f"hard limit {hard:,}"
-    yield Finding("file descriptors", "ok" if enough else "fail", seen, remedy)
+    yield Condition("file descriptors", "ok" if enough else "fail", seen, remedy)
 
 
-def _ports() -> Iterator[Finding]:
+def _ports() -> Iterator[Condition]:
     text = _read("/proc/sys/net/ipv4/ip_local_port_range")
     low, high = (int(part) for part in text.split()) if text else (32768, 60999)
     enough = high - low >= 10_000
     remedy = "" if enough else "sysctl net.ipv4.ip_local_port_range='10000 65000'"
-    yield Finding("local ports", "ok" if enough else "warn", f"{high - low:,}", remedy)
+    yield Condition("local ports", "ok" if enough else "warn", f"{high - low:,}", remedy)
 
 
-def _backlog() -> Iterator[Finding]:
+def _backlog() -> Iterator[Condition]:
     backlog = int(_read("/proc/sys/net/core/somaxconn") or 0)
     enough = backlog >= 4096
     remedy = "" if enough else "sysctl net.core.somaxconn=4096"
-    yield Finding("listen backlog", "ok" if enough else "warn", str(backlog), remedy)
+    yield Condition("listen backlog", "ok" if enough else "warn", str(backlog), remedy)
 
 
-def _stamps() -> Iterator[Finding]:
+def _stamps() -> Iterator[Condition]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(1)
@@ -82,9 +82,9 @@ def _stamps() -> Iterator[Finding]:
             with server:
                 stamped = any(_stamp(server, client) for _ in range(_STAMP_TRIES))
     if stamped:
-        yield Finding("kernel receive stamps", "ok", "SO_TIMESTAMPNS works for TCP")
+        yield Condition("kernel receive stamps", "ok", "SO_TIMESTAMPNS works for TCP")
     else:
-        yield Finding("kernel receive stamps", "warn", "none", "a kernel with SO_TIMESTAMPNS; only app latency is left")
+        yield Condition("kernel receive stamps", "warn", "none", "a kernel with SO_TIMESTAMPNS; app latency is left")
 
 
 def _stamp(server: socket.socket, client: socket.socket) -> bool:
@@ -94,7 +94,7 @@ def _stamp(server: socket.socket, client: socket.socket) -> bool:
     return bool(client.recvmsg(1, 64)[1])
 
 
-def _timer() -> Iterator[Finding]:
+def _timer() -> Iterator[Condition]:
     lates = []
     for _ in range(50):
         due = time.monotonic_ns() + 1_000_000
@@ -103,41 +103,41 @@ def _timer() -> Iterator[Finding]:
     late_ms = sorted(lates)[-5] / 1e6
     good = late_ms < 1
     remedy = "" if good else "stop what else runs on this machine"
-    yield Finding("timers", "ok" if good else "warn", f"a 1 ms sleep is late by {late_ms:.2f} ms at p90", remedy)
+    yield Condition("timers", "ok" if good else "warn", f"a 1 ms sleep is late by {late_ms:.2f} ms at p90", remedy)
 
 
-def _steal() -> Iterator[Finding]:
+def _steal() -> Iterator[Condition]:
     fields = _read("/proc/stat").split("\n", 1)[0].split()[1:]
     total = sum(int(field) for field in fields) or 1
     share = int(fields[7]) / total if len(fields) > 7 else 0.0
     remedy = "" if share <= 0.01 else "measure on a machine of your own"
-    yield Finding("steal since boot", "ok" if share <= 0.01 else "warn", f"{share:.2%}", remedy)
+    yield Condition("steal since boot", "ok" if share <= 0.01 else "warn", f"{share:.2%}", remedy)
 
 
-def _load() -> Iterator[Finding]:
+def _load() -> Iterator[Condition]:
     load, cores = os.getloadavg()[0], os.cpu_count() or 1
     busy = load > 0.5 * cores
     remedy = "stop what else runs on this machine" if busy else ""
-    yield Finding("other load", "warn" if busy else "ok", f"load average {load:.2f} on {cores} cores", remedy)
+    yield Condition("other load", "warn" if busy else "ok", f"load average {load:.2f} on {cores} cores", remedy)
 
 
-def _programs() -> Iterator[Finding]:
+def _programs() -> Iterator[Condition]:
     for name, use, package in (("chromium", "looking at pages and reports", "chromium"),):
         found = shutil.which(name)
         remedy = "" if found else f"apt-get install {package} (optional: {use})"
-        yield Finding(name, "ok" if found else "warn", found or "not found", remedy)
+        yield Condition(name, "ok" if found else "warn", found or "not found", remedy)
 
 
-def _inner_loop() -> Iterator[Finding]:
+def _inner_loop() -> Iterator[Condition]:
     found = inner_loop.inner_loop()
     if found == "C":
-        yield Finding("load generator's inner loop", "ok", "in C")
+        yield Condition("load generator's inner loop", "ok", "in C")
     elif os.environ.get(inner_loop.SWITCH) == "python":
-        yield Finding("load generator's inner loop", "ok", f"in Python, as {inner_loop.SWITCH} says")
+        yield Condition("load generator's inner loop", "ok", f"in Python, as {inner_loop.SWITCH} says")
     else:
         seen = "in Python, which costs half as much again"
         remedy = "set XDG_CACHE_HOME to a writable folder" if shutil.which("cc") else inner_loop.REMEDY
-        yield Finding("load generator's inner loop", "warn", seen, f"{remedy} (optional)")
+        yield Condition("load generator's inner loop", "warn", seen, f"{remedy} (optional)")
 
 
 def _read(path: str) -> str:
@@ -147,7 +147,7 @@ def _read(path: str) -> str:
         return ""
 
 
-_CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
+_CHECKS: tuple[Callable[[], Iterator[Condition]], ...] = (
     _cores,
     _descriptors,
     _ports,

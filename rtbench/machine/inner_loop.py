@@ -18,14 +18,14 @@ import tempfile
 from pathlib import Path
 
 SOURCE = Path(__file__).parents[1] / "loadtests" / "reactor" / "inner_loop.c"
-SWITCH = "RTBENCH_SWEEP"
+SWITCH = "RTBENCH_INNER_LOOP"
 """`python` in this variable of the environment: do not use C."""
 REMEDY = "apt-get install gcc libc6-dev"
 _PATIENCE_S = 60
 
 
 @functools.cache
-def sweep() -> Path | None:
+def library() -> Path | None:
     """The shared library of `loadtests/reactor/inner_loop.c`; None when there is none to be had, or none is wanted."""
     if os.environ.get(SWITCH) == "python":
         return None
@@ -37,13 +37,13 @@ def sweep() -> Path | None:
 
 def inner_loop() -> str:
     """What the load generator's inner loop is in: C, or Python."""
-    return "Python" if sweep() is None else "C"
+    return "Python" if library() is None else "C"
 
 
 def _built(source: bytes) -> Path:
     """Raises OSError or SubprocessError when it cannot be built or loaded."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rtbench"
-    kept = cache / f"sweep-{hashlib.sha256(source).hexdigest()[:16]}-{platform.machine()}.so"
+    kept = cache / f"inner-loop-{hashlib.sha256(source).hexdigest()[:16]}-{platform.machine()}.so"
     if not kept.exists():
         compiler = shutil.which("cc")
         if compiler is None:

@@ -35,7 +35,7 @@ class Holder(Process):
     def configure(self, addresses: tuple[str, str]) -> None:
         """Give its end of the pair addresses and switch its offloads off. Raises SubjectError when some stay on."""
         v4, v6 = addresses
-        self.say({"interface": INTERFACE, "addresses": [f"{v4}/30", f"{v6}/64"]})
+        self.send({"interface": INTERFACE, "addresses": [f"{v4}/30", f"{v6}/64"]})
         left = json.loads(self.line(10))["offloads"]
         if left:
             raise SubjectError(f"{', '.join(left)} cannot be switched off on {INTERFACE}", "run without --netns")

@@ -131,7 +131,7 @@ class Process:
         line, _, self._pending = self._pending.partition(b"\n")
         return line.decode()
 
-    def say(self, value: dict[str, Any]) -> None:
+    def send(self, value: dict[str, Any]) -> None:
         """Send one JSON line to its standard input. Raises SubjectError when it is gone."""
         assert self._child.stdin is not None
         try:
@@ -207,7 +207,7 @@ class PublisherProcess(Process):
     def play(self, streams: Sequence[str], start_ns: int | None = None) -> None:
         """Start the timetable of these streams."""
         if streams:
-            self.say({"do": "play", "streams": list(streams), "start_ns": start_ns})
+            self.send({"do": "play", "streams": list(streams), "start_ns": start_ns})
             self.started = json.loads(self.line(10))["started"]
 
     def post_to(self, url: str, post: Post) -> None:
@@ -215,22 +215,22 @@ class PublisherProcess(Process):
         parts = urlsplit(url)
         table = {name: getattr(post, name) for name in ("path", "wrap", "connections", "batch")}
         table |= {"headers": dict(post.headers), "host": parts.hostname, "port": parts.port}
-        self.say({"do": "post", "post": table})
+        self.send({"do": "post", "post": table})
         self.line(10)
 
     def pause(self) -> None:
         """Stop the clock of its timetable."""
-        self.say({"do": "pause"})
+        self.send({"do": "pause"})
         self.line(10)
 
     def resume(self) -> None:
         """Go on with the timetable; what was not due before is due as much later as the pause was long."""
-        self.say({"do": "resume"})
+        self.send({"do": "resume"})
         self.started = json.loads(self.line(10))["started"]
 
     def finish(self, ticks: Path) -> int:
         """Stop playing and write the record of every tick to `ticks`; returns how many."""
-        self.say({"do": "stop", "ticks": str(ticks)})
+        self.send({"do": "stop", "ticks": str(ticks)})
         said = json.loads(self.line(60))
         self.posts = said["posts"]
         return int(said["ticks"])
@@ -288,7 +288,7 @@ class StarverProcess(Process):
 
     def burn(self, start_ns: int, end_ns: int, burn_s: float, every_s: float) -> None:
         """Burn `burn_s` of every `every_s` between two instants."""
-        self.say({"start_ns": start_ns, "end_ns": end_ns, "burn_s": burn_s, "every_s": every_s})
+        self.send({"start_ns": start_ns, "end_ns": end_ns, "burn_s": burn_s, "every_s": every_s})
 
 
 class LoadProcess(Process):
@@ -348,7 +348,7 @@ class LoadProcess(Process):
         except OSError as error:
             raise self.died() from error
 
-    def hear(self) -> None:
+    def receive(self) -> None:
         """Take in what it said; blocks until it said something. Raises SubjectError when it is gone or in trouble."""
         assert self._control is not None
         try:

@@ -19,7 +19,7 @@ def check(scenario: Scenario, source: str) -> None:
         if name not in catalogue():
             raise ScenarioError(f"{source}: stream: there is no {name!r}", f"one of {', '.join(catalogue())}")
     for name in scenario.stream:
-        catalogue()[name].check(scenario.plan().pace)
+        catalogue()[name].check(scenario.make_workload().pace)
     if len(set(scenario.subjects)) < len(scenario.subjects):
         raise ScenarioError(f"{source}: subjects: one is named twice", "name each once")
     if scenario.workers > scenario.subscribers:
@@ -47,8 +47,8 @@ def _conversation(scenario: Scenario, source: str) -> None:
     senders = scenario.chat.senders
     if not senders:
         return
-    if not any(catalogue()[name].spoken for name in scenario.stream):
-        takes = ", ".join(name for name, stream in catalogue().items() if stream.spoken)
+    if not any(catalogue()[name].uplink for name in scenario.stream):
+        takes = ", ".join(name for name, stream in catalogue().items() if stream.uplink)
         raise ScenarioError(f"{source}: chat.senders = {senders}: none of its streams takes messages", f"add {takes}")
     if senders > scenario.subscribers:
         raise ScenarioError(f"{source}: chat.senders = {senders}", "there cannot be more than subscribers")

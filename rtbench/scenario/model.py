@@ -80,7 +80,7 @@ class Scenario:
     trace_sha256: str = field(default="", metadata=_DERIVED, compare=False, repr=False)
     """Of the file at workload.trace: what is in it, not only where it is."""
 
-    def plan(self) -> Workload:
+    def make_workload(self) -> Workload:
         """The workload that this scenario plays."""
         pace = Pace(**dataclasses.asdict(self.workload), conversation=self.chat.senders > 0)
         return Workload(self.stream, self.seed, self.epoch_s, self.subscribers, pace)

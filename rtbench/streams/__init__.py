@@ -99,7 +99,7 @@ class Stream(ABC):
     """Response headers over those of every SSE stream."""
     heartbeat_s: float | None = None
     """Its own heartbeat; None: the scenario's."""
-    spoken: bool = False
+    uplink: bool = False
     """Whether subscribers may say what is sent, where the scenario lets them (`Pace.conversation`)."""
     needs: str = ""
     """The [workload] key without which it cannot be played."""
@@ -118,7 +118,7 @@ class Stream(ABC):
 
     def takes(self, pace: Pace) -> bool:
         """Whether subscribers say what is sent: nothing comes of the seed then, and it does not end."""
-        return self.spoken and pace.conversation
+        return self.uplink and pace.conversation
 
     def check(self, pace: Pace) -> None:
         """Raises ScenarioError, before anything is started, for a `pace` with which this stream cannot be played."""

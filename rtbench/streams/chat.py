@@ -28,7 +28,7 @@ class Chat(Stream):
     name = "chat"
     description = "a chat message of one of three users every 3 s, five of them"
     finite = True
-    spoken = True
+    uplink = True
 
     def emissions(self, source: Source) -> Iterator[Emission]:
         if self.takes(source.pace):

@@ -22,13 +22,13 @@ from rtbench.records import tables
 from rtbench.subjects import Post
 from rtbench.transports.catalogue import find
 from rtbench.trial import _faults, _judge, _window, validity
-from rtbench.trial._climb import climb
-from rtbench.trial._conversation import settle
 from rtbench.trial._counters import Counters
-from rtbench.trial._crew import Crew
+from rtbench.trial._inferred_ticks import infer_ticks
 from rtbench.trial._loads import length_s
+from rtbench.trial._memory_ladder import climb_ladder
+from rtbench.trial._process_group import ProcessGroup
 from rtbench.trial._run import Place, Run, Spec, store
-from rtbench.trial._witness import witness
+from rtbench.trial._uplink import settle
 
 __all__ = ["Place", "Spec", "run"]
 
@@ -73,62 +73,62 @@ def _measure(run: Run) -> None:
     with contextlib.ExitStack() as stack:
         sockets = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rtbench-")))
         run.stage("starting")
-        crew = Crew(run, sockets, stack, length_s(scenario))
-        finite = [name for name in crew.workload.streams if crew.workload.finite(name)]
-        crew.open([name for name in crew.workload.streams if name not in finite])
-        run.uses = crew.server.uses
-        for load in crew.loads:
+        group = ProcessGroup(run, sockets, stack, length_s(scenario))
+        finite = [name for name in group.workload.streams if group.workload.finite(name)]
+        group.open([name for name in group.workload.streams if name not in finite])
+        run.uses = group.server.uses
+        for load in group.loads:
             load.connect()
         run.timeline["ready_ns"] = time.monotonic_ns()
-        counters = Counters(crew)
-        crew.tick = counters.tick
+        counters = Counters(group)
+        group.tick = counters.tick
 
         if scenario.memory.ladder:
-            climb(crew)
+            climb_ladder(group)
         else:
             run.stage(f"connecting {scenario.subscribers:,}")
-            crew.ramp(scenario.subscribers)
+            group.ramp(scenario.subscribers)
         run.timeline["subscribed_ns"] = time.monotonic_ns()
-        run.uses |= observe(crew.server.pid, urlsplit(crew.server.url).port or 0) if crew.server.pid else {}
+        run.uses |= observe(group.server.pid, urlsplit(group.server.url).port or 0) if group.server.pid else {}
         if run.spec.subject.played:
-            crew.publisher.play(finite)
+            group.publisher.play(finite)
 
         run.stage("warming up")
-        window = run.window = _window.choose(crew.workload, scenario, crew.publisher.started)
+        window = run.window = _window.choose(group.workload, scenario, group.publisher.started)
         run.timeline["window_start_ns"], run.timeline["window_end_ns"] = window
-        _faults.plan(crew, window[0])
-        for load in crew.loads:
+        _faults.plan(group, window[0])
+        for load in group.loads:
             load.command(do="window", start_ns=window[0], end_ns=window[1])
-        crew.until(window[0])
+        group.until(window[0])
         run.stage("measuring")
         counters.edge("at_start")
-        crew.until(window[1])
+        group.until(window[1])
         counters.edge("at_end")
         run.stage("waiting for what is late")
-        crew.until(window[1] + int(scenario.grace_s * 1e9))
-        crew.wait(lambda: all(load.closed_window for load in crew.loads), 10, "the window's end")
+        group.until(window[1] + int(scenario.grace_s * 1e9))
+        group.wait(lambda: all(load.closed_window for load in group.loads), 10, "the window's end")
         counters.afterwards()
 
         run.stage("writing")
         run.timeline["finish_ns"] = time.monotonic_ns()
-        _finish(crew)
+        _finish(group)
         if not run.spec.subject.played:
-            witness(run, crew.server.url)
+            infer_ticks(run, group.server.url)
         posted = isinstance(run.spec.subject.publish, Post)
         if posted:  # what a server that leaves had no time to answer is not what it refused
-            crew.publisher.finish(run.folder / "ticks.parquet")
-        crew.server.stop()
-        if crew.server.stopped_in_s is None:
+            group.publisher.finish(run.folder / "ticks.parquet")
+        group.server.stop()
+        if group.server.stopped_in_s is None:
             run.warnings.append(
                 validity.reason("slow shutdown", "the server did not leave within 2 s of SIGTERM", "see server.log", [])
             )
         if run.spec.subject.played:
             if not posted:
-                crew.publisher.finish(run.folder / "ticks.parquet")
+                group.publisher.finish(run.folder / "ticks.parquet")
             if run.spec.scenario.chat.senders:
                 settle(run)
         counters.close()
-        _published(run, crew.publisher.posts)
+        _published(run, group.publisher.posts)
 
 
 def _published(run: Run, posts: dict[str, int]) -> None:
@@ -139,15 +139,15 @@ def _published(run: Run, posts: dict[str, int]) -> None:
         run.warnings.append(validity.reason("publishing", text, "see server.log", []))
 
 
-def _finish(crew: Crew) -> None:
-    run, loads = crew.run, crew.loads
+def _finish(group: ProcessGroup) -> None:
+    run, loads = group.run, group.loads
     polling = find(run.spec.subject.transport).polls
     several = len(loads) > 1
     for index, load in enumerate(loads):
         suffix = f"-{index}" if several else ""
         load.command(do="finish", folder=str(run.folder), suffix=suffix, polling=polling)
     try:
-        crew.wait(lambda: all(load.finished for load in loads), _FINISH_PATIENCE_S, "writing what was read")
+        group.wait(lambda: all(load.finished for load in loads), _FINISH_PATIENCE_S, "writing what was read")
     except SubjectError:
         raise
     except RtbenchError as error:

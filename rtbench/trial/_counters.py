@@ -12,32 +12,32 @@ import numpy as np
 
 from rtbench.machine import probes
 from rtbench.processes import namespaces
-from rtbench.trial._crew import Crew
+from rtbench.trial._process_group import ProcessGroup
 
 
 class Counters:
     """Reads the counters of `crew` into its run."""
 
-    def __init__(self, crew: Crew) -> None:
-        self._crew, self._run = crew, crew.run
+    def __init__(self, group: ProcessGroup) -> None:
+        self._group, self._run = group, group.run
         self._next_ns = time.monotonic_ns()
-        run, place = crew.run, crew.run.place
-        run.processes["server"] = {"pid": crew.server.pid, "cores": list(place.server)}
+        run, place = group.run, group.run.place
+        run.processes["server"] = {"pid": group.server.pid, "cores": list(place.server)}
         run.processes["publisher"] = {
-            "pid": crew.publisher.pid,
+            "pid": group.publisher.pid,
             "cores": list(place.publisher),
-            **crew.publisher.greeting,
+            **group.publisher.greeting,
         }
-        loads = crew.loads
+        loads = group.loads
         run.processes["load"] = {"pids": [load.pid for load in loads], "cores": list(place.load), "workers": len(loads)}
         run.processes["machine"] = {}
         self._network("begin")
 
     def _network(self, suffix: str) -> None:
         """The network's counters, of both ends' namespaces where these differ."""
-        crew, seen = self._crew, set()
+        group, seen = self._group, set()
         total: dict[str, int] = {}
-        for pid in (crew.server.pid, *(load.pid for load in crew.loads)):
+        for pid in (group.server.pid, *(load.pid for load in group.loads)):
             namespace = probes.namespace(pid)
             if namespace not in seen:
                 seen.add(namespace)
@@ -51,15 +51,15 @@ class Counters:
         if now < self._next_ns:
             return
         self._next_ns = now + 1_000_000_000
-        crew = self._crew
-        server, loads = crew.server, crew.loads
+        group = self._group
+        server, loads = group.server, group.loads
         busy, steal = probes.machine_ns()
         self._run.rows.append(
             (
                 now,
-                crew.server_cpu_ns + server.cpu_ns(),
+                group.server_cpu_ns + server.cpu_ns(),
                 sum(load.cpu_ns() for load in loads),
-                crew.publisher.cpu_ns(),
+                group.publisher.cpu_ns(),
                 busy,
                 steal,
                 server.resident_bytes(),
@@ -73,29 +73,29 @@ class Counters:
 
     def edge(self, suffix: str) -> None:
         """An edge of the window: `at_start` or `at_end`."""
-        crew, table, place = self._crew, self._run.processes, self._run.place
-        table["server"][f"cpu_ns_{suffix}"] = crew.server_cpu_ns + crew.server.cpu_ns()
+        group, table, place = self._group, self._run.processes, self._run.place
+        table["server"][f"cpu_ns_{suffix}"] = group.server_cpu_ns + group.server.cpu_ns()
         busy, steal = probes.machine_ns()
         table["machine"][f"busy_ns_{suffix}"], table["machine"][f"steal_ns_{suffix}"] = busy, steal
-        table["publisher"][f"cpu_ns_{suffix}"] = crew.publisher.cpu_ns()
-        if crew.proxy is not None:
-            proxy = table.setdefault("proxy", {"pid": crew.proxy.pid, "cores": list(place.server), **crew.proxy.uses})
-            proxy[f"cpu_ns_{suffix}"] = crew.proxy.cpu_ns()
-        table["server"][f"run_delay_ns_{suffix}"] = crew.server.run_delay_ns()
+        table["publisher"][f"cpu_ns_{suffix}"] = group.publisher.cpu_ns()
+        if group.proxy is not None:
+            proxy = table.setdefault("proxy", {"pid": group.proxy.pid, "cores": list(place.server), **group.proxy.uses})
+            proxy[f"cpu_ns_{suffix}"] = group.proxy.cpu_ns()
+        table["server"][f"run_delay_ns_{suffix}"] = group.server.run_delay_ns()
         table["machine"][f"throttles_{suffix}"] = probes.throttles()
-        if crew.network is not None:
-            self._run.bytes[f"wire_bytes_{suffix}"] = probes.wire_bytes(crew.server.pid, namespaces.INTERFACE)
+        if group.network is not None:
+            self._run.bytes[f"wire_bytes_{suffix}"] = probes.wire_bytes(group.server.pid, namespaces.INTERFACE)
         self._network(suffix)
         table["machine"][f"read_ns_{suffix}"] = time.monotonic_ns()
 
     def afterwards(self) -> None:
         """After the window: what takes tens of milliseconds to ask for."""
-        crew, table = self._crew, self._run.processes
-        shares = [load.memory_bytes() for load in crew.loads]
-        table["server"]["memory_bytes"] = crew.server.memory_bytes()
+        group, table = self._group, self._run.processes
+        shares = [load.memory_bytes() for load in group.loads]
+        table["server"]["memory_bytes"] = group.server.memory_bytes()
         table["load"]["memory_bytes"], table["load"]["largest_memory_bytes"] = sum(shares), max(shares)
-        table["load"]["descriptors_share"] = max(probes.descriptors_share(load.pid) for load in crew.loads)
-        table["load"]["ports_share"] = max(probes.ports_share(load.pid) for load in crew.loads)
+        table["load"]["descriptors_share"] = max(probes.descriptors_share(load.pid) for load in group.loads)
+        table["load"]["ports_share"] = max(probes.ports_share(load.pid) for load in group.loads)
         self._network("end")
 
     def close(self) -> None:

@@ -15,54 +15,54 @@ from collections.abc import Sequence
 from rtbench.machine import probes
 from rtbench.processes.process import Process
 from rtbench.scenario.tables import Interruption
-from rtbench.trial._crew import Crew
+from rtbench.trial._process_group import ProcessGroup
 
 
-def plan(crew: Crew, start_ns: int) -> None:
+def plan(group: ProcessGroup, start_ns: int) -> None:
     """Plan everything relative to `start_ns`."""
-    faults = crew.run.spec.scenario.faults
+    faults = group.run.spec.scenario.faults
     for row in faults.stop:
-        _plan_stop(crew, row, start_ns)
+        _plan_stop(group, row, start_ns)
     for row in faults.kill:
-        _plan_kill(crew, row, start_ns)
+        _plan_kill(group, row, start_ns)
     for row in faults.starve:
-        assert crew.starver is not None
+        assert group.starver is not None
         begin_ns, end_ns = start_ns + _ns(row.at_s), start_ns + _ns(row.at_s + row.for_s)
-        crew.starver.burn(begin_ns, end_ns, row.burn_s, row.every_s)
-        crew.run.events.append(_event("starve", row, begin_ns, end_ns))
+        group.starver.burn(begin_ns, end_ns, row.burn_s, row.every_s)
+        group.run.events.append(_event("starve", row, begin_ns, end_ns))
 
 
-def _plan_stop(crew: Crew, row: Interruption, start_ns: int) -> None:
+def _plan_stop(group: ProcessGroup, row: Interruption, start_ns: int) -> None:
     def stop() -> None:
-        processes = _processes(crew, row.what)
+        processes = _processes(group, row.what)
         _signal(processes, signal.SIGSTOP)
         began_ns = time.monotonic_ns()
 
         def go_on() -> None:
             _signal(processes, signal.SIGCONT)
-            crew.run.events.append(_event("stop", row, began_ns, time.monotonic_ns()))
+            group.run.events.append(_event("stop", row, began_ns, time.monotonic_ns()))
 
-        crew.at(began_ns + _ns(row.for_s), go_on)
+        group.at(began_ns + _ns(row.for_s), go_on)
 
-    crew.at(start_ns + _ns(row.at_s), stop)
+    group.at(start_ns + _ns(row.at_s), stop)
 
 
-def _plan_kill(crew: Crew, row: Interruption, start_ns: int) -> None:
+def _plan_kill(group: ProcessGroup, row: Interruption, start_ns: int) -> None:
     def kill() -> None:
-        crew.kill_server()
+        group.kill_server()
         began_ns = time.monotonic_ns()
 
         def start_again() -> None:
-            crew.restart_server()
-            crew.run.events.append(_event("kill", row, began_ns, time.monotonic_ns()))
+            group.restart_server()
+            group.run.events.append(_event("kill", row, began_ns, time.monotonic_ns()))
 
-        crew.at(began_ns + _ns(row.for_s), start_again)
+        group.at(began_ns + _ns(row.for_s), start_again)
 
-    crew.at(start_ns + _ns(row.at_s), kill)
+    group.at(start_ns + _ns(row.at_s), kill)
 
 
-def _processes(crew: Crew, what: str) -> Sequence[Process]:
-    return {"server": [crew.server], "publisher": [crew.publisher], "load": crew.loads}[what]
+def _processes(group: ProcessGroup, what: str) -> Sequence[Process]:
+    return {"server": [group.server], "publisher": [group.publisher], "load": group.loads}[what]
 
 
 def _signal(processes: Sequence[Process], number: int) -> None:

@@ -16,15 +16,15 @@ from rtbench.records import tables
 from rtbench.records.audit import Match, in_window, match
 from rtbench.records.audit import judge as audit
 from rtbench.trial import steadiness, validity
-from rtbench.trial._conversation import spoken
 from rtbench.trial._run import Run
+from rtbench.trial._uplink import uplink
 from rtbench.workload import Workload
 
 
 def judge(run: Run) -> None:
     """Fill counts, bytes, reasons, warnings and status of `run` from the files in its folder."""
     spec, folder = run.spec, run.folder
-    workload = spec.scenario.plan()
+    workload = spec.scenario.make_workload()
     deliveries = tables.read_table(folder / "deliveries.parquet", "deliveries")
     ticks = tables.read_table(folder / "ticks.parquet", "ticks")
     connections = tables.read_table(folder / "connections.parquet", "connections")
@@ -38,10 +38,10 @@ def judge(run: Run) -> None:
         **found.counts(),
         "connections": int(np.count_nonzero(listening)),
         "connections_failed": sum(outcome not in tables.SUCCEEDED for outcome in outcomes),
-        **run.said,
+        **run.uplinks,
     }
     run.details = found.details()
-    evidence = validity.Evidence(
+    evidence = validity.Inputs(
         window=run.window,
         load=run.reports,
         processes=run.processes,
@@ -80,7 +80,7 @@ def judge(run: Run) -> None:
 
 def _played(ticks: tables.Columns, workload: Workload) -> tables.Columns:
     """The ticks as the publisher is to be judged by: it cannot be late with what subscribers say."""
-    return {**ticks, "sent_ns": np.where(spoken(workload, ticks["channel"]), ticks["due_ns"], ticks["sent_ns"])}
+    return {**ticks, "sent_ns": np.where(uplink(workload, ticks["channel"]), ticks["due_ns"], ticks["sent_ns"])}
 
 
 def _steadiness(run: Run, joined: Match, deliveries: tables.Columns, ticks: tables.Columns) -> None:

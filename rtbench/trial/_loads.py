@@ -45,7 +45,7 @@ def loads_of(run: Run, sockets: Path, network: str) -> Iterator[LoadProcess]:
         "unicast": table.channels == "unicast",
         "poll_interval_s": scenario.poll.interval_s,
         "long_timeout_s": scenario.poll.long_timeout_s,
-        "tape_bytes": min(max(expected, 8 * 2**20), TAPE_LIMIT // workers),
+        "capture_bytes": min(max(expected, 8 * 2**20), TAPE_LIMIT // workers),
         "path": subject.template,
         "codec": subject.codec,
         "carries_id": subject.carries_id,
@@ -61,7 +61,7 @@ def loads_of(run: Run, sockets: Path, network: str) -> Iterator[LoadProcess]:
             "seed": scenario.seed,
             "epoch_s": scenario.epoch_s,
         },
-        "sweep": str(inner_loop.sweep() or ""),
+        "library": str(inner_loop.library() or ""),
         "deaf": scenario.faults.deaf,
         "heartbeat_s": max(scenario.server.heartbeat_s, subject.least_heartbeat_s) if heard else 0.0,
     }

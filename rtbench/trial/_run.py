@@ -88,7 +88,7 @@ class Run:
     """Where due times come from: the publisher, the server's plan, its payloads, or nowhere (unknown)."""
     unknown: list[str] = field(default_factory=list)
     """Metrics that cannot be known of this subject."""
-    said: dict[str, int] = field(default_factory=dict)
+    uplinks: dict[str, int] = field(default_factory=dict)
     """What became of what subscribers said, counted over the window ([chat])."""
     status: str = "ok"
 

@@ -33,7 +33,7 @@ QUIETER = "stop what else runs on this machine"
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class Inputs:
     """What the checks look at: a trial's counters, as its manifest has them. `load`: one entry a load process."""
 
     window: tuple[int, int]
@@ -71,17 +71,17 @@ def reason(kind: str, message: str, remedy: str, metrics: list[str]) -> dict[str
     return {"kind": kind, "message": message, "remedy": remedy, "metrics": metrics}
 
 
-def check(evidence: Evidence) -> list[dict[str, Any]]:
+def check(evidence: Inputs) -> list[dict[str, Any]]:
     """Every limit that was crossed by the harness or its machine: reasons to call the trial invalid."""
     return [found for one in _CHECKS for found in one(evidence)]
 
 
-def findings(evidence: Evidence) -> list[dict[str, Any]]:
+def findings(evidence: Inputs) -> list[dict[str, Any]]:
     """What was at its limit and belongs to the subject: findings about it, no reasons against the trial."""
     return [found for one in _FINDINGS for found in one(evidence)]
 
 
-def _client_cpu(evidence: Evidence) -> Iterator[dict[str, Any]]:
+def _client_cpu(evidence: Inputs) -> Iterator[dict[str, Any]]:
     limit = evidence.limits.client_cpu_share
     for load in evidence.load:
         share = (load["cpu_ns_at_end"] - load["cpu_ns_at_start"]) / evidence.window_ns
@@ -94,7 +94,7 @@ def _client_cpu(evidence: Evidence) -> Iterator[dict[str, Any]]:
             )
 
 
-def _run_delay(evidence: Evidence) -> Iterator[dict[str, Any]]:
+def _run_delay(evidence: Inputs) -> Iterator[dict[str, Any]]:
     limit = evidence.limits.run_delay_share
     for load in evidence.load:
         if load["run_delay_ns_at_start"] < 0:
@@ -109,7 +109,7 @@ def _run_delay(evidence: Evidence) -> Iterator[dict[str, Any]]:
             )
 
 
-def _hub_lag(evidence: Evidence) -> Iterator[dict[str, Any]]:
+def _event_loop_lag(evidence: Inputs) -> Iterator[dict[str, Any]]:
     late_ns, limit = evidence.processes["load"].get("hub_lag_p99_ns", -1), evidence.limits.hub_lag_s
     if late_ns > limit * 1e9:
         yield reason(
@@ -121,7 +121,7 @@ def _hub_lag(evidence: Evidence) -> Iterator[dict[str, Any]]:
         )
 
 
-def _server_run_delay(evidence: Evidence) -> Iterator[dict[str, Any]]:
+def _server_run_delay(evidence: Inputs) -> Iterator[dict[str, Any]]:
     """A subject's own proxy shares its core, and its turns are part of what is measured: they are no interference."""
     limit = evidence.limits.server_run_delay_share
     waited_ns, beyond = evidence.gained("server", "run_delay_ns"), ""
@@ -138,7 +138,7 @@ def _server_run_delay(evidence: Evidence) -> Iterator[dict[str, Any]]:
         )
 
 
-def _server_saturated(evidence: Evidence) -> Iterator[dict[str, Any]]:
+def _server_saturated(evidence: Inputs) -> Iterator[dict[str, Any]]:
     """The subject's own limit: what it does then is what one wants to know."""
     cores = len(evidence.processes["server"].get("cores") or ()) or 1
     limit = evidence.limits.server_cpu_share
@@ -153,7 +153,7 @@ def _server_saturated(evidence: Evidence) -> Iterator[dict[str, Any]]:
         )
 
 
-def _steal(evidence: Evidence) -> Iterator[dict[str, Any]]:
+def _steal(evidence: Inputs) -> Iterator[dict[str, Any]]:
     limit, share = evidence.limits.steal_share, evidence.gained("machine", "steal_ns") / evidence.window_ns
     share /= evidence.cores
     if share > limit:
@@ -165,7 +165,7 @@ def _steal(evidence: Evidence) -> Iterator[dict[str, Any]]:
         )
 
 
-def _throttled(evidence: Evidence) -> Iterator[dict[str, Any]]:
+def _throttled(evidence: Inputs) -> Iterator[dict[str, Any]]:
     limit, count = evidence.limits.throttle_events, evidence.gained("machine", "throttles")
     if count > limit:
         yield reason(
@@ -176,7 +176,7 @@ def _throttled(evidence: Evidence) -> Iterator[dict[str, Any]]:
         )
 
 
-def _listen_queue(evidence: Evidence) -> Iterator[dict[str, Any]]:
+def _listen_queue(evidence: Inputs) -> Iterator[dict[str, Any]]:
     limit = evidence.limits.listen_overflows
     count = max(evidence.counted(name, "begin", "end") for name in ("listen_overflows", "listen_drops"))
     if count > limit:
@@ -189,7 +189,7 @@ def _listen_queue(evidence: Evidence) -> Iterator[dict[str, Any]]:
         )
 
 
-def _retransmits(evidence: Evidence) -> Iterator[dict[str, Any]]:
+def _retransmits(evidence: Inputs) -> Iterator[dict[str, Any]]:
     limit, again = evidence.limits.retransmit_share, evidence.counted("retransmits")
     share = again / max(1, evidence.counted("segments"))
     if share > limit:
@@ -201,7 +201,7 @@ def _retransmits(evidence: Evidence) -> Iterator[dict[str, Any]]:
         )
 
 
-def _overruns(evidence: Evidence) -> Iterator[dict[str, Any]]:
+def _overruns(evidence: Inputs) -> Iterator[dict[str, Any]]:
     limit, count = evidence.limits.buffer_overruns, evidence.counted("buffer_overruns")
     if count > limit:
         yield reason(
@@ -212,7 +212,7 @@ def _overruns(evidence: Evidence) -> Iterator[dict[str, Any]]:
         )
 
 
-def _edges(evidence: Evidence) -> Iterator[dict[str, Any]]:
+def _edges(evidence: Inputs) -> Iterator[dict[str, Any]]:
     """A cost is what a counter gained, over the messages of the window: were those the messages that it counted?"""
     limit, messages = evidence.limits.edge_share, int(np.count_nonzero(evidence.arrived))
     kernel, app = evidence.deliveries["kernel_ns"], evidence.deliveries["app_ns"]
@@ -238,7 +238,7 @@ def _edges(evidence: Evidence) -> Iterator[dict[str, Any]]:
             )
 
 
-def _room(evidence: Evidence) -> Iterator[dict[str, Any]]:
+def _room(evidence: Inputs) -> Iterator[dict[str, Any]]:
     for what, share, limit, remedy in (
         ("file descriptors", "descriptors_share", evidence.limits.descriptors_share, "ulimit -n"),
         ("local ports", "ports_share", evidence.limits.ports_share, "net.ipv4.ip_local_port_range"),
@@ -253,7 +253,7 @@ def _room(evidence: Evidence) -> Iterator[dict[str, Any]]:
             )
 
 
-def _publisher_late(evidence: Evidence) -> Iterator[dict[str, Any]]:
+def _publisher_late(evidence: Inputs) -> Iterator[dict[str, Any]]:
     start, end = evidence.window
     due = evidence.ticks["due_ns"]
     inside = (due >= start) & (due < end)
@@ -271,7 +271,7 @@ def _publisher_late(evidence: Evidence) -> Iterator[dict[str, Any]]:
         )
 
 
-def _clock_step(evidence: Evidence) -> Iterator[dict[str, Any]]:
+def _clock_step(evidence: Inputs) -> Iterator[dict[str, Any]]:
     limit = evidence.limits.clock_step_s
     for load in evidence.load:
         pairs = np.asarray(load["clock_pairs"], dtype=np.int64)
@@ -286,7 +286,7 @@ def _clock_step(evidence: Evidence) -> Iterator[dict[str, Any]]:
             )
 
 
-def _stamped(evidence: Evidence) -> Iterator[dict[str, Any]]:
+def _stamped(evidence: Inputs) -> Iterator[dict[str, Any]]:
     limit, kernel = evidence.limits.stamped_share, evidence.deliveries["kernel_ns"][evidence.arrived]
     if not len(kernel):
         return
@@ -300,12 +300,12 @@ def _stamped(evidence: Evidence) -> Iterator[dict[str, Any]]:
         )
 
 
-Check = Callable[[Evidence], Iterator[dict[str, Any]]]
+Check = Callable[[Inputs], Iterator[dict[str, Any]]]
 
 _CHECKS: tuple[Check, ...] = (
     _client_cpu,
     _run_delay,
-    _hub_lag,
+    _event_loop_lag,
     _server_run_delay,
     _steal,
     _throttled,

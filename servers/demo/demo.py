@@ -50,7 +50,7 @@ class Lane(Hub):
         self._held: list[bytes] = []
         self._wake: asyncio.TimerHandle | None = None
         self._back_s = 0.0
-        self._links: set[meter.Link] = set()
+        self._links: set[meter.MeteredConnection] = set()
 
     def pause(self, for_s: float) -> None:
         """Write nothing for so long, from now on."""
@@ -147,9 +147,9 @@ class Accounts:
         return self._pages[page].setdefault(transport, meter.Account())
 
 
-def _link(request: web.Request) -> meter.Link:
+def _link(request: web.Request) -> meter.MeteredConnection:
     link: Any = aiohttp_app.transport_of(request)
-    assert isinstance(link, meter.Link)
+    assert isinstance(link, meter.MeteredConnection)
     return link
 
 

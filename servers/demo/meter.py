@@ -25,7 +25,7 @@ class Account:
     requests: int = 0
 
 
-class Link:
+class MeteredConnection:
     """Stands where aiohttp expects its transport: counts what is written, and is told what was read."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
@@ -81,10 +81,10 @@ class _Metered(asyncio.Protocol):
 
     def __init__(self, served: asyncio.Protocol) -> None:
         self._served = served
-        self._link: Link | None = None
+        self._link: MeteredConnection | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._link = Link(cast(asyncio.Transport, transport))
+        self._link = MeteredConnection(cast(asyncio.Transport, transport))
         self._served.connection_made(cast(asyncio.Transport, self._link))
 
     def data_received(self, data: bytes) -> None:

@@ -24,7 +24,7 @@ from aiohttp import web
 from rtbench.scenario.tables import Injection
 from rtbench.servers.kit import feed
 from rtbench.servers.kit.app import Server
-from rtbench.servers.kit.channel import Channel, Connection, Encoder, Limits, Transport
+from rtbench.servers.kit.channel import Channel, ClientTransport, Connection, Encoder, Limits
 from rtbench.servers.kit.hub import Hub
 from rtbench.servers.kit.ring import Held
 from rtbench.subjects import Subject
@@ -159,7 +159,7 @@ class FaultyHub(Hub):
                 time.sleep(injection.delay_s)
         super().publish(body)
 
-    async def attach(self, transport: Transport, channel: Channel, cursor: int | None) -> Connection:
+    async def attach(self, transport: ClientTransport, channel: Channel, cursor: int | None) -> Connection:
         """Replay and live through a faulty transport."""
         return await super().attach(FaultyTransport(transport, _SUBSCRIBER.get(), self._faults), channel, cursor)
 
@@ -190,7 +190,7 @@ def _altered(item: Held, doing: set[str]) -> list[Held]:
 class FaultyTransport:
     """Stands between the hub and one connection's transport."""
 
-    def __init__(self, transport: Transport, subscriber: int, faults: Faults) -> None:
+    def __init__(self, transport: ClientTransport, subscriber: int, faults: Faults) -> None:
         self._transport = transport
         self._subscriber = subscriber
         self._faults = faults

@@ -16,7 +16,7 @@ from aiohttp.typedefs import Middleware
 
 from rtbench.servers.kit import pages
 from rtbench.servers.kit.app import BACKLOG, FAREWELL_S, READ_BUFFER_BYTES, Server
-from rtbench.servers.kit.channel import Channel, Connection, Transport
+from rtbench.servers.kit.channel import Channel, ClientTransport, Connection
 from rtbench.servers.kit.cursor import BadParameter, cursor, number
 from rtbench.servers.kit.hub import MOST_SAID_BYTES, Hub
 from rtbench.servers.kit.queue import QueuedTransport
@@ -68,7 +68,7 @@ def mount_send(app: web.Application, hub: Hub) -> None:
 
     async def send(request: web.Request) -> web.Response:
         channel = pick(hub, request)
-        refused = hub.say(channel, await request.read())
+        refused = hub.uplink(channel, await request.read())
         if refused is not None:
             return answer(*refused)
         return web.Response(status=202, text='{"accepted":true}', content_type="application/json")
@@ -129,7 +129,7 @@ def pick(hub: Hub, request: web.Request) -> Channel:
     return channel
 
 
-def transport_of(request: web.Request) -> Transport:
+def transport_of(request: web.Request) -> ClientTransport:
     """The connection's transport. Raises when the client has left already."""
     if request.transport is None:
         raise ConnectionResetError("the client left")

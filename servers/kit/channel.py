@@ -27,7 +27,7 @@ class Encoder(Protocol):
         """The bytes of a notice: end, gap, failure or retry."""
 
 
-class Transport(Protocol):
+class ClientTransport(Protocol):
     """What the hub needs of a connection's transport: asyncio's and uvloop's have it."""
 
     def write(self, data: bytes) -> None: ...
@@ -42,7 +42,7 @@ class Connection:
 
     __slots__ = ("channel", "finished", "mark", "on_finish", "socket", "transport", "turn")
 
-    def __init__(self, transport: Transport, channel: Channel) -> None:
+    def __init__(self, transport: ClientTransport, channel: Channel) -> None:
         self.transport = transport
         self.channel = channel
         self.socket = transport.get_extra_info("socket")

@@ -2,7 +2,7 @@
 
 A frame is `length (u32) kind (u8) body`. HELLO opens (JSON: the workload and the clocks), TICKS carry any number of
 ticks and notices (seq 0: retry, failure, end) that were due together, LIVE ends the refill after a (re)connect. The
-other way, SAY carries what a subscriber said: the publisher numbers it, and it comes back to everyone as a tick.
+other way, UPLINK carries what a subscriber said: the publisher numbers it, and it comes back to everyone as a tick.
 Invariant: after HELLO a server has everything that the publisher's ring holds before LIVE, and every tick once; the
 notice that stands is sent again after each refill.
 Used by the publisher (pack) and the hub (Reader).
@@ -19,7 +19,7 @@ from typing import Any
 from rtbench.streams import Pace
 from rtbench.workload import Workload
 
-HELLO, TICKS, LIVE, SAY = 1, 2, 3, 4
+HELLO, TICKS, LIVE, UPLINK = 1, 2, 3, 4
 
 _FRAME = struct.Struct("<IB")
 _TICK = struct.Struct("<iqqI")
@@ -45,13 +45,13 @@ def unpack(body: bytes) -> Iterator[tuple[int, int, int, bytes]]:
         yield channel, seq, due_ns, body[at - size : at]
 
 
-def say(channel: int, payload: bytes) -> bytes:
+def pack_uplink(channel: int, payload: bytes) -> bytes:
     """What a subscriber said, as a frame to the publisher."""
-    return frame(SAY, _CHANNEL.pack(channel) + payload)
+    return frame(UPLINK, _CHANNEL.pack(channel) + payload)
 
 
-def said(body: bytes) -> tuple[int, bytes]:
-    """Channel and payload of a SAY frame."""
+def unpack_uplink(body: bytes) -> tuple[int, bytes]:
+    """Channel and payload of a UPLINK frame."""
     return _CHANNEL.unpack_from(body)[0], body[_CHANNEL.size :]
 
 

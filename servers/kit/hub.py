@@ -18,7 +18,7 @@ from itertools import count
 from typing import Any
 
 from rtbench.servers.kit import feed, liveness
-from rtbench.servers.kit.channel import Channel, Connection, Encoder, Gap, Limits, Refused, Transport
+from rtbench.servers.kit.channel import Channel, ClientTransport, Connection, Encoder, Gap, Limits, Refused
 from rtbench.servers.kit.ring import Budget, Held, Ring
 from rtbench.streams import catalogue
 from rtbench.transports.envelope import is_json
@@ -92,7 +92,7 @@ class Hub:
         """Whether subscribers say what is sent on this channel."""
         return self._workload is not None and self._workload.takes(channel.address.number)
 
-    def say(self, channel: Channel, payload: bytes) -> Refused | None:
+    def uplink(self, channel: Channel, payload: bytes) -> Refused | None:
         """Pass on what a subscriber said: it comes back as a message, to everyone alike. None, or why it cannot be."""
         if not self.takes(channel):
             return Refused(403, f"{channel.address.stream} takes no messages; chat does with --set chat.senders=1")
@@ -102,14 +102,14 @@ class Hub:
             return Refused(400, "a message is one line of JSON")
         if self._upstream is None:
             return Refused(503, "the publisher is away; try again")
-        self._upstream(feed.say(channel.address.number, payload))
+        self._upstream(feed.pack_uplink(channel.address.number, payload))
         return None
 
-    def hear(self, channel: Channel, transport: Transport, text: str | bytes) -> None:
+    def receive(self, channel: Channel, transport: ClientTransport, text: str | bytes) -> None:
         """A WebSocket said this. Where nobody is to say anything it is not listened to; what is refused is told why."""
         if not self.takes(channel):
             return
-        refused = self.say(channel, text.encode()) if isinstance(text, str) else Refused(400, "a message is a text")
+        refused = self.uplink(channel, text.encode()) if isinstance(text, str) else Refused(400, "a message is a text")
         if refused is not None and not transport.is_closing():
             transport.write(self.encoder.control("refused", {"reason": refused.reason}))
 
@@ -219,7 +219,7 @@ class Hub:
             return ring.first - 1, Gap(cursor + 1, ring.first - 1, "no longer held")
         return cursor, None
 
-    async def attach(self, transport: Transport, channel: Channel, cursor: int | None) -> Connection:
+    async def attach(self, transport: ClientTransport, channel: Channel, cursor: int | None) -> Connection:
         """Replay from `cursor`, then live. Returns when the connection is live or was finished meanwhile."""
         connection = Connection(transport, channel)
         at, gap = self.start(channel, cursor)
@@ -260,7 +260,7 @@ class Hub:
             connection.turn[connection] = None
         return connection
 
-    def _tell(self, transport: Transport, gap: Gap | None) -> None:
+    def _tell(self, transport: ClientTransport, gap: Gap | None) -> None:
         if gap is not None and not transport.is_closing():
             transport.write(self.encoder.control("gap", gap.fields()))
 

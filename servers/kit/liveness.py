@@ -22,7 +22,7 @@ LEAST_TIMEOUT_MS = 1000
 """TCP's own retransmissions begin with 200 ms: for heartbeats under a second the kernel is not asked to be quicker."""
 
 
-class Progress(NamedTuple):
+class Acknowledged(NamedTuple):
     """How far a peer has acknowledged, and whether something is on its way to it."""
 
     acknowledged_bytes: int
@@ -47,7 +47,7 @@ def watch(listener: socket.socket, heartbeat_s: float) -> dict[str, int]:
     return limits
 
 
-def progress(link: Any) -> Progress | None:
+def progress(link: Any) -> Acknowledged | None:
     """What the kernel knows of a connection's socket; None where it does not say, or the connection is over."""
     try:
         info = link.getsockopt(socket.IPPROTO_TCP, TCP_INFO, _INFO_BYTES)
@@ -56,4 +56,4 @@ def progress(link: Any) -> Progress | None:
     if len(info) < _LEAST_BYTES:
         return None
     (unacked,), (acked,), (not_sent,) = (part.unpack_from(info) for part in (_UNACKED, _ACKED, _NOT_SENT))
-    return Progress(acked, bool(unacked or not_sent))
+    return Acknowledged(acked, bool(unacked or not_sent))

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from rtbench.servers.kit.channel import Transport
+from rtbench.servers.kit.channel import ClientTransport
 
 
 class Queued:
@@ -31,7 +31,7 @@ class Queued:
 class QueuedTransport:
     """A queue before one connection; iterate over it to send."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: ClientTransport) -> None:
         self._transport = transport
         self._items: deque[bytes] = deque()
         self._bytes = 0

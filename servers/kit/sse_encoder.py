@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from rtbench.servers.kit.channel import Transport
+from rtbench.servers.kit.channel import ClientTransport
 from rtbench.streams import find
 
 HEADERS = {
@@ -86,7 +86,7 @@ class Unchunked:
 
     __slots__ = ("_transport",)
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: ClientTransport) -> None:
         self._transport = transport
 
     def write(self, data: bytes) -> None:

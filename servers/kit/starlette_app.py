@@ -27,7 +27,7 @@ from websockets.http11 import Request as Upgrade
 
 from rtbench.servers.kit import pages
 from rtbench.servers.kit.app import BACKLOG, FAREWELL_S, Server
-from rtbench.servers.kit.channel import Channel, Transport
+from rtbench.servers.kit.channel import Channel, ClientTransport
 from rtbench.servers.kit.cursor import BadParameter, cursor, number
 from rtbench.servers.kit.hub import Hub
 
@@ -106,7 +106,7 @@ def _application(server: Server, hub: Hub, routes: Sequence[BaseRoute]) -> Starl
 
     async def send(request: Request) -> Response:
         channel = pick(hub, request, request.path_params["stream"])
-        if (refused := hub.say(channel, await request.body())) is not None:
+        if (refused := hub.uplink(channel, await request.body())) is not None:
             return refusal(HTTPException(*refused))
         return JSONResponse({"accepted": True}, 202)
 
@@ -146,9 +146,9 @@ def protocol_of(scope: Scope) -> Any:
     return scope["extensions"][PROTOCOL]["self"]
 
 
-def transport_of(scope: Scope) -> Transport:
+def transport_of(scope: Scope) -> ClientTransport:
     """The connection's transport."""
-    transport: Transport = protocol_of(scope).transport
+    transport: ClientTransport = protocol_of(scope).transport
     return transport
 
 

@@ -70,7 +70,7 @@ class Poster:
         """Read from or send to this descriptor; whether it is one of ours."""
         for line in self._lines:
             if line.socket is not None and line.descriptor == descriptor:
-                line.hear()
+                line.receive()
                 line.flush()
                 return True
         return False
@@ -161,7 +161,7 @@ class _Line:
             except OSError:
                 self._lost()
 
-    def hear(self) -> None:
+    def receive(self) -> None:
         """Take in answers."""
         assert self.socket is not None
         try:

@@ -2,7 +2,7 @@
 
 Invariant: `due = start + offset` (R1); a tick's `sent` is stamped when the publisher is ready to send it, and sending
 never blocks, so that a server that stopped reading is not blamed on the publisher (R2). It owns the ring from which a
-server that (re)connects is refilled, and what each channel's stream last said of itself. Run by the campaign and by
+server that (re)connects is refilled, and the notice that stands on each channel. Run by the campaign and by
 `rtbench serve` (`python -m rtbench.servers.publisher`), steered by JSON lines on standard input; it ends when that
 closes.
 """
@@ -75,7 +75,7 @@ class Publisher:
         self._paused_ns = 0
         budget = Budget(ring_bytes)
         self._rings = [Ring(budget, ring_messages, workload.finite(c.stream)) for c in workload.channels()]
-        self._said: dict[int, bytes] = {}
+        self._standing: dict[int, bytes] = {}
         """The notice that stands on a channel, packed: retry advice until the next message, an end for ever."""
         self._servers: dict[int, _Server] = {}
         self._listener = socket.socket(socket.AF_UNIX)
@@ -131,7 +131,7 @@ class Publisher:
         sent_ns = time.monotonic_ns()
         batch: list[bytes] = []
         posts: list[tuple[int, int, bytes]] = []
-        said = self._said
+        standing = self._standing
         for start_ns, timetable in self._playing:
             for tick in timetable.take(sent_ns - start_ns):
                 channel, seq, offset_ns, payload = tick
@@ -143,10 +143,10 @@ class Publisher:
                 if seq and self.poster is not None:
                     posts.append((channel, seq, payload))
                 if not seq:
-                    said[channel] = packed
+                    standing[channel] = packed
                     continue
-                if said:
-                    said.pop(channel, None)
+                if standing:
+                    standing.pop(channel, None)
                 record.extend((channel, seq, due_ns, sent_ns, len(payload)))
                 digests.append(zlib.crc32(payload))
                 self._rings[channel].append(seq, due_ns, packed)
@@ -155,11 +155,11 @@ class Publisher:
         if posts and self.poster is not None:
             self.poster.post(posts)
 
-    def _hear(self, said: Iterable[tuple[int, bytes]]) -> None:
-        """Number what subscribers said, in the order in which it came, and send it to everyone: due as it is heard."""
+    def _take_uplinks(self, messages: Iterable[tuple[int, bytes]]) -> None:
+        """Number subscribers' messages in the order in which they came and send them to everyone, due at once."""
         batch: list[bytes] = []
         now_ns = time.monotonic_ns()
-        for channel, payload in said:
+        for channel, payload in messages:
             if not self.workload.takes(channel):
                 continue
             ring = self._rings[channel]
@@ -195,8 +195,8 @@ class Publisher:
         for ring in self._rings:
             if ring.held:
                 frames.append(feed.frame(feed.TICKS, b"".join(held.data for held in ring.held)))
-        if self._said:
-            frames.append(feed.frame(feed.TICKS, b"".join(self._said.values())))
+        if self._standing:
+            frames.append(feed.frame(feed.TICKS, b"".join(self._standing.values())))
         frames.append(feed.frame(feed.LIVE))
         try:
             server.send(b"".join(frames))
@@ -255,13 +255,17 @@ class Publisher:
                 elif descriptor in self._servers:
                     server = self._servers[descriptor]
                     try:
-                        heard = server.socket.recv(65536)
+                        received = server.socket.recv(65536)
                     except BlockingIOError:
                         continue  # another server, which has the descriptor of one that was let go of just now
                     except OSError:
-                        heard = b""
-                    if heard:
-                        self._hear(feed.said(body) for kind, body in server.reader.feed(heard) if kind == feed.SAY)
+                        received = b""
+                    if received:
+                        self._take_uplinks(
+                            feed.unpack_uplink(body)
+                            for kind, body in server.reader.feed(received)
+                            if kind == feed.UPLINK
+                        )
                     else:
                         self._forget(descriptor)
 

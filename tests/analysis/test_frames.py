@@ -114,7 +114,7 @@ def test_what_is_not_there(campaign: Campaign, make: ModuleType, tmp_path: Path)
 def test_load_is_a_function_however_it_is_come_by() -> None:
     code = """
 import rtbench.analysis
-from rtbench.analysis.campaigns.load import load, Campaign
+from rtbench.analysis.notebook import load, Campaign
 from rtbench.analysis import load as again
 assert rtbench.analysis.load is load is again
 """

@@ -29,7 +29,7 @@ def test_residuals_are_centred_and_of_one_standard_deviation(shape: str) -> None
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 @pytest.mark.parametrize("blocks", [3, 5, 10])
 @pytest.mark.parametrize("subjects", [2, 8])
-def test_the_interval_of_a_ratio_covers(case: simulation.Case, blocks: int, subjects: int) -> None:
+def test_the_interval_of_a_ratio_covers(case: simulation.SimulatedCase, blocks: int, subjects: int) -> None:
     assert at_least(coverage(case, blocks, subjects, CAMPAIGNS), 0.93)
 
 

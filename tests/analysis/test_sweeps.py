@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from rtbench.analysis import figures
+from rtbench.analysis.campaigns.frames import trials
 from rtbench.analysis.campaigns.load import load
 from rtbench.analysis.evidence import Evidence, alone, gather
 from rtbench.analysis.figures import _style
@@ -69,7 +70,7 @@ def test_every_trial_counts_in_its_own_cell(swept: Evidence, folder: Path) -> No
     for result in swept.results:
         assert swept.cells[CPU][listed[result.trial.number]["item"]][result.trial.block] == result.metrics[CPU]
     assert {(s.trials, s.usable) for s in swept.subjects} == {(4, 4)}
-    frame = swept.campaign.trials
+    frame = trials(swept.campaign)
     assert sorted(frame["subscribers"].unique()) == [2, 4, 8, 16, 32]
     assert swept.campaign.cells == [{"subscribers": n} for n in (2, 4, 8, 16, 32)]
 

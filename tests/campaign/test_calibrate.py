@@ -10,7 +10,7 @@ import pytest
 
 from rtbench.analysis.calibration import Check
 from rtbench.campaign import calibrate
-from rtbench.campaign.schedule import plan
+from rtbench.campaign.schedule import estimate
 from rtbench.errors import ResultsError, UserError
 from rtbench.records import tables
 from rtbench.scenario.loading import build
@@ -36,7 +36,7 @@ def test_the_campaigns_are_the_files_and_all_load() -> None:
 
 
 def test_its_trials_take_five_minutes_at_most() -> None:
-    takes = [plan(table) for table in calibrate.scenarios()]
+    takes = [estimate(table) for table in calibrate.scenarios()]
     assert sum(take.seconds - 15 for take in takes) <= 300  # 15: what a campaign of its own takes besides
 
 

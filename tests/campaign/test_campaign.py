@@ -19,7 +19,7 @@ from rtbench.campaign import campaign as campaigns
 from rtbench.campaign import preflight, schedule
 from rtbench.campaign.campaign import Campaign, stay_on
 from rtbench.campaign.preflight import prepare
-from rtbench.campaign.schedule import order, plan
+from rtbench.campaign.schedule import estimate, order
 from rtbench.errors import ResultsError, UserError
 from rtbench.records import tables
 from rtbench.scenario.loading import build
@@ -137,15 +137,15 @@ def test_order_is_the_same_in_every_process() -> None:
 
 
 def test_plan_counts_the_ladder() -> None:
-    flat = plan(scenario())
+    flat = estimate(scenario())
     ladder = {"ladder": [2, 5, 10], "idle_s": 3, "stream_s": 4}
-    climbed = plan(scenario(memory=ladder))
+    climbed = estimate(scenario(memory=ladder))
     assert climbed.seconds - flat.seconds == pytest.approx(6 * 3 * (3 + 4 + schedule.RUNG_S))
 
 
 def test_plan_counts_trials_time_and_disk() -> None:
     table = {"blocks": 4, "ramp_hz": 5, "warmup_s": 1, "window_s": 10, "grace_s": 2, "workload": {"rate_hz": 100}}
-    take = plan(scenario(**table))
+    take = estimate(scenario(**table))
     each_s = 10 / 5 + 1 + 10 + 2 + schedule.START_S
     assert take.trials == 12
     assert take.seconds == pytest.approx(12 * each_s + 15)
@@ -154,9 +154,9 @@ def test_plan_counts_trials_time_and_disk() -> None:
         "minutes": round(take.seconds / 60, 1),
         "disk_bytes": take.disk_bytes,
     }
-    assert plan(scenario(**{**table, "workload": {"rate_hz": 200}})).disk_bytes > 1.9 * take.disk_bytes
+    assert estimate(scenario(**{**table, "workload": {"rate_hz": 200}})).disk_bytes > 1.9 * take.disk_bytes
     # A stream with a pace of its own does not care for the scenario's.
-    assert plan(scenario(**table, stream="stocks")).disk_bytes < take.disk_bytes
+    assert estimate(scenario(**table, stream="stocks")).disk_bytes < take.disk_bytes
 
 
 # Can it run here?
@@ -592,7 +592,7 @@ def test_a_block_has_every_subject_in_every_cell_once(tmp_path: Path, told: Told
     ]
     # A subject is verified once, in whatever cell comes first.
     assert sorted(told.of("verify")) == sorted((name,) for name in NAMES[:2])
-    assert plan(campaign.scenario).trials == 16
+    assert estimate(campaign.scenario).trials == 16
 
 
 def test_a_trial_is_given_its_cells_scenario_and_the_campaigns_hash(
@@ -641,7 +641,7 @@ def test_every_cell_has_to_be_possible_here(tmp_path: Path, told: Told, monkeypa
 
 def test_a_cells_plan_counts_for_itself() -> None:
     small, large, both = (
-        plan(scenario(**table)) for table in ({"window_s": 10}, {"window_s": 20}, {"sweep": {"window_s": [10, 20]}})
+        estimate(scenario(**table)) for table in ({"window_s": 10}, {"window_s": 20}, {"sweep": {"window_s": [10, 20]}})
     )
     assert both.trials == small.trials + large.trials
     assert both.seconds == pytest.approx(small.seconds + large.seconds - 15)

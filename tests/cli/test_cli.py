@@ -36,7 +36,7 @@ from rtbench.cli import _options, checking, measuring, reading, serving
 from rtbench.conformance.verify import CaseResult, Verification
 from rtbench.errors import SubjectError, UserError
 from rtbench.machine import probes
-from rtbench.machine.doctor import Finding
+from rtbench.machine.doctor import Condition
 from rtbench.scenario.loading import build, load, names
 from rtbench.scenario.model import Scenario
 from rtbench.subjects import registry as subject_catalogue
@@ -241,7 +241,7 @@ def test_ticks_are_one_json_object_a_line(call: Call) -> None:
 
 
 def test_ticks_are_the_workloads(call: Call) -> None:
-    workload = build({"stream": ["stocks"], "seed": 7, "epoch_s": 5}, "here").plan()
+    workload = build({"stream": ["stocks"], "seed": 7, "epoch_s": 5}, "here").make_workload()
     expected = [
         {"channel": 0, "seq": tick.seq, "due_ns": tick.due_ns, "payload": tick.payload.decode()}
         for tick in islice(workload.ticks_of(workload.channel(0)), 20)
@@ -256,7 +256,7 @@ def test_ticks_of_a_channel(call: Call) -> None:
     settings = ["--set", "workload.channels=unicast", "--set", "subscribers=4", "--set", "workload.rate_hz=1"]
     workload = build(
         {"stream": ["fanout"], "subscribers": 4, "workload": {"channels": "unicast", "rate_hz": 1}}, "here"
-    ).plan()
+    ).make_workload()
     found = ticks(call, "fanout", "--channel", "2", "--count", "1", *settings)
     tick = next(workload.ticks_of(workload.channel(2)))
     assert found == [{"channel": 2, "seq": 1, "due_ns": 500_000_000, "payload": tick.payload.decode()}]
@@ -309,7 +309,7 @@ def test_plan_says_what_it_would_take_and_does_nothing(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    take = schedule.plan(load("smoke"))
+    take = schedule.estimate(load("smoke"))
     ran = call("run", "smoke", "--plan")
     assert ran == (
         0,
@@ -920,7 +920,7 @@ def test_quick_check_is_of_the_subject(monkeypatch: pytest.MonkeyPatch) -> None:
     ("statuses", "code"), [(["ok"], 0), (["ok", "warn"], 0), (["ok", "fail", "warn"], 2)], ids=["ok", "warn", "fail"]
 )
 def test_doctor(call: Call, monkeypatch: pytest.MonkeyPatch, statuses: list[str], code: int) -> None:
-    findings = [Finding("cores", status, "2", "" if status == "ok" else "buy more") for status in statuses]
+    findings = [Condition("cores", status, "2", "" if status == "ok" else "buy more") for status in statuses]
     monkeypatch.setattr(checking, "examine", lambda: findings)
     ran = call("doctor")
     assert (ran.code, ran.err) == (code, "")

@@ -34,7 +34,7 @@ class Running:
         self.folder = folder
         self._stack = stack
         self.publisher: PublisherProcess = stack.enter_context(
-            PublisherProcess(SCENARIO.plan(), SCENARIO, folder, (), folder / "publisher.log")
+            PublisherProcess(SCENARIO.make_workload(), SCENARIO, folder, (), folder / "publisher.log")
         )
         self.publisher.ready()
         for stream in SCENARIO.stream:
@@ -62,7 +62,7 @@ def wanted() -> Callable[[str, int, int], list[list[str]]]:
     """`wanted(stream, first, count)`: ids and payloads from id `first` on, as a script prints them."""
 
     def find(stream: str, first: int, count: int) -> list[list[str]]:
-        workload = SCENARIO.plan()
+        workload = SCENARIO.make_workload()
         ticks = workload.ticks_of(workload.channel(SCENARIO.stream.index(stream)))
         chosen = islice(ticks, first - 1, first - 1 + count)
         return [[str(tick.seq), tick.payload.decode()] for tick in chosen]

@@ -89,7 +89,7 @@ def serve() -> Iterator[Serve]:
 
         async def main() -> None:
             options = Options("127.0.0.1", 0, "", LIMITS, "asyncio", 1.0)
-            server = _Local(find(subject), options, scenario.plan(), sabotage)
+            server = _Local(find(subject), options, scenario.make_workload(), sabotage)
             made.append(server)
             created.set()
             await server.subject.serve(server)

@@ -416,12 +416,12 @@ FINITE = ("chat", "events")
 
 def _ending(serve: Any, subject: str, breaks: Any = lambda _: None) -> Target:
     scenario = Scenario(stream=("fanout", "stocks", *FINITE))
-    return _target(serve(subject, scenario, breaks), subject, workload=scenario.plan(), finite=FINITE)
+    return _target(serve(subject, scenario, breaks), subject, workload=scenario.make_workload(), finite=FINITE)
 
 
 def _failing(serve: Any, subject: str, breaks: Any = lambda _: None) -> Target:
     scenario = Scenario(stream=("fanout", "stocks", "resilient"), seed=BRIEF_SEED)
-    return _target(serve(subject, scenario, breaks), subject, workload=scenario.plan(), failing="resilient")
+    return _target(serve(subject, scenario, breaks), subject, workload=scenario.make_workload(), failing="resilient")
 
 
 BRIEF_SEED = 52
@@ -433,8 +433,8 @@ def _say(hub: Hub, change: Any) -> None:
     say = hub._say
 
     def other(channel: Any, notice: dict[str, Any]) -> None:
-        if (said := change(notice)) is not None:
-            say(channel, said)
+        if (shown := change(notice)) is not None:
+            say(channel, shown)
 
     hub._say = other
 

@@ -26,7 +26,7 @@ def verified(subject: str) -> Verification:
 
 @cache
 def _verified(subject: str) -> Verification:
-    return verify(subject)
+    return verify(find(subject))
 
 
 PAIRS = [

@@ -37,7 +37,7 @@ class Server:
         self.scenario = Scenario(stream=("replay",), workload=WorkloadTable(trace=str(trace)))
         self.subject, self.folder, self.stack = subject, folder, stack
         self.publisher = stack.enter_context(
-            PublisherProcess(self.scenario.plan(), self.scenario, folder, (), folder / "publisher.log")
+            PublisherProcess(self.scenario.make_workload(), self.scenario, folder, (), folder / "publisher.log")
         )
         self.publisher.ready()
         self.server = self.start()

@@ -14,7 +14,7 @@ from gevent import monkey
 
 from rtbench.loadtests import load as load_module
 from rtbench.loadtests.load import Load, Settings
-from rtbench.loadtests.reactor.capture import NO_STAMP, READ_BYTES, Tape
+from rtbench.loadtests.reactor.capture import NO_STAMP, READ_BYTES, CaptureBuffer
 from rtbench.loadtests.reactor.links import Link
 from rtbench.loadtests.subscriber import Subscriber
 from rtbench.transports.envelope import wrap
@@ -102,10 +102,10 @@ class FakeSocket:
 class FakeReactor:
     """A reactor whose bytes are handed over by the test, and whose timers are only noted."""
 
-    def __init__(self, tape_bytes: int = 0) -> None:
-        self.tape = Tape(tape_bytes)
+    def __init__(self, capture_bytes: int = 0) -> None:
+        self.capture = CaptureBuffer(capture_bytes)
         self.links: list[Link] = []
-        self.on_full: Callable[[], object] = self.tape.clear
+        self.on_full: Callable[[], object] = self.capture.clear
         self.timers: list[tuple[int, Callable[..., None], tuple[Any, ...]]] = []
         self.listening: list[tuple[Link, bool]] = []
 
@@ -133,16 +133,16 @@ class FakeReactor:
         pass
 
     def read(self, link: Link, data: bytes, stamp_ns: int = 0, app_ns: int = 0) -> None:
-        """As `Reactor._sweep` does: onto the tape with its stamps, then the link looks."""
+        """As `Reactor._drain` does: into the capture buffer with its stamps, then the link looks."""
         assert 0 < len(data) <= READ_BYTES
-        tape = self.tape
-        if tape.at > tape.limit:
+        capture = self.capture
+        if capture.at > capture.limit:
             self.on_full()
-        at = tape.at
-        tape.view[at : at + len(data)] = data
-        tape.reads.extend((link.index, app_ns, len(data)))
-        tape.stamps += struct.pack("qq", *divmod(stamp_ns, 10**9)) if stamp_ns else NO_STAMP
-        tape.at = at + len(data)
+        at = capture.at
+        capture.view[at : at + len(data)] = data
+        capture.reads.extend((link.index, app_ns, len(data)))
+        capture.stamps += struct.pack("qq", *divmod(stamp_ns, 10**9)) if stamp_ns else NO_STAMP
+        capture.at = at + len(data)
         if link.look is not None:
             link.look(at, at + len(data), app_ns)
 
@@ -209,7 +209,7 @@ TARGET: Any = _Target()
 def bench(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Bench]:
     """Make a Bench: `bench(streams=("stocks",), poll_interval_s=0.5)`."""
     monkeypatch.setattr(load_module, "Reactor", FakeReactor)
-    return lambda **settings: Bench(Settings(**{"tape_bytes": 0, **settings}))
+    return lambda **settings: Bench(Settings(**{"capture_bytes": 0, **settings}))
 
 
 @pytest.fixture(scope="session")

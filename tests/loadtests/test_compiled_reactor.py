@@ -44,7 +44,7 @@ class Listener:
 
     def watch(self, look: bool = True, but_plain_text: bool = False) -> None:
         def see(start: int, end: int, _now_ns: int) -> None:
-            self.seen.append(bytes(self.reactor.tape.view[start:end]))
+            self.seen.append(bytes(self.reactor.capture.view[start:end]))
 
         self.look, self.but_plain_text = see if look else None, but_plain_text
         self.reactor.heed(self)  # type: ignore[arg-type]
@@ -65,7 +65,7 @@ class Listener:
 
 @pytest.fixture(scope="module")
 def library() -> Path:
-    found = inner_loop.sweep()
+    found = inner_loop.library()
     if found is None:
         pytest.skip(f"needs a C compiler: {inner_loop.REMEDY}")
     return found
@@ -81,7 +81,7 @@ def reactor(library: Path) -> Iterator[CompiledReactor]:
 
 @pytest.fixture
 def link(reactor: CompiledReactor) -> Iterator[Listener]:
-    reactor.tape.clear()
+    reactor.capture.clear()
     link = Listener(reactor)
     yield link
     link.close()
@@ -105,11 +105,11 @@ def test_what_nobody_looks_at_is_on_the_tape_with_its_stamps(reactor: CompiledRe
     for data in (b"one", b"three"):
         link.ours.send(data)
         idle(reactor)
-    tape = reactor.tape
-    assert bytes(tape.view[: tape.at]) == b"onethree"
-    assert (tape.reads[0], tape.reads[2], tape.reads[3], tape.reads[5]) == (link.index, 3, link.index, 5)
-    assert before < tape.reads[1] < tape.reads[4] < time.monotonic_ns()
-    assert bytes(tape.stamps) == 2 * NO_STAMP  # a Unix socket has none, and none is invented
+    capture = reactor.capture
+    assert bytes(capture.view[: capture.at]) == b"onethree"
+    assert (capture.reads[0], capture.reads[2], capture.reads[3], capture.reads[5]) == (link.index, 3, link.index, 5)
+    assert before < capture.reads[1] < capture.reads[4] < time.monotonic_ns()
+    assert bytes(capture.stamps) == 2 * NO_STAMP  # a Unix socket has none, and none is invented
     assert link.seen == []
 
 
@@ -122,7 +122,7 @@ def test_who_looks_sees_each_read(reactor: CompiledReactor, link: Listener) -> N
     link.ours.send(b"four")
     idle(reactor)
     assert link.seen == [b"one", b"three"]
-    assert bytes(reactor.tape.view[: reactor.tape.at]) == b"onethreefour"
+    assert bytes(reactor.capture.view[: reactor.capture.at]) == b"onethreefour"
 
 
 def frame(length: int, head: int = 0x81) -> bytes:
@@ -144,12 +144,12 @@ def frame(length: int, head: int = 0x81) -> bytes:
 @example(b"\x81\xff" + bytes(20))
 @given(st.one_of(st.binary(min_size=1, max_size=200), st.integers(0, 400).map(frame)))
 def test_c_and_python_agree_on_what_is_one_plain_text_frame(reactor: CompiledReactor, data: bytes) -> None:
-    reactor.tape.clear()
+    reactor.capture.clear()
     link = Listener(reactor)
     try:
         link.watch(but_plain_text=True)
         link.ours.send(data)
-        while not reactor.tape.at:
+        while not reactor.capture.at:
             reactor._step(time.monotonic_ns() + SOON_NS)
         assert bool(link.seen) != plain(data, 0, len(data))
     finally:
@@ -161,7 +161,7 @@ def test_ends_are_named(reactor: CompiledReactor, link: Listener) -> None:
     link.ours.close()
     read(reactor)
     assert link.outcome == "closed"
-    assert bytes(reactor.tape.view[: reactor.tape.at]) == b"last"
+    assert bytes(reactor.capture.view[: reactor.capture.at]) == b"last"
     assert not reactor._by_descriptor.get(link.socket.fileno())
 
 
@@ -188,7 +188,7 @@ def test_room_to_write_is_for_python(reactor: CompiledReactor, link: Listener) -
     reactor._epoll.modify(link.socket.fileno(), EPOLLIN | EPOLLOUT)
     link.ours.send(b"both")
     read(reactor)
-    assert bytes(reactor.tape.view[: reactor.tape.at]) == b"both"
+    assert bytes(reactor.capture.view[: reactor.capture.at]) == b"both"
 
 
 def test_a_socket_that_c_does_not_know_is_for_python(reactor: CompiledReactor, link: Listener) -> None:
@@ -205,16 +205,16 @@ def test_a_full_tape_is_emptied_before_the_next_read(
     filled: list[int] = []
 
     def empty() -> None:
-        filled.append(reactor.tape.at)
-        reactor.tape.clear()
+        filled.append(reactor.capture.at)
+        reactor.capture.clear()
 
     monkeypatch.setattr(reactor, "on_full", empty)
-    reactor.tape.at = reactor.tape.limit
+    reactor.capture.at = reactor.capture.limit
     for data in (b"fits", b"next"):
         link.ours.send(data)
         idle(reactor)
-    assert filled == [reactor.tape.limit + 4]
-    assert bytes(reactor.tape.view[: reactor.tape.at]) == b"next"
+    assert filled == [reactor.capture.limit + 4]
+    assert bytes(reactor.capture.view[: reactor.capture.at]) == b"next"
 
 
 def test_more_reads_than_are_noted_at_once(
@@ -225,15 +225,15 @@ def test_more_reads_than_are_noted_at_once(
     for number, one in enumerate((link, *others)):
         one.ours.send(b"%d" % number)
     idle(reactor)
-    assert sorted(reactor.tape.reads[0::3]) == [one.index for one in (link, *others)]
-    assert sorted(bytes(reactor.tape.view[: reactor.tape.at])) == sorted(b"01234")
+    assert sorted(reactor.capture.reads[0::3]) == [one.index for one in (link, *others)]
+    assert sorted(bytes(reactor.capture.view[: reactor.capture.at])) == sorted(b"01234")
     for one in others:
         one.close()
 
 
 def test_what_does_not_fit_into_one_read_is_read_on(reactor: CompiledReactor) -> None:
     """What a socket still holds is told again."""
-    reactor.tape.clear()
+    reactor.capture.clear()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         link = Listener(reactor)
         link.ours.close()
@@ -245,22 +245,22 @@ def test_what_does_not_fit_into_one_read_is_read_on(reactor: CompiledReactor) ->
         reactor._epoll.register(link.socket.fileno(), EPOLLIN)
         reactor.listen(link)  # type: ignore[arg-type]
         idle(reactor)
-        assert reactor.tape.at == 2 * READ_BYTES + 7
-        assert max(reactor.tape.reads[2::3]) == READ_BYTES
+        assert reactor.capture.at == 2 * READ_BYTES + 7
+        assert max(reactor.capture.reads[2::3]) == READ_BYTES
         link.close()
 
 
 def test_draining_reads_what_there_is(reactor: CompiledReactor, link: Listener) -> None:
     link.ours.send(b"last")
     reactor.drain()
-    assert bytes(reactor.tape.view[: reactor.tape.at]) == b"last"
+    assert bytes(reactor.capture.view[: reactor.capture.at]) == b"last"
 
 
 def test_a_timer_that_is_late_does_not_stop_the_reading(reactor: CompiledReactor, link: Listener) -> None:
     link.ours.send(b"x" * READ_BYTES * 2)
     for _ in range(3):
         reactor._step(0)
-    assert reactor.tape.at > READ_BYTES
+    assert reactor.capture.at > READ_BYTES
 
 
 # Whether there is one
@@ -270,36 +270,36 @@ def test_a_timer_that_is_late_does_not_stop_the_reading(reactor: CompiledReactor
 def again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """An empty cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    inner_loop.sweep.cache_clear()
+    inner_loop.library.cache_clear()
     yield tmp_path
-    inner_loop.sweep.cache_clear()
+    inner_loop.library.cache_clear()
 
 
 def test_it_is_compiled_once(library: Path, again: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = inner_loop.sweep()
+    made = inner_loop.library()
     assert made is not None and made.parent == again / "rtbench"
     assert [path.name for path in made.parent.iterdir()] == [made.name]  # nothing half done is left
-    inner_loop.sweep.cache_clear()
+    inner_loop.library.cache_clear()
     monkeypatch.setattr(inner_loop, "subprocess", SimpleNamespace(SubprocessError=OSError))  # no compiler runs again
-    assert inner_loop.sweep() == made
+    assert inner_loop.library() == made
 
 
 def test_without_a_compiler_there_is_none(again: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    assert inner_loop.sweep() is None
+    assert inner_loop.library() is None
 
 
 def test_a_source_that_cannot_be_compiled_gives_none(
     library: Path, again: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = again / "broken.c"
-    broken.write_text("int sweep(")
+    broken.write_text("int drain(")
     monkeypatch.setattr(inner_loop, "SOURCE", broken)
-    assert inner_loop.sweep() is None
+    assert inner_loop.library() is None
     assert list((again / "rtbench").iterdir()) == []
 
 
 def test_none_is_used_when_none_is_wanted(again: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(inner_loop.SWITCH, "python")
-    assert inner_loop.sweep() is None
+    assert inner_loop.library() is None
     assert list(again.iterdir()) == []

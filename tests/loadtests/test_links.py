@@ -424,7 +424,7 @@ def test_a_greeting_goes_out_when_the_server_said_yes(bench: Make, wire: Any) ->
     link.socket.sent = b""
     here.reactor.read(link, head)
     assert (b"subscribe" in unmasked(link.socket.sent), link.outcome) == (True, "open")
-    link.say("more")
+    link.send_text("more")
     assert unmasked(link.socket.sent[-10:]) == b"\x81more"
 
 

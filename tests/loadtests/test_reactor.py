@@ -119,10 +119,10 @@ def generate(folder: Path, url: str, subscribers: int, transport: str = "sse", *
 
 @pytest.fixture(scope="module", params=["python", "c"])
 def inner_loop(request: pytest.FixtureRequest) -> str:
-    """`Settings.sweep`: which inner loop reads."""
+    """`Settings.library`: which inner loop reads."""
     if request.param == "python":
         return ""
-    library = machine_inner_loop.sweep()
+    library = machine_inner_loop.library()
     if library is None:
         pytest.skip(f"needs a C compiler: {machine_inner_loop.REMEDY}")
     return str(library)
@@ -133,7 +133,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, inner_loop: str) -> Iterator[t
     """20 connections, 200 messages each, a tape that is too small for them all."""
     folder = tmp_path_factory.mktemp("run")
     server = Server(subscribers=20, messages=200)
-    said = generate(folder, server.url, 20, tape_bytes=0, sweep=inner_loop)
+    said = generate(folder, server.url, 20, capture_bytes=0, library=inner_loop)
     server.close()
     yield server, folder, said
 
@@ -177,7 +177,7 @@ def test_connections_have_their_moments_and_bytes(run: tuple[Server, Path, dict[
 @pytest.mark.parametrize(("instead", "outcomes"), [("nothing", {"closed unanswered"}), ("reset", {"reset", "closed"})])
 def test_other_ends_are_named(tmp_path: Path, inner_loop: str, instead: str, outcomes: set[str]) -> None:
     server = Server(3, 5, instead)
-    said = generate(tmp_path, server.url, 3, sweep=inner_loop)
+    said = generate(tmp_path, server.url, 3, library=inner_loop)
     server.close()
     rows = read_table(tmp_path / "connections.parquet", "connections")
     assert set(rows["outcome"].tolist()) <= outcomes
@@ -188,7 +188,7 @@ def test_other_ends_are_named(tmp_path: Path, inner_loop: str, instead: str, out
 def test_nobody_there_is_refused(tmp_path: Path, inner_loop: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    said = generate(tmp_path, url, 3, sweep=inner_loop)
+    said = generate(tmp_path, url, 3, library=inner_loop)
     assert said == {"failed": {"refused": 3}, "subscribed": 0, "faults": [], "open": 0}
     rows = read_table(tmp_path / "connections.parquet", "connections")
     assert rows["outcome"].tolist() == ["refused"] * 3
@@ -225,7 +225,7 @@ def test_polling_asks_until_the_end(tmp_path: Path, inner_loop: str, transport: 
         thread = threading.Thread(target=lambda: requests.extend(poll_server(listener, 10)))
         thread.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        said = generate(tmp_path, url, 1, transport, poll_interval_s=0.01, sweep=inner_loop)
+        said = generate(tmp_path, url, 1, transport, poll_interval_s=0.01, library=inner_loop)
         thread.join(20)
     assert said == {"failed": {}, "subscribed": 0, "faults": [], "open": 0}
     assert read_table(tmp_path / "deliveries.parquet", "deliveries")["seq"].tolist() == list(range(1, 11))

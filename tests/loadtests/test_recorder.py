@@ -161,14 +161,14 @@ def test_the_tape_is_begun_again_when_its_last_piece_is_decoded(bench: Make, wir
     link, send = push(here, wire, "sse")
     for seq in (1, 2, 3):
         here.reactor.read(link, send(seq, A), seq, seq)
-    recorder, tape = here.load.recorder, here.reactor.tape
-    left = len(tape.reads) // 3
+    recorder, capture = here.load.recorder, here.reactor.capture
+    left = len(capture.reads) // 3
     assert [recorder.decode(1) for _ in range(left - 1)] == [False] * (left - 1)
-    assert tape.at > 0
+    assert capture.at > 0
     here.reactor.read(link, send(4, A), 4, 4)  # reading goes on meanwhile
     assert not recorder.decode(1)
     assert recorder.decode(1)
-    assert (tape.at, len(tape.reads)) == (0, 0)
+    assert (capture.at, len(capture.reads)) == (0, 0)
     assert here.deliveries("seq") == [(1,), (2,), (3,), (4,)]
 
 
@@ -178,7 +178,7 @@ def test_a_full_tape_is_decoded_and_begun_again(bench: Make, wire: Any) -> None:
     big = b'"' + b"x" * 50_000 + b'"'
     for seq in range(1, 21):
         here.reactor.read(link, send(seq, big), seq, seq)
-    assert here.reactor.tape.at < 4 * READ_BYTES
+    assert here.reactor.capture.at < 4 * READ_BYTES
     assert here.deliveries("seq", "payload_bytes") == [(seq, len(big)) for seq in range(1, 21)]
 
 

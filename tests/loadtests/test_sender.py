@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rtbench.loadtests import sender as module
-from rtbench.loadtests.sender import APART, Chat, PostLink
+from rtbench.loadtests.sender import APART, ChatSettings, PostLink
 from rtbench.records.tables import TABLES
 from rtbench.streams import Pace, Source, catalogue
 from rtbench.streams.chat import utterance
@@ -25,7 +25,7 @@ ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\n{}"
 
 @pytest.mark.parametrize(("senders", "subscribers"), [(0, 10), (1, 10), (3, 10), (10, 10), (7, 1000)])
 def test_exactly_so_many_send_and_they_are_spread(senders: int, subscribers: int) -> None:
-    chat = Chat(senders=senders, subscribers=subscribers)
+    chat = ChatSettings(senders=senders, subscribers=subscribers)
     who = [index for index in range(subscribers) if chat.sends(index)]
     assert len(who) == senders
     gaps = [after - before for before, after in pairwise(who)]
@@ -55,7 +55,7 @@ class Talk:
     def __init__(self, bench: Callable[..., Any], patch: pytest.MonkeyPatch, transport: str) -> None:
         self.now = 100 * SECOND
         patch.setattr(module, "time", self)
-        self.here = bench(streams=("chat",), chat=Chat(senders=1, rate_hz=2.0, subscribers=1))
+        self.here = bench(streams=("chat",), chat=ChatSettings(senders=1, rate_hz=2.0, subscribers=1))
         self.link = self.here.link(transport)
         self.here.load.target = self.link.subscriber.load.target = Any
         (self.sender,) = self.here.load.senders

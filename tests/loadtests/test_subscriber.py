@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rtbench.errors import UserError
-from rtbench.loadtests.subscriber import Target
+from rtbench.loadtests.subscriber import Endpoint
 
 Make = Callable[..., Any]
 
@@ -28,11 +28,11 @@ Make = Callable[..., Any]
     ],
 )
 def test_target(url: str, host: str, address: tuple[str, int]) -> None:
-    assert Target.of(url) == Target(host, socket.AF_INET, address)
+    assert Endpoint.of(url) == Endpoint(host, socket.AF_INET, address)
 
 
 def test_target_on_ipv6() -> None:
-    target = Target.of("http://[::1]:8000")
+    target = Endpoint.of("http://[::1]:8000")
     assert (target.host, target.family, target.address[:2]) == ("[::1]:8000", socket.AF_INET6, ("::1", 8000))
 
 
@@ -54,7 +54,7 @@ def test_target_on_ipv6() -> None:
 )
 def test_no_address(url: str) -> None:
     with pytest.raises(UserError, match=r"--host .* is no address of a server: write http://HOST:PORT") as caught:
-        Target.of(url)
+        Endpoint.of(url)
     assert repr(url) in str(caught.value)
 
 
@@ -65,7 +65,7 @@ def test_a_name_that_does_not_resolve(monkeypatch: pytest.MonkeyPatch, error: Ex
 
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     with pytest.raises(UserError, match=r"--host 'http://nowhere:80': (Name|label).*is that the server's name"):
-        Target.of("http://nowhere:80")
+        Endpoint.of("http://nowhere:80")
 
 
 # Numbers

@@ -19,7 +19,7 @@ import pytest
 from rtbench.errors import UserError
 from rtbench.loadtests.reactor.capture import READ_BYTES
 from rtbench.loadtests.reactor.tls import Tls, TlsSocket
-from rtbench.loadtests.subscriber import Target
+from rtbench.loadtests.subscriber import Endpoint
 from rtbench.records.tables import read_table
 
 PATIENCE_S = 10
@@ -207,11 +207,11 @@ def test_a_file_that_is_no_certificate(tmp_path: Path) -> None:
 
 
 def test_a_target_behind_tls(pem: Path) -> None:
-    target = Target.of("https://127.0.0.1:8443", str(pem))
+    target = Endpoint.of("https://127.0.0.1:8443", str(pem))
     assert (target.host, target.address) == ("127.0.0.1:8443", ("127.0.0.1", 8443))
     assert target.tls is not None and target.tls.server == "127.0.0.1"
-    assert Target.of("wss://127.0.0.1", str(pem)).address == ("127.0.0.1", 443)
-    assert Target.of("http://127.0.0.1:1", str(pem)).tls is None
+    assert Endpoint.of("wss://127.0.0.1", str(pem)).address == ("127.0.0.1", 443)
+    assert Endpoint.of("http://127.0.0.1:1", str(pem)).tls is None
 
 
 # The reactor on it

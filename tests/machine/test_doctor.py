@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from rtbench.machine import doctor, inner_loop
-from rtbench.machine.doctor import Finding, examine
+from rtbench.machine.doctor import Condition, examine
 
 Patch = pytest.MonkeyPatch
 
@@ -24,9 +24,9 @@ def see(monkeypatch: Patch, files: dict[str, str]) -> None:
     monkeypatch.setattr(doctor, "_read", lambda path: files.get(path, ""))
 
 
-def only(check: Callable[[], object]) -> Finding:
+def only(check: Callable[[], object]) -> Condition:
     (finding,) = list(check())  # type: ignore[call-overload]
-    assert isinstance(finding, Finding)
+    assert isinstance(finding, Condition)
     assert (finding.status == "ok") is (finding.remedy == "")
     return finding
 
@@ -130,7 +130,7 @@ def test_other_load(monkeypatch: Patch, load: float, cores: int | None, status: 
         (Path("/sweep.so"), "/usr/bin/cc", "", "ok", "in C", ""),
         (None, None, "", "warn", "in Python, which costs half as much again", "gcc"),
         (None, "/usr/bin/cc", "", "warn", "in Python, which costs half as much again", "XDG_CACHE_HOME"),
-        (None, None, "python", "ok", "in Python, as RTBENCH_SWEEP says", ""),
+        (None, None, "python", "ok", "in Python, as RTBENCH_INNER_LOOP says", ""),
     ],
 )
 def test_inner_loop(
@@ -142,7 +142,7 @@ def test_inner_loop(
     seen: str,
     remedy: str,
 ) -> None:
-    monkeypatch.setattr(inner_loop, "sweep", lambda: library)
+    monkeypatch.setattr(inner_loop, "library", lambda: library)
     monkeypatch.setattr(shutil, "which", lambda _: compiler)
     monkeypatch.setenv(inner_loop.SWITCH, switch)
     finding = only(doctor._inner_loop)

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from rtbench.cli.serving import DEMO
 from rtbench.processes.process import PublisherProcess, ServerProcess
 from rtbench.scenario.model import Scenario
 from rtbench.scenario.tables import WorkloadTable
@@ -49,7 +50,7 @@ class Played:
 
     def _publish(self) -> PublisherProcess:
         log = self._folder / "publisher.log"
-        publisher = PublisherProcess(self._scenario.plan(), self._scenario, self._folder, (), log)
+        publisher = PublisherProcess(self._scenario.make_workload(), self._scenario, self._folder, (), log)
         self._stack.enter_context(publisher)
         publisher.ready()
         publisher.play(self._scenario.stream)
@@ -57,7 +58,8 @@ class Played:
 
     def _serve(self, port: int) -> ServerProcess:
         feed, log = self._publisher.socket_path, self._folder / "server.log"
-        server = ServerProcess(self._subject, self._scenario, feed, (), log, port=port)
+        where = {"module": DEMO} if self._subject == "demo" else {}
+        server = ServerProcess(self._subject, self._scenario, feed, (), log, port=port, **where)
         self._stack.enter_context(server)
         server.ready()
         return server
@@ -113,13 +115,13 @@ def scenario(trace: Path) -> Scenario:
 def play(scenario: Scenario, tmp_path: Path) -> Iterator[Play]:
     """Start a server with its publisher for this test only."""
     with contextlib.ExitStack() as stack:
-        yield lambda subject="_demo": Played(subject, scenario, tmp_path, stack)
+        yield lambda subject="demo": Played(subject, scenario, tmp_path, stack)
 
 
 @pytest.fixture(scope="session")
 def shared(scenario: Scenario, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
     with contextlib.ExitStack() as stack:
-        yield Played("_demo", scenario, tmp_path_factory.mktemp("demo"), stack)
+        yield Played("demo", scenario, tmp_path_factory.mktemp("demo"), stack)
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ def test_lines_come_one_by_one(start: Start) -> None:
 
 def test_json_lines_go_in(start: Start) -> None:
     process = start("import sys, json; print(json.loads(input())['do'], flush=True); sys.stdin.read()")
-    process.say({"do": "play"})
+    process.send({"do": "play"})
     assert process.line(PATIENCE_S) == "play"
 
 
@@ -107,7 +107,7 @@ def test_saying_something_to_the_dead(start: Start) -> None:
     with pytest.raises(SubjectError, match="exit code 0"):
         process.line(PATIENCE_S)
     with pytest.raises(SubjectError, match="no more"):
-        process.say({"do": "anything"})
+        process.send({"do": "anything"})
 
 
 @pytest.mark.slow
@@ -189,7 +189,7 @@ def test_never_outlives_a_parent_that_was_killed(tmp_path: Path) -> None:
     script = f"""
 import sys
 from pathlib import Path
-from rtbench.processes import Process
+from rtbench.processes.process import Process
 process = Process([sys.executable, "-c", {STUBBORN!r}], (), Path({str(tmp_path / "log")!r}))
 process.line(20)
 print(process.pid, flush=True)
@@ -227,7 +227,7 @@ def test_does_not_begin_when_its_parent_was_killed_before_it_could_ask() -> None
 @pytest.mark.slow
 def test_publisher_plays_and_keeps_what_it_played(tmp_path: Path) -> None:
     scenario = build({"workload": {"rate_hz": 200}}, "here")
-    with PublisherProcess(scenario.plan(), scenario, tmp_path, (), tmp_path / "log") as publisher:
+    with PublisherProcess(scenario.make_workload(), scenario, tmp_path, (), tmp_path / "log") as publisher:
         publisher.ready(PATIENCE_S)
         assert publisher.socket_path.is_socket()
         publisher.play([])
@@ -242,7 +242,7 @@ def test_publisher_plays_and_keeps_what_it_played(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_server_says_where_it_is_and_leaves_on_sigterm(tmp_path: Path) -> None:
     scenario = Scenario()
-    with PublisherProcess(scenario.plan(), scenario, tmp_path, (), tmp_path / "publisher.log") as publisher:
+    with PublisherProcess(scenario.make_workload(), scenario, tmp_path, (), tmp_path / "publisher.log") as publisher:
         publisher.ready(PATIENCE_S)
         feed, log = publisher.socket_path, tmp_path / "server.log"
         with ServerProcess("sse-aiohttp", scenario, feed, (), log) as server:
@@ -315,12 +315,12 @@ def test_load_process_is_heard(load: Callable[[str], LoadProcess]) -> None:
     )
     process.connect(PATIENCE_S)
     while process.subscribed != 5:
-        process.hear()
+        process.receive()
     assert process.failed == {"refused": 1}
     assert not process.closed_window
     process.command(do="window", start_ns=3)
     while process.finished is None:
-        process.hear()
+        process.receive()
     assert process.closed_window
     assert process.finished == {"do": "window", "start_ns": 3, "first": 7}
     process.stop(PATIENCE_S)
@@ -331,7 +331,7 @@ def test_load_process_in_trouble_says_why(load: Callable[[str], LoadProcess]) ->
     process = load(CONNECT + "say(error='cannot write /results (No space left on device)'); connection.recv(1)")
     process.connect(PATIENCE_S)
     with pytest.raises(RtbenchError, match="No space left"):
-        process.hear()
+        process.receive()
 
 
 def test_load_process_that_dies_before_its_hello(load: Callable[[str], LoadProcess]) -> None:
@@ -350,7 +350,7 @@ def test_load_process_that_dies_later(load: Callable[[str], LoadProcess]) -> Non
     process = load(CONNECT + "sys.stderr.write('tired'); sys.stderr.flush(); connection.close()")
     process.connect(PATIENCE_S)
     with pytest.raises(SubjectError, match=r"exit code 0.*tired"):
-        process.hear()
+        process.receive()
     with pytest.raises(SubjectError, match="tired"):
         for _ in range(3):  # the first may still fit into a buffer
             process.command(do="anything")
@@ -362,7 +362,7 @@ def test_load_process_that_dies_without_having_listened(load: Callable[[str], Lo
     process.connect(PATIENCE_S)
     process.command(do="ramp")
     with pytest.raises(SubjectError, match=r"exit code 1.*deaf"):
-        process.hear()
+        process.receive()
 
 
 def test_a_load_process_waits_in_its_control_socket(load: Callable[[str], LoadProcess]) -> None:
@@ -464,7 +464,7 @@ def test_a_starver_is_told_by_one_line(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_publisher_pauses_and_goes_on(tmp_path: Path) -> None:
     scenario = build({"workload": {"rate_hz": 200}}, "here")
-    with PublisherProcess(scenario.plan(), scenario, tmp_path, (), tmp_path / "log", 1.0) as publisher:
+    with PublisherProcess(scenario.make_workload(), scenario, tmp_path, (), tmp_path / "log", 1.0) as publisher:
         publisher.ready(PATIENCE_S)
         assert publisher.greeting.keys() == {"ready", "scheduling"}
         publisher.play(["fanout"])

@@ -41,7 +41,7 @@ def test_shipped_scenario_loads(name: str) -> None:
     assert scenario.description
     # Under a second label (R9) or behind a proxy a subject is the same one.
     assert {base_of(subject) for subject in scenario.subjects} <= set(catalogue())
-    workload = scenario.plan()
+    workload = scenario.make_workload()
     assert workload.takes(0) or next(workload.ticks(workload.channels()[:1])).seq == 1
 
 
@@ -371,7 +371,7 @@ def test_plan_is_the_workload() -> None:
             "workload": {"channels": "unicast", "rate_hz": 3, "payload_bytes": 77, "arrival": "poisson"},
         },
         SOURCE,
-    ).plan()
+    ).make_workload()
     assert (workload.streams, workload.seed, workload.epoch_s, workload.subscribers) == (("stocks", "fanout"), 7, 5, 9)
     assert dataclasses.astuple(workload.pace) == ("unicast", 3.0, 77, "poisson", False, "", False, False)
 
@@ -434,7 +434,7 @@ def test_hash_is_of_everything_but_words_and_blocks(key: str, table: dict[str, A
 def test_who_sends_can(tmp_path: Path) -> None:
     chat = {"stream": "chat", "chat": {"senders": 1}}
     talking = build(chat, SOURCE)
-    assert talking.plan().takes(0)
+    assert talking.make_workload().takes(0)
     assert talking.hash != build({"stream": "chat"}, SOURCE).hash
     for table, words in (
         ({**chat, "stream": "stocks"}, "chat.senders = 1: none of its streams takes messages: add chat"),
@@ -459,7 +459,7 @@ def test_a_trace_lies_beside_its_scenario(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text('stream = "replay"\nworkload.trace = "mine.jsonl"\n')
     scenario = load(str(tmp_path / "mine.toml"))
     assert scenario.workload.trace == str(tmp_path / "mine.jsonl")
-    assert [tick.payload for tick in scenario.plan().ticks()] == [b"x"]
+    assert [tick.payload for tick in scenario.make_workload().ticks()] == [b"x"]
 
 
 def test_hash_is_of_what_is_injected_too() -> None:

@@ -63,7 +63,7 @@ def test_a_port_in_use_ends_the_process_with_2_and_one_line():
 def test_a_server_that_was_restarted_goes_on_where_the_other_one_stopped(tmp_path: Path):
     scenario = Scenario(server=ServerTable(ring_messages=500), workload=WorkloadTable(rate_hz=100))
     log = tmp_path / "server.log"
-    with PublisherProcess(scenario.plan(), scenario, tmp_path, (), tmp_path / "publisher.log") as publisher:
+    with PublisherProcess(scenario.make_workload(), scenario, tmp_path, (), tmp_path / "publisher.log") as publisher:
         publisher.ready()
         publisher.play(scenario.stream, time.monotonic_ns() - 10**9)
         with ServerProcess("sse-aiohttp", scenario, publisher.socket_path, (), log) as server:
@@ -117,7 +117,7 @@ def test_tidying_trims_the_allocator_where_it_can_be(monkeypatch: pytest.MonkeyP
 def test_a_server_that_is_told_to_tidy_up_goes_on_serving(tmp_path: Path):
     scenario = Scenario(workload=WorkloadTable(rate_hz=100))
     with (
-        PublisherProcess(scenario.plan(), scenario, tmp_path, (), tmp_path / "publisher.log") as publisher,
+        PublisherProcess(scenario.make_workload(), scenario, tmp_path, (), tmp_path / "publisher.log") as publisher,
         ServerProcess("sse-aiohttp", scenario, publisher.socket_path, (), tmp_path / "server.log") as server,
     ):
         publisher.ready()

@@ -123,7 +123,7 @@ def serve(tmp_path: Path, namespace: Namespace) -> Iterator[Serve]:
             if lacking:
                 pytest.skip(f"{name} needs {lacking}: {remedy}")
             publisher = stack.enter_context(
-                PublisherProcess(SCENARIO.plan(), SCENARIO, tmp_path, (), tmp_path / "publisher.log")
+                PublisherProcess(SCENARIO.make_workload(), SCENARIO, tmp_path, (), tmp_path / "publisher.log")
             )
             publisher.ready()
             log = tmp_path / "server.log"

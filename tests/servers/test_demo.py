@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from websockets.sync.client import connect
 
+from rtbench.cli.serving import DEMO
 from rtbench.processes.process import PublisherProcess, ServerProcess
 from rtbench.scenario.model import Scenario
 from rtbench.scenario.tables import WorkloadTable
@@ -150,9 +151,9 @@ def test_it_is_no_subject() -> None:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     folder = tmp_path_factory.mktemp("demo")
     scenario = Scenario(workload=WorkloadTable(rate_hz=50))
-    with PublisherProcess(scenario.plan(), scenario, folder, (), folder / "publisher.log") as publisher:
+    with PublisherProcess(scenario.make_workload(), scenario, folder, (), folder / "publisher.log") as publisher:
         publisher.ready()
-        with ServerProcess("_demo", scenario, publisher.socket_path, (), folder / "server.log") as server:
+        with ServerProcess("demo", scenario, publisher.socket_path, (), folder / "server.log", module=DEMO) as server:
             publisher.play(scenario.stream)
             server.ready()
             yield server
@@ -287,9 +288,9 @@ def test_a_cut_lane_is_away_for_a_moment(demo: ServerProcess) -> None:
 @pytest.mark.parametrize("lane", ["sse", "websocket", "short-poll", "long-poll"])
 def test_it_ends_in_time_whatever_a_lane_does(lane: str, tmp_path: Path) -> None:
     scenario = Scenario()
-    with PublisherProcess(scenario.plan(), scenario, tmp_path, (), tmp_path / "publisher.log") as publisher:
+    with PublisherProcess(scenario.make_workload(), scenario, tmp_path, (), tmp_path / "publisher.log") as publisher:
         publisher.ready()
-        server = ServerProcess("_demo", scenario, publisher.socket_path, (), tmp_path / "server.log")
+        server = ServerProcess("demo", scenario, publisher.socket_path, (), tmp_path / "server.log", module=DEMO)
         with server:
             publisher.play(scenario.stream)
             server.ready()

@@ -50,7 +50,7 @@ def port(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[int]:
     what, remedy = find(request.param).missing()
     if what:
         pytest.skip(f"{request.param} needs {what}: {remedy}")
-    plan = SCENARIO.plan()
+    plan = SCENARIO.make_workload()
     with PublisherProcess(plan, SCENARIO, tmp_path, (), tmp_path / "publisher.log") as publisher:
         publisher.ready()
         publisher.play(SCENARIO.stream, time.monotonic_ns() - 60 * 10**9)

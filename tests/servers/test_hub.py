@@ -741,20 +741,20 @@ def test_what_is_said_goes_up_and_comes_back_as_a_message(make_hub, new_transpor
         hub = make_hub("chat", "fanout")
         sent: list[bytes] = []
         hub.fed_by(sent.append)
-        assert "takes no messages" in hub.say(hub.channels[0], b"{}").reason
+        assert "takes no messages" in hub.uplink(hub.channels[0], b"{}").reason
         hub.hello(greeting_of("chat", "fanout", epoch="with senders", conversation=True))
         chat, fanout = hub.channels
         assert hub.takes(chat)
         assert not hub.takes(fanout)
-        assert hub.say(chat, b'{"a":1}') is None
-        assert [feed.said(body) for kind, body in feed.Reader().feed(sent[0])] == [(0, b'{"a":1}')]
-        assert "one line of JSON" in hub.say(chat, b"no JSON").reason
-        assert "one line of JSON" in hub.say(chat, b'{"a":\n1}').reason
-        assert "one line of JSON" in hub.say(chat, b"").reason
-        assert "up to" in hub.say(chat, b'"' + b"x" * 70_000 + b'"').reason
-        assert "takes no messages" in hub.say(fanout, b"{}").reason
+        assert hub.uplink(chat, b'{"a":1}') is None
+        assert [feed.unpack_uplink(body) for kind, body in feed.Reader().feed(sent[0])] == [(0, b'{"a":1}')]
+        assert "one line of JSON" in hub.uplink(chat, b"no JSON").reason
+        assert "one line of JSON" in hub.uplink(chat, b'{"a":\n1}').reason
+        assert "one line of JSON" in hub.uplink(chat, b"").reason
+        assert "up to" in hub.uplink(chat, b'"' + b"x" * 70_000 + b'"').reason
+        assert "takes no messages" in hub.uplink(fanout, b"{}").reason
         hub.fed_by(None)
-        assert hub.say(chat, b"{}") == (503, "the publisher is away; try again")
+        assert hub.uplink(chat, b"{}") == (503, "the publisher is away; try again")
         assert len(sent) == 1
 
     play(check())
@@ -769,10 +769,10 @@ def test_a_websocket_is_told_what_is_refused_and_not_listened_to_elsewhere(make_
         chat, fanout = new_transport(), new_transport()
         talking = await hub.attach(chat, hub.channels[0], None)
         listening = await hub.attach(fanout, hub.channels[1], None)
-        hub.hear(listening.channel, fanout, "whatever")
-        hub.hear(talking.channel, chat, '{"a":1}')
-        hub.hear(talking.channel, chat, "no JSON")
-        hub.hear(talking.channel, chat, b"{}")
+        hub.receive(listening.channel, fanout, "whatever")
+        hub.receive(talking.channel, chat, '{"a":1}')
+        hub.receive(talking.channel, chat, "no JSON")
+        hub.receive(talking.channel, chat, b"{}")
         assert len(sent) == 1
         assert fanout.writes == []
         assert [said["kind"] for said in chat.notices] == ["refused", "refused"]

@@ -248,7 +248,7 @@ def test_frames_that_it_does_not_know_are_stepped_over(transport: str, fed: Call
     with Subscriber(server.target(transport, "stocks")) as subscriber:
         assert subscriber.open()
         for seq in range(1, 4):
-            feed.say(99, b"a newer publisher's")
+            feed.pack_uplink(99, b"a newer publisher's")
             feed.ticks(seq)
         assert ids(subscriber, 3) == [1, 2, 3]
 
@@ -299,7 +299,7 @@ def test_a_malformed_frame_costs_the_connection_to_the_publisher_and_no_more(fed
     with Subscriber(server.target("sse", "stocks")) as subscriber:
         assert subscriber.open()
         for torn in (b"torn", wire.pack(17, 1, 0, b"{}")):
-            feed.say(wire.TICKS, torn)
+            feed.pack_uplink(wire.TICKS, torn)
             feed.accept()
             feed.hello("stocks")
         feed.ticks(1)

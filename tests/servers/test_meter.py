@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from rtbench.servers.demo.meter import Account, Link, metered
+from rtbench.servers.demo.meter import Account, MeteredConnection, metered
 
 
 class FakeTransport:
@@ -36,11 +36,11 @@ def transport() -> FakeTransport:
 
 
 @pytest.fixture
-def link(transport: FakeTransport) -> Link:
-    return Link(cast(asyncio.Transport, transport))
+def link(transport: FakeTransport) -> MeteredConnection:
+    return MeteredConnection(cast(asyncio.Transport, transport))
 
 
-def test_a_request_is_charged_with_its_head_and_its_response(link: Link, transport: FakeTransport) -> None:
+def test_a_request_is_charged_with_its_head_and_its_response(link: MeteredConnection, transport: FakeTransport) -> None:
     account = Account()
     link.heard(100)
     link.begin()
@@ -51,7 +51,7 @@ def test_a_request_is_charged_with_its_head_and_its_response(link: Link, transpo
     assert transport.written == [b"head and body"]
 
 
-def test_two_who_share_a_connection_do_not_share_their_bytes(link: Link) -> None:
+def test_two_who_share_a_connection_do_not_share_their_bytes(link: MeteredConnection) -> None:
     first, second = Account(), Account()
     for account, up, down in ((first, 10, b"x" * 1000), (second, 20, b"x" * 2000), (first, 1, b"x")):
         link.heard(up)
@@ -63,7 +63,7 @@ def test_two_who_share_a_connection_do_not_share_their_bytes(link: Link) -> None
     assert (second.up, second.down, second.requests) == (20, 2000, 1)
 
 
-def test_what_nobody_claims_is_nobody_s(link: Link) -> None:
+def test_what_nobody_claims_is_nobody_s(link: MeteredConnection) -> None:
     account = Account()
     link.heard(10)
     link.begin()
@@ -80,7 +80,7 @@ def test_what_nobody_claims_is_nobody_s(link: Link) -> None:
     assert (account.up, account.down) == (30, 4)
 
 
-def test_what_a_connection_says_while_it_is_served_is_its_own(link: Link) -> None:
+def test_what_a_connection_says_while_it_is_served_is_its_own(link: MeteredConnection) -> None:
     account = Account()
     link.heard(50)
     link.begin()
@@ -90,7 +90,7 @@ def test_what_a_connection_says_while_it_is_served_is_its_own(link: Link) -> Non
     assert (account.up, account.down) == (56, 6)
 
 
-def test_what_can_not_be_written_any_more_is_not_charged(link: Link, transport: FakeTransport) -> None:
+def test_what_can_not_be_written_any_more_is_not_charged(link: MeteredConnection, transport: FakeTransport) -> None:
     account = Account()
     link.begin()
     link.claim(account)
@@ -99,7 +99,7 @@ def test_what_can_not_be_written_any_more_is_not_charged(link: Link, transport: 
     assert account.down == 0
 
 
-def test_a_link_is_else_what_it_stands_for(link: Link) -> None:
+def test_a_link_is_else_what_it_stands_for(link: MeteredConnection) -> None:
     assert link.get_write_buffer_size() == 7
     with pytest.raises(AttributeError):
         _ = link.no_such_thing
@@ -136,7 +136,7 @@ def test_a_protocol_is_told_everything_and_given_a_link(transport: FakeTransport
     assert protocol.eof_received()
     protocol.connection_lost(None)
     link = told.pop(0)
-    assert isinstance(link, Link)
+    assert isinstance(link, MeteredConnection)
     assert told == [b"request", "pause", "resume", "eof", None]
     account = Account()
     link.claim(account)

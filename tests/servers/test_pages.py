@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from rtbench.cli.serving import DEMO
 from rtbench.processes.process import PublisherProcess, ServerProcess
 from rtbench.scenario.model import Scenario
 from rtbench.servers.kit import pages
@@ -23,7 +24,7 @@ SUBJECTS = (
     "websocket-aiohttp-simple",
     "sse-faulty",
     "websocket-websockets",
-    "_demo",
+    "demo",
 )
 
 
@@ -61,7 +62,7 @@ def test_only_files_of_the_folder_are_found() -> None:
 def publisher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PublisherProcess]:
     scenario = Scenario(stream=("metrics", "fanout", "news"))
     folder = tmp_path_factory.mktemp("pages")
-    with PublisherProcess(scenario.plan(), scenario, folder, (), folder / "publisher.log") as process:
+    with PublisherProcess(scenario.make_workload(), scenario, folder, (), folder / "publisher.log") as process:
         process.ready()
         process.play(scenario.stream)
         yield process
@@ -70,7 +71,8 @@ def publisher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PublisherPro
 @pytest.fixture(scope="module", params=SUBJECTS)
 def server(request: pytest.FixtureRequest, publisher: PublisherProcess, tmp_path_factory: pytest.TempPathFactory):
     log = tmp_path_factory.mktemp("server") / "server.log"
-    with ServerProcess(request.param, Scenario(), publisher.socket_path, (), log) as process:
+    where = {"module": DEMO} if request.param == "demo" else {}
+    with ServerProcess(request.param, Scenario(), publisher.socket_path, (), log, **where) as process:
         process.ready()
         yield process
 

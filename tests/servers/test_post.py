@@ -14,7 +14,9 @@ from rtbench.scenario.loading import build
 from rtbench.servers.publisher import post
 from rtbench.servers.publisher.post import Poster
 
-WORKLOAD = build({"stream": ["fanout", "events"], "subscribers": 4, "workload": {"channels": "unicast"}}, "x").plan()
+WORKLOAD = build(
+    {"stream": ["fanout", "events"], "subscribers": 4, "workload": {"channels": "unicast"}}, "x"
+).make_workload()
 OK = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
 PATIENCE_S = 5
 

@@ -170,8 +170,8 @@ def test_what_servers_say_is_numbered_recorded_and_sent_to_all_of_them(tmp_path:
     here = Running(Publisher(workload, path, 100, 2**20), path)
     try:
         first, second = here.server(), here.server()
-        frames = [feed.say(0, b'{"n":%d}' % number) for number in range(3)]
-        ignored = feed.say(1, b"{}") + feed.frame(feed.LIVE)
+        frames = [feed.pack_uplink(0, b'{"n":%d}' % number) for number in range(3)]
+        ignored = feed.pack_uplink(1, b"{}") + feed.frame(feed.LIVE)
         first.link.sendall(frames[0] + ignored + frames[1][:7])
         assert [tick[1] for tick in first.ticks(1)] == [1]
         first.link.sendall(frames[1][7:])

@@ -46,7 +46,7 @@ class Pair:
     def _publisher(self, ago_ns: int = 0) -> PublisherProcess:
         log = self.folder / "publisher.log"
         publisher: PublisherProcess = self._stack.enter_context(
-            PublisherProcess(SCENARIO.plan(), SCENARIO, self.folder, (), log)
+            PublisherProcess(SCENARIO.make_workload(), SCENARIO, self.folder, (), log)
         )
         publisher.ready()
         publisher.play(SCENARIO.stream, time.monotonic_ns() - ago_ns)
@@ -65,7 +65,7 @@ class Pair:
         """The server as the cases' clients know it."""
         port = int(self.server.url.rpartition(":")[2])
         transport = catalogue()[self.subject].transport
-        return Target("127.0.0.1", port, transport, "fanout", workload=SCENARIO.plan(), patience_s=10)
+        return Target("127.0.0.1", port, transport, "fanout", workload=SCENARIO.make_workload(), patience_s=10)
 
     def restart_server(self) -> None:
         """Kill the server and start another one at the same port."""

@@ -31,7 +31,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int
     folder: Path = tmp_path_factory.mktemp("floor")
     with contextlib.ExitStack() as stack:
         publisher = stack.enter_context(
-            PublisherProcess(SCENARIO.plan(), SCENARIO, folder, (), folder / "publisher.log")
+            PublisherProcess(SCENARIO.make_workload(), SCENARIO, folder, (), folder / "publisher.log")
         )
         publisher.ready()
         publisher.play(SCENARIO.stream)

@@ -435,7 +435,7 @@ rtbench.streams.__path__.append(sys.argv[1])
 from rtbench.scenario.loading import build
 from rtbench.streams import catalogue
 scenario = build({"stream": "tides"}, "here")
-print(*[tick.payload.decode() for tick in scenario.plan().ticks()], *catalogue())
+print(*[tick.payload.decode() for tick in scenario.make_workload().ticks()], *catalogue())
 """
 
 

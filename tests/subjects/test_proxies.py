@@ -113,7 +113,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     folder = tmp_path_factory.mktemp("servers")
     with contextlib.ExitStack() as stack:
         publisher = stack.enter_context(
-            PublisherProcess(SCENARIO.plan(), SCENARIO, folder, (), folder / "publisher.log")
+            PublisherProcess(SCENARIO.make_workload(), SCENARIO, folder, (), folder / "publisher.log")
         )
         publisher.ready()
         found = {}
@@ -138,7 +138,7 @@ def test_messages_come_through_in_order_and_unchanged(
     with ProxyProcess(one, servers[transport], 5, tmp_path, (), tmp_path / "proxy.log") as process:
         host, port = process.ready().removeprefix("http://").split(":")
         assert process.uses["version"]
-        target = Target(host, int(port), transport, "fanout", workload=SCENARIO.plan(), patience_s=10)
+        target = Target(host, int(port), transport, "fanout", workload=SCENARIO.make_workload(), patience_s=10)
         with Subscriber(target, 0) as subscriber:
             found = subscriber.messages(20)
     assert [message.id for message in found] == list(range(1, 21))

@@ -23,8 +23,8 @@ from rtbench.records import tables
 from rtbench.scenario.loading import build
 from rtbench.scenario.model import Scenario
 from rtbench.subjects.registry import find
-from rtbench.trial import Place, Spec, _crew
-from rtbench.trial._crew import Crew
+from rtbench.trial import Place, Spec, _process_group
+from rtbench.trial._process_group import ProcessGroup
 from rtbench.trial._run import Run
 
 SECOND = 10**9
@@ -154,7 +154,7 @@ class FakeProcess:
     def command(self, **value: Any) -> None:
         self.told.append(value)
 
-    def hear(self) -> None:
+    def receive(self) -> None:
         self.says()
 
     # Counters
@@ -242,23 +242,23 @@ class FakeTime:
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
     """The crew's clock; it stands at ten seconds."""
     clock = FakeTime()
-    monkeypatch.setattr(_crew, "time", clock)
-    monkeypatch.setattr(_crew, "select", clock)
+    monkeypatch.setattr(_process_group, "time", clock)
+    monkeypatch.setattr(_process_group, "select", clock)
     return clock
 
 
-MakeCrew = Callable[..., Any]
+MakeGroup = Callable[..., Any]
 
 
 @pytest.fixture
-def make_crew(
+def make_group(
     monkeypatch: pytest.MonkeyPatch, clock: FakeTime, gathering: Callable[..., Run], tmp_path: Path
-) -> Iterator[MakeCrew]:
-    """`make_crew(loads=2, **scenario)`: a real Crew of fake processes on the fake clock."""
-    monkeypatch.setattr(_crew, "PublisherProcess", FakePublisher)
-    monkeypatch.setattr(_crew, "server_of", FakeServer)
-    monkeypatch.setattr(_crew, "ProxyProcess", FakeProxy)
-    monkeypatch.setattr(_crew, "StarverProcess", FakeStarver)
+) -> Iterator[MakeGroup]:
+    """`make_group(loads=2, **scenario)`: a real ProcessGroup of fake processes on the fake clock."""
+    monkeypatch.setattr(_process_group, "PublisherProcess", FakePublisher)
+    monkeypatch.setattr(_process_group, "server_of", FakeServer)
+    monkeypatch.setattr(_process_group, "ProxyProcess", FakeProxy)
+    monkeypatch.setattr(_process_group, "StarverProcess", FakeStarver)
     with ExitStack() as stack:
 
         def make(loads: int = 1, place: Place = HERE, **changes: Any) -> Any:
@@ -269,8 +269,8 @@ def make_crew(
                     fake.arguments = (network,)
                 return fakes
 
-            monkeypatch.setattr(_crew, "loads_of", loads_of)
-            return Crew(gathering(place=place, **changes), tmp_path, stack, 7.0)
+            monkeypatch.setattr(_process_group, "loads_of", loads_of)
+            return ProcessGroup(gathering(place=place, **changes), tmp_path, stack, 7.0)
 
         yield make
 

@@ -17,7 +17,7 @@ from rtbench.trial._counters import Counters
 
 SECOND = 10**9
 NOW = 10 * SECOND
-MakeCrew = Callable[..., Any]
+MakeGroup = Callable[..., Any]
 REPORT: dict[str, Any] = {
     "cpu_ns_at_start": 10,
     "cpu_ns_at_end": 30,
@@ -44,74 +44,74 @@ def moment(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return now
 
 
-def test_a_row_a_second_whatever_often_it_is_asked(make_crew: MakeCrew, moment: list[int]) -> None:
-    crew = make_crew(2)
-    crew.loads[0].subscribed, crew.loads[1].subscribed = 3, 4
-    crew.server.cpu, crew.server.resident, crew.server.delay = 11, 12, 13
-    counters = Counters(crew)
+def test_a_row_a_second_whatever_often_it_is_asked(make_group: MakeGroup, moment: list[int]) -> None:
+    group = make_group(2)
+    group.loads[0].subscribed, group.loads[1].subscribed = 3, 4
+    group.server.cpu, group.server.resident, group.server.delay = 11, 12, 13
+    counters = Counters(group)
     for now_ns in (NOW, NOW + SECOND - 1, NOW + SECOND, NOW + SECOND + 1, NOW + 2 * SECOND):
         moment[0] = now_ns
         counters.tick()
-    columns = columns_of(crew.run.rows)
+    columns = columns_of(group.run.rows)
     assert columns["at_ns"] == (NOW, NOW + SECOND, NOW + 2 * SECOND)
     assert columns["open_connections"] == (7, 7, 7)
     assert columns["server_cpu_ns"] == (11,) * 3
-    assert columns["load_cpu_ns"] == (2 * crew.loads[0].cpu,) * 3
-    assert columns["publisher_cpu_ns"] == (crew.publisher.cpu,) * 3
+    assert columns["load_cpu_ns"] == (2 * group.loads[0].cpu,) * 3
+    assert columns["publisher_cpu_ns"] == (group.publisher.cpu,) * 3
     assert columns["server_memory_bytes"] == (12,) * 3
-    assert columns["load_memory_bytes"] == (2 * crew.loads[0].resident,) * 3
+    assert columns["load_memory_bytes"] == (2 * group.loads[0].resident,) * 3
     assert columns["server_run_delay_ns"] == (13,) * 3
-    assert columns["load_run_delay_ns"] == (2 * crew.loads[0].delay,) * 3
+    assert columns["load_run_delay_ns"] == (2 * group.loads[0].delay,) * 3
     assert columns["hub_lag_max_ns"] == (-1,) * 3
     assert min(columns["machine_busy_ns"]) > 0
 
 
-def test_cpu_of_a_server_that_was_killed_stays_counted(make_crew: MakeCrew, moment: list[int]) -> None:
-    crew = make_crew()
-    counters = Counters(crew)
-    crew.server.cpu = 500
-    crew.kill_server()
-    crew.restart_server()
-    crew.server.cpu = 30
+def test_cpu_of_a_server_that_was_killed_stays_counted(make_group: MakeGroup, moment: list[int]) -> None:
+    group = make_group()
+    counters = Counters(group)
+    group.server.cpu = 500
+    group.kill_server()
+    group.restart_server()
+    group.server.cpu = 30
     counters.tick()
     counters.edge("at_end")
-    assert columns_of(crew.run.rows)["server_cpu_ns"] == (530,)
-    assert crew.run.processes["server"]["cpu_ns_at_end"] == 530
+    assert columns_of(group.run.rows)["server_cpu_ns"] == (530,)
+    assert group.run.processes["server"]["cpu_ns_at_end"] == 530
 
 
-def test_processes_are_named_with_their_cores(make_crew: MakeCrew, moment: list[int]) -> None:
-    crew = make_crew(2)
-    Counters(crew)
-    table = crew.run.processes
+def test_processes_are_named_with_their_cores(make_group: MakeGroup, moment: list[int]) -> None:
+    group = make_group(2)
+    Counters(group)
+    table = group.run.processes
     assert table["server"] == {"pid": os.getpid(), "cores": [0]}
     assert table["publisher"] == {"pid": os.getpid(), "cores": [0], "scheduling": "as everyone"}
     assert table["load"] == {"pids": [os.getpid()] * 2, "cores": [0], "workers": 2}
 
 
 def test_edges_have_the_counters_that_are_quick_to_read(
-    make_crew: MakeCrew, moment: list[int], monkeypatch: pytest.MonkeyPatch
+    make_group: MakeGroup, moment: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    crew = make_crew()
-    counters = Counters(crew)
-    crew.server_cpu_ns, crew.server.cpu, crew.server.delay = 500, 7, 8
+    group = make_group()
+    counters = Counters(group)
+    group.server_cpu_ns, group.server.cpu, group.server.delay = 500, 7, 8
     monkeypatch.setattr(probes, "machine_ns", lambda: (90, 3))
     monkeypatch.setattr(probes, "throttles", lambda: 4)
-    monkeypatch.setattr(crew.server, "memory_bytes", None)  # tens of milliseconds: not within the window
+    monkeypatch.setattr(group.server, "memory_bytes", None)  # tens of milliseconds: not within the window
     counters.edge("at_start")
-    table = crew.run.processes
+    table = group.run.processes
     assert table["server"].items() >= {"cpu_ns_at_start": 507, "run_delay_ns_at_start": 8}.items()
-    assert table["publisher"]["cpu_ns_at_start"] == crew.publisher.cpu
+    assert table["publisher"]["cpu_ns_at_start"] == group.publisher.cpu
     machine = {"busy_ns_at_start": 90, "steal_ns_at_start": 3, "throttles_at_start": 4}
     assert table["machine"] == {**machine, "read_ns_at_start": NOW}
-    assert crew.run.network.keys() >= {"retransmits_begin", "retransmits_at_start"}
-    assert crew.run.bytes == {}  # no interface of its own
+    assert group.run.network.keys() >= {"retransmits_begin", "retransmits_at_start"}
+    assert group.run.bytes == {}  # no interface of its own
 
 
 def test_bytes_on_the_wire_are_the_servers_interface(
-    make_crew: MakeCrew, moment: list[int], monkeypatch: pytest.MonkeyPatch
+    make_group: MakeGroup, moment: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    crew = make_crew()
-    crew.network = object()
+    group = make_group()
+    group.network = object()
     asked: list[tuple[int, str]] = []
 
     def wire_bytes(pid: int, interface: str) -> int:
@@ -119,59 +119,61 @@ def test_bytes_on_the_wire_are_the_servers_interface(
         return 777
 
     monkeypatch.setattr(probes, "wire_bytes", wire_bytes)
-    Counters(crew).edge("at_start")
-    assert crew.run.bytes == {"wire_bytes_at_start": 777}
-    assert asked == [(crew.server.pid, namespaces.INTERFACE)]
+    Counters(group).edge("at_start")
+    assert group.run.bytes == {"wire_bytes_at_start": 777}
+    assert asked == [(group.server.pid, namespaces.INTERFACE)]
 
 
 def test_afterwards_memory_and_what_is_left(
-    make_crew: MakeCrew, moment: list[int], monkeypatch: pytest.MonkeyPatch
+    make_group: MakeGroup, moment: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    crew = make_crew(2)
-    crew.loads[1].memory = 9000
-    counters = Counters(crew)
+    group = make_group(2)
+    group.loads[1].memory = 9000
+    counters = Counters(group)
     monkeypatch.setattr(probes, "descriptors_share", lambda pid: 0.25)
     monkeypatch.setattr(probes, "ports_share", lambda pid: 0.5)
     counters.afterwards()
-    assert crew.run.processes["server"]["memory_bytes"] == 3000
-    load = crew.run.processes["load"]
+    assert group.run.processes["server"]["memory_bytes"] == 3000
+    load = group.run.processes["load"]
     assert (load["memory_bytes"], load["largest_memory_bytes"]) == (12_000, 9000)
     assert (load["descriptors_share"], load["ports_share"]) == (0.25, 0.5)
-    assert "listen_overflows_end" in crew.run.network
+    assert "listen_overflows_end" in group.run.network
 
 
 @pytest.mark.parametrize(
     ("namespaces", "total"), [((5, 5, 5), 1), ((5, 6, 6), 11), ((0, 0, 0), 1)], ids=["one", "two", "not known"]
 )
 def test_network_counters_are_of_every_namespace_once(
-    make_crew: MakeCrew,
+    make_group: MakeGroup,
     moment: list[int],
     monkeypatch: pytest.MonkeyPatch,
     namespaces: tuple[int, ...],
     total: int,
 ) -> None:
-    crew = make_crew(2)
-    crew.server.pid, crew.loads[0].pid, crew.loads[1].pid = 101, 102, 103
+    group = make_group(2)
+    group.server.pid, group.loads[0].pid, group.loads[1].pid = 101, 102, 103
     of = dict(zip((101, 102, 103), namespaces, strict=True))
     monkeypatch.setattr(probes, "namespace", of.__getitem__)
     monkeypatch.setattr(probes, "network", lambda pid: {"retransmits": {101: 1, 102: 10, 103: 100}[pid]})
-    Counters(crew)
-    assert crew.run.network == {"retransmits_begin": total}
+    Counters(group)
+    assert group.run.network == {"retransmits_begin": total}
 
 
-def test_what_the_loads_report_is_summed_and_their_lags_are_in_the_rows(make_crew: MakeCrew, moment: list[int]) -> None:
-    crew = make_crew(2)
-    counters = Counters(crew)
+def test_what_the_loads_report_is_summed_and_their_lags_are_in_the_rows(
+    make_group: MakeGroup, moment: list[int]
+) -> None:
+    group = make_group(2)
+    counters = Counters(group)
     for second in range(3):
         moment[0] = NOW + second * SECOND
         counters.tick()
-    crew.run.reports = [
+    group.run.reports = [
         {**REPORT, "hub_lag": [(NOW - 5, 8), (NOW + 1, 300), (NOW + 2, 200)], "read_ns_at_end": 8},
         REPORT,
     ]
     counters.close()
-    assert columns_of(crew.run.rows)["hub_lag_max_ns"] == (8, 300, -1)
-    load = crew.run.processes["load"]
+    assert columns_of(group.run.rows)["hub_lag_max_ns"] == (8, 300, -1)
+    load = group.run.processes["load"]
     assert (load["cpu_ns_at_start"], load["cpu_ns_at_end"]) == (20, 60)
     assert (load["run_delay_ns_at_start"], load["run_delay_ns_at_end"]) == (2, 4)
     assert (load["decode_cpu_ns"], load["decode_cpu_ns_in_window"]) == (18, 8)
@@ -179,11 +181,11 @@ def test_what_the_loads_report_is_summed_and_their_lags_are_in_the_rows(make_cre
     assert (load["hub_lag_p50_ns"], load["hub_lag_p99_ns"], load["hub_lag_max_ns"]) == (200, 298, 300)
 
 
-def test_without_lags(make_crew: MakeCrew, moment: list[int]) -> None:
-    crew = make_crew()
-    counters = Counters(crew)
+def test_without_lags(make_group: MakeGroup, moment: list[int]) -> None:
+    group = make_group()
+    counters = Counters(group)
     counters.tick()
-    crew.run.reports = [REPORT]
+    group.run.reports = [REPORT]
     counters.close()
-    assert crew.run.processes["load"]["hub_lag_p99_ns"] == -1
-    assert crew.run.rows[0][10] == -1
+    assert group.run.processes["load"]["hub_lag_p99_ns"] == -1
+    assert group.run.rows[0][10] == -1

@@ -16,7 +16,7 @@ import pytest
 from rtbench.trial import _faults
 
 SECOND = 10**9
-MakeCrew = Callable[..., Any]
+MakeGroup = Callable[..., Any]
 
 
 @pytest.fixture
@@ -29,20 +29,20 @@ def signals(monkeypatch: pytest.MonkeyPatch, clock: Any) -> list[tuple[int, int,
     return sent
 
 
-CrewWith = Callable[..., Any]
+GroupWith = Callable[..., Any]
 
 
 @pytest.fixture
-def crew_with(make_crew: MakeCrew, clock: Any, monkeypatch: pytest.MonkeyPatch) -> CrewWith:
+def group_with(make_group: MakeGroup, clock: Any, monkeypatch: pytest.MonkeyPatch) -> GroupWith:
     """`crew_with(loads, stop=…, kill=…, starve=…)`: a crew of fakes and its faults, on one fake clock."""
     monkeypatch.setattr(_faults, "time", clock)
 
     def make(loads: int = 1, **faults: Any) -> Any:
-        crew = make_crew(loads, faults=faults, window_s=10)
-        crew.server.pid, crew.publisher.pid = 100, 200
-        for index, load in enumerate(crew.loads):
+        group = make_group(loads, faults=faults, window_s=10)
+        group.server.pid, group.publisher.pid = 100, 200
+        for index, load in enumerate(group.loads):
             load.pid = 300 + 10 * index
-        return crew
+        return group
 
     return make
 
@@ -52,17 +52,17 @@ def crew_with(make_crew: MakeCrew, clock: Any, monkeypatch: pytest.MonkeyPatch) 
     [("server", [100, 101]), ("publisher", [200, 201]), ("load", [300, 301, 310, 311])],
 )
 def test_a_stop_is_of_the_whole_tree_and_as_long_as_planned(
-    crew_with: CrewWith, clock: Any, signals: list[tuple[int, int, int]], what: str, pids: list[int]
+    group_with: GroupWith, clock: Any, signals: list[tuple[int, int, int]], what: str, pids: list[int]
 ) -> None:
-    crew = crew_with(2, stop=[{"what": what, "at_s": 2, "for_s": 0.7}])
+    group = group_with(2, stop=[{"what": what, "at_s": 2, "for_s": 0.7}])
     begin = clock.now
-    _faults.plan(crew, begin + SECOND)
-    crew.until(begin + 10 * SECOND)
+    _faults.plan(group, begin + SECOND)
+    group.until(begin + 10 * SECOND)
     assert signals == [
         *((3 * SECOND, pid, signal.SIGSTOP) for pid in pids),
         *((3_700_000_000, pid, signal.SIGCONT) for pid in pids),
     ]
-    assert crew.run.events == [
+    assert group.run.events == [
         {
             "do": "stop",
             "what": what,
@@ -73,16 +73,16 @@ def test_a_stop_is_of_the_whole_tree_and_as_long_as_planned(
     ]
 
 
-def test_a_killed_server_is_started_again_after_its_time(crew_with: CrewWith, clock: Any) -> None:
-    crew = crew_with(kill=[{"at_s": 1, "for_s": 0.5}])
-    first, begin = crew.server, clock.now
-    _faults.plan(crew, begin)
-    crew.until(begin + SECOND + 1)
+def test_a_killed_server_is_started_again_after_its_time(group_with: GroupWith, clock: Any) -> None:
+    group = group_with(kill=[{"at_s": 1, "for_s": 0.5}])
+    first, begin = group.server, clock.now
+    _faults.plan(group, begin)
+    group.until(begin + SECOND + 1)
     assert first.told[-2:] == [("signal", signal.SIGKILL), "stop"]
-    assert (crew.server, crew.run.events) == (first, [])
-    crew.until(begin + 2 * SECOND)
-    assert crew.server is not first
-    assert crew.run.events == [
+    assert (group.server, group.run.events) == (first, [])
+    group.until(begin + 2 * SECOND)
+    assert group.server is not first
+    assert group.run.events == [
         {
             "do": "kill",
             "what": "server",
@@ -93,13 +93,13 @@ def test_a_killed_server_is_started_again_after_its_time(crew_with: CrewWith, cl
     ]
 
 
-def test_a_starver_is_told_in_advance(crew_with: CrewWith, clock: Any) -> None:
+def test_a_starver_is_told_in_advance(group_with: GroupWith, clock: Any) -> None:
     row = {"what": "load", "at_s": 1, "for_s": 3, "burn_s": 0.2, "every_s": 0.5}
-    crew = crew_with(starve=[row])
+    group = group_with(starve=[row])
     begin = clock.now
-    _faults.plan(crew, begin)
-    assert crew.starver.told == [("burn", begin + SECOND, begin + 4 * SECOND, 0.2, 0.5)]
-    assert crew.run.events == [
+    _faults.plan(group, begin)
+    assert group.starver.told == [("burn", begin + SECOND, begin + 4 * SECOND, 0.2, 0.5)]
+    assert group.run.events == [
         {
             "do": "starve",
             "what": "load",
@@ -111,16 +111,16 @@ def test_a_starver_is_told_in_advance(crew_with: CrewWith, clock: Any) -> None:
 
 
 def test_several_faults_happen_each_at_its_time(
-    crew_with: CrewWith, clock: Any, signals: list[tuple[int, int, int]]
+    group_with: GroupWith, clock: Any, signals: list[tuple[int, int, int]]
 ) -> None:
-    crew = crew_with(
+    group = group_with(
         stop=[{"what": "load", "at_s": 3, "for_s": 1}, {"what": "publisher", "at_s": 1, "for_s": 5}],
         kill=[{"at_s": 2, "for_s": 0.5}],
     )
     begin = clock.now
-    _faults.plan(crew, begin)
-    crew.until(begin + 9 * SECOND)
-    assert [(event["do"], event["what"], event["ended_ns"] - begin) for event in crew.run.events] == [
+    _faults.plan(group, begin)
+    group.until(begin + 9 * SECOND)
+    assert [(event["do"], event["what"], event["ended_ns"] - begin) for event in group.run.events] == [
         ("kill", "server", 2_500_000_000),
         ("stop", "load", 4 * SECOND),
         ("stop", "publisher", 6 * SECOND),
@@ -128,16 +128,16 @@ def test_several_faults_happen_each_at_its_time(
 
 
 def test_nothing_is_sent_to_a_server_that_was_killed_meanwhile(
-    crew_with: CrewWith, clock: Any, signals: list[tuple[int, int, int]]
+    group_with: GroupWith, clock: Any, signals: list[tuple[int, int, int]]
 ) -> None:
     """Its pid may be another process's by then."""
-    crew = crew_with(stop=[{"at_s": 1, "for_s": 2}], kill=[{"at_s": 2, "for_s": 3}])
-    first, begin = crew.server, clock.now
-    _faults.plan(crew, begin)
-    crew.at(begin + 2 * SECOND, lambda: setattr(first, "code", -9))
-    crew.until(begin + 9 * SECOND)
+    group = group_with(stop=[{"at_s": 1, "for_s": 2}], kill=[{"at_s": 2, "for_s": 3}])
+    first, begin = group.server, clock.now
+    _faults.plan(group, begin)
+    group.at(begin + 2 * SECOND, lambda: setattr(first, "code", -9))
+    group.until(begin + 9 * SECOND)
     assert {number for _, _, number in signals} == {signal.SIGSTOP}
-    assert [event["do"] for event in crew.run.events] == ["stop", "kill"]
+    assert [event["do"] for event in group.run.events] == ["stop", "kill"]
 
 
 @pytest.fixture
@@ -157,22 +157,22 @@ def state_of(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
-def test_signals_reach_real_processes_and_their_children(make_crew: MakeCrew, family: tuple[int, int]) -> None:
-    crew = make_crew()
-    crew.server.pid = family[0]
-    _faults._signal([crew.server], signal.SIGSTOP)
+def test_signals_reach_real_processes_and_their_children(make_group: MakeGroup, family: tuple[int, int]) -> None:
+    group = make_group()
+    group.server.pid = family[0]
+    _faults._signal([group.server], signal.SIGSTOP)
     for pid in family:
         while state_of(pid) != "T":  # the signal is sent; the kernel stops it when it next looks
             pass
-    _faults._signal([crew.server], signal.SIGCONT)
+    _faults._signal([group.server], signal.SIGCONT)
     assert [state_of(pid) for pid in family] != ["T", "T"]
 
 
-def test_a_child_that_left_meanwhile_is_no_trouble(make_crew: MakeCrew, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_that_left_meanwhile_is_no_trouble(make_group: MakeGroup, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = subprocess.Popen(["true"])
     gone.wait()
     monkeypatch.setattr(_faults.probes, "tree", lambda pid: [gone.pid])
-    _faults._signal([make_crew().server], signal.SIGCONT)
+    _faults._signal([make_group().server], signal.SIGCONT)
 
 
 # Whole trials

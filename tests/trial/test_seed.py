@@ -33,7 +33,7 @@ def test_two_trials_of_one_seed_play_the_same(pushed: Any, polled: Any) -> None:
 
 
 def test_what_is_played_is_the_workloads(pushed: Any) -> None:
-    workload = pushed.spec.scenario.plan()
+    workload = pushed.spec.scenario.make_workload()
     wanted = [
         (tick.channel, tick.seq, tick.due_ns, len(tick.payload), zlib.crc32(tick.payload))
         for tick in islice(workload.ticks_of(workload.channel(0)), len(played(pushed)))

@@ -22,7 +22,7 @@ from rtbench.trial.validity import EVERYTHING, READ_BY_CAMPAIGN
 
 SECOND = 10**9
 HERE = Place((0,), (0,), (0,))
-MakeCrew = Callable[..., Any]
+MakeGroup = Callable[..., Any]
 SpecOf = Callable[..., Spec]
 
 
@@ -41,34 +41,34 @@ def quiet(_: str) -> None:
     ],
 )
 def test_a_load_process_that_cannot_write_is_the_users_to_mend(
-    tmp_path: Path, make_crew: MakeCrew, clock: Any, error: RtbenchError, kind: type[RtbenchError], remedy: str
+    tmp_path: Path, make_group: MakeGroup, clock: Any, error: RtbenchError, kind: type[RtbenchError], remedy: str
 ) -> None:
-    crew = make_crew(2)
+    group = make_group(2)
 
     def trouble() -> None:
         raise error
 
-    crew.loads[1].says = trouble
-    clock.arrivals.append((clock.now + SECOND, crew.loads[1]))
+    group.loads[1].says = trouble
+    clock.arrivals.append((clock.now + SECOND, group.loads[1]))
     with pytest.raises(kind) as caught:
-        trial._finish(crew)
+        trial._finish(group)
     assert type(caught.value) is kind
     assert caught.value.message == error.message
     assert remedy in caught.value.remedy
     folder = str(tmp_path)
-    assert [load.told for load in crew.loads] == [
+    assert [load.told for load in group.loads] == [
         [{"do": "finish", "folder": folder, "suffix": f"-{index}", "polling": False}] for index in range(2)
     ]
 
 
-def test_one_load_process_writes_the_trials_files_itself(tmp_path: Path, make_crew: MakeCrew, clock: Any) -> None:
-    crew = make_crew()
-    load = crew.loads[0]
+def test_one_load_process_writes_the_trials_files_itself(tmp_path: Path, make_group: MakeGroup, clock: Any) -> None:
+    group = make_group()
+    load = group.loads[0]
     load.says = lambda: setattr(load, "finished", {"pid": 5})
     clock.arrivals.append((clock.now + SECOND, load))
-    trial._finish(crew)
+    trial._finish(group)
     assert load.told == [{"do": "finish", "folder": str(tmp_path), "suffix": "", "polling": False}]
-    assert crew.run.reports == [{"pid": 5}]
+    assert group.run.reports == [{"pid": 5}]
 
 
 def requests(subscriber: int, rows: int) -> dict[str, Any]:
@@ -213,15 +213,15 @@ def test_the_audit_can_be_made_again_from_the_files(whole: Any) -> None:
 
 @pytest.mark.slow
 def test_files_are_complete_and_read_only(whole: Any) -> None:
-    tables = {"deliveries", "ticks", "connections", "probes"}
+    kinds = {"deliveries", "ticks", "connections", "probes"}
     logs = {"publisher.log", "server.log", "load.log"}
     if whole.spec.subject.transport == "short-poll":
-        tables.add("requests")
+        kinds.add("requests")
         logs = {"publisher.log", "server.log", "load-0.log", "load-1.log"}
-    names = {f"{kind}.parquet" for kind in tables} | logs | {"manifest.json"}
+    names = {f"{kind}.parquet" for kind in kinds} | logs | {"manifest.json"}
     assert {path.name for path in whole.folder.iterdir()} == names
     assert {stat.S_IMODE(path.stat().st_mode) for path in whole.folder.iterdir()} == {0o444}
-    for kind in tables:
+    for kind in kinds:
         assert whole.table(kind).keys() == tables.TABLES[kind].keys()
 
 

@@ -20,7 +20,7 @@ from rtbench.trial.validity import (
     READ_BY_CAMPAIGN,
     READ_BY_LOAD,
     SETUP,
-    Evidence,
+    Inputs,
     check,
     findings,
     reason,
@@ -94,7 +94,7 @@ def counted(suffixes: tuple[str, str] = ("at_start", "at_end"), **amounts: int) 
     return {"network": table}
 
 
-GOOD = Evidence(
+GOOD = Inputs(
     window=(0, SECOND),
     load=[load()],
     processes={"server": {}, "load": {}, "machine": {}},

@@ -11,11 +11,11 @@ import pytest
 from scipy import stats
 
 from rtbench.machine import probes
-from rtbench.trial import _climb
-from rtbench.trial._climb import QUANTITIES, climb, fit
+from rtbench.trial import _memory_ladder
+from rtbench.trial._memory_ladder import QUANTITIES, climb_ladder, fit
 
 SECOND = 10**9
-MakeCrew = Callable[..., Any]
+MakeGroup = Callable[..., Any]
 LADDER = {"ladder": [10, 20, 40], "idle_s": 2, "stream_s": 3}
 
 
@@ -41,48 +41,48 @@ def test_what_does_not_change_has_no_slope_and_no_doubt() -> None:
 
 
 @pytest.fixture
-def climbed(make_crew: MakeCrew, clock: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+def climbed(make_group: MakeGroup, clock: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A crew that has climbed a ladder on which every connection costs what the tests below know."""
-    crew = make_crew(2, subscribers=40, memory=LADDER)
-    monkeypatch.setattr(_climb, "time", clock)
-    crew.story = []
+    group = make_group(2, subscribers=40, memory=LADDER)
+    monkeypatch.setattr(_memory_ladder, "time", clock)
+    group.story = []
 
     def story(kind: str) -> Callable[..., Any]:
-        return lambda *_: crew.story.append((kind, clock.now)) or "tidied"
+        return lambda *_: group.story.append((kind, clock.now)) or "tidied"
 
     streaming = [False]
 
     def pause() -> None:
-        crew.story.append(("pause", clock.now))
+        group.story.append(("pause", clock.now))
         streaming[0] = False
 
     def resume() -> None:
-        crew.story.append(("resume", clock.now))
+        group.story.append(("resume", clock.now))
         streaming[0] = True
 
-    crew.publisher.pause, crew.publisher.resume = pause, resume
-    crew.server.tidy = story("tidy")
-    crew.connections = 0
+    group.publisher.pause, group.publisher.resume = pause, resume
+    group.server.tidy = story("tidy")
+    group.connections = 0
 
     def ramp(count: int) -> None:
-        crew.story.append((f"ramp {count}", clock.now))
+        group.story.append((f"ramp {count}", clock.now))
         clock.now += SECOND
-        crew.connections = count
+        group.connections = count
 
-    crew.ramp = ramp
+    group.ramp = ramp
 
     def cpu_ns() -> int:
         # Idle: 1,000 ns a second and connection, and 5,000 that the empty server uses.
-        return clock.now // SECOND * (5000 + 1000 * crew.connections)
+        return clock.now // SECOND * (5000 + 1000 * group.connections)
 
     def held(base: int, idle: int, more: int) -> Callable[[], int]:
-        return lambda: base + crew.connections * (idle + more * streaming[0])
+        return lambda: base + group.connections * (idle + more * streaming[0])
 
-    crew.server.cpu_ns = cpu_ns
-    crew.server.memory_bytes = held(30_000_000, 15_000, 700)
+    group.server.cpu_ns = cpu_ns
+    group.server.memory_bytes = held(30_000_000, 15_000, 700)
     monkeypatch.setattr(probes, "kernel_memory_bytes", held(9_000_000, 4_000, 4_500))
-    climb(crew)
-    return crew
+    climb_ladder(group)
+    return group
 
 
 def test_slopes_are_what_a_connection_costs(climbed: Any) -> None:
@@ -126,13 +126,13 @@ def test_a_rung_is_idle_and_then_streams_and_the_server_is_tidied_before_each_re
         assert again - resume == 3 * SECOND  # stream_s
 
 
-def test_no_slope_of_what_could_not_be_read(make_crew: MakeCrew, clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    crew = make_crew(subscribers=40, memory=LADDER)
-    monkeypatch.setattr(_climb, "time", clock)
+def test_no_slope_of_what_could_not_be_read(make_group: MakeGroup, clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    group = make_group(subscribers=40, memory=LADDER)
+    monkeypatch.setattr(_memory_ladder, "time", clock)
     monkeypatch.setattr(probes, "kernel_memory_bytes", lambda: -1)  # not root
-    crew.ramp = lambda count: None
-    climb(crew)
-    assert crew.run.memory.keys() == {
+    group.ramp = lambda count: None
+    climb_ladder(group)
+    assert group.run.memory.keys() == {
         "rungs",
         "tidied",
         *(f"{name}{suffix}" for name in list(QUANTITIES.values())[:2] for suffix in ("", "_half_interval")),

@@ -20,7 +20,7 @@ from rtbench.trial.validity import reason
 from rtbench.workload import Workload
 
 
-def spoken(workload: Workload, channel: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+def uplink(workload: Workload, channel: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     """Which of these channel numbers are of conversations."""
     if not workload.pace.conversation:
         return np.zeros(len(channel), dtype=np.bool_)
@@ -29,15 +29,15 @@ def spoken(workload: Workload, channel: npt.NDArray[Any]) -> npt.NDArray[np.bool
 
 def settle(run: Run) -> None:
     """Rewrite ticks.parquet from sends.parquet; count sends in `run.counts`."""
-    workload, path = run.spec.scenario.plan(), run.folder / "ticks.parquet"
+    workload, path = run.spec.scenario.make_workload(), run.folder / "ticks.parquet"
     sends_path = run.folder / "sends.parquet"
     sends = tables.read_table(sends_path, "sends") if sends_path.exists() else tables.concatenate("sends", [])
     ticks = tables.read_table(path, "ticks")
     ticks = {name: column.copy() for name, column in ticks.items()}
-    said = np.flatnonzero(spoken(workload, ticks["channel"]))
-    of_send = _join(ticks["digest"][said], ticks["payload_bytes"][said], sends)
+    uplinks = np.flatnonzero(uplink(workload, ticks["channel"]))
+    of_send = _join(ticks["digest"][uplinks], ticks["payload_bytes"][uplinks], sends)
     known = of_send >= 0
-    ticks["due_ns"][said[known]] = sends["planned_ns"][of_send[known]]
+    ticks["due_ns"][uplinks[known]] = sends["planned_ns"][of_send[known]]
     heard = np.zeros(len(sends["digest"]), dtype=np.bool_)
     heard[of_send[known]] = True
     missing = np.flatnonzero(~heard)
@@ -61,7 +61,7 @@ def settle(run: Run) -> None:
         "sends_refused": int(np.count_nonzero(inside & (sends["status"] >= 400))),
         "sends_unknown": int(np.count_nonzero(~known)),
     }
-    run.said = counts
+    run.uplinks = counts
     for name, text, remedy in (
         ("sends_lost", "never came back: each is lost to every subscriber", "see sends.parquet"),
         ("sends_unknown", "that nobody said came as messages", "does the server change what is sent?"),
@@ -73,13 +73,13 @@ def settle(run: Run) -> None:
 def _join(digest: np.ndarray, size: np.ndarray, sends: tables.Columns) -> np.ndarray:
     """For each tick the row of its send, -1: none. Equal digests are matched in the order of their times."""
     key = (digest.astype(np.int64) << 31) | size
-    said = (sends["digest"].astype(np.int64) << 31) | sends["payload_bytes"]
-    order = np.lexsort((sends["planned_ns"], said))
-    place = np.searchsorted(said[order], key, side="left") + _rank(key)
+    uplinks = (sends["digest"].astype(np.int64) << 31) | sends["payload_bytes"]
+    order = np.lexsort((sends["planned_ns"], uplinks))
+    place = np.searchsorted(uplinks[order], key, side="left") + _rank(key)
     found = np.full(len(key), -1, dtype=np.int64)
     here = place < len(order)
     rows = order[place[here]]
-    found[here] = np.where(said[rows] == key[here], rows, -1)
+    found[here] = np.where(uplinks[rows] == key[here], rows, -1)
     return found
 
 

@@ -26,7 +26,7 @@ _MOST_PLANS = 100
 _PATIENCE_S = 5
 
 
-def witness(run: Run, url: str) -> None:
+def infer_ticks(run: Run, url: str) -> None:
     """Write ticks.parquet from deliveries.parquet; number messages without an id by their first arrival."""
     path = run.folder / "deliveries.parquet"
     table = tables.read_table(path, "deliveries")
@@ -110,7 +110,7 @@ def _offset_ns(reports: list[dict[str, Any]]) -> int:
 def _plan(run: Run, url: str, channels: list[int]) -> dict[tuple[int, int], int]:
     """What `/plan` says of every channel; empty for a server that has none."""
     found: dict[tuple[int, int], int] = {}
-    workload = run.spec.scenario.plan()
+    workload = run.spec.scenario.make_workload()
     for number in channels[:_MOST_PLANS]:
         query = workload.channel(number).query
         try:

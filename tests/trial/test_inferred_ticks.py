@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from rtbench.records import tables
+from rtbench.trial._inferred_ticks import UNKNOWN, UNKNOWN_SENT, infer_ticks
 from rtbench.trial._run import Run
-from rtbench.trial._witness import UNKNOWN, UNKNOWN_SENT, witness
 
 NOWHERE = "http://127.0.0.1:1"
 REAL_AHEAD_NS = 1000
@@ -48,7 +48,7 @@ def ticks(run: Run) -> list[tuple[int, ...]]:
 
 def test_a_tick_stands_at_its_first_arrival_when_nobody_says_when_it_was_due(seen: Callable[..., Run]) -> None:
     run = seen([(0, 0, 2, 220, 225, 7), (1, 0, 2, -1, 210, 7), (0, 0, 1, 100, 105, 8), (1, 0, 1, 90, 120, 8)])
-    witness(run, NOWHERE)
+    infer_ticks(run, NOWHERE)
     assert ticks(run) == [(0, 1, 90, 90, 11, 8), (0, 2, 210, 210, 12, 7)]
     assert (run.due, run.unknown, run.warnings) == ("unknown", UNKNOWN, [])
 
@@ -56,14 +56,14 @@ def test_a_tick_stands_at_its_first_arrival_when_nobody_says_when_it_was_due(see
 def test_due_times_out_of_payloads_are_put_on_the_monotonic_clock(seen: Callable[..., Run]) -> None:
     due = [[0, 1, 80 + REAL_AHEAD_NS], [0, 2, 180 + REAL_AHEAD_NS]]
     run = seen([(0, 0, 1, 100, 105, 8), (0, 0, 2, 200, 205, 7)], due)
-    witness(run, NOWHERE)
+    infer_ticks(run, NOWHERE)
     assert [row[2:4] for row in ticks(run)] == [(80, 80), (180, 180)]
     assert (run.due, run.unknown) == ("payload", UNKNOWN_SENT)
 
 
 def test_one_message_without_a_due_time_leaves_latency_unknown(seen: Callable[..., Run]) -> None:
     run = seen([(0, 0, 1, 100, 105, 8), (0, 0, 2, 200, 205, 7)], [[0, 1, 80 + REAL_AHEAD_NS]])
-    witness(run, NOWHERE)
+    infer_ticks(run, NOWHERE)
     assert [row[2] for row in ticks(run)] == [80, 200]
     assert (run.due, run.unknown) == ("unknown", UNKNOWN)
 
@@ -79,7 +79,7 @@ def test_messages_without_ids_are_told_apart_by_content_and_numbered_as_they_cam
         ],
         subscribers=5,
     )
-    witness(run, NOWHERE)
+    infer_ticks(run, NOWHERE)
     table = tables.read_table(run.folder / "deliveries.parquet", "deliveries")
     assert table["seq"].tolist() == [2, 1, 1, 2, 1]
     assert [row[:3] for row in ticks(run)] == [(0, 1, 100), (0, 2, 200), (1, 1, 500)]
@@ -89,7 +89,7 @@ def test_messages_without_ids_are_told_apart_by_content_and_numbered_as_they_cam
 
 def test_nothing_came(seen: Callable[..., Run]) -> None:
     run = seen([])
-    witness(run, NOWHERE)
+    infer_ticks(run, NOWHERE)
     assert ticks(run) == []
     assert (run.due, run.unknown) == ("unknown", UNKNOWN)
 
@@ -131,7 +131,7 @@ def test_due_times_out_of_the_servers_plan(seen: Callable[..., Run], planning: A
     }
     plans["/plan/fanout"] = plans["/plan/fanout?channel=0"]
     run = seen([(0, 0, 1, 100, 105, 8), (1, 1, 1, 100, 105, 8)], workload={"channels": "unicast", "rate_hz": 5})
-    witness(run, planning(plans))
+    infer_ticks(run, planning(plans))
     assert [row[:3] for row in ticks(run)] == [(0, 1, 80), (1, 1, 70)]
     assert (run.due, run.unknown) == ("plan", UNKNOWN_SENT)
 
@@ -139,7 +139,7 @@ def test_due_times_out_of_the_servers_plan(seen: Callable[..., Run], planning: A
 @pytest.mark.parametrize("answer", [b"what?", b"[]", b"{}", b'{"ticks":[1]}', b'{"ticks":[["a","b"]]}', None])
 def test_a_plan_that_is_none_is_no_plan(seen: Callable[..., Run], planning: Any, answer: bytes | None) -> None:
     run = seen([(0, 0, 1, 100, 105, 8)])
-    witness(run, planning({} if answer is None else {"/plan/fanout": answer}))
+    infer_ticks(run, planning({} if answer is None else {"/plan/fanout": answer}))
     assert (run.due, run.unknown) == ("unknown", UNKNOWN)
 
 

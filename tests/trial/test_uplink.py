@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from rtbench.records import tables
-from rtbench.trial._conversation import settle
 from rtbench.trial._run import Run
+from rtbench.trial._uplink import settle
 
 SECOND = 10**9
 CHAT: dict[str, Any] = {"stream": "chat", "chat": {"senders": 2, "rate_hz": 5.0}}
@@ -46,7 +46,7 @@ def test_a_message_is_due_when_it_was_planned_and_heard_when_it_was_numbered(run
     table = tables.read_table(run.folder / "ticks.parquet", "ticks")
     assert table["due_ns"].tolist() == [120, 110]
     assert table["sent_ns"].tolist() == [123, 124]
-    assert run.said == {"sends": 2, "sends_unsaid": 0, "sends_lost": 0, "sends_refused": 0, "sends_unknown": 0}
+    assert run.uplinks == {"sends": 2, "sends_unsaid": 0, "sends_lost": 0, "sends_refused": 0, "sends_unknown": 0}
     assert run.warnings == []
 
 
@@ -66,7 +66,7 @@ def test_what_never_came_back_is_a_tick_that_nobody_can_have(run: Run) -> None:
     assert table["due_ns"].tolist() == [110, 120, 130, 250]
     assert len(set(table["seq"].tolist())) == 4
     assert table["seq"].tolist()[1] > 10**6
-    assert run.said == {"sends": 3, "sends_unsaid": 1, "sends_lost": 2, "sends_refused": 1, "sends_unknown": 0}
+    assert run.uplinks == {"sends": 3, "sends_unsaid": 1, "sends_lost": 2, "sends_refused": 1, "sends_unknown": 0}
     assert "2 messages never came back" in run.warnings[0]["message"]
 
 
@@ -75,24 +75,24 @@ def test_what_nobody_said_keeps_its_time_and_is_counted(run: Run) -> None:
     settle(run)
     table = tables.read_table(run.folder / "ticks.parquet", "ticks")
     assert table["due_ns"].tolist() == [110, 112]
-    assert run.said["sends_unknown"] == 1
+    assert run.uplinks["sends_unknown"] == 1
     assert "nobody said" in run.warnings[0]["message"]
 
 
 def test_equal_texts_are_matched_in_their_order(run: Run) -> None:
-    said = [send(0, 130, b"a"), send(1, 110, b"a")]
-    write(run.folder, said, [tick(1, 115, b"a"), tick(2, 135, b"a"), tick(3, 140, b"a")])
+    uplinks = [send(0, 130, b"a"), send(1, 110, b"a")]
+    write(run.folder, uplinks, [tick(1, 115, b"a"), tick(2, 135, b"a"), tick(3, 140, b"a")])
     settle(run)
     table = tables.read_table(run.folder / "ticks.parquet", "ticks")
     assert table["due_ns"].tolist() == [110, 130, 140]
-    assert run.said["sends_unknown"] == 1
+    assert run.uplinks["sends_unknown"] == 1
 
 
 def test_nobody_said_anything(run: Run) -> None:
     write(run.folder, [], [])
     (run.folder / "sends.parquet").unlink()
     settle(run)
-    assert run.said["sends"] == 0
+    assert run.uplinks["sends"] == 0
 
 
 @pytest.mark.slow

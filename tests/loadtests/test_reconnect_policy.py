@@ -9,10 +9,10 @@ from typing import Any
 import gevent
 import pytest
 
-from rtbench.loadtests.reconnect_policy import Comeback
+from rtbench.loadtests.reconnect_policy import ReconnectPolicy
 
 Make = Callable[..., Any]
-WAYS = Comeback(eventsource_s=3.0, backoff_s=0.5, backoff_most_s=10.0, seed=7)
+WAYS = ReconnectPolicy(eventsource_s=3.0, backoff_s=0.5, backoff_most_s=10.0, seed=7)
 
 
 @pytest.mark.parametrize("attempt", [0, 1, 50])
@@ -36,11 +36,11 @@ def test_others_back_off_with_full_jitter(transport: str, attempt: int, most_s: 
 
 
 def test_waits_depend_on_seed_subscriber_and_attempt_alone() -> None:
-    def drawn(ways: Comeback) -> list[float]:
+    def drawn(ways: ReconnectPolicy) -> list[float]:
         return [ways.wait_s("websocket", who, attempt, None) for who in range(20) for attempt in range(3)]
 
-    assert drawn(WAYS) == drawn(Comeback(3.0, 0.5, 10.0, 7))
-    assert drawn(WAYS) != drawn(Comeback(3.0, 0.5, 10.0, 8))
+    assert drawn(WAYS) == drawn(ReconnectPolicy(3.0, 0.5, 10.0, 7))
+    assert drawn(WAYS) != drawn(ReconnectPolicy(3.0, 0.5, 10.0, 8))
     assert len(set(drawn(WAYS))) == 60
 
 
@@ -48,7 +48,7 @@ def test_waits_depend_on_seed_subscriber_and_attempt_alone() -> None:
 
 
 def test_a_subscriber_begins_again_once_it_is_connected(bench: Make, wire: Any) -> None:
-    here = bench(comeback=WAYS)
+    here = bench(reconnect_policy=WAYS)
     link = here.link("websocket")
     subscriber = link.subscriber
     for attempt in range(3):
@@ -62,7 +62,7 @@ def test_a_subscriber_begins_again_once_it_is_connected(bench: Make, wire: Any) 
 
 
 def test_an_event_source_remembers_the_advice_over_connections(bench: Make, wire: Any) -> None:
-    here = bench(comeback=WAYS)
+    here = bench(reconnect_policy=WAYS)
     link = here.link("sse")
     here.reactor.read(link, wire.sse_head + wire.chunk(b"retry: 250\n\n"))
     ended(here, link, "reset")
@@ -78,7 +78,7 @@ def test_an_event_source_remembers_the_advice_over_connections(bench: Make, wire
 
 def test_the_wait_counts_from_the_end_of_the_connection(bench: Make, wire: Any) -> None:
     """What was read is decoded piece by piece first, which takes its time."""
-    here = bench(comeback=WAYS)
+    here = bench(reconnect_policy=WAYS)
     link = here.link("sse")
     here.reactor.read(link, wire.sse_head + wire.chunk(b"retry: 250\n\n"))
     link.over("reset")
@@ -93,7 +93,7 @@ def test_the_wait_counts_from_the_end_of_the_connection(bench: Make, wire: Any) 
 
 def test_who_comes_back_waits_for_its_cursor_while_others_are_read(bench: Make, wire: Any) -> None:
     """One piece of the tape a turn of the reactor; a second one who waits does not decode twice."""
-    here = bench(comeback=WAYS)
+    here = bench(reconnect_policy=WAYS)
     link = here.link("sse")
     here.reactor.read(link, wire.sse_head)
     for seq in range(1, 301):

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtbench.analysis.report.aliasing import Beat, beat, beats
+from rtbench.analysis.report.aliasing import Aliasing, aliasing, aliasings
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ from rtbench.analysis.report.aliasing import Beat, beat, beats
     ],
 )  # fmt: skip
 def test_beats(interval_s: float, period_s: float, ages: int | None) -> None:
-    found = beat(interval_s, period_s, 10.0) if interval_s else None
+    found = aliasing(interval_s, period_s, 10.0) if interval_s else None
     assert (found.ages if found else None) == ages
 
 
@@ -25,7 +25,7 @@ def test_a_comb_of_phases_is_what_is_warned_of(interval_s: float) -> None:
     """By looking: how wide the widest gap between the phases of 50 messages is, beside that of a comb."""
     phases = np.sort((np.arange(50) * 0.2 / interval_s) % 1)
     gap = np.diff(np.append(phases, phases[0] + 1)).max()
-    found = beat(interval_s, 0.2, 10.0)
+    found = aliasing(interval_s, 0.2, 10.0)
     assert (found is None) == (gap < 0.1)
     if found is not None:
         assert gap == pytest.approx(1 / found.ages, rel=0.35)
@@ -38,14 +38,14 @@ def scenario(**more: Any) -> dict[str, Any]:
 
 def test_each_cell_is_asked_once() -> None:
     cells = [{"poll.interval_s": v, "subscribers": n} for v in (0.27, 0.2) for n in (1, 2)]
-    assert list(beats(scenario(), cells, True)) == [Beat(0.2, 0.2, 1, 1)]
-    assert list(beats(scenario(), [{"workload.rate_hz": 1.0}], True)) == [Beat(1.0, 1.0, 1, 1)]
-    assert list(beats(scenario(), [{"workload.arrival": "poisson"}], True)) == []
-    assert list(beats(scenario(), [{}], False)) == []
-    assert list(beats(scenario(stream=["stocks", "production"]), [{}], True)) == [Beat(1.0, 1.0, 1, 1)]
-    assert list(beats({}, [{}], True)) == []
+    assert list(aliasings(scenario(), cells, True)) == [Aliasing(0.2, 0.2, 1, 1)]
+    assert list(aliasings(scenario(), [{"workload.rate_hz": 1.0}], True)) == [Aliasing(1.0, 1.0, 1, 1)]
+    assert list(aliasings(scenario(), [{"workload.arrival": "poisson"}], True)) == []
+    assert list(aliasings(scenario(), [{}], False)) == []
+    assert list(aliasings(scenario(stream=["stocks", "production"]), [{}], True)) == [Aliasing(1.0, 1.0, 1, 1)]
+    assert list(aliasings({}, [{}], True)) == []
 
 
 def test_it_says_what_stands_to_what() -> None:
-    assert "stand as 5 : 1" in Beat(1.0, 0.2, 5, 1).text() and "the same 5 ages" in Beat(1.0, 0.2, 5, 1).text()
-    assert "the same 1 age over" in Beat(0.2, 0.2, 1, 1).text()
+    assert "stand as 5 : 1" in Aliasing(1.0, 0.2, 5, 1).text() and "the same 5 ages" in Aliasing(1.0, 0.2, 5, 1).text()
+    assert "the same 1 age over" in Aliasing(0.2, 0.2, 1, 1).text()

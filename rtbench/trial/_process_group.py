@@ -30,7 +30,7 @@ TRIES = 3
 """How often everyone tries in vain before a trial is given up."""
 
 
-class Crew:
+class ProcessGroup:
     """Publisher, server and load processes of `run`; `tick` is called at least four times a second."""
 
     def __init__(self, run: Run, sockets: Path, stack: contextlib.ExitStack, ahead_s: float) -> None:
@@ -39,7 +39,7 @@ class Crew:
         self.server_cpu_ns = 0
         """What servers of this trial that are gone had used."""
         scenario, place = run.spec.scenario, run.place
-        self.workload = scenario.plan()
+        self.workload = scenario.make_workload()
         self._stack, self._sockets = stack, sockets
         self._planned: list[tuple[int, int, Callable[[], None]]] = []
         self._order = count()
@@ -136,7 +136,7 @@ class Crew:
             if process.exited() is not None:
                 raise process.died()
         for load in select.select(self.loads, [], [], min(_LISTEN_S, most_s))[0]:
-            load.hear()
+            load.receive()
         self.tick()
 
     # Steps

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from rtbench.machine import probes
-from rtbench.trial._crew import Crew
+from rtbench.trial._process_group import ProcessGroup
 
 _TIDY_S = 0.3
 """How long a server may take to tidy up; it does not answer."""
@@ -29,27 +29,27 @@ QUANTITIES = {
 """What is read at a rung, and what its slope is called in the manifest's `memory`."""
 
 
-def climb(crew: Crew) -> None:
+def climb_ladder(group: ProcessGroup) -> None:
     """Climb, and put rungs and slopes into the run. At the end all are subscribed and messages are published."""
-    run, ladder = crew.run, crew.run.spec.scenario.memory
-    tidied = crew.server.tidy()
+    run, ladder = group.run, group.run.spec.scenario.memory
+    tidied = group.server.tidy()
     rungs: list[dict[str, Any]] = []
     for rung in ladder.ladder:
         run.stage(f"climbing to {rung:,}")
-        crew.publisher.pause()
-        crew.ramp(rung)
-        crew.server.tidy()
-        crew.until(time.monotonic_ns() + int(_TIDY_S * 1e9))
-        began_ns, cpu_ns = time.monotonic_ns(), crew.server.cpu_ns()
-        crew.until(began_ns + int(ladder.idle_s * 1e9))
-        used_ns, took_ns = crew.server.cpu_ns() - cpu_ns, time.monotonic_ns() - began_ns
+        group.publisher.pause()
+        group.ramp(rung)
+        group.server.tidy()
+        group.until(time.monotonic_ns() + int(_TIDY_S * 1e9))
+        began_ns, cpu_ns = time.monotonic_ns(), group.server.cpu_ns()
+        group.until(began_ns + int(ladder.idle_s * 1e9))
+        used_ns, took_ns = group.server.cpu_ns() - cpu_ns, time.monotonic_ns() - began_ns
         row: dict[str, Any] = {"connections": rung, "idle_cpu_ns_per_second": used_ns / took_ns * 1e9}
-        row |= _held(crew, "idle")
-        crew.publisher.resume()
-        crew.until(time.monotonic_ns() + int(ladder.stream_s * 1e9))
-        crew.server.tidy()
-        crew.until(time.monotonic_ns() + int(_TIDY_S * 1e9))
-        rungs.append(row | _held(crew, "streaming"))
+        row |= _held(group, "idle")
+        group.publisher.resume()
+        group.until(time.monotonic_ns() + int(ladder.stream_s * 1e9))
+        group.server.tidy()
+        group.until(time.monotonic_ns() + int(_TIDY_S * 1e9))
+        rungs.append(row | _held(group, "streaming"))
     counts = [row["connections"] for row in rungs]
     run.memory = {"rungs": rungs, "tidied": tidied}
     for name, slope_name in QUANTITIES.items():
@@ -61,9 +61,9 @@ def climb(crew: Crew) -> None:
     run.idle = {"cpu_ns_per_connection_second": slope, "cpu_ns_per_connection_second_half_interval": half}
 
 
-def _held(crew: Crew, state: str) -> dict[str, int]:
+def _held(group: ProcessGroup, state: str) -> dict[str, int]:
     return {
-        f"server_{state}": crew.server.memory_bytes(),
+        f"server_{state}": group.server.memory_bytes(),
         f"kernel_{state}": probes.kernel_memory_bytes(),
     }
 
