@@ -56,7 +56,7 @@ class Settings:
     deaf: int = 0
     """So many subscribers stop reading when the window opens (`[faults] deaf`)."""
     library: str = ""
-    """The compiled inner loop (`rtbench.machine.inner_loop.sweep`); empty: the one in Python."""
+    """The compiled inner loop (`rtbench.machine.inner_loop.library`); empty: the one in Python."""
     heartbeat_s: float = 0.0
     """How often a push connection hears something: silent for two of them, its server is gone. 0: not known."""
 

@@ -131,7 +131,7 @@ def prepare(environment: Environment) -> None:
     if trial:
         table = json.loads(trial)
         lists: dict[str, Any] = {name: tuple(table["settings"][name]) for name in ("streams", "greeting")}
-        lists["comeback"] = ReconnectPolicy(**table["settings"]["comeback"])
+        lists["reconnect_policy"] = ReconnectPolicy(**table["settings"]["reconnect_policy"])
         lists["chat"] = ChatSettings(**table["settings"]["chat"])
         load = _state["load"] = Load(Settings(**{**table["settings"], **lists}))
         load.first = table["first"]

@@ -16,7 +16,7 @@ from rtbench.transports.catalogue import find
 from rtbench.trial._run import Run
 
 _READ_OVERHEAD_BYTES = 160
-TAPE_LIMIT = 192 * 2**20
+CAPTURE_LIMIT = 192 * 2**20
 
 
 def length_s(scenario: Scenario) -> float:
@@ -45,7 +45,7 @@ def loads_of(run: Run, sockets: Path, network: str) -> Iterator[LoadProcess]:
         "unicast": table.channels == "unicast",
         "poll_interval_s": scenario.poll.interval_s,
         "long_timeout_s": scenario.poll.long_timeout_s,
-        "capture_bytes": min(max(expected, 8 * 2**20), TAPE_LIMIT // workers),
+        "capture_bytes": min(max(expected, 8 * 2**20), CAPTURE_LIMIT // workers),
         "path": subject.template,
         "codec": subject.codec,
         "carries_id": subject.carries_id,
@@ -54,7 +54,7 @@ def loads_of(run: Run, sockets: Path, network: str) -> Iterator[LoadProcess]:
         "greeting": list(subject.greeting),
         "tls_ca": subject.tls_ca,
         "due": subject.due,
-        "comeback": {**asdict(scenario.reconnect), "seed": scenario.seed},
+        "reconnect_policy": {**asdict(scenario.reconnect), "seed": scenario.seed},
         "chat": {
             **asdict(scenario.chat),
             "subscribers": scenario.subscribers,

@@ -57,7 +57,7 @@ def test_one_worker_has_all_cores_of_the_load(
     assert len(list(_loads.loads_of(run, tmp_path, ""))) == 1
     user, settings, share, first, _, cores, log, network = made[0]
     assert (user, share, first, cores, log.name, network) == ("SSEUser", 10_000, 0, (2, 3), "load.log", "")
-    assert settings["capture_bytes"] == _loads.TAPE_LIMIT
+    assert settings["capture_bytes"] == _loads.CAPTURE_LIMIT
 
 
 def test_subscribers_of_a_faulty_subject_name_themselves(
