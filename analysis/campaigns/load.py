@@ -11,13 +11,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar
 
-from rtbench.analysis.campaigns import shape
-from rtbench.analysis.campaigns.trials import Status, Trial, Warning_
+from msgspec import UnsetType
+
+from rtbench.analysis.campaigns.trials import Trial, Warning_
 from rtbench.errors import ResultsError
 from rtbench.machine.fingerprint import CHECKED
-from rtbench.records.tables import SCHEMA, read_json, sha256
+from rtbench.records import campaign, manifest, tables
+from rtbench.records.campaign import Asked, CampaignRecord, SubjectRow, TrialRow, Workload
+from rtbench.records.manifest import Counts, Manifest
+from rtbench.records.record import DAMAGED, Maybe, plain
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +96,16 @@ def load(path: str | Path | Sequence[str | Path]) -> Campaign:
     entries: list[Trial] = []
     warnings: list[Warning_] = []
     for folder in paths:
-        document = _document(folder)
+        record = campaign.load(folder)
+        document = _known(record)
         if documents:
             _check(checked_keys(documents[0]), checked_keys(document), str(paths[0]), str(folder))
         numbers = max((t.number for t in entries), default=0), max((t.block for t in entries), default=0)
         documents.append(document)
-        warnings += [w for w in document.get("warnings") or [] if w not in warnings]
-        warnings += _unlisted(folder, document)
-        for listed in document.get("trials") or []:
-            trial, warning = _trial(folder, document, listed, *numbers)
+        warnings += [w for w in document.get("warnings", []) if w not in warnings]
+        warnings += _unlisted(folder, record)
+        for listed in record.trials or ():
+            trial, warning = _trial(folder, record, listed, *numbers)
             entries.append(trial)
             warnings += [warning] if warning else []
             of = f"trial {trial.number}, {trial.item}: "
@@ -134,22 +141,23 @@ def _check(one: Mapping[str, Any], other: Mapping[str, Any], here: str, there: s
             )
 
 
-def _document(folder: Path) -> Mapping[str, Any]:
-    file = folder / "campaign.json"
-    document = read_json(file)
-    _check_schema(file, document)
-    document = shape.checked(document, shape.CAMPAIGN, file)
-    for key in ("trial", "directory"):
-        seen = [listed[key] for listed in document.get("trials") or []]
-        twice = next((value for value in seen if seen.count(value) > 1), None)
-        if twice is not None:
-            raise ResultsError(f"{file}: lists {key} {twice!r} twice", "the file is damaged; measure again")
-    return document
+def reportable(found: Campaign) -> None:
+    """Raises ResultsError when a folder does not say what every report quotes of it."""
+    for path, document in zip(found.paths, found.documents, strict=True):
+        said = {**document, "scenario.name": (document.get("scenario") or {}).get("name")}
+        for key in ("scenario", "scenario.name", "command", "seed", "rtbench"):
+            if said.get(key) is None:
+                raise ResultsError(f"{path / 'campaign.json'}: {key} is missing", DAMAGED)
 
 
-def _unlisted(folder: Path, document: Mapping[str, Any]) -> list[Warning_]:
+def _known(record: CampaignRecord | Manifest) -> dict[str, Any]:
+    """The document without its empty (null) keys."""
+    return {key: value for key, value in plain(record).items() if value is not None}
+
+
+def _unlisted(folder: Path, record: CampaignRecord) -> list[Warning_]:
     """Folders of trials that campaign.json does not know: what was running when a campaign was cut short."""
-    listed = {Path(row["directory"]).name for row in document.get("trials") or []}
+    listed = {Path(row.directory).name for row in record.trials or ()}
     here = folder / "trials"
     found = sorted(p.name for p in here.iterdir() if p.is_dir() and p.name not in listed) if here.is_dir() else []
     if not found:
@@ -160,66 +168,58 @@ def _unlisted(folder: Path, document: Mapping[str, Any]) -> list[Warning_]:
     ]
 
 
-def _check_schema(file: Path, document: object) -> None:
-    schema = document.get("schema") if isinstance(document, dict) else None
-    if not isinstance(schema, int):
-        raise ResultsError(f"{file}: has no schema number", "name a folder that `rtbench run` wrote")
-    if schema > SCHEMA:
-        raise ResultsError(f"{file}: has schema {schema}, this rtbench reads up to {SCHEMA}", "install a newer rtbench")
-
-
 def _trial(
-    folder: Path, document: Mapping[str, Any], listed: Mapping[str, Any], trial_offset: int, block_offset: int
+    folder: Path, record: CampaignRecord, listed: TrialRow, trial_offset: int, block_offset: int
 ) -> tuple[Trial, Warning_ | None]:
     """The trial that campaign.json lists, and a warning when its manifest cannot be read."""
-    directory = folder / "trials" / Path(listed["directory"]).name
+    directory = folder / "trials" / Path(listed.directory).name
     file = directory / "manifest.json"
-    scenario = document.get("scenario") or {}
-    cell = dict(listed.get("cell") or {})
-    subjects = document.get("subjects") or []
-    identity: dict[str, Any] = next((s for s in subjects if s["subject"] == listed["subject"]), {})
+    scenario = record.scenario or Asked()
+    cell = plain(listed.cell) if listed.cell else {}
+    identity = next((s for s in record.subjects or () if s.subject == listed.subject), SubjectRow(subject=""))
     fault: ResultsError | None = None
-    manifest: dict[str, Any] = {}
+    found = Manifest(schema=tables.SCHEMA)
     try:
-        manifest = read_json(file)
-        _check_schema(file, manifest)
-        manifest = shape.checked(manifest, shape.MANIFEST, file)
-        if listed.get("manifest_sha256") not in (None, sha256(file)):
+        measured = manifest.load(file)
+        if listed.manifest_sha256 and listed.manifest_sha256 != tables.sha256(file):
             raise ResultsError(
                 f"{file}: was changed after it was measured (SHA-256)", "restore the file from a copy, or measure again"
             )
+        found = measured
     except ResultsError as error:
-        fault, manifest = error, {}
-    here = checked_keys(document)
-    mine = {k: v for k, v in checked_keys(manifest).items() if k in here and v is not None}
+        fault = error
+    document = _known(found)
+    here = checked_keys(_known(record))
+    mine = {k: v for k, v in checked_keys(document).items() if k in here and v is not None}
     _check({k: here[k] for k in mine}, mine, str(folder / "campaign.json"), str(file))
-    known = {name: value for name, value in {**listed, **identity, **manifest}.items() if value is not None}
-    stream = cell.get("stream", scenario.get("stream") or "")
-    channels = cell.get("workload.channels", (scenario.get("workload") or {}).get("channels"))
-    subscribers = cell.get("subscribers", scenario.get("subscribers") or 0)
-    window = manifest.get("window") or {}
-    if window and window["start_ns"] > window["end_ns"]:
-        fault = ResultsError(f"{file}: its window ends before it starts", "the file is damaged; measure again")
+    stream = cell.get("stream", scenario.stream or "")
+    channels = cell.get("workload.channels", (scenario.workload or Workload()).channels)
+    subscribers = cell.get("subscribers", scenario.subscribers or 0)
     trial = Trial(
-        number=listed["trial"] + trial_offset,
-        subject=listed["subject"],
-        transport=known.get("transport", "unknown"),
-        stack=known.get("stack", "unknown"),
-        arm=known.get("arm", "controlled"),
-        technique=known.get("technique", "unknown"),
-        block=known.get("block", 0) + block_offset,
-        position=known.get("position", 0),
-        status=cast(Status, known.get("status", "failed")),
-        reasons=tuple(manifest.get("reasons") or ()),
-        window=(int(window["start_ns"]), int(window["end_ns"])) if window else None,
-        subscribers=int((manifest.get("counts") or {}).get("subscribers") or subscribers),
+        number=listed.trial + trial_offset,
+        subject=listed.subject,
+        transport=_first("unknown", found.transport, identity.transport),
+        stack=_first("unknown", found.stack, identity.stack),
+        arm=_first("controlled", found.arm, identity.arm),
+        technique=_first("unknown", found.technique, identity.technique),
+        block=_first(0, found.block, listed.block) + block_offset,
+        position=_first(0, found.position, listed.position),
+        status=_first("failed", found.status, listed.status),
+        reasons=tuple(document.get("reasons", ())),
+        window=(found.window.start_ns, found.window.end_ns) if found.window else None,
+        subscribers=int((found.counts or Counts()).subscribers or subscribers),
         streams=1 if isinstance(stream, str) else max(1, len(stream)),
         unicast=channels == "unicast",
-        manifest=manifest,
+        manifest=document,
         directory=directory,
         cell=cell,
     )
     return damaged(trial, fault) if fault else (trial, None)
+
+
+def _first(otherwise: T, *found: Maybe[T]) -> T:
+    """The first that is known."""
+    return next((value for value in found if value is not None and not isinstance(value, UnsetType)), otherwise)
 
 
 def damaged(trial: Trial, error: ResultsError) -> tuple[Trial, Warning_]:

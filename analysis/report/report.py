@@ -23,7 +23,7 @@ from markupsafe import Markup, escape
 from rtbench.analysis import claims, figures
 from rtbench.analysis.advice.advice import Advice, advise
 from rtbench.analysis.advice.options import Needs
-from rtbench.analysis.campaigns import shape
+from rtbench.analysis.campaigns.load import reportable
 from rtbench.analysis.evidence import Evidence, gather
 from rtbench.analysis.figures import _style
 from rtbench.analysis.metrics import catalogue
@@ -33,6 +33,8 @@ from rtbench.analysis.report.condense import condense
 from rtbench.analysis.report.several import several
 from rtbench.analysis.sweep import curves, words
 from rtbench.errors import ResultsError
+from rtbench.records.record import plain, typed
+from rtbench.records.report import ReportRecord
 from rtbench.records.tables import SCHEMA, write_json
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -80,8 +82,7 @@ def build(paths: Sequence[Path], out: Path | None = None, calibration: Mapping[s
     """
     given = several(paths)
     campaign = given.campaign
-    for path, document in zip(campaign.paths, campaign.documents, strict=True):
-        shape.checked(document, shape.REPORTED, path / "campaign.json")
+    reportable(campaign)
     here = (calibration or {}).get("environment", {}).get("machine")
     if here != (campaign.document.get("environment") or {}).get("machine"):
         calibration = None
@@ -123,7 +124,7 @@ def write(
     for name in ("report.html", "report.md"):
         text = environment.get_template(f"{name}.j2").render(context)
         (folder / name).write_text(_fitting(text) if name.endswith(".md") else text, encoding="utf-8")
-    write_json(folder / "report.json", as_json(evidence, warned, said, judged, advised))
+    write_json(folder / "report.json", plain(typed(ReportRecord, as_json(evidence, warned, said, judged, advised))))
     (folder / "metrics.csv").write_text(as_csv(evidence), encoding="utf-8")
     code = 1 if caveats.crossed(evidence) else 3 if evidence.too_few or not evidence.subjects else 0
     first, second, third = (claim.text for claim in said)

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from rtbench.analysis import figures
-from rtbench.analysis.campaigns import shape
 from rtbench.analysis.campaigns.load import load
 from rtbench.analysis.evidence import gather
 from rtbench.analysis.report import caveats
@@ -260,21 +259,3 @@ def test_garbage_anywhere_is_no_traceback(
                 tracebacks.append((path, new, error))
     assert tracebacks == []
     assert came_to["report"] > 20 and came_to["one line"] > (20 if name == "campaign.json" else 0)
-
-
-def test_shapes_name_the_key() -> None:
-    inner = shape.table({"a": shape.whole(0, 9)}, shape.text, b=shape.each(shape.number))
-    for value, says in (
-        ([], "the file is [], not an object"),
-        ({}, "a is missing"),
-        ({"a": True}, "a is true, not a whole number from 0 to 9"),
-        ({"a": 1, "b": [1, "x"]}, 'b[1] is "x", not a number'),
-        ({"a": 1, "b": 2}, "b is 2, not a list"),
-        ({"a": 1, "c": 3}, "c is 3, not a text"),
-        ({"a": 1, "b": None, "c": "x"}, ""),
-    ):
-        assert inner(value, "") == says
-    long = shape.text(["y" * 99], "x")
-    assert len(long) < 80 and "…" in long
-    assert shape.one_of("a", "b")("c", "x") == 'x is "c", not one of a, b'
-    assert shape.either(shape.text, shape.number)([], "x") == "x is [], not a text"

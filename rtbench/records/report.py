@@ -1,0 +1,101 @@
+"""report.json: what a report says, for machines.
+
+Invariant: every number is finite; what is not known is null. Written by `rtbench.analysis.report`, read by CI and
+notebooks. Its keys and their order are the contract (interface.md, "report.json").
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import UNSET
+
+from rtbench.records.campaign import Asked, SubjectRow
+from rtbench.records.reason import Reason
+from rtbench.records.record import Maybe, Number, Place, Record, Status
+
+Value = int | float | None
+"""A metric of a trial, in the unit of its name; null: not known."""
+
+
+class ReportSubject(SubjectRow, frozen=True, kw_only=True):
+    """A subject in a cell (`base`: the subject alone) and how many of its trials are used."""
+
+    base: str
+    cell: dict[str, Any]
+    trials: int
+    usable: int
+
+
+class ReportTrial(Record, frozen=True, kw_only=True):
+    """One trial's metrics, by name."""
+
+    trial: Place
+    subject: str
+    base: str
+    cell: dict[str, Any]
+    block: Place
+    status: Status
+    reasons: list[Reason]
+    metrics: dict[str, Value]
+
+
+class SummaryRow(Record, frozen=True, kw_only=True):
+    """A subject's metric over its trials: the median trial, and the 95 % interval."""
+
+    subject: str
+    metric: str
+    unit: str
+    trials: int
+    median: Value
+    low: Value
+    high: Value
+
+
+class ComparisonRow(Record, frozen=True, kw_only=True):
+    """Two subjects, one metric: the ratio a/b, its interval, and what that allows to say."""
+
+    metric: str
+    a: str
+    b: str
+    ratio: Number
+    low: Value
+    high: Value
+    confidence: Number
+    verdict: str
+
+
+class ClaimRow(Record, frozen=True, kw_only=True):
+    """A sentence and the metric that it is about; the claims of the article have more keys."""
+
+    text: str
+    metric: str
+
+
+class FamilyRow(Record, frozen=True, kw_only=True):
+    """Comparisons that are judged together, and how many differ: each alone, and in the end."""
+
+    family: str
+    comparisons: int
+    alone: int
+    differences: int
+
+
+class ReportRecord(Record, frozen=True, kw_only=True):
+    """report.json."""
+
+    schema: int
+    campaign: str | None
+    scenario: Asked | None
+    environment: dict[str, Any] | None
+    warnings: list[Reason]
+    subjects: list[ReportSubject]
+    trials: list[ReportTrial]
+    summary: list[SummaryRow]
+    comparisons: list[ComparisonRow]
+    noise_floor: dict[str, Any] | None
+    sweep: Maybe[dict[str, Any]] = UNSET
+    multiplicity: list[FamilyRow]
+    claims: list[ClaimRow]
+    calibration: dict[str, Any] | None
+    advice: Maybe[dict[str, Any]] = UNSET
