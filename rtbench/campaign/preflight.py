@@ -10,14 +10,13 @@ import ipaddress
 import resource
 import socket
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from rtbench.errors import UserError
 from rtbench.processes import namespaces
+from rtbench.records.reason import Reason
 from rtbench.scenario.model import Scenario
 from rtbench.subjects import Subject
-from rtbench.trial.validity import reason
 
 MOST_CONNECTIONS, MOST_RAMP_HZ, MOST_REQUESTS_HZ = 200, 20.0, 50.0
 """What a host that is not this machine is given at most, even when it is the user's own."""
@@ -25,7 +24,7 @@ MOST_CONNECTIONS, MOST_RAMP_HZ, MOST_REQUESTS_HZ = 200, 20.0, 50.0
 _SPARE_DESCRIPTORS = 200
 
 
-def available(scenario: Scenario) -> tuple[Scenario, list[dict[str, Any]]]:
+def available(scenario: Scenario) -> tuple[Scenario, list[Reason]]:
     """The scenario as it can run here, and a warning for each thing that is missing.
 
     A scenario whose subjects are `optional` goes on without those that cannot run on this machine; it says so here and
@@ -46,7 +45,7 @@ def available(scenario: Scenario) -> tuple[Scenario, list[dict[str, Any]]]:
         (what, remedy), *_ = without
         raise UserError(f"no subject of {scenario.name} can run here: they need {what}", remedy)
     warnings = [
-        reason("left-out", f"{', '.join(names)} left out: {what} is missing", remedy, [])
+        Reason("left-out", f"{', '.join(names)} left out: {what} is missing", remedy, [])
         for (what, remedy), names in without.items()
     ]
     return scenario.only(rest), warnings

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from rtbench.records.manifest import Counts, Manifest
 from rtbench.trial import Spec
 
 
@@ -59,22 +59,23 @@ class Display:
         if self._live is not None:
             self._live.update(self._task, description=f"{self._name}: {text}")
 
-    def done(self, spec: Spec, manifest: dict[str, Any]) -> None:
+    def done(self, spec: Spec, manifest: Manifest) -> None:
         """A trial is over."""
         took_s = time.monotonic() - self._began
         self._each_s += (took_s - self._each_s) / self._here
-        counts, status = manifest["counts"], manifest["status"]
+        counts, status = manifest.counts or Counts(), manifest.status
         if self._quiet and status == "ok":
             return
         place = f"[{self._number:>{len(str(self._total))}}/{self._total}]"
         text = f"{place} {spec.subject.name}, block {spec.block}: {status}"
-        if "delivered" in counts:
-            text += f", {counts['delivered']:,} of {counts['expected']:,} delivered"
-            text += "".join(f", {counts[k]:,} {k}" for k in ("duplicated", "reordered", "corrupted") if counts[k])
+        if isinstance(counts.delivered, int):
+            text += f", {counts.delivered:,} of {counts.expected:,} delivered"
+            troubles = {name: getattr(counts, name) for name in ("duplicated", "reordered", "corrupted")}
+            text += "".join(f", {count:,} {name}" for name, count in troubles.items() if count)
         text += f" ({took_s:.0f} s; about {_span(self._each_s * (self._total - self._number))} left)"
         self.note(text)
-        for found in manifest["reasons"]:
-            self.note("      " + "; ".join(text for text in (found["message"], found["remedy"]) if text))
+        for found in manifest.reasons or ():
+            self.note("      " + "; ".join(text for text in (found.message, found.remedy) if text))
 
     def note(self, text: str) -> None:
         """A line that stays."""

@@ -1,16 +1,21 @@
-"""The schedule of a campaign: what it would take, what a block has once, and in which order (R7).
+"""The schedule of a campaign: what it would take, what a block has once, in which order, and which trial is next (R7).
 
-Invariant: pure: the same scenario gives the same order, whatever was measured. Called by the campaign and by `--plan`.
+Invariant: pure: the same scenario gives the same order, whatever was measured; the same rows and times give the same
+next trial. Called by the campaign and by `--plan`.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rtbench.records.campaign import TrialRow, item_of
+from rtbench.records.record import changed
 from rtbench.scenario.model import Cell, Scenario
+from rtbench.scenario.tables import ValidityTable
 
 START_S = 3.0
 """What a trial takes besides ramp, warm-up, window and grace, seen on two cores: starting 1.6 s, writing 0.5-1.5 s."""
@@ -89,7 +94,63 @@ def order(scenario: Scenario) -> list[list[str]]:
     return blocks
 
 
-def item_of(row: Mapping[str, Any]) -> str:
-    """The item that a recorded trial is of; folders of before the sweeps have subjects only."""
-    name: str = row.get("item") or row["subject"]
-    return name
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A trial that is to be run: whose it is, its place in its block, and how many trials there are to be by now.
+
+    `attempt`: 1, or more for a trial of a block that is run again.
+    """
+
+    item: str
+    block: int
+    position: int
+    attempt: int
+    number: int
+    total: int
+
+
+def next_turn(
+    order: Sequence[Sequence[str]],
+    rows: Sequence[TrialRow],
+    limits: ValidityTable,
+    spent_s: Mapping[tuple[int, int], float],
+) -> Turn | None:
+    """The trial to run next; None when the campaign is over.
+
+    `order`: the items of each block; `rows`: what is recorded, with attempts (`numbered`); `spent_s`: how long each
+    (block, attempt) has taken since the campaign was begun or taken up again. A block with an invalid trial is run
+    again, whole, as often as `limits` allow (R13). What was begun is finished; what was not has to fit into what is
+    left of `rerun_s`: it will take as long as the attempt before it.
+    """
+    left_s = limits.rerun_s - sum(seconds for (_, attempt), seconds in spent_s.items() if attempt > 1)
+    for block, names in enumerate(order, start=1):
+        for attempt in range(1, 2 + limits.reruns):
+            done = {item_of(row) for row in rows if _place(row) == (block, attempt)}
+            if attempt > 1:
+                before = [row for row in rows if _place(row) == (block, attempt - 1)]
+                spoiled = any(row.status == "invalid" for row in before)
+                fits = spent_s.get((block, attempt - 1), 0.0) <= left_s
+                if not spoiled or not (done or fits):
+                    break
+            missing = [name for name in names if name not in done]
+            if missing:
+                begun = {(block, attempt), *map(_place, rows)}
+                again = [order[one - 1] for one, times in begun if times > 1 and one <= len(order)]
+                total = sum(map(len, (*order, *again)))
+                return Turn(missing[0], block, names.index(missing[0]) + 1, attempt, len(rows) + 1, total)
+    return None
+
+
+def numbered(rows: Iterable[TrialRow]) -> list[TrialRow]:
+    """The rows with their attempts: folders of before have none, and are numbered in their order."""
+    seen: Counter[tuple[int, str]] = Counter()
+    found = []
+    for row in rows:
+        place = (row.block or 0, item_of(row))
+        seen[place] += 1
+        found.append(row if row.attempt else changed(row, attempt=seen[place]))
+    return found
+
+
+def _place(row: TrialRow) -> tuple[int, int]:
+    return row.block or 0, row.attempt or 1

@@ -76,7 +76,7 @@ def run(
     _judgeable(table)
     table, warnings = preflight.available(table)
     for warning in warnings:
-        click.echo(f"rtbench: {warning['message']}; {warning['remedy']}", err=True)
+        click.echo(f"rtbench: {warning.message}; {warning.remedy}", err=True)
     preflight.prepare(table)
     take = schedule.estimate(table)
     if only_plan:

@@ -61,15 +61,15 @@ def load(kind: type[R], file: Path) -> R:
     return read(kind, value, file)
 
 
-def read(kind: type[R], value: Any, where: object) -> R:
+def read(kind: type[R], value: Any, where: object, remedy: str = DAMAGED) -> R:
     """`value` (plain JSON) as a record. `where`: the file, for the error. Raises ResultsError."""
     try:
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
         return typed(kind, value)
     except msgspec.ValidationError as error:
-        raise ResultsError(f"{where}: {_fault(kind, value, str(error))}", DAMAGED) from error
+        raise ResultsError(f"{where}: {_fault(kind, value, str(error))}", remedy) from error
     except ValueError as error:  # half a surrogate, NaN: JSON has neither, and no report could be written
-        raise ResultsError(f"{where}: it holds what is no text or number ({error})", DAMAGED) from error
+        raise ResultsError(f"{where}: it holds what is no text or number ({error})", remedy) from error
 
 
 def typed(kind: type[R], value: Any) -> R:

@@ -1,12 +1,14 @@
 """What is counted while a trial runs: a row a second, and everything at the edges of the window (R4, R13).
 
 Invariant: nothing that takes longer than a millisecond is asked between the edges. Called by the trial; `tick` by the
-crew's loop.
+process group's loop.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,21 +18,22 @@ from rtbench.trial._process_group import ProcessGroup
 
 
 class Counters:
-    """Reads the counters of `crew` into its run."""
+    """Reads the counters of `group`. What it holds is the manifest's, and its columns of probes.parquet."""
 
     def __init__(self, group: ProcessGroup) -> None:
-        self._group, self._run = group, group.run
+        self._group = group
         self._next_ns = time.monotonic_ns()
-        run, place = group.run, group.run.place
-        run.processes["server"] = {"pid": group.server.pid, "cores": list(place.server)}
-        run.processes["publisher"] = {
-            "pid": group.publisher.pid,
-            "cores": list(place.publisher),
-            **group.publisher.greeting,
+        place, loads = group.run.place, group.loads
+        self.rows: list[tuple[int, ...]] = []
+        self.processes: dict[str, dict[str, Any]] = {
+            "server": {"pid": group.server.pid, "cores": list(place.server)},
+            "publisher": {"pid": group.publisher.pid, "cores": list(place.publisher), **group.publisher.greeting},
+            "load": {"pids": [load.pid for load in loads], "cores": list(place.load), "workers": len(loads)},
+            "machine": {},
         }
-        loads = group.loads
-        run.processes["load"] = {"pids": [load.pid for load in loads], "cores": list(place.load), "workers": len(loads)}
-        run.processes["machine"] = {}
+        self.network: dict[str, int] = {}
+        self.wire: dict[str, int] = {}
+        """Bytes on the wire at the window's edges; empty without a network of its own."""
         self._network("begin")
 
     def _network(self, suffix: str) -> None:
@@ -43,7 +46,7 @@ class Counters:
                 seen.add(namespace)
                 for name, value in probes.network(pid).items():
                     total[name] = total.get(name, 0) + value
-        self._run.network |= {f"{name}_{suffix}": value for name, value in total.items()}
+        self.network |= {f"{name}_{suffix}": value for name, value in total.items()}
 
     def tick(self) -> None:
         """A row, when a second has passed."""
@@ -54,7 +57,7 @@ class Counters:
         group = self._group
         server, loads = group.server, group.loads
         busy, steal = probes.machine_ns()
-        self._run.rows.append(
+        self.rows.append(
             (
                 now,
                 group.server_cpu_ns + server.cpu_ns(),
@@ -73,7 +76,7 @@ class Counters:
 
     def edge(self, suffix: str) -> None:
         """An edge of the window: `at_start` or `at_end`."""
-        group, table, place = self._group, self._run.processes, self._run.place
+        group, table, place = self._group, self.processes, self._group.run.place
         table["server"][f"cpu_ns_{suffix}"] = group.server_cpu_ns + group.server.cpu_ns()
         busy, steal = probes.machine_ns()
         table["machine"][f"busy_ns_{suffix}"], table["machine"][f"steal_ns_{suffix}"] = busy, steal
@@ -84,13 +87,13 @@ class Counters:
         table["server"][f"run_delay_ns_{suffix}"] = group.server.run_delay_ns()
         table["machine"][f"throttles_{suffix}"] = probes.throttles()
         if group.network is not None:
-            self._run.bytes[f"wire_bytes_{suffix}"] = probes.wire_bytes(group.server.pid, namespaces.INTERFACE)
+            self.wire[f"wire_bytes_{suffix}"] = probes.wire_bytes(group.server.pid, namespaces.INTERFACE)
         self._network(suffix)
         table["machine"][f"read_ns_{suffix}"] = time.monotonic_ns()
 
     def afterwards(self) -> None:
         """After the window: what takes tens of milliseconds to ask for."""
-        group, table = self._group, self._run.processes
+        group, table = self._group, self.processes
         shares = [load.memory_bytes() for load in group.loads]
         table["server"]["memory_bytes"] = group.server.memory_bytes()
         table["load"]["memory_bytes"], table["load"]["largest_memory_bytes"] = sum(shares), max(shares)
@@ -98,10 +101,9 @@ class Counters:
         table["load"]["ports_share"] = max(probes.ports_share(load.pid) for load in group.loads)
         self._network("end")
 
-    def close(self) -> None:
+    def close(self, reports: Sequence[Mapping[str, Any]]) -> None:
         """Take over what the load processes reported of themselves."""
-        run, reports = self._run, self._run.reports
-        load = run.processes["load"]
+        load = self.processes["load"]
         for key in ("cpu_ns_at_start", "cpu_ns_at_end", "run_delay_ns_at_start", "run_delay_ns_at_end"):
             load[key] = sum(report[key] for report in reports)
         for key in ("read_ns_at_start", "read_ns_at_end"):
@@ -114,8 +116,8 @@ class Counters:
         load["hub_lag_p50_ns"], load["hub_lag_p99_ns"], load["hub_lag_max_ns"] = (
             [int(value) for value in np.percentile(lags[:, 1], (50, 99, 100))] if len(lags) else [-1, -1, -1]
         )
-        for index, row in enumerate(run.rows):
-            before = run.rows[index - 1][0] if index else 0
+        for index, row in enumerate(self.rows):
+            before = self.rows[index - 1][0] if index else 0
             here = lags[(lags[:, 0] > before) & (lags[:, 0] <= row[0]), 1]
             if len(here):
-                run.rows[index] = (*row[:10], int(here.max()), row[11])
+                self.rows[index] = (*row[:10], int(here.max()), row[11])

@@ -14,12 +14,13 @@ from collections.abc import Sequence
 
 from rtbench.machine import probes
 from rtbench.processes.process import Process
+from rtbench.records.manifest import Event
 from rtbench.scenario.tables import Interruption
 from rtbench.trial._process_group import ProcessGroup
 
 
 def plan(group: ProcessGroup, start_ns: int) -> None:
-    """Plan everything relative to `start_ns`."""
+    """Plan everything relative to `start_ns`; once it has happened, it is in the group's events."""
     faults = group.run.spec.scenario.faults
     for row in faults.stop:
         _plan_stop(group, row, start_ns)
@@ -29,7 +30,7 @@ def plan(group: ProcessGroup, start_ns: int) -> None:
         assert group.starver is not None
         begin_ns, end_ns = start_ns + _ns(row.at_s), start_ns + _ns(row.at_s + row.for_s)
         group.starver.burn(begin_ns, end_ns, row.burn_s, row.every_s)
-        group.run.events.append(_event("starve", row, begin_ns, end_ns))
+        group.events.append(_event("starve", row, begin_ns, end_ns))
 
 
 def _plan_stop(group: ProcessGroup, row: Interruption, start_ns: int) -> None:
@@ -40,7 +41,7 @@ def _plan_stop(group: ProcessGroup, row: Interruption, start_ns: int) -> None:
 
         def go_on() -> None:
             _signal(processes, signal.SIGCONT)
-            group.run.events.append(_event("stop", row, began_ns, time.monotonic_ns()))
+            group.events.append(_event("stop", row, began_ns, time.monotonic_ns()))
 
         group.at(began_ns + _ns(row.for_s), go_on)
 
@@ -54,7 +55,7 @@ def _plan_kill(group: ProcessGroup, row: Interruption, start_ns: int) -> None:
 
         def start_again() -> None:
             group.restart_server()
-            group.run.events.append(_event("kill", row, began_ns, time.monotonic_ns()))
+            group.events.append(_event("kill", row, began_ns, time.monotonic_ns()))
 
         group.at(began_ns + _ns(row.for_s), start_again)
 
@@ -73,8 +74,8 @@ def _signal(processes: Sequence[Process], number: int) -> None:
                     os.kill(pid, number)
 
 
-def _event(do: str, row: Interruption, began_ns: int, ended_ns: int) -> dict[str, object]:
-    return {"do": do, "what": row.what, "planned_s": row.at_s, "began_ns": began_ns, "ended_ns": ended_ns}
+def _event(do: str, row: Interruption, began_ns: int, ended_ns: int) -> Event:
+    return Event(do=do, what=row.what, planned_s=row.at_s, began_ns=began_ns, ended_ns=ended_ns)
 
 
 def _ns(seconds: float) -> int:

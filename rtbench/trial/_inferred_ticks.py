@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from rtbench.records import tables
+from rtbench.records.reason import Reason
 from rtbench.trial._run import Run, store
 
 UNKNOWN = ["latency_*", "due_to_sent_*", "sent_to_*", "request_to_*"]
@@ -26,28 +27,26 @@ _MOST_PLANS = 100
 _PATIENCE_S = 5
 
 
-def infer_ticks(run: Run, url: str) -> None:
-    """Write ticks.parquet from deliveries.parquet; number messages without an id by their first arrival."""
+def infer_ticks(run: Run, reports: list[dict[str, Any]], url: str) -> tuple[str, list[str], list[Reason]]:
+    """Write ticks.parquet from deliveries.parquet; number messages without an id by their first arrival.
+
+    Returns where due times come from ("plan", "payload" or "unknown"), the metrics that are unknown, and warnings.
+    """
+    warnings = []
     path = run.folder / "deliveries.parquet"
     table = tables.read_table(path, "deliveries")
     if len(table["seq"]) and bool((table["seq"] < 0).all()):
         table["seq"] = _numbered(table)
         store(lambda: tables.write_table(path, "deliveries", table), run.folder)
-        run.warnings.append(
-            {
-                "kind": "no ids",
-                "message": "messages carry no id: they are told apart by their content, and numbered as they came",
-                "remedy": "say where the id is (carries_id)",
-                "metrics": ["lost", "reordered"],
-            }
-        )
+        text = "messages carry no id: they are told apart by their content, and numbered as they came"
+        warnings.append(Reason("no ids", text, "say where the id is (carries_id)", ["lost", "reordered"]))
     key = (table["channel"].astype(np.int64) << 40) | table["seq"]
     received = np.where(table["kernel_ns"] >= 0, table["kernel_ns"], table["app_ns"])
     order = np.lexsort((received, key))
     unique, first = np.unique(key[order], return_index=True)
     rows = order[first]
     channel, seq = unique >> 40, unique & ((1 << 40) - 1)
-    due, how = _due(run, url, channel, seq)
+    due, how = _due(run, reports, url, channel, seq)
     known = due >= 0
     due = np.where(known, due, received[rows])
     ticks = {
@@ -59,8 +58,9 @@ def infer_ticks(run: Run, url: str) -> None:
         "digest": table["digest"][rows],
     }
     store(lambda: tables.write_table(run.folder / "ticks.parquet", "ticks", ticks), run.folder)
-    run.due = how if bool(known.all()) and len(known) else "unknown"
-    run.unknown = UNKNOWN if run.due == "unknown" else UNKNOWN_SENT
+    if not (bool(known.all()) and len(known)):
+        return "unknown", UNKNOWN, warnings
+    return how, UNKNOWN_SENT, warnings
 
 
 def _numbered(table: tables.Columns) -> Any:
@@ -83,16 +83,16 @@ def _numbered(table: tables.Columns) -> Any:
     return rank[inverse]
 
 
-def _due(run: Run, url: str, channel: Any, seq: Any) -> tuple[Any, str]:
+def _due(run: Run, reports: list[dict[str, Any]], url: str, channel: Any, seq: Any) -> tuple[Any, str]:
     """Due times (CLOCK_MONOTONIC, -1: not known) and where they come from."""
     due = np.full(len(seq), -1, dtype=np.int64)
     told: dict[tuple[int, int], int] = {
-        (number, int(message)): moment for report in run.reports for number, message, moment in report.get("due", ())
+        (number, int(message)): moment for report in reports for number, message, moment in report.get("due", ())
     }
     how = "payload" if told else "plan"
     if not told:
         told = _plan(run, url, sorted(set(channel.tolist())))
-    offset_ns = _offset_ns(run.reports)
+    offset_ns = _offset_ns(reports)
     for index, pair in enumerate(zip(channel.tolist(), seq.tolist(), strict=True)):
         moment = told.get(pair)
         if moment is not None:

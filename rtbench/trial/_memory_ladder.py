@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from rtbench.machine import probes
+from rtbench.records.manifest import Idle, Ladder
+from rtbench.records.record import typed
 from rtbench.trial._process_group import ProcessGroup
 
 _TIDY_S = 0.3
@@ -29,8 +31,8 @@ QUANTITIES = {
 """What is read at a rung, and what its slope is called in the manifest's `memory`."""
 
 
-def climb_ladder(group: ProcessGroup) -> None:
-    """Climb, and put rungs and slopes into the run. At the end all are subscribed and messages are published."""
+def climb_ladder(group: ProcessGroup) -> tuple[Ladder, Idle]:
+    """Climb; the rungs and slopes. At the end all are subscribed and messages are published."""
     run, ladder = group.run, group.run.spec.scenario.memory
     tidied = group.server.tidy()
     rungs: list[dict[str, Any]] = []
@@ -51,14 +53,15 @@ def climb_ladder(group: ProcessGroup) -> None:
         group.until(time.monotonic_ns() + int(_TIDY_S * 1e9))
         rungs.append(row | _held(group, "streaming"))
     counts = [row["connections"] for row in rungs]
-    run.memory = {"rungs": rungs, "tidied": tidied}
+    memory: dict[str, Any] = {"rungs": rungs, "tidied": tidied}
     for name, slope_name in QUANTITIES.items():
         values = [row[name] for row in rungs]
         if min(values) >= 0:
             slope, half = fit(counts, values)
-            run.memory |= {slope_name: slope, f"{slope_name}_half_interval": half}
+            memory |= {slope_name: slope, f"{slope_name}_half_interval": half}
     slope, half = fit(counts, [row["idle_cpu_ns_per_second"] for row in rungs])
-    run.idle = {"cpu_ns_per_connection_second": slope, "cpu_ns_per_connection_second_half_interval": half}
+    idle = Idle(cpu_ns_per_connection_second=slope, cpu_ns_per_connection_second_half_interval=half)
+    return typed(Ladder, memory), idle
 
 
 def _held(group: ProcessGroup, state: str) -> dict[str, int]:

@@ -19,6 +19,7 @@ from rtbench.errors import SubjectError
 from rtbench.processes.namespaces import Network
 from rtbench.processes.process import LoadProcess, Process, PublisherProcess, StarverProcess
 from rtbench.processes.program import ProxyProcess, Server, publish_into, server_of
+from rtbench.records.manifest import Event
 from rtbench.subjects.proxies import find as find_proxy
 from rtbench.trial._loads import loads_of
 from rtbench.trial._run import Run
@@ -38,6 +39,8 @@ class ProcessGroup:
         self.tick: Callable[[], None] = lambda: None
         self.server_cpu_ns = 0
         """What servers of this trial that are gone had used."""
+        self.events: list[Event] = []
+        """What was done to the processes on purpose, and when."""
         scenario, place = run.spec.scenario, run.place
         self.workload = scenario.make_workload()
         self._stack, self._sockets = stack, sockets

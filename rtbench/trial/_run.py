@@ -1,7 +1,7 @@
-"""What a trial is, where it runs, and what it gathers on its way.
+"""What a trial is and where it runs.
 
-Invariant: `Run` is filled by the steps of `rtbench.trial` in their order and read once, for the manifest. Used by
-the trial's own modules and, `Spec` and `Place`, by the campaign.
+Invariant: nothing here changes while a trial runs; what its steps come to is in `_measuring.Measured`. Used by the
+trial's own modules and, `Spec` and `Place`, by the campaign.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rtbench.errors import UserError
 from rtbench.processes.process import Cores
 from rtbench.scenario.model import Scenario
 from rtbench.subjects import Subject
+
+T = TypeVar("T")
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9@+._-]+")
 
@@ -59,44 +61,20 @@ class Spec:
         return f"trials/{self.number:03d}-{_UNSAFE.sub('-', self.subject.name).strip('-')[:80]}"
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Run:
-    """What a trial gathers on its way; most members are the manifest's (interface.md)."""
+    """A trial that is being run: which, into which folder, on which cores, and who is told how far it is."""
 
     spec: Spec
     folder: Path
     place: Place
     stage: Callable[[str], None]
-    rows: list[tuple[int, ...]] = field(default_factory=list)
-    timeline: dict[str, int] = field(default_factory=dict)
-    events: list[dict[str, Any]] = field(default_factory=list)
-    """What was stopped, killed or starved, and when it really was."""
-    processes: dict[str, dict[str, Any]] = field(default_factory=dict)
-    network: dict[str, int] = field(default_factory=dict)
-    window: tuple[int, int] = (-1, -1)
-    uses: dict[str, Any] = field(default_factory=dict)
-    reports: list[dict[str, Any]] = field(default_factory=list)
-    counts: dict[str, Any] = field(default_factory=dict)
-    reasons: list[dict[str, Any]] = field(default_factory=list)
-    warnings: list[dict[str, Any]] = field(default_factory=list)
-    bytes: dict[str, int] = field(default_factory=dict)
-    details: dict[str, Any] = field(default_factory=dict)
-    steadiness: dict[str, Any] = field(default_factory=dict)
-    memory: dict[str, Any] = field(default_factory=dict)
-    idle: dict[str, Any] = field(default_factory=dict)
-    due: str = "publisher"
-    """Where due times come from: the publisher, the server's plan, its payloads, or nowhere (unknown)."""
-    unknown: list[str] = field(default_factory=list)
-    """Metrics that cannot be known of this subject."""
-    uplinks: dict[str, int] = field(default_factory=dict)
-    """What became of what subscribers said, counted over the window ([chat])."""
-    status: str = "ok"
 
 
-def store(write: Callable[[], object], folder: Path) -> None:
+def store(write: Callable[[], T], folder: Path) -> T:
     """Write, or say what to do about a disk that takes no more. Raises UserError."""
     try:
-        write()
+        return write()
     except OSError as error:
         raise UserError(
             f"cannot write into {folder} ({error.strerror})",

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rtbench.records import tables
+from rtbench.records.reason import Reason
 from rtbench.trial._run import Run, store
-from rtbench.trial.validity import reason
 from rtbench.workload import Workload
 
 
@@ -27,8 +27,8 @@ def uplink(workload: Workload, channel: npt.NDArray[Any]) -> npt.NDArray[np.bool
     return np.isin(channel, [one.number for one in workload.channels() if workload.takes(one.number)])
 
 
-def settle(run: Run) -> None:
-    """Rewrite ticks.parquet from sends.parquet; count sends in `run.counts`."""
+def settle(run: Run, window: tuple[int, int]) -> tuple[dict[str, int], list[Reason]]:
+    """Rewrite ticks.parquet from sends.parquet; the counts of sends over the window, and warnings."""
     workload, path = run.spec.scenario.make_workload(), run.folder / "ticks.parquet"
     sends_path = run.folder / "sends.parquet"
     sends = tables.read_table(sends_path, "sends") if sends_path.exists() else tables.concatenate("sends", [])
@@ -41,7 +41,7 @@ def settle(run: Run) -> None:
     heard = np.zeros(len(sends["digest"]), dtype=np.bool_)
     heard[of_send[known]] = True
     missing = np.flatnonzero(~heard)
-    inside = (sends["planned_ns"] >= run.window[0]) & (sends["planned_ns"] < run.window[1])
+    inside = (sends["planned_ns"] >= window[0]) & (sends["planned_ns"] < window[1])
     channel = np.asarray([workload.channel_of(int(one)) for one in sends["subscriber"][missing]], dtype=np.int64)
     top = int(ticks["seq"].max(initial=0)) + 1_000_000
     lost = {
@@ -61,13 +61,14 @@ def settle(run: Run) -> None:
         "sends_refused": int(np.count_nonzero(inside & (sends["status"] >= 400))),
         "sends_unknown": int(np.count_nonzero(~known)),
     }
-    run.uplinks = counts
+    warnings = []
     for name, text, remedy in (
         ("sends_lost", "never came back: each is lost to every subscriber", "see sends.parquet"),
         ("sends_unknown", "that nobody said came as messages", "does the server change what is sent?"),
     ):
         if counts[name]:
-            run.warnings.append(reason("conversation", f"{counts[name]:,} messages {text}", remedy, []))
+            warnings.append(Reason("conversation", f"{counts[name]:,} messages {text}", remedy, []))
+    return counts, warnings
 
 
 def _join(digest: np.ndarray, size: np.ndarray, sends: tables.Columns) -> np.ndarray:

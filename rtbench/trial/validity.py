@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from rtbench.records.reason import Reason
 from rtbench.records.tables import Columns
 from rtbench.scenario.tables import ValidityTable
 
@@ -66,27 +67,22 @@ class Inputs:
         return max(0, self.network.get(f"{counter}_{end}", 0) - self.network.get(f"{counter}_{begin}", 0))
 
 
-def reason(kind: str, message: str, remedy: str, metrics: list[str]) -> dict[str, Any]:
-    """A reason or a warning as manifests have them: a value with a kind, a message and a remedy."""
-    return {"kind": kind, "message": message, "remedy": remedy, "metrics": metrics}
-
-
-def check(evidence: Inputs) -> list[dict[str, Any]]:
+def check(evidence: Inputs) -> list[Reason]:
     """Every limit that was crossed by the harness or its machine: reasons to call the trial invalid."""
     return [found for one in _CHECKS for found in one(evidence)]
 
 
-def findings(evidence: Inputs) -> list[dict[str, Any]]:
+def findings(evidence: Inputs) -> list[Reason]:
     """What was at its limit and belongs to the subject: findings about it, no reasons against the trial."""
     return [found for one in _FINDINGS for found in one(evidence)]
 
 
-def _client_cpu(evidence: Inputs) -> Iterator[dict[str, Any]]:
+def _client_cpu(evidence: Inputs) -> Iterator[Reason]:
     limit = evidence.limits.client_cpu_share
     for load in evidence.load:
         share = (load["cpu_ns_at_end"] - load["cpu_ns_at_start"]) / evidence.window_ns
         if share > limit:
-            yield reason(
+            yield Reason(
                 "load generator near its limit",
                 f"the load process used {share:.0%} of its core, the limit is {limit:.0%}",
                 "fewer subscribers or messages, or more workers on more cores",
@@ -94,14 +90,14 @@ def _client_cpu(evidence: Inputs) -> Iterator[dict[str, Any]]:
             )
 
 
-def _run_delay(evidence: Inputs) -> Iterator[dict[str, Any]]:
+def _run_delay(evidence: Inputs) -> Iterator[Reason]:
     limit = evidence.limits.run_delay_share
     for load in evidence.load:
         if load["run_delay_ns_at_start"] < 0:
             continue
         share = (load["run_delay_ns_at_end"] - load["run_delay_ns_at_start"]) / evidence.window_ns
         if share > limit:
-            yield reason(
+            yield Reason(
                 "load generator kept from its core",
                 f"the load process waited for its core {share:.1%} of the window, the limit is {limit:.1%}",
                 QUIETER,
@@ -109,10 +105,10 @@ def _run_delay(evidence: Inputs) -> Iterator[dict[str, Any]]:
             )
 
 
-def _event_loop_lag(evidence: Inputs) -> Iterator[dict[str, Any]]:
+def _event_loop_lag(evidence: Inputs) -> Iterator[Reason]:
     late_ns, limit = evidence.processes["load"].get("hub_lag_p99_ns", -1), evidence.limits.hub_lag_s
     if late_ns > limit * 1e9:
-        yield reason(
+        yield Reason(
             "load generator late",
             f"the load process's 10 ms timers were late by {late_ns / 1e6:.1f} ms at p99, the limit is "
             f"{limit * 1e3:g} ms",
@@ -121,7 +117,7 @@ def _event_loop_lag(evidence: Inputs) -> Iterator[dict[str, Any]]:
         )
 
 
-def _server_run_delay(evidence: Inputs) -> Iterator[dict[str, Any]]:
+def _server_run_delay(evidence: Inputs) -> Iterator[Reason]:
     """A subject's own proxy shares its core, and its turns are part of what is measured: they are no interference."""
     limit = evidence.limits.server_run_delay_share
     waited_ns, beyond = evidence.gained("server", "run_delay_ns"), ""
@@ -130,7 +126,7 @@ def _server_run_delay(evidence: Inputs) -> Iterator[dict[str, Any]]:
         beyond = ", its proxy's turns not counted"
     share = waited_ns / evidence.window_ns
     if share > limit:
-        yield reason(
+        yield Reason(
             "server kept from its core",
             f"the server waited for its core {share:.1%} of the window{beyond}, the limit is {limit:.1%}",
             QUIETER,
@@ -138,13 +134,13 @@ def _server_run_delay(evidence: Inputs) -> Iterator[dict[str, Any]]:
         )
 
 
-def _server_saturated(evidence: Inputs) -> Iterator[dict[str, Any]]:
+def _server_saturated(evidence: Inputs) -> Iterator[Reason]:
     """The subject's own limit: what it does then is what one wants to know."""
     cores = len(evidence.processes["server"].get("cores") or ()) or 1
     limit = evidence.limits.server_cpu_share
     share = evidence.gained("server", "cpu_ns") / evidence.window_ns / cores
     if share > limit:
-        yield reason(
+        yield Reason(
             "server saturated",
             f"the server used {share:.0%} of its {'core' if cores == 1 else f'{cores} cores'}: it was at its limit, "
             "and its latency is that of a queue",
@@ -153,11 +149,11 @@ def _server_saturated(evidence: Inputs) -> Iterator[dict[str, Any]]:
         )
 
 
-def _steal(evidence: Inputs) -> Iterator[dict[str, Any]]:
+def _steal(evidence: Inputs) -> Iterator[Reason]:
     limit, share = evidence.limits.steal_share, evidence.gained("machine", "steal_ns") / evidence.window_ns
     share /= evidence.cores
     if share > limit:
-        yield reason(
+        yield Reason(
             "machine stolen from",
             f"the host took {share:.1%} of this machine's time, the limit is {limit:.1%}",
             "measure when the host is quieter, or on a machine of your own",
@@ -165,10 +161,10 @@ def _steal(evidence: Inputs) -> Iterator[dict[str, Any]]:
         )
 
 
-def _throttled(evidence: Inputs) -> Iterator[dict[str, Any]]:
+def _throttled(evidence: Inputs) -> Iterator[Reason]:
     limit, count = evidence.limits.throttle_events, evidence.gained("machine", "throttles")
     if count > limit:
-        yield reason(
+        yield Reason(
             "cores throttled",
             f"the cores were throttled {count:,} times in the window, the limit is {limit:,}",
             "let the machine cool, or fix its frequency below the limit",
@@ -176,11 +172,11 @@ def _throttled(evidence: Inputs) -> Iterator[dict[str, Any]]:
         )
 
 
-def _listen_queue(evidence: Inputs) -> Iterator[dict[str, Any]]:
+def _listen_queue(evidence: Inputs) -> Iterator[Reason]:
     limit = evidence.limits.listen_overflows
     count = max(evidence.counted(name, "begin", "end") for name in ("listen_overflows", "listen_drops"))
     if count > limit:
-        yield reason(
+        yield Reason(
             "listen queue overflowed",
             f"{count:,} connection attempts found the listen queue full (ListenOverflows, ListenDrops), "
             f"the limit is {limit:,}",
@@ -189,11 +185,11 @@ def _listen_queue(evidence: Inputs) -> Iterator[dict[str, Any]]:
         )
 
 
-def _retransmits(evidence: Inputs) -> Iterator[dict[str, Any]]:
+def _retransmits(evidence: Inputs) -> Iterator[Reason]:
     limit, again = evidence.limits.retransmit_share, evidence.counted("retransmits")
     share = again / max(1, evidence.counted("segments"))
     if share > limit:
-        yield reason(
+        yield Reason(
             "segments sent again",
             f"{again:,} TCP segments ({share:.2%}) were sent again in the window, the limit is {limit:.2%}",
             "see what drops packets; on loopback that is memory pressure",
@@ -201,10 +197,10 @@ def _retransmits(evidence: Inputs) -> Iterator[dict[str, Any]]:
         )
 
 
-def _overruns(evidence: Inputs) -> Iterator[dict[str, Any]]:
+def _overruns(evidence: Inputs) -> Iterator[Reason]:
     limit, count = evidence.limits.buffer_overruns, evidence.counted("buffer_overruns")
     if count > limit:
-        yield reason(
+        yield Reason(
             "receive buffers overrun",
             f"receive buffers were full {count:,} times in the window, the limit is {limit:,}",
             "sysctl net.ipv4.tcp_rmem and tcp_mem, or fewer messages",
@@ -212,7 +208,7 @@ def _overruns(evidence: Inputs) -> Iterator[dict[str, Any]]:
         )
 
 
-def _edges(evidence: Inputs) -> Iterator[dict[str, Any]]:
+def _edges(evidence: Inputs) -> Iterator[Reason]:
     """A cost is what a counter gained, over the messages of the window: were those the messages that it counted?"""
     limit, messages = evidence.limits.edge_share, int(np.count_nonzero(evidence.arrived))
     kernel, app = evidence.deliveries["kernel_ns"], evidence.deliveries["app_ns"]
@@ -229,7 +225,7 @@ def _edges(evidence: Inputs) -> Iterator[dict[str, Any]]:
         share = abs(counted - messages) / messages
         if share > limit:
             late = max(begin - evidence.window[0], end - evidence.window[1])
-            yield reason(
+            yield Reason(
                 "counters read late",
                 f"{who} read its counters up to {late / 1e6:.1f} ms after the window's edges: they count {counted:,} "
                 f"messages, the window {messages:,} ({share:.1%} apart, the limit is {limit:.1%})",
@@ -238,14 +234,14 @@ def _edges(evidence: Inputs) -> Iterator[dict[str, Any]]:
             )
 
 
-def _room(evidence: Inputs) -> Iterator[dict[str, Any]]:
+def _room(evidence: Inputs) -> Iterator[Reason]:
     for what, share, limit, remedy in (
         ("file descriptors", "descriptors_share", evidence.limits.descriptors_share, "ulimit -n"),
         ("local ports", "ports_share", evidence.limits.ports_share, "net.ipv4.ip_local_port_range"),
     ):
         used = evidence.processes["load"].get(share, -1.0)
         if used > limit:
-            yield reason(
+            yield Reason(
                 f"few {what} left",
                 f"{used:.0%} of the load process's {what} were in use, the limit is {limit:.0%}",
                 f"fewer subscribers, or raise {remedy}",
@@ -253,17 +249,17 @@ def _room(evidence: Inputs) -> Iterator[dict[str, Any]]:
             )
 
 
-def _publisher_late(evidence: Inputs) -> Iterator[dict[str, Any]]:
+def _publisher_late(evidence: Inputs) -> Iterator[Reason]:
     start, end = evidence.window
     due = evidence.ticks["due_ns"]
     inside = (due >= start) & (due < end)
     if not inside.any():
-        yield reason("no messages", "nothing was due in the window", "a longer window or a higher rate", EVERYTHING)
+        yield Reason("no messages", "nothing was due in the window", "a longer window or a higher rate", EVERYTHING)
         return
     late = float(np.percentile((evidence.ticks["sent_ns"] - due)[inside], 99)) / 1e9
     limit = evidence.limits.publisher_late_s
     if late > limit:
-        yield reason(
+        yield Reason(
             "publisher late",
             f"the publisher was late by {late * 1e3:.2f} ms at p99, the limit is {limit * 1e3:g} ms",
             "a lower rate, or stop what else runs on this machine",
@@ -271,14 +267,14 @@ def _publisher_late(evidence: Inputs) -> Iterator[dict[str, Any]]:
         )
 
 
-def _clock_step(evidence: Inputs) -> Iterator[dict[str, Any]]:
+def _clock_step(evidence: Inputs) -> Iterator[Reason]:
     limit = evidence.limits.clock_step_s
     for load in evidence.load:
         pairs = np.asarray(load["clock_pairs"], dtype=np.int64)
         offsets = pairs[:, 1] - pairs[:, 0]
         step = float(np.abs(np.diff(offsets)).max()) / 1e9 if len(offsets) > 1 else 0.0
         if step > limit:
-            yield reason(
+            yield Reason(
                 "clock stepped",
                 f"CLOCK_REALTIME moved by {step * 1e3:.2f} ms against CLOCK_MONOTONIC, the limit is {limit * 1e3:g} ms",
                 "let the clock settle (NTP), then measure again",
@@ -286,13 +282,13 @@ def _clock_step(evidence: Inputs) -> Iterator[dict[str, Any]]:
             )
 
 
-def _stamped(evidence: Inputs) -> Iterator[dict[str, Any]]:
+def _stamped(evidence: Inputs) -> Iterator[Reason]:
     limit, kernel = evidence.limits.stamped_share, evidence.deliveries["kernel_ns"][evidence.arrived]
     if not len(kernel):
         return
     share = float((kernel >= 0).mean())
     if share < limit:
-        yield reason(
+        yield Reason(
             "kernel stamps shared",
             f"only {share:.0%} of the messages have a kernel stamp of their own, the limit is {limit:.0%}",
             "a lower rate for each connection; messages that arrive together share a stamp",
@@ -300,7 +296,7 @@ def _stamped(evidence: Inputs) -> Iterator[dict[str, Any]]:
         )
 
 
-Check = Callable[[Inputs], Iterator[dict[str, Any]]]
+Check = Callable[[Inputs], Iterator[Reason]]
 
 _CHECKS: tuple[Check, ...] = (
     _client_cpu,

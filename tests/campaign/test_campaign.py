@@ -22,6 +22,8 @@ from rtbench.campaign.preflight import prepare
 from rtbench.campaign.schedule import estimate, order
 from rtbench.errors import ResultsError, UserError
 from rtbench.records import tables
+from rtbench.records.manifest import Counts, Manifest
+from rtbench.records.record import Status, plain
 from rtbench.scenario.loading import build
 from rtbench.scenario.model import Scenario
 from rtbench.subjects import Subject
@@ -53,7 +55,7 @@ class Told:
     def __init__(self) -> None:
         self.events: list[tuple[Any, ...]] = []
         self.problems: dict[str, list[str]] = {}
-        self.statuses: dict[int, str] = {}
+        self.statuses: dict[int, Status] = {}
         self.crash: dict[int, BaseException] = {}
 
     def trial(self, spec: Spec, number: int, total: int) -> None:
@@ -62,8 +64,8 @@ class Told:
     def stage(self, text: str) -> None:
         self.events.append(("stage", text))
 
-    def done(self, spec: Spec, manifest: dict[str, Any]) -> None:
-        self.events.append(("done", spec.number, manifest["status"]))
+    def done(self, spec: Spec, manifest: Manifest) -> None:
+        self.events.append(("done", spec.number, manifest.status))
 
     def note(self, text: str) -> None:
         self.events.append(("note", text))
@@ -72,15 +74,15 @@ class Told:
         self.events.append(("verify", subject.name))
         return self.problems.get(subject.name, [])
 
-    def run(self, spec: Spec, folder: Path, place: Place, stage: Callable[[str], None]) -> dict[str, Any]:
+    def run(self, spec: Spec, folder: Path, place: Place, stage: Callable[[str], None]) -> Manifest:
         assert place is PLACE
         stage("measuring")
         if spec.number in self.crash:
             raise self.crash[spec.number]
         self.events.append(("run", spec.number, spec.subject.name, spec.block, spec.position))
-        manifest = {"status": self.statuses.get(spec.number, "ok"), "counts": {}, "reasons": []}
+        manifest = Manifest(schema=1, status=self.statuses.get(spec.number, "ok"), counts=Counts(), reasons=[])
         (folder / spec.directory).mkdir(parents=True, exist_ok=True)
-        tables.write_json(folder / spec.directory / "manifest.json", manifest)
+        tables.write_json(folder / spec.directory / "manifest.json", plain(manifest))
         return manifest
 
     def of(self, kind: str) -> list[tuple[Any, ...]]:
@@ -236,7 +238,7 @@ def test_folder_is_made_with_a_first_campaign_json(tmp_path: Path, here: dict[st
     campaign = Campaign(scenario(stream=["fanout", "stocks"]), folder, "rtbench run here")
     assert (folder / "trials").is_dir()
     value = document(folder)
-    assert value == json.loads(json.dumps({**campaign.as_dict(None), "finished_unix": value["finished_unix"]}))
+    assert value == plain(campaign.journal.record)
     assert {"schema", "rtbench", "scenario", "seed", "order", "environment", "warnings", "trials", "exit"} <= set(value)
     assert (value["schema"], value["campaign"], value["command"]) == (tables.SCHEMA, "b", "rtbench run here")
     assert value["scenario"] == campaign.scenario.as_dict()
@@ -251,10 +253,18 @@ def test_folder_is_made_with_a_first_campaign_json(tmp_path: Path, here: dict[st
 
 
 def test_calibration_of_the_machine_is_kept_with_the_campaign(tmp_path: Path) -> None:
-    Campaign(scenario(), tmp_path / "a", "", calibration={"met": True})
-    assert document(tmp_path / "a")["calibration"] == {"met": True}
+    known = {"met": True, "checks": [], "measured_unix": 5}
+    Campaign(scenario(), tmp_path / "a", "", calibration=known)
+    assert document(tmp_path / "a")["calibration"] == known
     Campaign(scenario(), tmp_path / "b", "")
     assert document(tmp_path / "b")["calibration"] is None
+
+
+def test_a_calibration_that_is_damaged_is_named_before_anything_is_measured(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError) as caught:
+        Campaign(scenario(), tmp_path / "a", "", calibration={"checks": []})
+    assert str(caught.value) == ("this machine's calibration: measured_unix is missing: run `rtbench calibrate` again")
+    assert not (tmp_path / "a").exists()
 
 
 def test_a_folder_with_a_campaign_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -277,7 +287,7 @@ def test_trials_run_in_order_and_are_recorded_one_by_one(tmp_path: Path, told: T
     recorded: list[int] = []
     done = told.done
 
-    def look(spec: Spec, manifest: dict[str, Any]) -> None:
+    def look(spec: Spec, manifest: Manifest) -> None:
         recorded.append(len(document(tmp_path)["trials"]))
         done(spec, manifest)
 
@@ -298,6 +308,7 @@ def test_trials_run_in_order_and_are_recorded_one_by_one(tmp_path: Path, told: T
             "subject": name,
             "block": block,
             "position": position,
+            "attempt": 1,
             "item": name,
             "cell": {},
             "status": "ok",
@@ -330,7 +341,7 @@ def test_a_subject_that_fails_verification_is_failed_never_fast(
     for row in rows:
         manifest = json.loads((tmp_path / row["directory"] / "manifest.json").read_text())
         assert row["manifest_sha256"] == tables.sha256(tmp_path / row["directory"] / "manifest.json")
-        apart = ("directory", "item", "manifest_sha256")
+        apart = ("directory", "attempt", "item", "manifest_sha256")
         assert manifest.items() >= {k: v for k, v in row.items() if k not in apart}.items()
         assert find("websocket-aiohttp").describe().items() <= manifest.items()
         assert (manifest["schema"], manifest["environment"]) == (tables.SCHEMA, here)
@@ -355,7 +366,7 @@ def test_a_crash_keeps_what_was_recorded(tmp_path: Path, told: Told) -> None:
     assert value["exit"] is None
 
 
-# A block again
+# A block again; `tests/campaign/test_schedule.py` has the order by itself
 
 
 def blocks_of(told: Told) -> list[tuple[int, int]]:
@@ -401,7 +412,7 @@ def test_blocks_that_are_run_again_share_their_time(
     now = [0.0]
     run = told.run
 
-    def slowly(*arguments: Any) -> dict[str, Any]:
+    def slowly(*arguments: Any) -> Manifest:
         now[0] += 10
         return run(*arguments)
 
@@ -414,7 +425,7 @@ def test_blocks_that_are_run_again_share_their_time(
 def test_valid_trials_of_one_block_do_not_make_up_for_another(tmp_path: Path, told: Told) -> None:
     told.statuses = {1: "invalid", 7: "failed", 8: "failed", 9: "failed"}
     campaign = measure(tmp_path, told, validity={"reruns": 1})
-    row = {subject: {r["block"] for r in campaign.trials if r["subject"] == subject} for subject in NAMES}
+    row = {subject: {r.block for r in campaign.trials if r.subject == subject} for subject in NAMES}
     assert set(map(frozenset, row.values())) == {frozenset({1, 2})}
     assert campaign.verdict() == 3
 
@@ -484,6 +495,27 @@ def test_resume_refuses_another_scenario(tmp_path: Path) -> None:
         Campaign(other, tmp_path, "", resume=True)
 
 
+def test_resume_refuses_more_subjects_because_they_would_not_be_in_the_blocks_that_were_run(tmp_path: Path) -> None:
+    Campaign(scenario(subjects=NAMES[:2]), tmp_path, "")
+    with pytest.raises(ResultsError, match="is of scenario .*, this one is .*: go on with the same scenario and sett"):
+        Campaign(scenario(), tmp_path, "", resume=True)
+
+
+def test_resume_numbers_attempts_that_are_not_recorded_and_keeps_free_keys(tmp_path: Path, told: Told) -> None:
+    told.statuses, told.crash = {1: "invalid"}, {6: KeyboardInterrupt()}
+    with pytest.raises(KeyboardInterrupt):
+        measure(tmp_path, told, validity={"reruns": 1})
+    value = document(tmp_path)
+    rows = [{**{k: v for k, v in row.items() if k != "attempt"}, "mine": row["trial"]} for row in value["trials"]]
+    tables.write_json(tmp_path / "campaign.json", {"mine": {"a": 1}, **value, "trials": rows})
+    told.crash = {}
+    measure(tmp_path, told, resume=True, validity={"reruns": 1})
+    after = document(tmp_path)
+    assert list(after) == ["mine", *value] and after["mine"] == {"a": 1}
+    assert [row["attempt"] for row in after["trials"]] == [1, 1, 1, 2, 2, 2, 1, 1, 1]
+    assert [{k: v for k, v in row.items() if k != "attempt"} for row in after["trials"][:5]] == rows
+
+
 def test_resume_refuses_another_environment_and_names_the_key(tmp_path: Path, here: dict[str, Any]) -> None:
     Campaign(scenario(), tmp_path, "")
     here["kernel"] = "7"
@@ -545,7 +577,7 @@ def test_a_full_disk_at_a_refused_subject(tmp_path: Path, told: Told, monkeypatc
         (1, {2: "failed"}, 3),
     ],
 )
-def test_verdict(tmp_path: Path, told: Told, blocks: int, statuses: dict[int, str], code: int) -> None:
+def test_verdict(tmp_path: Path, told: Told, blocks: int, statuses: dict[int, Status], code: int) -> None:
     told.statuses = statuses
     assert measure(tmp_path, told, blocks=blocks).verdict() == code
 
@@ -576,14 +608,14 @@ def test_campaign_keeps_off_the_servers_core(
 def test_a_block_has_every_subject_in_every_cell_once(tmp_path: Path, told: Told) -> None:
     table = {"subjects": NAMES[:2], "sweep": {"subscribers": [5, 10], "workload": {"rate_hz": [1, 2]}}}
     campaign = measure(tmp_path, told, **table)
-    found = campaigns.items(campaign.scenario)
+    found = schedule.items(campaign.scenario)
     assert len(found) == 8
     assert next(iter(found)) == f"{NAMES[0]} [subscribers=5 workload.rate_hz=1]"
-    for block in campaign.order:
+    for block in campaign.journal.order:
         assert sorted(block) == sorted(found)
-    assert campaign.order[0] != campaign.order[1]
+    assert campaign.journal.order[0] != campaign.journal.order[1]
     rows = document(tmp_path)["trials"]
-    assert [row["item"] for row in rows] == [name for block in campaign.order for name in block]
+    assert [row["item"] for row in rows] == [name for block in campaign.journal.order for name in block]
     for row in rows:
         cell = row["cell"]
         assert row["item"] == f"{row['subject']} [{' '.join(f'{key}={value}' for key, value in cell.items())}]"
@@ -600,7 +632,7 @@ def test_a_trial_is_given_its_cells_scenario_and_the_campaigns_hash(
 ) -> None:
     seen: list[Spec] = []
 
-    def run(spec: Spec, folder: Path, *_: Any) -> dict[str, Any]:
+    def run(spec: Spec, folder: Path, *_: Any) -> Manifest:
         seen.append(spec)
         return told.run(spec, folder, PLACE, lambda stage: None)
 
@@ -617,7 +649,7 @@ def test_a_sweep_goes_on_where_it_was_interrupted(tmp_path: Path, told: Told) ->
         measure(tmp_path, told, **table)
     told.crash = {}
     campaign = measure(tmp_path, told, resume=True, **table)
-    assert [row["item"] for row in campaign.trials] == campaign.order[0]
+    assert [row.item for row in campaign.trials] == campaign.journal.order[0]
     assert len(campaign.trials) == 4
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from rtbench.campaign.campaign import Campaign
 from rtbench.campaign.preflight import available, prepare
 from rtbench.errors import UnavailableError, UserError
+from rtbench.records.reason import Reason
+from rtbench.records.record import plain
 from rtbench.scenario.loading import build, load
 from rtbench.scenario.model import Scenario
 from rtbench.subjects import Requirement, registry
@@ -36,13 +40,13 @@ def test_what_is_missing_is_left_out_and_said_once() -> None:
     )
     assert rest.subjects == ("sse-aiohttp",)
     assert warnings == [
-        {
-            "kind": "left-out",
-            "message": "sse-aiohttp-simple, websocket-aiohttp, websocket-aiohttp@2 left out: "
+        Reason(
+            kind="left-out",
+            message="sse-aiohttp-simple, websocket-aiohttp, websocket-aiohttp@2 left out: "
             "the program nowhere is missing",
-            "remedy": "apt-get install nowhere",
-            "metrics": [],
-        }
+            remedy="apt-get install nowhere",
+            metrics=[],
+        )
     ]
     prepare(rest)
 
@@ -72,11 +76,13 @@ def test_a_proxy_that_is_missing_is_its_subject_s_lack(monkeypatch: pytest.Monke
     assert rest.subjects == ("sse-aiohttp",)
 
 
-def test_the_warning_is_the_campaign_s(tmp_path) -> None:
+def test_the_warning_is_the_campaign_s(tmp_path: Path) -> None:
     rest, warnings = available(scenario("sse-aiohttp", "websocket-aiohttp"))
     campaign = Campaign(rest, tmp_path / "out", "rtbench run mine", warnings=warnings)
-    assert campaign.as_dict(None)["warnings"] == warnings
-    assert campaign.as_dict(None)["scenario"]["subjects"] == ["sse-aiohttp"]
+    assert campaign.journal.record.warnings == warnings
+    written = json.loads((tmp_path / "out/campaign.json").read_text())
+    assert written["warnings"] == plain(warnings)
+    assert written["scenario"]["subjects"] == ["sse-aiohttp"]
 
 
 def test_the_shipped_comparisons_of_stacks_are_optional() -> None:

@@ -10,12 +10,14 @@ from rich.console import Console
 
 from rtbench.campaign import progress
 from rtbench.campaign.progress import Display, _span
+from rtbench.records.manifest import Counts, Manifest
+from rtbench.records.reason import Reason
+from rtbench.records.record import Status
 from rtbench.scenario.model import Scenario
 from rtbench.subjects.registry import find
 from rtbench.trial import Spec
-from rtbench.trial.validity import reason
 
-COUNTS = {"expected": 12_000, "delivered": 11_999, "duplicated": 0, "reordered": 1, "corrupted": 2_000}
+COUNTS = Counts(expected=12_000, delivered=11_999, duplicated=0, reordered=1, corrupted=2_000)
 
 
 class Clock:
@@ -46,8 +48,8 @@ def spec(number: int = 1, block: int = 1) -> Spec:
     return Spec(number, find("sse-aiohttp"), block, 1, Scenario(), {})
 
 
-def manifest(status: str = "ok", counts: dict[str, Any] = COUNTS, *reasons: dict[str, Any]) -> dict[str, Any]:
-    return {"status": status, "counts": counts, "reasons": list(reasons)}
+def manifest(status: Status = "ok", counts: Counts = COUNTS, *reasons: Reason) -> Manifest:
+    return Manifest(schema=1, status=status, counts=counts, reasons=list(reasons))
 
 
 def test_a_line_a_trial_with_counts_and_the_time_left(capsys: pytest.CaptureFixture[str], clock: Clock) -> None:
@@ -69,7 +71,9 @@ def test_a_line_a_trial_with_counts_and_the_time_left(capsys: pytest.CaptureFixt
 def test_reasons_stand_below_with_their_remedies(capsys: pytest.CaptureFixture[str], clock: Clock) -> None:
     with Display(20) as display:
         display.trial(spec(), 1, 1)
-        display.done(spec(), manifest("failed", {}, reason("failed", "the server ended early", "see its log", ["*"])))
+        display.done(
+            spec(), manifest("failed", Counts(), Reason("failed", "the server ended early", "see its log", ["*"]))
+        )
     assert capsys.readouterr().err.splitlines() == [
         "[1/1] sse-aiohttp, block 1: failed (0 s; about 0 s left)",
         "      the server ended early; see its log",
@@ -78,10 +82,11 @@ def test_reasons_stand_below_with_their_remedies(capsys: pytest.CaptureFixture[s
 
 def test_quiet_leaves_what_went_wrong(capsys: pytest.CaptureFixture[str], clock: Clock) -> None:
     with Display(20, quiet=True) as display:
-        for number, status in enumerate(("ok", "invalid", "ok"), start=1):
+        statuses: tuple[Status, ...] = ("ok", "invalid", "ok")
+        for number, status in enumerate(statuses, start=1):
             display.trial(spec(number), number, 3)
             display.stage("measuring")
-            display.done(spec(number), manifest(status, {}))
+            display.done(spec(number), manifest(status, Counts()))
     assert capsys.readouterr().err == "[2/3] sse-aiohttp, block 1: invalid (0 s; about 0 s left)\n"
 
 

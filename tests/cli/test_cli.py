@@ -37,6 +37,8 @@ from rtbench.conformance.verify import CaseResult, Verification
 from rtbench.errors import SubjectError, UserError
 from rtbench.machine import probes
 from rtbench.machine.doctor import Condition
+from rtbench.records.campaign import TrialRow
+from rtbench.records.record import Status, changed
 from rtbench.scenario.loading import build, load, names
 from rtbench.scenario.model import Scenario
 from rtbench.subjects import registry as subject_catalogue
@@ -356,7 +358,7 @@ class Pretended:
     """What the campaign's trials and the report come to."""
 
     def __init__(self) -> None:
-        self.statuses = ["ok"] * 10
+        self.statuses: list[Status] = ["ok"] * 10
         self.error: BaseException | None = None
         self.report_code = 0
         self.places: list[Place] = []
@@ -369,7 +371,9 @@ class Pretended:
         names = campaign.scenario.subjects
         for number, status in enumerate(self.statuses, start=len(campaign.trials)):
             block, position = divmod(number, len(names))
-            campaign.trials.append({"subject": names[position], "block": block + 1, "status": status})
+            row = TrialRow(trial=number, subject=names[position], block=block + 1, status=status, directory=f"{number}")
+            journal = campaign.journal
+            journal.record = changed(journal.record, trials=[*campaign.trials, row])
         progress.note("a note")
         if self.error is not None:
             raise self.error
@@ -428,7 +432,7 @@ def test_the_machines_calibration_goes_into_the_campaign_and_its_report(
 ) -> None:
     call("run", "smoke", "--out", "before")
     assert (document(Path("before"))["calibration"], pretended.quoted) == (None, [None])
-    known = {"environment": {"machine": "abc"}, "noise": {"source": "calibrate"}, "checks": []}
+    known = {"environment": {"machine": "abc"}, "noise": {"source": "calibrate"}, "checks": [], "measured_unix": 5}
     calibrate.store(known)
     call("run", "smoke", "--out", "there")
     assert document(Path("there"))["calibration"] == known

@@ -20,6 +20,7 @@ from rtbench.errors import SubjectError
 from rtbench.processes import program
 from rtbench.processes.process import Process, ServerProcess
 from rtbench.records import tables
+from rtbench.records.record import plain
 from rtbench.scenario.loading import build
 from rtbench.scenario.model import Scenario
 from rtbench.subjects.registry import find
@@ -335,7 +336,7 @@ class Whole:
         with pytest.MonkeyPatch.context() as patch:
             noting = _noted(patch)
             self.children = next(noting)
-            self.manifest = trial.run(self.spec, campaign, Place.here(), stage)
+            self.manifest: dict[str, Any] = plain(trial.run(self.spec, campaign, Place.here(), stage))
             self.alive = self.children.alive
             next(noting, None)
         self.folder = campaign / self.spec.directory

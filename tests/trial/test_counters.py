@@ -52,7 +52,7 @@ def test_a_row_a_second_whatever_often_it_is_asked(make_group: MakeGroup, moment
     for now_ns in (NOW, NOW + SECOND - 1, NOW + SECOND, NOW + SECOND + 1, NOW + 2 * SECOND):
         moment[0] = now_ns
         counters.tick()
-    columns = columns_of(group.run.rows)
+    columns = columns_of(counters.rows)
     assert columns["at_ns"] == (NOW, NOW + SECOND, NOW + 2 * SECOND)
     assert columns["open_connections"] == (7, 7, 7)
     assert columns["server_cpu_ns"] == (11,) * 3
@@ -75,14 +75,14 @@ def test_cpu_of_a_server_that_was_killed_stays_counted(make_group: MakeGroup, mo
     group.server.cpu = 30
     counters.tick()
     counters.edge("at_end")
-    assert columns_of(group.run.rows)["server_cpu_ns"] == (530,)
-    assert group.run.processes["server"]["cpu_ns_at_end"] == 530
+    assert columns_of(counters.rows)["server_cpu_ns"] == (530,)
+    assert counters.processes["server"]["cpu_ns_at_end"] == 530
 
 
 def test_processes_are_named_with_their_cores(make_group: MakeGroup, moment: list[int]) -> None:
     group = make_group(2)
-    Counters(group)
-    table = group.run.processes
+    counters = Counters(group)
+    table = counters.processes
     assert table["server"] == {"pid": os.getpid(), "cores": [0]}
     assert table["publisher"] == {"pid": os.getpid(), "cores": [0], "scheduling": "as everyone"}
     assert table["load"] == {"pids": [os.getpid()] * 2, "cores": [0], "workers": 2}
@@ -98,13 +98,13 @@ def test_edges_have_the_counters_that_are_quick_to_read(
     monkeypatch.setattr(probes, "throttles", lambda: 4)
     monkeypatch.setattr(group.server, "memory_bytes", None)  # tens of milliseconds: not within the window
     counters.edge("at_start")
-    table = group.run.processes
+    table = counters.processes
     assert table["server"].items() >= {"cpu_ns_at_start": 507, "run_delay_ns_at_start": 8}.items()
     assert table["publisher"]["cpu_ns_at_start"] == group.publisher.cpu
     machine = {"busy_ns_at_start": 90, "steal_ns_at_start": 3, "throttles_at_start": 4}
     assert table["machine"] == {**machine, "read_ns_at_start": NOW}
-    assert group.run.network.keys() >= {"retransmits_begin", "retransmits_at_start"}
-    assert group.run.bytes == {}  # no interface of its own
+    assert counters.network.keys() >= {"retransmits_begin", "retransmits_at_start"}
+    assert counters.wire == {}  # no interface of its own
 
 
 def test_bytes_on_the_wire_are_the_servers_interface(
@@ -119,8 +119,9 @@ def test_bytes_on_the_wire_are_the_servers_interface(
         return 777
 
     monkeypatch.setattr(probes, "wire_bytes", wire_bytes)
-    Counters(group).edge("at_start")
-    assert group.run.bytes == {"wire_bytes_at_start": 777}
+    counters = Counters(group)
+    counters.edge("at_start")
+    assert counters.wire == {"wire_bytes_at_start": 777}
     assert asked == [(group.server.pid, namespaces.INTERFACE)]
 
 
@@ -133,11 +134,11 @@ def test_afterwards_memory_and_what_is_left(
     monkeypatch.setattr(probes, "descriptors_share", lambda pid: 0.25)
     monkeypatch.setattr(probes, "ports_share", lambda pid: 0.5)
     counters.afterwards()
-    assert group.run.processes["server"]["memory_bytes"] == 3000
-    load = group.run.processes["load"]
+    assert counters.processes["server"]["memory_bytes"] == 3000
+    load = counters.processes["load"]
     assert (load["memory_bytes"], load["largest_memory_bytes"]) == (12_000, 9000)
     assert (load["descriptors_share"], load["ports_share"]) == (0.25, 0.5)
-    assert "listen_overflows_end" in group.run.network
+    assert "listen_overflows_end" in counters.network
 
 
 @pytest.mark.parametrize(
@@ -155,8 +156,8 @@ def test_network_counters_are_of_every_namespace_once(
     of = dict(zip((101, 102, 103), namespaces, strict=True))
     monkeypatch.setattr(probes, "namespace", of.__getitem__)
     monkeypatch.setattr(probes, "network", lambda pid: {"retransmits": {101: 1, 102: 10, 103: 100}[pid]})
-    Counters(group)
-    assert group.run.network == {"retransmits_begin": total}
+    counters = Counters(group)
+    assert counters.network == {"retransmits_begin": total}
 
 
 def test_what_the_loads_report_is_summed_and_their_lags_are_in_the_rows(
@@ -167,13 +168,13 @@ def test_what_the_loads_report_is_summed_and_their_lags_are_in_the_rows(
     for second in range(3):
         moment[0] = NOW + second * SECOND
         counters.tick()
-    group.run.reports = [
+    reports = [
         {**REPORT, "hub_lag": [(NOW - 5, 8), (NOW + 1, 300), (NOW + 2, 200)], "read_ns_at_end": 8},
         REPORT,
     ]
-    counters.close()
-    assert columns_of(group.run.rows)["hub_lag_max_ns"] == (8, 300, -1)
-    load = group.run.processes["load"]
+    counters.close(reports)
+    assert columns_of(counters.rows)["hub_lag_max_ns"] == (8, 300, -1)
+    load = counters.processes["load"]
     assert (load["cpu_ns_at_start"], load["cpu_ns_at_end"]) == (20, 60)
     assert (load["run_delay_ns_at_start"], load["run_delay_ns_at_end"]) == (2, 4)
     assert (load["decode_cpu_ns"], load["decode_cpu_ns_in_window"]) == (18, 8)
@@ -185,7 +186,6 @@ def test_without_lags(make_group: MakeGroup, moment: list[int]) -> None:
     group = make_group()
     counters = Counters(group)
     counters.tick()
-    group.run.reports = [REPORT]
-    counters.close()
-    assert group.run.processes["load"]["hub_lag_p99_ns"] == -1
-    assert group.run.rows[0][10] == -1
+    counters.close([REPORT])
+    assert counters.processes["load"]["hub_lag_p99_ns"] == -1
+    assert counters.rows[0][10] == -1

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rtbench.records.record import plain
 from rtbench.trial import _faults
 
 SECOND = 10**9
@@ -62,7 +63,7 @@ def test_a_stop_is_of_the_whole_tree_and_as_long_as_planned(
         *((3 * SECOND, pid, signal.SIGSTOP) for pid in pids),
         *((3_700_000_000, pid, signal.SIGCONT) for pid in pids),
     ]
-    assert group.run.events == [
+    assert [plain(event) for event in group.events] == [
         {
             "do": "stop",
             "what": what,
@@ -79,10 +80,10 @@ def test_a_killed_server_is_started_again_after_its_time(group_with: GroupWith, 
     _faults.plan(group, begin)
     group.until(begin + SECOND + 1)
     assert first.told[-2:] == [("signal", signal.SIGKILL), "stop"]
-    assert (group.server, group.run.events) == (first, [])
+    assert (group.server, group.events) == (first, [])
     group.until(begin + 2 * SECOND)
     assert group.server is not first
-    assert group.run.events == [
+    assert [plain(event) for event in group.events] == [
         {
             "do": "kill",
             "what": "server",
@@ -99,7 +100,7 @@ def test_a_starver_is_told_in_advance(group_with: GroupWith, clock: Any) -> None
     begin = clock.now
     _faults.plan(group, begin)
     assert group.starver.told == [("burn", begin + SECOND, begin + 4 * SECOND, 0.2, 0.5)]
-    assert group.run.events == [
+    assert [plain(event) for event in group.events] == [
         {
             "do": "starve",
             "what": "load",
@@ -120,7 +121,7 @@ def test_several_faults_happen_each_at_its_time(
     begin = clock.now
     _faults.plan(group, begin)
     group.until(begin + 9 * SECOND)
-    assert [(event["do"], event["what"], event["ended_ns"] - begin) for event in group.run.events] == [
+    assert [(event.do, event.what, event.ended_ns - begin) for event in group.events] == [
         ("kill", "server", 2_500_000_000),
         ("stop", "load", 4 * SECOND),
         ("stop", "publisher", 6 * SECOND),
@@ -137,7 +138,7 @@ def test_nothing_is_sent_to_a_server_that_was_killed_meanwhile(
     group.at(begin + 2 * SECOND, lambda: setattr(first, "code", -9))
     group.until(begin + 9 * SECOND)
     assert {number for _, _, number in signals} == {signal.SIGSTOP}
-    assert [event["do"] for event in group.run.events] == ["stop", "kill"]
+    assert [event.do for event in group.events] == ["stop", "kill"]
 
 
 @pytest.fixture

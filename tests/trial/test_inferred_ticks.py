@@ -26,7 +26,7 @@ REAL_AHEAD_NS = 1000
 def seen(gathering: Callable[..., Run]) -> Callable[..., Run]:
     """`seen(rows)`: a run whose deliveries are (subscriber, channel, seq, kernel_ns, app_ns, digest)."""
 
-    def begin(rows: list[tuple[int, ...]], due: list[list[int]] | None = None, **changes: Any) -> Run:
+    def begin(rows: list[tuple[int, ...]], **changes: Any) -> Run:
         run = gathering(**changes)
         columns: dict[str, Any] = {name: np.zeros(len(rows), dtype=np.int64) for name in tables.TABLES["deliveries"]}
         for place, row in enumerate(rows):
@@ -34,10 +34,14 @@ def seen(gathering: Callable[..., Run]) -> Callable[..., Run]:
                 columns[name][place] = value
             columns["payload_bytes"][place] = 10 + row[2]
         tables.write_table(run.folder / "deliveries.parquet", "deliveries", columns)
-        run.reports = [{"clock_pairs": [(0, 0), (50, 50 + REAL_AHEAD_NS), (90, 9000)], "due": due or []}]
         return run
 
     return begin
+
+
+def reports(due: list[list[int]] | None = None) -> list[dict[str, Any]]:
+    """What the load process reported: its clocks, and the due times that payloads gave."""
+    return [{"clock_pairs": [(0, 0), (50, 50 + REAL_AHEAD_NS), (90, 9000)], "due": due or []}]
 
 
 def ticks(run: Run) -> list[tuple[int, ...]]:
@@ -48,24 +52,24 @@ def ticks(run: Run) -> list[tuple[int, ...]]:
 
 def test_a_tick_stands_at_its_first_arrival_when_nobody_says_when_it_was_due(seen: Callable[..., Run]) -> None:
     run = seen([(0, 0, 2, 220, 225, 7), (1, 0, 2, -1, 210, 7), (0, 0, 1, 100, 105, 8), (1, 0, 1, 90, 120, 8)])
-    infer_ticks(run, NOWHERE)
+    found = infer_ticks(run, reports(), NOWHERE)
     assert ticks(run) == [(0, 1, 90, 90, 11, 8), (0, 2, 210, 210, 12, 7)]
-    assert (run.due, run.unknown, run.warnings) == ("unknown", UNKNOWN, [])
+    assert found == ("unknown", UNKNOWN, [])
 
 
 def test_due_times_out_of_payloads_are_put_on_the_monotonic_clock(seen: Callable[..., Run]) -> None:
     due = [[0, 1, 80 + REAL_AHEAD_NS], [0, 2, 180 + REAL_AHEAD_NS]]
-    run = seen([(0, 0, 1, 100, 105, 8), (0, 0, 2, 200, 205, 7)], due)
-    infer_ticks(run, NOWHERE)
+    run = seen([(0, 0, 1, 100, 105, 8), (0, 0, 2, 200, 205, 7)])
+    found = infer_ticks(run, reports(due), NOWHERE)
     assert [row[2:4] for row in ticks(run)] == [(80, 80), (180, 180)]
-    assert (run.due, run.unknown) == ("payload", UNKNOWN_SENT)
+    assert found[:2] == ("payload", UNKNOWN_SENT)
 
 
 def test_one_message_without_a_due_time_leaves_latency_unknown(seen: Callable[..., Run]) -> None:
-    run = seen([(0, 0, 1, 100, 105, 8), (0, 0, 2, 200, 205, 7)], [[0, 1, 80 + REAL_AHEAD_NS]])
-    infer_ticks(run, NOWHERE)
+    run = seen([(0, 0, 1, 100, 105, 8), (0, 0, 2, 200, 205, 7)])
+    found = infer_ticks(run, reports([[0, 1, 80 + REAL_AHEAD_NS]]), NOWHERE)
     assert [row[2] for row in ticks(run)] == [80, 200]
-    assert (run.due, run.unknown) == ("unknown", UNKNOWN)
+    assert found[:2] == ("unknown", UNKNOWN)
 
 
 def test_messages_without_ids_are_told_apart_by_content_and_numbered_as_they_came(seen: Callable[..., Run]) -> None:
@@ -79,19 +83,19 @@ def test_messages_without_ids_are_told_apart_by_content_and_numbered_as_they_cam
         ],
         subscribers=5,
     )
-    infer_ticks(run, NOWHERE)
+    found = infer_ticks(run, reports(), NOWHERE)
     table = tables.read_table(run.folder / "deliveries.parquet", "deliveries")
     assert table["seq"].tolist() == [2, 1, 1, 2, 1]
     assert [row[:3] for row in ticks(run)] == [(0, 1, 100), (0, 2, 200), (1, 1, 500)]
-    (warning,) = run.warnings
-    assert (warning["kind"], warning["metrics"]) == ("no ids", ["lost", "reordered"])
+    (warning,) = found[2]
+    assert (warning.kind, warning.metrics) == ("no ids", ["lost", "reordered"])
 
 
 def test_nothing_came(seen: Callable[..., Run]) -> None:
     run = seen([])
-    infer_ticks(run, NOWHERE)
+    found = infer_ticks(run, reports(), NOWHERE)
     assert ticks(run) == []
-    assert (run.due, run.unknown) == ("unknown", UNKNOWN)
+    assert found[:2] == ("unknown", UNKNOWN)
 
 
 # The server's plan
@@ -131,19 +135,19 @@ def test_due_times_out_of_the_servers_plan(seen: Callable[..., Run], planning: A
     }
     plans["/plan/fanout"] = plans["/plan/fanout?channel=0"]
     run = seen([(0, 0, 1, 100, 105, 8), (1, 1, 1, 100, 105, 8)], workload={"channels": "unicast", "rate_hz": 5})
-    infer_ticks(run, planning(plans))
+    found = infer_ticks(run, reports(), planning(plans))
     assert [row[:3] for row in ticks(run)] == [(0, 1, 80), (1, 1, 70)]
-    assert (run.due, run.unknown) == ("plan", UNKNOWN_SENT)
+    assert found[:2] == ("plan", UNKNOWN_SENT)
 
 
 @pytest.mark.parametrize("answer", [b"what?", b"[]", b"{}", b'{"ticks":[1]}', b'{"ticks":[["a","b"]]}', None])
 def test_a_plan_that_is_none_is_no_plan(seen: Callable[..., Run], planning: Any, answer: bytes | None) -> None:
     run = seen([(0, 0, 1, 100, 105, 8)])
-    infer_ticks(run, planning({} if answer is None else {"/plan/fanout": answer}))
-    assert (run.due, run.unknown) == ("unknown", UNKNOWN)
+    found = infer_ticks(run, reports(), planning({} if answer is None else {"/plan/fanout": answer}))
+    assert found[:2] == ("unknown", UNKNOWN)
 
 
 def test_a_remote_subject_is_written_like_any_other(seen: Callable[..., Run], tmp_path: Path) -> None:
     run = seen([(0, 0, 1, 100, 105, 8)])
-    run.spec = replace(run.spec, subject=replace(run.spec.subject, name="http://127.0.0.1:8000/sse/x?y=1"))
-    assert run.spec.directory == "trials/007-http-127.0.0.1-8000-sse-x-y-1"
+    spec = replace(run.spec, subject=replace(run.spec.subject, name="http://127.0.0.1:8000/sse/x?y=1"))
+    assert spec.directory == "trials/007-http-127.0.0.1-8000-sse-x-y-1"

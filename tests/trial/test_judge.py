@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from rtbench.records import tables
-from rtbench.trial import _judge, steadiness, validity
+from rtbench.records.manifest import Event, Idle, Ladder, Manifest, Steadiness
+from rtbench.records.record import plain, typed
+from rtbench.trial import Spec, steadiness, validity
+from rtbench.trial._judge import Judgement, compression, judge
+from rtbench.trial._manifest import manifest, refusal
+from rtbench.trial._measuring import Measured
 from rtbench.trial._run import Run
 
 SECOND = 10**9
+STOP = Event(do="stop", what="server", began_ns=1, ended_ns=2)
 REPORT: dict[str, Any] = {
     "cpu_ns_at_start": 10,
     "cpu_ns_at_end": 30,
@@ -24,14 +32,37 @@ REPORT: dict[str, Any] = {
     "response_headers": {},
     "faults": [],
 }
-Written = Callable[..., Run]
+
+
+@dataclass
+class Files:
+    """A trial whose files are written: what it measured besides, and what is judged of both."""
+
+    run: Run
+    found: Measured = field(default_factory=Measured)
+
+    def __post_init__(self) -> None:
+        processes: dict[str, Any] = {"server": {}, "load": {}, "machine": {}}
+        self.counters: Any = SimpleNamespace(processes=processes, network={}, wire={})
+        self.found.counters = self.counters
+        self.found.window, self.found.reports = (250, 850), [REPORT]
+
+    def judge(self) -> Judgement:
+        return judge(self.run, self.found)
+
+    def manifest(self) -> dict[str, Any]:
+        made: dict[str, Any] = plain(manifest(self.run.spec, self.found, self.judge()))
+        return made
+
+
+Written = Callable[..., Files]
 
 
 @pytest.fixture
 def written(gathering: Callable[..., Run], tmp_path: Path) -> Written:
     """A trial's files: ten ticks, two subscribers, a window that holds ticks 3 to 8; the last `lost` rows left out."""
 
-    def write(outcomes: list[str], lost: int = 0, **scenario: Any) -> Run:
+    def write(outcomes: list[str], lost: int = 0, **scenario: Any) -> Files:
         seq = np.arange(1, 11)
         due = seq * 100
         digest = seq.astype(np.uint32)
@@ -58,19 +89,15 @@ def written(gathering: Callable[..., Run], tmp_path: Path) -> Written:
         table["tcp_received_bytes_at_end"] = np.array([1100, 1200, *[-1] * (count - 2)])
         table["tcp_sent_bytes_at_start"], table["tcp_sent_bytes_at_end"] = np.full(count, 5), np.full(count, 6)
         tables.write_table(tmp_path / "connections.parquet", "connections", table)
-        run = gathering(subscribers=2, **scenario)
-        run.window = (250, 850)
-        run.processes |= {"server": {}, "load": {}, "machine": {}}
-        run.reports = [REPORT]
-        return run
+        return Files(gathering(subscribers=2, **scenario))
 
     return write
 
 
 def test_judged_by_the_files(written: Written) -> None:
-    run = written(["open", "closed"])
-    _judge.judge(run)
-    assert run.counts == {
+    one = written(["open", "closed"])
+    judged = one.judge()
+    assert plain(judged.counts) == {
         "subscribers": 2,
         "subscribed": 2,
         "expected": 12,
@@ -82,15 +109,14 @@ def test_judged_by_the_files(written: Written) -> None:
         "connections": 2,
         "connections_failed": 0,
     }
-    assert run.bytes == {"payload": 600, "messages_in_window": 12, "tcp_down": 2000, "tcp_up": 2}
-    assert (run.status, run.reasons, run.warnings) == ("ok", [], [])
+    assert judged.bytes == {"payload": 600, "messages_in_window": 12, "tcp_down": 2000, "tcp_up": 2}
+    assert (judged.status, judged.reasons, judged.warnings) == ("ok", [], [])
 
 
 def test_bytes_on_the_wire_that_were_read_before_stay(written: Written) -> None:
-    run = written(["open", "open"])
-    run.bytes = {"wire_bytes_at_start": 7, "wire_bytes_at_end": 70}
-    _judge.judge(run)
-    assert run.bytes.keys() == {
+    one = written(["open", "open"])
+    one.counters.wire = {"wire_bytes_at_start": 7, "wire_bytes_at_end": 70}
+    assert one.manifest()["bytes"].keys() == {
         "wire_bytes_at_start",
         "wire_bytes_at_end",
         "payload",
@@ -101,40 +127,40 @@ def test_bytes_on_the_wire_that_were_read_before_stay(written: Written) -> None:
 
 
 def test_losses_are_counted_with_examples(written: Written) -> None:
-    run = written(["open", "open"], lost=4)
-    _judge.judge(run)
-    assert (run.counts["delivered"], run.counts["lost"]) == (10, 2)
-    assert run.details["lost"] == [[1, 7], [1, 8]]
-    assert run.status == "ok"  # a finding about the subject, not about the measurement
+    one = written(["open", "open"], lost=4)
+    judged = one.judge()
+    assert (judged.counts.delivered, judged.counts.lost) == (10, 2)
+    assert judged.audit["lost"] == [(1, 7), (1, 8)]
+    assert judged.status == "ok"  # a finding about the subject, not about the measurement
 
 
 def test_faults_and_reconnections_are_warned_of(written: Written) -> None:
-    run = written(["open", "closed by the subscriber", "reset"])
-    run.reports = [{**REPORT, "faults": ["id 5 after 7", "other"]}]
-    _judge.judge(run)
-    assert (run.counts["connections"], run.counts["connections_failed"]) == (3, 1)
-    assert run.bytes["tcp_down"] == 2000  # a connection that was not there at both edges has no share
-    assert [(found["kind"], found["message"]) for found in run.warnings] == [
+    one = written(["open", "closed by the subscriber", "reset"])
+    one.found.reports = [{**REPORT, "faults": ["id 5 after 7", "other"]}]
+    judged = one.judge()
+    assert (judged.counts.connections, judged.counts.connections_failed) == (3, 1)
+    assert judged.bytes["tcp_down"] == 2000  # a connection that was not there at both edges has no share
+    assert [(found.kind, found.message) for found in judged.warnings] == [
         ("protocol fault", "the wire protocol was broken, first by id 5 after 7"),
         ("reconnections", "1 connections were made again"),
     ]
-    assert run.status == "ok"
+    assert judged.status == "ok"
 
 
 def test_a_limit_that_is_crossed_makes_it_invalid(written: Written) -> None:
-    run = written(["open", "open"])
-    run.reports = [{**REPORT, "cpu_ns_at_end": SECOND}]
-    _judge.judge(run)
-    assert run.status == "invalid"
-    assert run.reasons[0]["kind"] == "load generator near its limit"
+    one = written(["open", "open"])
+    one.found.reports = [{**REPORT, "cpu_ns_at_end": SECOND}]
+    judged = one.judge()
+    assert judged.status == "invalid"
+    assert judged.reasons[0].kind == "load generator near its limit"
 
 
 def test_a_saturated_server_is_a_warning_and_the_trial_is_valid(written: Written) -> None:
-    run = written(["open", "open"], validity={"server_cpu_share": 0.5})
-    run.processes["server"] |= {"cores": [0], "cpu_ns_at_start": 0, "cpu_ns_at_end": 301}
-    _judge.judge(run)
-    assert (run.status, run.reasons) == ("ok", [])
-    assert [(found["kind"], found["metrics"]) for found in run.warnings] == [("server saturated", [])]
+    one = written(["open", "open"], validity={"server_cpu_share": 0.5})
+    one.counters.processes["server"] |= {"cores": [0], "cpu_ns_at_start": 0, "cpu_ns_at_end": 301}
+    judged = one.judge()
+    assert (judged.status, judged.reasons) == ("ok", [])
+    assert [(found.kind, found.metrics) for found in judged.warnings] == [("server saturated", [])]
 
 
 # Compression
@@ -151,15 +177,14 @@ def test_a_saturated_server_is_a_warning_and_the_trial_is_valid(written: Written
     ],
 )
 def test_compression_is_what_was_negotiated(headers: list[dict[str, str]], found: str) -> None:
-    assert _judge.compression(headers) == found
+    assert compression(headers) == found
 
 
 def test_compression_goes_over_what_the_server_declared(written: Written) -> None:
-    run = written(["open", "open"])
-    run.uses = {"compression": "none"}
-    run.reports = [{**REPORT, "response_headers": {"content-encoding": "gzip"}}]
-    _judge.judge(run)
-    assert run.uses == {"compression": "gzip"}
+    one = written(["open", "open"])
+    one.found.uses = {"compression": "none"}
+    one.found.reports = [{**REPORT, "response_headers": {"content-encoding": "gzip"}}]
+    assert one.manifest()["fairness"] == {"compression": "gzip"}
 
 
 # Steadiness
@@ -181,91 +206,98 @@ def drifting(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 def test_a_trial_that_was_not_steady_is_marked_and_stays_valid(
     written: Written, drifting: list[tuple[Any, ...]]
 ) -> None:
-    run = written(["open", "open"], validity={"drift_share": 0.99})
-    _judge.judge(run)
-    assert run.steadiness == {"drift_share": 1.0, "p": 0.001, "batches": 12}
-    (warning,) = run.warnings
-    assert (warning["kind"], warning["metrics"]) == ("not steady", validity.LATENCY)
-    assert warning["message"] == "latency was not steady: its median changed by +100% over the window, limit 99%"
-    assert run.status == "ok"
+    one = written(["open", "open"], validity={"drift_share": 0.99})
+    judged = one.judge()
+    assert plain(judged.steadiness) == {"drift_share": 1.0, "p": 0.001, "batches": 12}
+    (warning,) = judged.warnings
+    assert (warning.kind, warning.metrics) == ("not steady", validity.LATENCY)
+    assert warning.message == "latency was not steady: its median changed by +100% over the window, limit 99%"
+    assert judged.status == "ok"
     inside = [300, 400, 500, 600, 700, 800]
     assert drifting == [(inside * 2, [due + 2 for due in inside * 2], (250, 850))]  # kernel stamps
 
 
 def test_on_the_limit_a_drift_is_recorded_and_not_warned_of(written: Written, drifting: list[tuple[Any, ...]]) -> None:
-    run = written(["open", "open"], validity={"drift_share": 1.0})
-    _judge.judge(run)
-    assert (run.steadiness["drift_share"], run.warnings) == (1.0, [])
+    one = written(["open", "open"], validity={"drift_share": 1.0})
+    judged = one.judge()
+    assert (judged.steadiness.drift_share, judged.warnings) == (1.0, [])
 
 
 def test_a_drift_that_chance_explains_is_not_warned_of(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steadiness, "drift", lambda *_: steadiness.Drift(5.0, 0.01, 12))
-    run = written(["open", "open"], validity={"drift_share": 0.1})
-    _judge.judge(run)
-    assert (run.steadiness["p"], run.warnings) == (0.01, [])
+    one = written(["open", "open"], validity={"drift_share": 0.1})
+    judged = one.judge()
+    assert (judged.steadiness.p, judged.warnings) == (0.01, [])
 
 
 def test_where_few_have_a_stamp_the_application_is_asked(
     written: Written, drifting: list[tuple[Any, ...]], tmp_path: Path
 ) -> None:
-    run = written(["open", "open"])
+    one = written(["open", "open"])
     rows = tables.read_table(tmp_path / "deliveries.parquet", "deliveries")
     kernel = np.where(rows["seq"] > 5, -1, rows["kernel_ns"])  # 3, 4, 5 of 3 to 8 have one: half are enough
     tables.write_table(tmp_path / "deliveries.parquet", "deliveries", {**rows, "kernel_ns": kernel})
-    _judge.judge(run)
+    one.judge()
     assert drifting[-1][0] == [300, 400, 500] * 2
     kernel[4] = -1
     tables.write_table(tmp_path / "deliveries.parquet", "deliveries", {**rows, "kernel_ns": kernel})
-    run = written_again(run)
-    _judge.judge(run)
+    one.judge()
     assert drifting[-1][0] == [300, 400, 500, 600, 700, 800] * 2
     assert drifting[-1][1][0] == 303
 
 
-def written_again(run: Run) -> Run:
-    """The same files, judged from the beginning."""
-    run.reasons, run.warnings, run.steadiness = [], [], {}
-    return run
-
-
 def test_a_trial_that_was_disturbed_on_purpose_is_not_asked(written: Written, drifting: list[tuple[Any, ...]]) -> None:
-    run = written(["open", "open"])
-    run.events = [{"do": "stop"}]
-    _judge.judge(run)
-    assert (drifting, run.steadiness) == ([], {})
+    one = written(["open", "open"])
+    one.found.events = [STOP]
+    judged = one.judge()
+    assert (drifting, plain(judged.steadiness)) == ([], {})
 
 
 def test_too_little_to_say_is_not_said(written: Written) -> None:
-    run = written(["open", "open"], lost=20)
-    _judge.judge(run)
-    assert run.steadiness == {}
+    one = written(["open", "open"], lost=20)
+    judged = one.judge()
+    assert plain(judged.steadiness) == {}
 
 
 def test_no_ticks_at_all_spoil_everything_and_are_not_asked_about(written: Written, tmp_path: Path) -> None:
-    run = written(["open", "open"], lost=20)
+    one = written(["open", "open"], lost=20)
     tables.write_table(tmp_path / "ticks.parquet", "ticks", tables.concatenate("ticks", []))
-    _judge.judge(run)
-    assert (run.status, [reason["kind"] for reason in run.reasons]) == ("invalid", ["no messages"])
-    assert run.steadiness == {}
+    judged = one.judge()
+    assert (judged.status, [reason.kind for reason in judged.reasons]) == ("invalid", ["no messages"])
+    assert plain(judged.steadiness) == {}
 
 
 # The manifest
 
 
-def test_manifest_has_what_the_trial_gathered(gathering: Callable[..., Run]) -> None:
-    run = gathering(faults={"kill": [{"at_s": 0.1, "for_s": 0.2}]})
-    run.reports = [REPORT, {**REPORT, "clock_pairs": [], "controls": {"heartbeat": 3, "gap": 1}}]
-    run.events, run.memory, run.idle, run.steadiness = [{"do": "kill"}], {"rungs": []}, {"a": 1}, {"p": 0.5}
-    run.network = {"retransmits_begin": 4}
-    manifest = _judge.manifest(run)
-    assert manifest["controls"] == {"heartbeat": 5, "gap": 1}
-    assert manifest["clocks"] == {"pairs": REPORT["clock_pairs"]}
-    assert manifest["faults"]["kill"][0]["at_s"] == 0.1
-    for name in ("events", "memory", "idle", "steadiness", "network"):
-        assert manifest[name] == getattr(run, name)
+def test_manifest_has_what_the_trial_gathered(written: Written) -> None:
+    one = written(["open", "open"], faults={"kill": [{"at_s": 0.1, "for_s": 0.2}]})
+    one.found.reports = [REPORT, {**REPORT, "clock_pairs": [], "controls": {"heartbeat": 3, "gap": 1}}]
+    ladder = typed(Ladder, {"rungs": [], "kernel_bytes_per_connection": 5.0})
+    one.found.events, one.found.ladder = [STOP], (ladder, Idle(cpu_ns_per_connection_second=1))
+    one.counters.network = {"retransmits_begin": 4}
+    judged = Judgement(steadiness=Steadiness(p=0.5))
+    found = plain(manifest(one.run.spec, one.found, judged))
+    assert found["controls"] == {"heartbeat": 5, "gap": 1}
+    assert found["clocks"] == {"pairs": REPORT["clock_pairs"]}
+    assert found["faults"]["kill"][0]["at_s"] == 0.1
+    assert found["events"] == [{"do": "stop", "what": "server", "began_ns": 1, "ended_ns": 2}]
+    assert found["memory"] == {"rungs": [], "kernel_bytes_per_connection": 5.0}
+    assert found["idle"] == {"cpu_ns_per_connection_second": 1}
+    assert found["steadiness"] == {"p": 0.5}
+    assert found["network"] == {"retransmits_begin": 4}
 
 
-def test_manifest_of_a_trial_that_did_not_get_far(gathering: Callable[..., Run]) -> None:
-    manifest = _judge.manifest(gathering())
-    assert (manifest["clocks"], manifest["controls"], manifest["counts"]) == ({"pairs": []}, {}, {})
-    assert manifest["window"] == {"start_ns": -1, "end_ns": -1}
+def test_manifest_of_a_trial_that_did_not_get_far(spec_of: Callable[..., Spec]) -> None:
+    found = plain(manifest(spec_of(), Measured(), Judgement("failed")))
+    assert (found["clocks"], found["controls"], found["counts"]) == ({"pairs": []}, {}, {})
+    assert found["window"] == {"start_ns": -1, "end_ns": -1}
+    for name in ("audit", "processes", "network", "bytes", "fairness", "timeline", "steadiness", "memory", "idle"):
+        assert found[name] == {}
+
+
+def test_keys_stand_in_the_order_of_the_contract(spec_of: Callable[..., Spec]) -> None:
+    found = plain(manifest(spec_of(), Measured(), Judgement()))
+    assert list(found) == [name for name in Manifest.__struct_fields__ if name != "files"]
+    refused = plain(refusal(spec_of(), ["bytes: wrong"]))
+    assert [name for name in found if name in refused] == list(refused)

@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 
 from rtbench.machine import probes
+from rtbench.records.record import plain
 from rtbench.trial import _memory_ladder
 from rtbench.trial._memory_ladder import QUANTITIES, climb_ladder, fit
 
@@ -81,12 +82,13 @@ def climbed(make_group: MakeGroup, clock: Any, monkeypatch: pytest.MonkeyPatch) 
     group.server.cpu_ns = cpu_ns
     group.server.memory_bytes = held(30_000_000, 15_000, 700)
     monkeypatch.setattr(probes, "kernel_memory_bytes", held(9_000_000, 4_000, 4_500))
-    climb_ladder(group)
+    ladder, idle = climb_ladder(group)
+    group.memory, group.idle = plain(ladder), plain(idle)
     return group
 
 
 def test_slopes_are_what_a_connection_costs(climbed: Any) -> None:
-    memory = climbed.run.memory
+    memory = climbed.memory
     assert {name: memory[name] for name in QUANTITIES.values()} == pytest.approx(
         {
             "server_idle_bytes_per_connection": 15_000,
@@ -97,14 +99,14 @@ def test_slopes_are_what_a_connection_costs(climbed: Any) -> None:
     )
     for name in QUANTITIES.values():
         assert memory[f"{name}_half_interval"] == pytest.approx(0, abs=0.01)
-    assert climbed.run.idle["cpu_ns_per_connection_second"] == pytest.approx(1000)
-    assert climbed.run.idle["cpu_ns_per_connection_second_half_interval"] == pytest.approx(0, abs=0.01)
+    assert climbed.idle["cpu_ns_per_connection_second"] == pytest.approx(1000)
+    assert climbed.idle["cpu_ns_per_connection_second_half_interval"] == pytest.approx(0, abs=0.01)
 
 
 def test_every_rung_is_kept_as_it_was_read(climbed: Any) -> None:
-    assert climbed.run.memory["tidied"] == "tidied"
-    assert [row["connections"] for row in climbed.run.memory["rungs"]] == [10, 20, 40]
-    assert climbed.run.memory["rungs"][0] == {
+    assert climbed.memory["tidied"] == "tidied"
+    assert [row["connections"] for row in climbed.memory["rungs"]] == [10, 20, 40]
+    assert climbed.memory["rungs"][0] == {
         "connections": 10,
         "idle_cpu_ns_per_second": pytest.approx(15_000),
         "server_idle": 30_150_000,
@@ -131,8 +133,8 @@ def test_no_slope_of_what_could_not_be_read(make_group: MakeGroup, clock: Any, m
     monkeypatch.setattr(_memory_ladder, "time", clock)
     monkeypatch.setattr(probes, "kernel_memory_bytes", lambda: -1)  # not root
     group.ramp = lambda count: None
-    climb_ladder(group)
-    assert group.run.memory.keys() == {
+    ladder, _ = climb_ladder(group)
+    assert plain(ladder).keys() == {
         "rungs",
         "tidied",
         *(f"{name}{suffix}" for name in list(QUANTITIES.values())[:2] for suffix in ("", "_half_interval")),

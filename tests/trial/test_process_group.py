@@ -86,7 +86,8 @@ def test_a_program_is_posted_to_once_it_answers(make_group: MakeGroup) -> None:
 
 def test_nobody_plays_into_a_server_with_a_timetable_of_its_own(make_group: MakeGroup) -> None:
     group = make_group()
-    group.run.spec = replace(group.run.spec, subject=replace(group.run.spec.subject, publish=NOBODY))
+    spec = group.run.spec
+    group.run = replace(group.run, spec=replace(spec, subject=replace(spec.subject, publish=NOBODY)))
     group.open(["fanout"])
     assert group.publisher.told == ["ready"]
 

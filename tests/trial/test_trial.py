@@ -7,6 +7,7 @@ import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,9 @@ from rtbench import trial
 from rtbench.errors import MeasurementError, RtbenchError, SubjectError, UserError
 from rtbench.records import tables
 from rtbench.records.audit import audit
-from rtbench.trial import Place, Spec
+from rtbench.records.record import plain
+from rtbench.trial import Place, Spec, _measuring
+from rtbench.trial._measuring import Measured
 from rtbench.trial._run import Run
 from rtbench.trial.validity import EVERYTHING, READ_BY_CAMPAIGN
 
@@ -51,7 +54,7 @@ def test_a_load_process_that_cannot_write_is_the_users_to_mend(
     group.loads[1].says = trouble
     clock.arrivals.append((clock.now + SECOND, group.loads[1]))
     with pytest.raises(kind) as caught:
-        trial._finish(group)
+        _measuring._finish(group)
     assert type(caught.value) is kind
     assert caught.value.message == error.message
     assert remedy in caught.value.remedy
@@ -66,9 +69,9 @@ def test_one_load_process_writes_the_trials_files_itself(tmp_path: Path, make_gr
     load = group.loads[0]
     load.says = lambda: setattr(load, "finished", {"pid": 5})
     clock.arrivals.append((clock.now + SECOND, load))
-    trial._finish(group)
+    reports = _measuring._finish(group)
     assert load.told == [{"do": "finish", "folder": str(tmp_path), "suffix": "", "polling": False}]
-    assert group.run.reports == [{"pid": 5}]
+    assert reports == [{"pid": 5}]
 
 
 def requests(subscriber: int, rows: int) -> dict[str, Any]:
@@ -78,7 +81,7 @@ def requests(subscriber: int, rows: int) -> dict[str, Any]:
 def test_shards_become_one_file(tmp_path: Path) -> None:
     for index, rows in enumerate((2, 0, 3)):
         tables.write_table(tmp_path / f"requests-{index}.parquet", "requests", requests(index, rows))
-    trial._join(tmp_path, "requests", 3)
+    _measuring._join(tmp_path, "requests", 3)
     assert [path.name for path in tmp_path.iterdir()] == ["requests.parquet"]
     assert tables.read_table(tmp_path / "requests.parquet", "requests")["subscriber"].tolist() == [0, 0, 2, 2, 2]
 
@@ -102,16 +105,17 @@ def test_whose_fault_it_is_decides_the_status(
     kind: str,
     probed: int,
 ) -> None:
-    def measure(run: Run) -> None:
+    def measure(run: Run, found: Measured) -> None:
         (run.folder / "server.log").write_text("oh\n")
-        run.rows += [(5, *[-1] * 11)] * probed
+        counters: Any = SimpleNamespace(rows=[(5, *[-1] * 11)] * probed, processes={}, network={}, wire={})
+        found.counters = counters
         raise error
 
-    monkeypatch.setattr(trial, "_measure", measure)
+    monkeypatch.setattr(trial, "measure", measure)
     folder = tmp_path / spec_of().directory
     folder.mkdir(parents=True)
     (folder / "left.over").write_text("from a trial that was interrupted")
-    manifest = trial.run(spec_of(), tmp_path, HERE, quiet)
+    manifest = plain(trial.run(spec_of(), tmp_path, HERE, quiet))
     assert manifest["status"] == status
     assert manifest["reasons"] == [
         {"kind": kind, "message": error.message, "remedy": error.remedy, "metrics": EVERYTHING}
@@ -128,10 +132,10 @@ def test_whose_fault_it_is_decides_the_status(
 def test_what_is_not_the_subjects_passes_and_leaves_no_manifest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec_of: SpecOf, error: BaseException
 ) -> None:
-    def measure(run: Run) -> None:
+    def measure(run: Run, found: Measured) -> None:
         raise error
 
-    monkeypatch.setattr(trial, "_measure", measure)
+    monkeypatch.setattr(trial, "measure", measure)
     with pytest.raises(type(error)):
         trial.run(spec_of(), tmp_path, HERE, quiet)
     assert not (tmp_path / spec_of().directory / "manifest.json").exists()
@@ -267,7 +271,7 @@ def test_a_server_that_is_killed_in_the_window_fails_the_trial(tmp_path: Path, s
                 log.write("out of memory\nlast words\n")
             server.kill()
 
-    manifest = trial.run(spec_of(), tmp_path, Place.here(), stage)
+    manifest = plain(trial.run(spec_of(), tmp_path, Place.here(), stage))
     assert manifest["status"] == "failed"
     (found,) = manifest["reasons"]
     assert found["message"] == "the server ended early (SIGKILL)"

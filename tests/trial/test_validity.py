@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from rtbench.analysis.metrics import catalogue
+from rtbench.records.reason import Reason
+from rtbench.records.record import plain
 from rtbench.scenario.tables import ValidityTable
 from rtbench.trial.validity import (
     APP,
@@ -23,7 +25,6 @@ from rtbench.trial.validity import (
     Inputs,
     check,
     findings,
-    reason,
 )
 
 SECOND = 10**9
@@ -107,7 +108,7 @@ GOOD = Inputs(
 WHOLE = ("begin", "end")
 
 
-def judge(**changes: Any) -> list[dict[str, Any]]:
+def judge(**changes: Any) -> list[Reason]:
     return check(dataclasses.replace(GOOD, **changes))
 
 
@@ -116,7 +117,7 @@ def test_nothing_crossed_gives_nothing() -> None:
 
 
 def test_a_reason_is_a_value_with_a_kind_a_message_and_a_remedy() -> None:
-    assert reason("late", "it was late", "be early", ["*"]) == {
+    assert plain(Reason("late", "it was late", "be early", ["*"])) == {
         "kind": "late",
         "message": "it was late",
         "remedy": "be early",
@@ -248,13 +249,13 @@ def test_on_the_limit_is_fine_and_over_it_is_a_reason(
 ) -> None:
     assert judge(**at) == []
     (found,) = judge(**over)
-    assert (found["kind"], found["message"], found["metrics"]) == (kind, message, metrics)
-    assert found["remedy"]
+    assert (found.kind, found.message, found.metrics) == (kind, message, metrics)
+    assert found.remedy
 
 
 def test_every_process_over_its_limit_is_named() -> None:
     busy = load(cpu_ns_at_end=6 * SECOND)
-    assert [found["kind"] for found in judge(load=[busy, busy])] == ["load generator near its limit"] * 2
+    assert [found.kind for found in judge(load=[busy, busy])] == ["load generator near its limit"] * 2
 
 
 def test_all_limits_at_once_in_the_order_of_the_checks() -> None:
@@ -272,7 +273,7 @@ def test_all_limits_at_once_in_the_order_of_the_checks() -> None:
         ticks=ticks(SECOND),
         **arrived([-1], [5]),
     )
-    assert [one["kind"] for one in found] == [case[0] for case in CASES]
+    assert [one.kind for one in found] == [case[0] for case in CASES]
 
 
 # A subject at its limit
@@ -289,9 +290,9 @@ def test_all_limits_at_once_in_the_order_of_the_checks() -> None:
 def test_a_saturated_server_is_a_finding_and_no_reason(cores: list[int], used: float, words: str) -> None:
     evidence = dataclasses.replace(GOOD, **gained("server", "cpu_ns", int(used * SECOND), cores=cores))
     (found,) = findings(evidence)
-    assert found["kind"] == "server saturated"
-    assert found["message"].startswith(words)
-    assert found["metrics"] == []  # nothing is spoilt: this is what it does
+    assert found.kind == "server saturated"
+    assert found.message.startswith(words)
+    assert found.metrics == []  # nothing is spoilt: this is what it does
     assert check(evidence) == []
 
 
@@ -318,12 +319,12 @@ def test_a_counter_that_began_again_gained_nothing() -> None:
 
 def test_segments_sent_again_while_none_is_counted_are_all_of_them() -> None:
     (found,) = judge(**counted(retransmits=2))
-    assert found["message"].startswith("2 TCP segments (200.00%) were sent again")
+    assert found.message.startswith("2 TCP segments (200.00%) were sent again")
 
 
 def test_what_overflowed_outside_the_window_counts_for_the_set_up_alone() -> None:
     network = {"listen_overflows_begin": 1, "listen_overflows_at_start": 9, "listen_overflows_at_end": 9}
-    assert [one["kind"] for one in judge(network=network | {"listen_overflows_end": 9})] == ["listen queue overflowed"]
+    assert [one.kind for one in judge(network=network | {"listen_overflows_end": 9})] == ["listen queue overflowed"]
     assert judge(network={"retransmits_begin": 0, "retransmits_at_start": 9, "retransmits_at_end": 9}) == []
 
 
@@ -332,7 +333,7 @@ def test_what_overflowed_outside_the_window_counts_for_the_set_up_alone() -> Non
 )
 def test_no_message_in_the_window_spoils_everything(due: Any) -> None:
     (found,) = judge(ticks=ticks(SECOND, due))
-    assert (found["kind"], found["metrics"]) == ("no messages", EVERYTHING)
+    assert (found.kind, found.metrics) == ("no messages", EVERYTHING)
 
 
 def test_lateness_outside_the_window_does_not_count() -> None:
@@ -377,6 +378,6 @@ def test_a_server_may_wait_for_its_own_proxy() -> None:
     assert judge(processes=proxied) == []
     proxied["proxy"]["cpu_ns_at_end"] -= 10_000_000
     (found,) = judge(processes=proxied)
-    assert found["message"] == (
+    assert found.message == (
         "the server waited for its core 3.0% of the window, its proxy's turns not counted, the limit is 2.0%"
     )

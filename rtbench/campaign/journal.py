@@ -1,0 +1,145 @@
+"""campaign.json in the making: begun, taken up again, and rewritten after every trial.
+
+Invariant: what is recorded is never changed; a folder that is taken up again is of the same scenario, schema and
+environment, and more blocks at most: more subjects would not be in the blocks that were run. Called by the campaign.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from msgspec import UNSET
+
+import rtbench
+from rtbench.campaign.schedule import Item, Turn, numbered, order
+from rtbench.errors import ResultsError, UserError
+from rtbench.machine.fingerprint import difference
+from rtbench.records import campaign as records
+from rtbench.records import tables
+from rtbench.records.campaign import Asked, Calibration, CampaignRecord, Channel, SubjectRow, TrialRow
+from rtbench.records.manifest import Manifest
+from rtbench.records.reason import Reason
+from rtbench.records.record import DAMAGED, Cell, changed, plain, read, typed
+from rtbench.scenario import model
+from rtbench.scenario.model import Scenario
+from rtbench.trial import Spec
+
+CALIBRATE = "run `rtbench calibrate` again"
+
+
+class Journal:
+    """The record of one results folder, in memory and on disk."""
+
+    def __init__(self, folder: Path, record: CampaignRecord) -> None:
+        """Write `record` into `folder`, which is made if it is not there. Raises ResultsError."""
+        self.folder, self.record = folder, record
+        try:
+            (folder / "trials").mkdir(parents=True, exist_ok=True)
+            tables.write_json(folder / "campaign.json", plain(record))
+        except OSError as error:
+            raise ResultsError(f"cannot write into {folder} ({error.strerror})", "take another --out") from error
+
+    @property
+    def rows(self) -> list[TrialRow]:
+        """The trials that are recorded, with their attempts."""
+        return self.record.trials or []
+
+    @property
+    def order(self) -> list[list[str]]:
+        """The items of each block."""
+        return self.record.order or []
+
+    def add(self, spec: Spec, turn: Turn, manifest: Manifest) -> None:
+        """Record a trial that is over."""
+        row = TrialRow(
+            trial=spec.number,
+            subject=spec.subject.name,
+            block=spec.block,
+            position=spec.position,
+            attempt=turn.attempt,
+            item=Item(spec.subject.name, model.Cell(spec.cell, spec.scenario)).name,
+            cell=typed(Cell, spec.cell),
+            status=manifest.status,
+            directory=spec.directory,
+            manifest_sha256=tables.sha256(self.folder / spec.directory / "manifest.json"),
+        )
+        self.record = changed(self.record, trials=[*self.rows, row])
+        self.save(None)
+
+    def save(self, code: int | None) -> None:
+        """Write campaign.json; `code` is the exit code, None while it runs. Raises UserError."""
+        self.record = changed(self.record, exit=code, finished_unix=time.time())
+        try:
+            tables.write_json(self.folder / "campaign.json", plain(self.record))
+        except OSError as error:
+            raise UserError(
+                f"cannot write into {self.folder} ({error.strerror})",
+                "free the disk; finished trials are kept, go on with --resume",
+            ) from error
+
+
+def begun(
+    scenario: Scenario,
+    folder: Path,
+    command: str,
+    environment: dict[str, Any],
+    calibration: Mapping[str, Any] | None,
+    warnings: Sequence[Reason],
+) -> CampaignRecord:
+    """campaign.json of a campaign that begins now. Raises ResultsError when the calibration is damaged."""
+    known = None if calibration is None else read(Calibration, calibration, "this machine's calibration", CALIBRATE)
+    return CampaignRecord(
+        schema=tables.SCHEMA,
+        rtbench=rtbench.__version__,
+        campaign=folder.resolve().name,
+        command=command,
+        scenario=typed(Asked, scenario.as_dict()),
+        scenario_hash=scenario.hash,
+        seed=scenario.seed,
+        order=order(scenario),
+        environment=environment,
+        warnings=list(warnings),
+        calibration=known,
+        channels=[
+            Channel(channel=channel.number, stream=channel.stream, stream_channel=channel.index)
+            for channel in scenario.make_workload().channels()
+        ],
+        subjects=[typed(SubjectRow, scenario.subject_of(name).describe()) for name in scenario.subjects],
+        cells=[typed(Cell, dict(cell.settings)) for cell in scenario.cells()],
+        trials=[],
+        exit=None,
+        started_unix=time.time(),
+        finished_unix=time.time(),
+    )
+
+
+def taken_up(record: CampaignRecord, folder: Path) -> CampaignRecord:
+    """`record`, as it goes on with what is in `folder`. Raises ResultsError when that is something else."""
+    file, before = folder / "campaign.json", records.load(folder)
+    if before.schema != record.schema:
+        raise ResultsError(f"{file}: is of schema {before.schema}, this one is {record.schema}", "measure again")
+    for name in before.__struct_fields__:
+        if getattr(before, name) is UNSET:
+            raise ResultsError(f"{file}: {name} is missing", DAMAGED)
+    if before.scenario_hash != record.scenario_hash:
+        raise ResultsError(
+            f"{folder}: is of scenario {before.scenario_hash}, this one is {record.scenario_hash}",
+            "go on with the same scenario and settings",
+        )
+    if differs := difference(before.environment or {}, record.environment or {}):
+        raise ResultsError(f"{folder}: was measured elsewhere: {differs}", "measure again, whole")
+    rows = numbered(before.trials or ())
+    # What was measured has its place in the order, whoever drew it.
+    begun = {row.block for row in rows}
+    drawn = {block: names for block, names in enumerate(before.order or (), start=1) if block in begun}
+    fields = {name: getattr(record, name) for name in record.__struct_fields__}
+    fields |= {
+        "trials": rows,
+        "warnings": before.warnings or [],
+        "started_unix": before.started_unix,
+        "order": [drawn.get(block, names) for block, names in enumerate(record.order or (), start=1)],
+    }
+    return changed(before, **fields)

@@ -1,0 +1,76 @@
+"""A trial's manifest (interface.md), built once from what the trial measured and how that was judged.
+
+Invariant: one place makes manifests, also that of a subject that was refused before it was measured. Called by the
+trial.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from rtbench.records import tables
+from rtbench.records.manifest import Clocks, Counts, Manifest, Process, Window
+from rtbench.records.reason import Reason
+from rtbench.records.record import Status, changed, typed
+from rtbench.trial._judge import Judgement
+from rtbench.trial._measuring import Measured
+from rtbench.trial._run import Spec
+from rtbench.trial.validity import EVERYTHING
+
+
+def _outcome(spec: Spec, status: Status, reasons: list[Reason], warnings: list[Reason], counts: Counts) -> Manifest:
+    """Which trial it is and what became of it."""
+    which = {
+        "schema": tables.SCHEMA,
+        "trial": spec.number,
+        **spec.subject.describe(),
+        "block": spec.block,
+        "position": spec.position,
+        "seed": spec.scenario.seed,
+        "scenario_hash": spec.scenario_hash or spec.scenario.hash,
+        "cell": spec.cell,
+    }
+    return changed(
+        typed(Manifest, which),
+        status=status,
+        reasons=reasons,
+        warnings=warnings,
+        counts=counts,
+        environment=spec.environment,
+    )
+
+
+def manifest(spec: Spec, found: Measured, judged: Judgement) -> Manifest:
+    """The manifest of a trial that is over; its `files` are not known yet."""
+    counters, (memory, idle) = found.counters, found.ladder
+    pairs = [report["clock_pairs"] for report in found.reports]
+    controls: Counter[str] = Counter()
+    for report in found.reports:
+        controls.update(report["controls"])
+    return changed(
+        _outcome(spec, judged.status, judged.reasons, [*found.warnings, *judged.warnings], judged.counts),
+        window=Window(start_ns=found.window[0], end_ns=found.window[1]),
+        clocks=typed(Clocks, {"pairs": pairs[0] if pairs else []}),
+        audit=judged.audit,
+        processes={name: typed(Process, row) for name, row in counters.processes.items()} if counters else {},
+        network=counters.network if counters else {},
+        bytes={**(counters.wire if counters else {}), **judged.bytes},
+        fairness=found.uses | judged.negotiated,
+        timeline=found.timeline,
+        due=found.due,
+        unknown=found.unknown,
+        events=found.events,
+        faults=spec.scenario.as_dict()["faults"],
+        steadiness=judged.steadiness,
+        memory=memory,
+        idle=idle,
+        controls=dict(controls),
+    )
+
+
+def refusal(spec: Spec, problems: Sequence[str]) -> Manifest:
+    """The manifest of a trial whose subject failed verification: failed, never fast (R12)."""
+    text = f"verification failed: {'; '.join(problems[:3])}"
+    reason = Reason("verification", text, f"run `rtbench verify {spec.subject.name}`", EVERYTHING)
+    return _outcome(spec, "failed", [reason], [], Counts())

@@ -1,0 +1,172 @@
+"""The steps of a trial while its processes run: start, ramp, warm-up, window, grace, writing, close (R7).
+
+Invariant: counters are read at the window's edges, which lie where nothing is due; the window closes before anything
+is torn down (R14); no process outlives `measure`. Each step returns what it found; `measure` alone puts it into
+`Measured`, so that a trial that fails shows what it got to. Called by the trial.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from rtbench.errors import RtbenchError, SubjectError, UserError
+from rtbench.machine.sockets import observe
+from rtbench.records import tables
+from rtbench.records.manifest import Event, Idle, Ladder
+from rtbench.records.reason import Reason
+from rtbench.subjects import Post
+from rtbench.transports.catalogue import find
+from rtbench.trial import _faults, _window
+from rtbench.trial._counters import Counters
+from rtbench.trial._inferred_ticks import infer_ticks
+from rtbench.trial._loads import length_s
+from rtbench.trial._memory_ladder import climb_ladder
+from rtbench.trial._process_group import ProcessGroup
+from rtbench.trial._run import Run, store
+from rtbench.trial._uplink import settle
+
+_FINISH_PATIENCE_S = 300.0
+
+
+@dataclass(slots=True)
+class Measured:
+    """What the steps came to, as far as the trial got."""
+
+    timeline: dict[str, int] = field(default_factory=dict)
+    """Moments of the trial, `…_ns`, CLOCK_MONOTONIC."""
+    uses: dict[str, Any] = field(default_factory=dict)
+    """What the server says that it uses, and what was observed of it."""
+    counters: Counters | None = None
+    ladder: tuple[Ladder, Idle] = (Ladder(), Idle())
+    window: tuple[int, int] = (-1, -1)
+    events: list[Event] = field(default_factory=list)
+    reports: list[dict[str, Any]] = field(default_factory=list)
+    """What each load process reported of itself."""
+    due: str = "publisher"
+    """Where due times come from: the publisher, the server's plan, its payloads, or nowhere (unknown)."""
+    unknown: list[str] = field(default_factory=list)
+    """Metrics that cannot be known of this subject."""
+    sends: dict[str, int] = field(default_factory=dict)
+    """What became of what subscribers said, counted over the window ([chat])."""
+    warnings: list[Reason] = field(default_factory=list)
+
+    def reach(self, moment: str) -> None:
+        """Note that `moment` is now."""
+        self.timeline[f"{moment}_ns"] = time.monotonic_ns()
+
+
+def measure(run: Run, found: Measured) -> None:
+    """Run the trial's processes and fill `found`. Raises SubjectError, MeasurementError or UserError."""
+    scenario, subject = run.spec.scenario, run.spec.subject
+    with contextlib.ExitStack() as stack:
+        sockets = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rtbench-")))
+        run.stage("starting")
+        group = ProcessGroup(run, sockets, stack, length_s(scenario))
+        found.events = group.events
+        finite = [name for name in group.workload.streams if group.workload.finite(name)]
+        group.open([name for name in group.workload.streams if name not in finite])
+        found.uses = group.server.uses
+        for load in group.loads:
+            load.connect()
+        found.reach("ready")
+        counters = found.counters = Counters(group)
+        group.tick = counters.tick
+
+        if scenario.memory.ladder:
+            found.ladder = climb_ladder(group)
+        else:
+            run.stage(f"connecting {scenario.subscribers:,}")
+            group.ramp(scenario.subscribers)
+        found.reach("subscribed")
+        found.uses |= observe(group.server.pid, urlsplit(group.server.url).port or 0) if group.server.pid else {}
+        if subject.played:
+            group.publisher.play(finite)
+
+        run.stage("warming up")
+        start_ns, end_ns = found.window = _window.choose(group.workload, scenario, group.publisher.started)
+        found.timeline |= {"window_start_ns": start_ns, "window_end_ns": end_ns}
+        _faults.plan(group, start_ns)
+        for load in group.loads:
+            load.command(do="window", start_ns=start_ns, end_ns=end_ns)
+        group.until(start_ns)
+        run.stage("measuring")
+        counters.edge("at_start")
+        group.until(end_ns)
+        counters.edge("at_end")
+        run.stage("waiting for what is late")
+        group.until(end_ns + int(scenario.grace_s * 1e9))
+        group.wait(lambda: all(load.closed_window for load in group.loads), 10, "the window's end")
+        counters.afterwards()
+
+        run.stage("writing")
+        found.reach("finish")
+        found.reports = _finish(group)
+        if not subject.played:
+            found.due, found.unknown, warnings = infer_ticks(run, found.reports, group.server.url)
+            found.warnings += warnings
+        found.warnings += _stop(group)
+        if subject.played and scenario.chat.senders:
+            found.sends, warnings = settle(run, found.window)
+            found.warnings += warnings
+        counters.close(found.reports)
+        found.warnings += _published(group.publisher.posts)
+
+
+def _stop(group: ProcessGroup) -> list[Reason]:
+    """Stop the server, and have the publisher write its ticks; warns of a server that does not leave."""
+    subject, ticks = group.run.spec.subject, group.run.folder / "ticks.parquet"
+    posted = isinstance(subject.publish, Post)
+    if posted:  # what a server that leaves had no time to answer is not what it refused
+        group.publisher.finish(ticks)
+    group.server.stop()
+    late = group.server.stopped_in_s is None
+    if subject.played and not posted:
+        group.publisher.finish(ticks)
+    text = "the server did not leave within 2 s of SIGTERM"
+    return [Reason("slow shutdown", text, "see server.log", [])] if late else []
+
+
+def _published(posts: dict[str, int]) -> list[Reason]:
+    """What the server did not take of what was posted."""
+    trouble = [f"{posts[name]:,} {name}" for name in ("refused", "unanswered", "reconnected") if posts.get(name)]
+    if not trouble:
+        return []
+    text = f"publishing by HTTP: {posts['posted']:,} messages taken, {', '.join(trouble)}"
+    return [Reason("publishing", text, "see server.log", [])]
+
+
+def _finish(group: ProcessGroup) -> list[dict[str, Any]]:
+    """Let the load processes write what they read; their reports."""
+    run, loads = group.run, group.loads
+    polling = find(run.spec.subject.transport).polls
+    several = len(loads) > 1
+    for index, load in enumerate(loads):
+        suffix = f"-{index}" if several else ""
+        load.command(do="finish", folder=str(run.folder), suffix=suffix, polling=polling)
+    try:
+        group.wait(lambda: all(load.finished for load in loads), _FINISH_PATIENCE_S, "writing what was read")
+    except SubjectError:
+        raise
+    except RtbenchError as error:
+        raise UserError(error.message, "free the disk; finished trials are kept, go on with --resume") from error
+    if several:
+        kinds = ["deliveries", "connections", *(["requests"] if polling else [])]
+        kinds += ["sends"] if run.spec.scenario.chat.senders else []
+        for kind in kinds:
+            _join(run.folder, kind, len(loads))
+    return [load.finished for load in loads if load.finished is not None]
+
+
+def _join(folder: Path, kind: str, workers: int) -> None:
+    """Every worker wrote a shard of its own; a trial's file holds all of them."""
+    shards = [folder / f"{kind}-{index}.parquet" for index in range(workers)]
+    whole = tables.concatenate(kind, [tables.read_table(shard, kind) for shard in shards])
+    store(lambda: tables.write_table(folder / f"{kind}.parquet", kind, whole), folder)
+    for shard in shards:
+        shard.unlink()
