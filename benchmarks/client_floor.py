@@ -27,6 +27,7 @@ from rtbench.campaign.preflight import prepare
 from rtbench.errors import UserError
 from rtbench.machine.fingerprint import fingerprint
 from rtbench.processes.process import PublisherProcess, ServerProcess
+from rtbench.records.record import plain
 from rtbench.scenario import loading
 from rtbench.subjects.registry import find
 
@@ -64,7 +65,7 @@ def load_us(settings: loading.Scenario, name: str, place: trial.Place) -> float:
     """CPU of the load generator in a trial's window, microseconds a message."""
     with tempfile.TemporaryDirectory() as folder:
         spec = trial.Spec(1, find(name), 1, 1, settings, fingerprint())
-        manifest = trial.run(spec, Path(folder), place, lambda _: None)
+        manifest = plain(trial.run(spec, Path(folder), place, lambda _: None))
         for reason in manifest["reasons"]:
             print(f"  {name}: {manifest['status']}: {reason['message']}")
         load = manifest["processes"]["load"]

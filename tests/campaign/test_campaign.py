@@ -497,7 +497,9 @@ def test_resume_refuses_another_scenario(tmp_path: Path) -> None:
 
 def test_resume_refuses_more_subjects_because_they_would_not_be_in_the_blocks_that_were_run(tmp_path: Path) -> None:
     Campaign(scenario(subjects=NAMES[:2]), tmp_path, "")
-    with pytest.raises(ResultsError, match="is of scenario .*, this one is .*: go on with the same scenario and sett"):
+    with pytest.raises(
+        ResultsError, match=r"is of scenario .*, this one is .*: go on with the same scenario and settings"
+    ):
         Campaign(scenario(), tmp_path, "", resume=True)
 
 
