@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from msgspec import field
+
 from rtbench.records.record import Record
 
 
 class Reason(Record, frozen=True, kw_only=False):
-    """What happened, what to do about it, and the metrics that it spoils (names, or prefixes that end with `*`)."""
+    """What happened, what to do about it, and the metrics that it spoils (names, or prefixes that end with `*`).
 
-    kind: str
-    message: str
-    remedy: str
-    metrics: list[str]
+    rtbench writes all four; of a reason that somebody else wrote, what is missing is empty.
+    """
+
+    kind: str = ""
+    message: str = ""
+    remedy: str = ""
+    metrics: list[str] = field(default_factory=list)

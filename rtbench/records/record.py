@@ -101,7 +101,8 @@ def _keep(value: Any, read: Any) -> None:
     if isinstance(value, Record):
         value.__dict__["read"] = read
         for name in value.__struct_fields__:
-            _keep(getattr(value, name), read.get(name))
+            if name in read:
+                _keep(getattr(value, name), read[name])
     elif isinstance(value, list):
         for inner, one in zip(value, read, strict=True):
             _keep(inner, one)

@@ -120,8 +120,13 @@ def test_a_window_that_ends_before_it_starts(tmp_path: Path) -> None:
 
 
 def test_what_rtbench_makes_wrong_is_a_bug() -> None:
-    with pytest.raises(ValueError, match="missing required field"):
-        typed(Reason, {"kind": "a"})
+    with pytest.raises(ValueError, match=r"Expected `str`, got `int` - at `\$\.kind`"):
+        typed(Reason, {"kind": 1})
+
+
+def test_what_a_reason_lacks_is_empty() -> None:
+    assert read(Reason, {"metrics": ["lost"]}, "") == Reason("", "", "", ["lost"])
+    assert read(Reason, {"kind": "late", "message": "it was late"}, "") == Reason("late", "it was late", "", [])
 
 
 # The schemas
