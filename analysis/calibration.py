@@ -17,7 +17,7 @@ import pandas as pd
 from scipy import stats
 
 from rtbench.analysis.campaigns.trials import Trial
-from rtbench.analysis.evidence import Evidence, gather, values_by_block
+from rtbench.analysis.evidence import Evidence, gather
 from rtbench.analysis.notebook import Campaign, load
 from rtbench.analysis.samples.framing import FRAMED
 from rtbench.analysis.statistics import noise
@@ -90,7 +90,7 @@ def noise_of(folder: Path) -> dict[str, dict[str, Any]]:
     """The noise of every metric, from the A/A campaign in `folder` (its sub-folder, or itself)."""
     place = folder / "aa-short" if (folder / "aa-short").exists() else folder
     evidence = gather(load(place))
-    return {metric: one.row() for metric, one in noise.noise(evidence.cells, evidence.names).items()}
+    return {metric: one.row() for metric, one in noise.noise(evidence.values, evidence.names).items()}
 
 
 # Delay
@@ -318,16 +318,12 @@ def aa_intervals(evidence: Evidence, blocks_a_pair: int = BLOCKS_A_PAIR) -> list
     found: list[Comparison] = []
     for metric in AA_METRICS:
         for group in groups:
-            cells = {
-                name: {block: value for block, value in _cells(evidence, name, metric).items() if block in group}
+            values = {
+                name: {block: value for block, value in evidence.values[metric][name].items() if block in group}
                 for name in evidence.names
             }
-            found += compare(metric, cells, noise.pairs(evidence.names))
+            found += compare(metric, values, noise.pairs(evidence.names))
     return found
-
-
-def _cells(evidence: Evidence, name: str, metric: str) -> dict[int, float | None]:
-    return values_by_block(evidence.results, name, metric)
 
 
 def _band(name: str, held: Sequence[bool]) -> Check:

@@ -22,7 +22,7 @@ from rtbench.analysis.samples.framing import FRAMED
 from rtbench.analysis.samples.samples import Samples
 from rtbench.analysis.samples.series import Series, reduce
 from rtbench.analysis.samples.stalls import Stall
-from rtbench.analysis.statistics.compare import Cells, Comparison, Summary, compare, summarise
+from rtbench.analysis.statistics.compare import Comparison, Summary, Values, compare, summarise
 from rtbench.analysis.statistics.multiplicity import Family, control
 from rtbench.analysis.statistics.noise import Noise, noise, pairs
 from rtbench.errors import ResultsError
@@ -80,7 +80,7 @@ class Evidence:
     subjects: tuple[ComparedSubject, ...]
     summaries: tuple[Summary, ...]
     comparisons: tuple[Comparison, ...]
-    cells: Mapping[str, Cells]
+    values: Mapping[str, Values]
     """Metric to subject to block to the value that counts."""
     noise_floor: Mapping[str, Any] | None
     """{"source", "pairs", "blocks", "metrics": {metric: ratio ≥ 1}}; None without an A/A control (R9)."""
@@ -109,8 +109,11 @@ class Evidence:
         return next(found, None)
 
     def comparison(self, metric: str, a: str, b: str) -> Comparison | None:
-        found = (c for c in self.comparisons if c.metric == metric and c.a == a and c.b == b)
-        return next(found, None)
+        """`a` against `b`, whichever way round it was compared; None where no block has both."""
+        sides = {(c.a, c.b): c for c in self.comparisons if c.metric == metric and {c.a, c.b} == {a, b}}
+        if (a, b) in sides:
+            return sides[a, b]
+        return sides[b, a].inverse() if sides else None
 
     def of(self, subject: str) -> list[Result]:
         return [r for r in self.results if r.trial.item == subject]
@@ -149,18 +152,18 @@ def gather(campaign: Campaign, calibration: Mapping[str, Any] | None = None) -> 
     subjects = tuple(_subject(row, cell, results) for cell in campaign.cells for row in campaign.subjects)
     names = [s.name for s in subjects]
     summaries, comparisons = [], []
-    cells_of: dict[str, dict[str, dict[int, float | None]]] = {}
+    values_of = {
+        metric.name: {name: values_by_block(results, name, metric.name) for name in names} for metric in catalogue()
+    }
     for metric in catalogue():
-        cells = {name: values_by_block(results, name, metric.name) for name in names}
-        cells_of[metric.name] = cells
         logarithmic = metric.unit not in ("share", "messages", "connections")
         for subject in subjects:
-            values = list(cells[subject.name].values())
+            values = list(values_of[metric.name][subject.name].values())
             summaries.append(summarise(subject.name, metric.name, metric.unit, values, logarithmic=logarithmic))
-    noises, source = _noise(names, cells_of, calibration)
+    noises, source = _noise(names, values_of, calibration)
     for metric in catalogue():
         for cell in campaign.cells if metric.compared else ():
-            here = {s.name: cells_of[metric.name][s.name] for s in subjects if s.cell == cell}
+            here = {s.name: values_of[metric.name][s.name] for s in subjects if s.cell == cell}
             comparisons += compare(metric.name, here, cell=cell)
     headline = headline_metrics(summaries)
     judged, families = control(comparisons, headline, lambda metric: noises[metric].floor if metric in noises else None)
@@ -170,8 +173,8 @@ def gather(campaign: Campaign, calibration: Mapping[str, Any] | None = None) -> 
         subjects=subjects,
         summaries=tuple(summaries),
         comparisons=judged,
-        cells=cells_of,
-        noise_floor=_noise_floor(names, cells_of, noises, source),
+        values=values_of,
+        noise_floor=_noise_floor(names, values_of, noises, source),
         warnings=tuple(warnings),
         calibration=calibration,
         noises=noises,
@@ -209,7 +212,7 @@ def alone(evidence: Evidence, cell: Mapping[str, Any]) -> Evidence:
         comparisons=tuple(
             replace(c, a=mine[c.a], b=mine[c.b], cell={}) for c in evidence.comparisons if c.cell == cell
         ),
-        cells={metric: {base: cells[name] for name, base in mine.items()} for metric, cells in evidence.cells.items()},
+        values={metric: {base: rows[name] for name, base in mine.items()} for metric, rows in evidence.values.items()},
     )
 
 
@@ -265,20 +268,20 @@ def _subject(row: Mapping[str, Any], cell: Mapping[str, Any], results: Sequence[
 
 def values_by_block(results: Sequence[Result], subject: str, metric: str) -> dict[int, float | None]:
     """A subject's metric by block. Where a block was run again, its last usable trial counts."""
-    cells: dict[int, float | None] = {}
+    found: dict[int, float | None] = {}
     for result in results:
         if result.trial.item == subject:
             value = result.usable(metric)
-            if value is not None or result.trial.block not in cells:
-                cells[result.trial.block] = value
-    return cells
+            if value is not None or result.trial.block not in found:
+                found[result.trial.block] = value
+    return found
 
 
 def _noise(
-    names: Sequence[str], cells_of: Mapping[str, Cells], calibration: Mapping[str, Any] | None
+    names: Sequence[str], values_of: Mapping[str, Values], calibration: Mapping[str, Any] | None
 ) -> tuple[dict[str, Noise], str]:
     """Every metric's noise: from the campaign's own A/A pairs, else from the machine's calibration; and which."""
-    found = noise(cells_of, names)
+    found = noise(values_of, names)
     if found or not calibration:
         return found, "campaign"
     table = (calibration.get("noise") or {}).get("metrics") or {}
@@ -286,13 +289,13 @@ def _noise(
 
 
 def _noise_floor(
-    names: Sequence[str], cells_of: Mapping[str, Cells], noises: Mapping[str, Noise], source: str
+    names: Sequence[str], values_of: Mapping[str, Values], noises: Mapping[str, Noise], source: str
 ) -> dict[str, Any] | None:
     """The floor as report.json has it, for the number of blocks that the campaign has. A comparison with fewer blocks
     than that is held to the wider floor of its own number."""
     if not noises:
         return None
-    counts = (len({b for b, v in row.items() if v is not None}) for c in cells_of.values() for row in c.values())
+    counts = (len({b for b, v in row.items() if v is not None}) for c in values_of.values() for row in c.values())
     blocks = max(counts, default=0)
     return {
         "source": source,

@@ -7,13 +7,8 @@ by the report's templates, its sentences and the figures.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from rtbench.analysis.statistics.compare import Comparison, Summary
-
-if TYPE_CHECKING:
-    from rtbench.analysis.evidence import Evidence
 
 MISSING = "–"
 
@@ -77,21 +72,6 @@ def ratio(row: Comparison) -> str:
     """`1.32× [1.25, 1.40]`."""
     text = f"{number(row.ratio)}×"
     return text if row.low is None or row.high is None else f"{text} [{_end(row.low)}, {_end(row.high)}]"
-
-
-def between(evidence: Evidence, metric: str, a: str, b: str) -> Comparison | None:
-    """`a` against `b`, whichever way round it was compared."""
-    there = evidence.comparison(metric, a, b)
-    back = evidence.comparison(metric, b, a)
-    return there or (inverse(back) if back else None)
-
-
-def inverse(row: Comparison) -> Comparison:
-    """The same comparison said the other way round."""
-    swapped = {"a lower": "a higher", "a higher": "a lower"}.get(row.verdict, row.verdict)
-    low = 1 / row.high if row.high else None
-    high = 1 / row.low if row.low else None
-    return replace(row, a=row.b, b=row.a, ratio=1 / row.ratio, low=low, high=high, verdict=swapped)
 
 
 def undecided(row: Comparison) -> str:

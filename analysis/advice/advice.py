@@ -16,7 +16,6 @@ from typing import Any
 from rtbench.analysis import format
 from rtbench.analysis.advice.options import CPU, Needs, Option, options, percent
 from rtbench.analysis.campaigns.load import load
-from rtbench.analysis.claims import side_by_side
 from rtbench.analysis.evidence import Evidence, gather
 from rtbench.analysis.statistics.compare import Comparison, compare, verdict
 from rtbench.analysis.sweep.cells import cells
@@ -161,9 +160,9 @@ def advise(evidence: Evidence, needs: Needs, every: bool = False) -> Advice:
 def cost_ratio(a: Option, b: Option) -> Comparison | None:
     """The cost of a over that of b under the needs: the measured ratio times that of the two factors."""
     if a.cell is b.cell:
-        found = side_by_side(a.cell.evidence, CPU, a.subject.name, b.subject.name)
+        found = a.cell.evidence.comparison(CPU, a.subject.name, b.subject.name)
     else:
-        values = {o.name: o.cell.evidence.cells[CPU].get(o.subject.name, {}) for o in (a, b)}
+        values = {o.name: o.cell.evidence.values[CPU].get(o.subject.name, {}) for o in (a, b)}
         each = compare(CPU, values, [(a.name, b.name)])
         found = each[0] if each else None
     if found is None or not b.factor:

@@ -9,7 +9,6 @@ no list to edit. Called by the report.
 from __future__ import annotations
 
 import importlib
-import math
 import pkgutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from typing import Any, Literal
 from rtbench.analysis import format
 from rtbench.analysis.evidence import ComparedSubject, Evidence
 from rtbench.analysis.metrics import find
-from rtbench.analysis.statistics.compare import Comparison
 from rtbench.analysis.sweep.cells import Cell, cells
 
 Outcome = Literal["supported", "contradicted", "no difference seen", "not tested by this campaign"]
@@ -161,16 +159,9 @@ def _findings(one: Hypothesis, campaigns: Sequence[tuple[Evidence, Sequence[Cell
 # What the files share
 
 
-def side_by_side(evidence: Evidence, metric: str, a: str, b: str) -> Comparison | None:
-    """a against b, whichever way round it was compared; None where no block has both."""
-    there, back = evidence.comparison(metric, a, b), evidence.comparison(metric, b, a)
-    found = there or (format.inverse(back) if back else None)
-    return found if found is not None and math.isfinite(found.ratio) else None
-
-
 def compared(evidence: Evidence, metric: str, a: str, b: str) -> Point | None:
     """The comparison as evidence; None when there is none with an interval."""
-    found = side_by_side(evidence, metric, a, b)
+    found = evidence.comparison(metric, a, b)
     if found is None or found.low is None:
         return None
     said = {"a lower": "lower", "a higher": "higher"}.get(found.verdict, found.verdict)

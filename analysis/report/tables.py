@@ -123,7 +123,7 @@ def matrices(evidence: Evidence) -> list[Matrix]:
 
 
 def _cell(evidence: Evidence, metric: str, a: str, b: str, across: bool) -> MatrixCell:
-    found = format.between(evidence, metric, a, b)
+    found = evidence.comparison(metric, a, b)
     if found is None:
         return MatrixCell("", "empty", across)
     sides = {"a lower": "lower", "a higher": "higher"}
