@@ -223,18 +223,12 @@ def _items(evidence: Evidence) -> list[str]:
 
 
 def _trials(evidence: Evidence, item: str) -> list[Trial]:
-    return [r.trial for r in evidence.results if r.trial.item == item]
+    return [result.trial for result in evidence.of(item)]
 
 
 def _values(evidence: Evidence, item: str, metric: str) -> dict[int, float]:
-    """The metric by block; where a block was run again, its last usable trial counts."""
-    values = {}
-    for result in evidence.results:
-        if result.trial.item == item:
-            value = result.usable(metric)
-            if value is not None and math.isfinite(value):
-                values[result.trial.block] = value
-    return values
+    """The metric by block, where it has a value that counts."""
+    return {block: v for block, v in evidence.values[metric][item].items() if v is not None and math.isfinite(v)}
 
 
 def _faults(before: Evidence, now: Evidence, name: str, was: str, is_: str, metric: Metric) -> Iterator[Change]:
