@@ -39,12 +39,14 @@ def scale(unit: str, value: float) -> tuple[float, str]:
 
 def quantity(value: float | None, unit: str) -> str:
     """`8.71 ms`, `190 B`, `12 %`, `3`."""
-    if value is None:
-        return MISSING
+    return MISSING if value is None else " ".join(parts(value, unit)).rstrip()
+
+
+def parts(value: float, unit: str) -> tuple[str, str]:
+    """The digits and the unit: `8.71` and `ms`."""
     divisor, name = scale(unit, value)
     whole = unit in ("messages", "connections") and float(value).is_integer()
-    text = f"{value:,.0f}" if whole else number(value / divisor)
-    return f"{text} {name}".rstrip()
+    return f"{value:,.0f}" if whole else number(value / divisor), name
 
 
 def summary(row: Summary | None) -> str:

@@ -14,8 +14,8 @@ from typing import Any
 from rtbench.analysis.evidence import Evidence
 from rtbench.analysis.format import MISSING
 
-_IDENTITY = ("stack", "technique", "observed")
-"""As in caveats.py: what a subject is, and what is only good to know."""
+IDENTITY = ("stack", "technique", "observed")
+"""Keys that say what a subject is (where they differ, the caveats of its arm say so), and what is only good to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def manifests(evidence: Evidence) -> list[FairnessRow]:
     for key, of in used.items():
         cells = tuple(" or ".join(of.get(name, [MISSING])) for name in names)
         known = {cell for name, cell in zip(names, cells, strict=True) if name in recorded}
-        rows.append(FairnessRow(key, cells, len(known) > 1 and key.partition(".")[0] not in _IDENTITY))
+        rows.append(FairnessRow(key, cells, len(known) > 1 and key.partition(".")[0] not in IDENTITY))
     return sorted(rows, key=lambda row: (not row.differs, row.key.startswith("observed.")))
 
 

@@ -28,6 +28,7 @@ from rtbench.analysis.evidence import Evidence, gather
 from rtbench.analysis.figures import _style
 from rtbench.analysis.metrics import catalogue
 from rtbench.analysis.report import answer, caveats, fairness, proxied, tables
+from rtbench.analysis.report.caveat import Caveat
 from rtbench.analysis.report.citation import cite, facts
 from rtbench.analysis.report.condense import condense
 from rtbench.analysis.report.several import several
@@ -53,7 +54,7 @@ class Report:
     """report.html; the other files are beside it."""
     headlines: tuple[str, str, str]
     caveats: tuple[str, ...]
-    """The grave ones, one line each."""
+    """The grave ones, one line each, for the terminal: which metrics they spoil is in the report."""
     exit_code: int
     """1: a threshold of the scenario is crossed; 3: some subject has too few valid trials; else 0."""
 
@@ -95,9 +96,7 @@ def build(paths: Sequence[Path], out: Path | None = None, calibration: Mapping[s
         ) from error
 
 
-def write(
-    evidence: Evidence, folder: Path, beside: Sequence[Evidence] = (), notes: Sequence[caveats.Caveat] = ()
-) -> Report:
+def write(evidence: Evidence, folder: Path, beside: Sequence[Evidence] = (), notes: Sequence[Caveat] = ()) -> Report:
     """Write every file of the report into `folder`. OSError passes through.
 
     `beside`: other campaigns, for the claims; `notes`: what is to be said of them.
@@ -127,14 +126,14 @@ def write(
     (folder / "metrics.csv").write_text(as_csv(evidence), encoding="utf-8")
     code = 1 if caveats.crossed(evidence) else 3 if evidence.too_few or not evidence.subjects else 0
     first, second, third = (claim.text for claim in said)
-    together = condense(warned, evidence.names)
-    grave = tuple(f"{c.message}{f' ({c.remedy})' if c.remedy else ''}" for c in together if c.grave)
+    together = condense(warned)
+    grave = tuple(f"{c.short}{f' ({c.remedy})' if c.remedy else ''}" for c in together if c.grave)
     return Report(folder / "report.html", (first, second, third), grave, code)
 
 
 def as_json(
     evidence: Evidence,
-    warned: Sequence[caveats.Caveat],
+    warned: Sequence[Caveat],
     said: Sequence[answer.Sentence],
     judged: Sequence[claims.Judged],
     advised: Advice,
@@ -219,13 +218,13 @@ def _draw(evidence: Evidence, folder: Path) -> list[Shown]:
 
 
 def _context(
-    evidence: Evidence, warned: Sequence[caveats.Caveat], said: Sequence[answer.Sentence], shown: Sequence[Shown]
+    evidence: Evidence, warned: Sequence[Caveat], said: Sequence[answer.Sentence], shown: Sequence[Shown]
 ) -> dict[str, Any]:
     document = evidence.campaign.document
     scenario = document.get("scenario") or {}
     columns, rows = tables.results(evidence)
     latency = evidence.latency
-    together = condense(warned, evidence.names)
+    together = condense(warned)
     pair_columns, pairs = tables.pairs(evidence)
     recovery_columns, recovery = tables.recovery(evidence)
     return {

@@ -14,6 +14,8 @@ from rtbench.analysis import format
 from rtbench.analysis.campaigns.trials import item_name
 from rtbench.analysis.evidence import ComparedSubject, Evidence, Result
 from rtbench.analysis.metrics import catalogue, find
+from rtbench.analysis.report.caveat import written
+from rtbench.analysis.report.caveats import stalled
 
 _HEIGHTS = ("payload", "tcp_down", "tcp_up", "wire")
 COUNTS = ("expected", "delivered", "lost", "duplicated", "reordered", "corrupted")
@@ -214,7 +216,7 @@ def trials(evidence: Evidence) -> list[list[str]]:
 def _remarks(result: Result) -> list[str]:
     """Why a trial was put aside, and what stood still in it."""
     said = [str(reason.get("message", "")) for reason in result.trial.reasons]
-    return said if result.stall is None else [*said, result.stall.text()]
+    return said if result.stall is None else [*said, written(stalled(result.stall))]
 
 
 def everything(evidence: Evidence) -> list[tuple[str, str, list[str]]]:

@@ -18,7 +18,7 @@ def write_report(folders: list[Path], out: Path | None, code: int) -> int:
     for line in made.headlines:
         click.echo(line)
     for line in made.caveats:
-        click.echo(f"caveat: {line.partition(' (spoils ')[0]}")  # which metrics: in the report
+        click.echo(f"caveat: {line}")
     click.echo(f"report: {made.path}")
     return min((code, int(made.exit_code)), key=PRECEDENCE.index)
 
