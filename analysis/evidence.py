@@ -70,6 +70,11 @@ class ComparedSubject:
     cell: Mapping[str, Any]
     """What the sweep sets for it, dotted key to value."""
 
+    @property
+    def proxy(self) -> str:
+        """The proxy that it was measured behind; empty: none."""
+        return str(self.row.get("proxy") or "")
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from rtbench.analysis import format
-from rtbench.analysis.advice.options import CPU, Needs, Option, options, percent
+from rtbench.analysis.advice.option import CPU, Needs, Option
+from rtbench.analysis.advice.options import options
+from rtbench.analysis.advice.reasons import percent
 from rtbench.analysis.campaigns.load import load
 from rtbench.analysis.evidence import Evidence, gather
 from rtbench.analysis.statistics.compare import Comparison, compare, verdict

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 
-from rtbench.analysis.claims import Finding, Hypothesis, Point, compared, direction, pairs, sentence
+from rtbench.analysis.claims.claim import Finding, Hypothesis, Point
+from rtbench.analysis.claims.points import compared, direction, pairs, sentence
 from rtbench.analysis.evidence import Evidence
 from rtbench.analysis.samples.framing import FRAMED
 

@@ -35,7 +35,7 @@ class ProxiedRow:
 
 def behind(evidence: Evidence, latency: str) -> list[ProxiedRow]:
     """A row for every subject that has a proxy before it; `latency` is the metric that is headlined."""
-    return [_row(evidence, s, latency) for s in evidence.subjects if s.row.get("proxy")]
+    return [_row(evidence, s, latency) for s in evidence.subjects if s.proxy]
 
 
 def _row(evidence: Evidence, subject: ComparedSubject, latency: str) -> ProxiedRow:
@@ -56,7 +56,7 @@ def _row(evidence: Evidence, subject: ComparedSubject, latency: str) -> ProxiedR
     verdict, why = _verdict(evidence, subject, alone, added_ns)
     return ProxiedRow(
         subject=subject.name,
-        proxy=str(subject.row["proxy"]),
+        proxy=subject.proxy,
         verdict=verdict,
         why=why,
         added=added,

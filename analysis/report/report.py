@@ -22,7 +22,7 @@ from markupsafe import Markup, escape
 
 from rtbench.analysis import claims, figures
 from rtbench.analysis.advice.advice import Advice, advise
-from rtbench.analysis.advice.options import Needs
+from rtbench.analysis.advice.option import Needs
 from rtbench.analysis.campaigns import shape
 from rtbench.analysis.evidence import Evidence, gather
 from rtbench.analysis.figures import _style

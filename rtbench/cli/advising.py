@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from rtbench.analysis.advice import advice
-from rtbench.analysis.advice.options import Needs
+from rtbench.analysis.advice.option import Needs
 from rtbench.campaign.calibrate import newest
 from rtbench.cli._options import json_option
 from rtbench.machine.fingerprint import fingerprint
