@@ -142,9 +142,9 @@ class Evidence:
 def gather(campaign: Campaign, calibration: Mapping[str, Any] | None = None) -> Evidence:
     """Measure every trial of a campaign and draw the comparisons.
 
-    `calibration`: the machine's newest one, for a campaign that was measured before there was any.
+    `calibration`: this machine's newest one, for a campaign of this machine that was measured before there was any.
     """
-    calibration = campaign.document.get("calibration") or calibration
+    calibration = campaign.document.get("calibration") or _of_machine(campaign, calibration)
     results: list[Result] = []
     warnings = list(campaign.warnings)
     shown: set[str] = set()
@@ -186,6 +186,13 @@ def gather(campaign: Campaign, calibration: Mapping[str, Any] | None = None) -> 
         headline=headline,
         families=families,
     )
+
+
+def _of_machine(campaign: Campaign, calibration: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """The calibration if it is of the machine that the campaign was measured on."""
+    mine = ((calibration or {}).get("environment") or {}).get("machine")
+    here = (campaign.document.get("environment") or {}).get("machine")
+    return calibration if mine is not None and mine == here else None
 
 
 def headline_metrics(summaries: Sequence[Summary]) -> tuple[str, ...]:

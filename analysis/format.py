@@ -76,6 +76,14 @@ def ratio(row: Comparison) -> str:
     return text if row.low is None or row.high is None else f"{text} [{_end(row.low)}, {_end(row.high)}]"
 
 
+def markdown(value: object) -> str:
+    """Text that cannot break out of a Markdown table or start HTML."""
+    text = " ".join(str(value).split())
+    for raw, safe in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("`", "'")):
+        text = text.replace(raw, safe)
+    return text
+
+
 def undecided(row: Comparison) -> str:
     """What the verdict "no difference seen" was limited by and what it would take: `5 % would take 9 blocks`."""
     words = {"multiplicity": "not after false-discovery control", "noise floor": "within the noise floor"}

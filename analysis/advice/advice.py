@@ -130,9 +130,7 @@ def of_folder(folder: Path, needs: Needs, every: bool = False, calibration: Mapp
     or from which nothing can be concluded, UserError for needs that cannot be."""
     needs.check()
     campaign = load(folder)
-    machine = (campaign.document.get("environment") or {}).get("machine")
-    here = (calibration or {}).get("environment", {}).get("machine")
-    found = advise(gather(campaign, calibration if here == machine else None), needs, every)
+    found = advise(gather(campaign, calibration), needs, every)
     if not found.ranking:
         why = "; ".join(f"{name}: {reason}" for name, reason in found.left) or "it has no subjects"
         raise ResultsError(f"{folder}: nothing can be advised ({why})", "run more blocks: `rtbench run ci`")

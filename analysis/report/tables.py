@@ -16,6 +16,7 @@ from rtbench.analysis.evidence import ComparedSubject, Evidence, Result
 from rtbench.analysis.metrics import catalogue, find
 from rtbench.analysis.report.caveat import written
 from rtbench.analysis.report.caveats import stalled
+from rtbench.analysis.sweep.cells import flat
 
 _HEIGHTS = ("payload", "tcp_down", "tcp_up", "wire")
 COUNTS = ("expected", "delivered", "lost", "duplicated", "reordered", "corrupted")
@@ -246,16 +247,12 @@ def calibration(evidence: Evidence) -> list[tuple[str, str, str, str, str, bool]
     ]
 
 
-def flat(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def settings(table: Mapping[str, Any]) -> list[tuple[str, str]]:
     """A nested table (scenario, environment) as dotted keys and texts."""
-    rows: list[tuple[str, str]] = []
-    for key, inner in value.items():
-        name = f"{prefix}{key}"
-        if isinstance(inner, Mapping):
-            rows += flat(inner, f"{name}.")
-        else:
-            rows.append((name, ", ".join(map(_word, inner)) if isinstance(inner, list) else str(inner)))
-    return rows
+    return [
+        (key, ", ".join(map(_word, value)) if isinstance(value, list) else str(value))
+        for key, value in flat(table).items()
+    ]
 
 
 def _word(value: object) -> str:
