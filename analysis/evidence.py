@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import numpy as np
 
@@ -31,6 +31,52 @@ USABLE_NEEDED = 2
 """Trials that a subject needs before anything is concluded: fewer have no interval. Below it: exit 3."""
 
 ARMS = ("controlled", "idiomatic")
+
+
+class NoiseFloor(TypedDict):
+    """The noise floor as report.json has it: for the number of blocks that the campaign has (R9)."""
+
+    source: str
+    """"campaign": its own A/A pairs; "calibration": this machine's."""
+    pairs: list[list[str]]
+    blocks: int
+    metrics: dict[str, float]
+    """A ratio ≥ 1: nothing smaller is called a difference."""
+
+
+class CheckRow(TypedDict):
+    """One known truth as calibration.json has it (R16); `deviation` is measured less expected, in `unit`."""
+
+    name: str
+    expected: float
+    measured: float
+    unit: str
+    allowed: str
+    met: bool
+    deviation: float
+
+
+class NoiseRow(TypedDict):
+    """Standard deviation of the log-ratio of two labels in one block, and from how many blocks."""
+
+    sd: float
+    blocks: int
+
+
+class NoiseTable(TypedDict, total=False):
+    """Where the noise of a calibration comes from ("calibrate", "aa"), and that of every metric."""
+
+    source: str
+    metrics: dict[str, NoiseRow]
+
+
+class Calibration(TypedDict, total=False):
+    """What is read of a calibration.json; other keys are kept as they are."""
+
+    environment: dict[str, Any]
+    measured_unix: float
+    checks: list[CheckRow]
+    noise: NoiseTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +133,11 @@ class Evidence:
     comparisons: tuple[Comparison, ...]
     values: Mapping[str, Values]
     """Metric to subject to block to the value that counts."""
-    noise_floor: Mapping[str, Any] | None
-    """{"source", "pairs", "blocks", "metrics": {metric: ratio ≥ 1}}; None without an A/A control (R9)."""
+    noise_floor: NoiseFloor | None
+    """None without an A/A control (R9)."""
     warnings: tuple[dict[str, Any], ...]
     """What campaign and trials warned of, and what could not be read."""
-    calibration: Mapping[str, Any] | None
+    calibration: Calibration | None
     noises: Mapping[str, Noise]
     """Metric to what the floor is made of; empty without an A/A control."""
     headline: tuple[str, ...]
@@ -120,6 +166,10 @@ class Evidence:
             return sides[a, b]
         return sides[b, a].inverse() if sides else None
 
+    def floor(self, metric: str) -> float | None:
+        """The noise floor of a metric, a ratio ≥ 1; None where it is not known."""
+        return self.noise_floor["metrics"].get(metric) if self.noise_floor else None
+
     def of(self, subject: str) -> list[Result]:
         return [r for r in self.results if r.trial.item == subject]
 
@@ -144,7 +194,7 @@ def gather(campaign: Campaign, calibration: Mapping[str, Any] | None = None) -> 
 
     `calibration`: this machine's newest one, for a campaign of this machine that was measured before there was any.
     """
-    calibration = campaign.document.get("calibration") or _of_machine(campaign, calibration)
+    known = cast("Calibration | None", campaign.document.get("calibration") or _of_machine(campaign, calibration))
     results: list[Result] = []
     warnings = list(campaign.warnings)
     shown: set[str] = set()
@@ -165,7 +215,7 @@ def gather(campaign: Campaign, calibration: Mapping[str, Any] | None = None) -> 
         for subject in subjects:
             values = list(values_of[metric.name][subject.name].values())
             summaries.append(summarise(subject.name, metric.name, metric.unit, values, logarithmic=logarithmic))
-    noises, source = _noise(names, values_of, calibration)
+    noises, source = _noise(names, values_of, known)
     for metric in catalogue():
         for cell in campaign.cells if metric.compared else ():
             here = {s.name: values_of[metric.name][s.name] for s in subjects if s.cell == cell}
@@ -181,7 +231,7 @@ def gather(campaign: Campaign, calibration: Mapping[str, Any] | None = None) -> 
         values=values_of,
         noise_floor=_noise_floor(names, values_of, noises, source),
         warnings=tuple(warnings),
-        calibration=calibration,
+        calibration=known,
         noises=noises,
         headline=headline,
         families=families,
@@ -290,21 +340,22 @@ def values_by_block(results: Sequence[Result], subject: str, metric: str) -> dic
 
 
 def _noise(
-    names: Sequence[str], values_of: Mapping[str, Values], calibration: Mapping[str, Any] | None
+    names: Sequence[str], values_of: Mapping[str, Values], calibration: Calibration | None
 ) -> tuple[dict[str, Noise], str]:
     """Every metric's noise: from the campaign's own A/A pairs, else from the machine's calibration; and which."""
     found = noise(values_of, names)
     if found or not calibration:
         return found, "campaign"
-    table = (calibration.get("noise") or {}).get("metrics") or {}
-    return {metric: Noise(row["sd"], row["blocks"]) for metric, row in table.items()}, "calibration"
+    table = calibration.get("noise") or NoiseTable()
+    rows = table.get("metrics") or {}
+    return {metric: Noise(row["sd"], row["blocks"]) for metric, row in rows.items()}, "calibration"
 
 
 def _noise_floor(
     names: Sequence[str], values_of: Mapping[str, Values], noises: Mapping[str, Noise], source: str
-) -> dict[str, Any] | None:
-    """The floor as report.json has it, for the number of blocks that the campaign has. A comparison with fewer blocks
-    than that is held to the wider floor of its own number."""
+) -> NoiseFloor | None:
+    """For the number of blocks that the campaign has: a comparison with fewer blocks is held to the wider floor of its
+    own number."""
     if not noises:
         return None
     counts = (len({b for b, v in row.items() if v is not None}) for c in values_of.values() for row in c.values())

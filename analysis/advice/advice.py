@@ -169,8 +169,7 @@ def cost_ratio(a: Option, b: Option) -> Comparison | None:
         return None
     by = a.factor / b.factor
     low, high = (None if x is None else x * by for x in (found.low, found.high))
-    floor = (a.cell.evidence.noise_floor or {}).get("metrics", {}).get(CPU)
-    said = verdict(found.ratio * by, low, high, floor)
+    said = verdict(found.ratio * by, low, high, a.cell.evidence.floor(CPU))
     return replace(found, a=a.name, b=b.name, ratio=found.ratio * by, low=low, high=high, verdict=said)
 
 
