@@ -20,6 +20,7 @@ from rtbench.analysis.evidence import Evidence, alone, gather
 from rtbench.analysis.figures import _style
 from rtbench.analysis.regression.baseline import difference
 from rtbench.analysis.report.answer import sentences
+from rtbench.analysis.report.caveat import written
 from rtbench.analysis.report.caveats import crossed
 from rtbench.analysis.report.citation import facts
 from rtbench.analysis.report.report import build
@@ -158,7 +159,7 @@ def test_the_first_lines_carry_exponents_and_crossovers(swept: Evidence) -> None
 
 @pytest.mark.slow
 def test_a_threshold_on_a_subject_is_one_on_each_of_its_cells(swept: Evidence) -> None:
-    lines = crossed(swept)
+    lines = [written(text) for text in crossed(swept)]
     assert lines and all(line.startswith("sse-aiohttp [subscribers=") for line in lines)
     beyond = [n for n in (2, 4, 8, 16, 32) if any(f"subscribers={n}]" in line for line in lines)]
     medians = {s.cell["subscribers"]: swept.summary(s.name, CPU) for s in swept.subjects if s.base == "sse-aiohttp"}
