@@ -7,13 +7,8 @@ by the report's templates, its sentences and the figures.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from rtbench.analysis.statistics.compare import Comparison, Summary
-
-if TYPE_CHECKING:
-    from rtbench.analysis.evidence import Evidence
 
 MISSING = "–"
 
@@ -44,12 +39,14 @@ def scale(unit: str, value: float) -> tuple[float, str]:
 
 def quantity(value: float | None, unit: str) -> str:
     """`8.71 ms`, `190 B`, `12 %`, `3`."""
-    if value is None:
-        return MISSING
+    return MISSING if value is None else " ".join(parts(value, unit)).rstrip()
+
+
+def parts(value: float, unit: str) -> tuple[str, str]:
+    """The digits and the unit: `8.71` and `ms`."""
     divisor, name = scale(unit, value)
     whole = unit in ("messages", "connections") and float(value).is_integer()
-    text = f"{value:,.0f}" if whole else number(value / divisor)
-    return f"{text} {name}".rstrip()
+    return f"{value:,.0f}" if whole else number(value / divisor), name
 
 
 def summary(row: Summary | None) -> str:
@@ -79,19 +76,12 @@ def ratio(row: Comparison) -> str:
     return text if row.low is None or row.high is None else f"{text} [{_end(row.low)}, {_end(row.high)}]"
 
 
-def between(evidence: Evidence, metric: str, a: str, b: str) -> Comparison | None:
-    """`a` against `b`, whichever way round it was compared."""
-    there = evidence.comparison(metric, a, b)
-    back = evidence.comparison(metric, b, a)
-    return there or (inverse(back) if back else None)
-
-
-def inverse(row: Comparison) -> Comparison:
-    """The same comparison said the other way round."""
-    swapped = {"a lower": "a higher", "a higher": "a lower"}.get(row.verdict, row.verdict)
-    low = 1 / row.high if row.high else None
-    high = 1 / row.low if row.low else None
-    return replace(row, a=row.b, b=row.a, ratio=1 / row.ratio, low=low, high=high, verdict=swapped)
+def markdown(value: object) -> str:
+    """Text that cannot break out of a Markdown table or start HTML."""
+    text = " ".join(str(value).split())
+    for raw, safe in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("`", "'")):
+        text = text.replace(raw, safe)
+    return text
 
 
 def undecided(row: Comparison) -> str:

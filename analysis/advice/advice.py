@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from rtbench.analysis import format
-from rtbench.analysis.advice.options import CPU, Needs, Option, options, percent
+from rtbench.analysis.advice.option import CPU, Needs, Option
+from rtbench.analysis.advice.options import options
+from rtbench.analysis.advice.reasons import percent
 from rtbench.analysis.campaigns.load import load
-from rtbench.analysis.claims import side_by_side
 from rtbench.analysis.evidence import Evidence, gather
 from rtbench.analysis.statistics.compare import Comparison, compare, verdict
 from rtbench.analysis.sweep.cells import cells
@@ -129,9 +130,7 @@ def of_folder(folder: Path, needs: Needs, every: bool = False, calibration: Mapp
     or from which nothing can be concluded, UserError for needs that cannot be."""
     needs.check()
     campaign = load(folder)
-    machine = (campaign.document.get("environment") or {}).get("machine")
-    here = (calibration or {}).get("environment", {}).get("machine")
-    found = advise(gather(campaign, calibration if here == machine else None), needs, every)
+    found = advise(gather(campaign, calibration), needs, every)
     if not found.ranking:
         why = "; ".join(f"{name}: {reason}" for name, reason in found.left) or "it has no subjects"
         raise ResultsError(f"{folder}: nothing can be advised ({why})", "run more blocks: `rtbench run ci`")
@@ -161,17 +160,16 @@ def advise(evidence: Evidence, needs: Needs, every: bool = False) -> Advice:
 def cost_ratio(a: Option, b: Option) -> Comparison | None:
     """The cost of a over that of b under the needs: the measured ratio times that of the two factors."""
     if a.cell is b.cell:
-        found = side_by_side(a.cell.evidence, CPU, a.subject.name, b.subject.name)
+        found = a.cell.evidence.comparison(CPU, a.subject.name, b.subject.name)
     else:
-        values = {o.name: o.cell.evidence.cells[CPU].get(o.subject.name, {}) for o in (a, b)}
+        values = {o.name: o.cell.evidence.values[CPU].get(o.subject.name, {}) for o in (a, b)}
         each = compare(CPU, values, [(a.name, b.name)])
         found = each[0] if each else None
     if found is None or not b.factor:
         return None
     by = a.factor / b.factor
     low, high = (None if x is None else x * by for x in (found.low, found.high))
-    floor = (a.cell.evidence.noise_floor or {}).get("metrics", {}).get(CPU)
-    said = verdict(found.ratio * by, low, high, floor)
+    said = verdict(found.ratio * by, low, high, a.cell.evidence.floor(CPU))
     return replace(found, a=a.name, b=b.name, ratio=found.ratio * by, low=low, high=high, verdict=said)
 
 

@@ -6,7 +6,8 @@ processor time: a frame on a connection that is there, or a POST of its own.
 
 from __future__ import annotations
 
-from rtbench.analysis.claims import Finding, Hypothesis, compared, direction, pairs, sentence
+from rtbench.analysis.claims.claim import Finding, Hypothesis
+from rtbench.analysis.claims.points import compared, direction, pairs, sentence
 from rtbench.analysis.evidence import Evidence
 from rtbench.analysis.sweep.cells import at, scenario
 

@@ -7,7 +7,8 @@ the system call, are what a small server has to spare for each thousand.
 from __future__ import annotations
 
 from rtbench.analysis import format
-from rtbench.analysis.claims import Finding, Hypothesis, Point, counted, measured, plain, rate_hz, sentence
+from rtbench.analysis.claims.claim import Finding, Hypothesis, Point
+from rtbench.analysis.claims.points import counted, measured, plain, rate_hz, sentence
 from rtbench.analysis.evidence import ComparedSubject, Evidence
 
 CONNECTIONS = 1000

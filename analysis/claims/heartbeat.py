@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from rtbench.analysis import format
-from rtbench.analysis.claims import Finding, Hypothesis, Outcome, Point, plain
+from rtbench.analysis.claims.claim import Finding, Hypothesis, Outcome, Point
+from rtbench.analysis.claims.points import plain
 from rtbench.analysis.evidence import Evidence, Result
 from rtbench.analysis.sweep.cells import at, scenario
 

@@ -7,16 +7,8 @@ that it arrives before the next message is due.
 from __future__ import annotations
 
 from rtbench.analysis import format
-from rtbench.analysis.claims import (
-    Finding,
-    Hypothesis,
-    Point,
-    counted,
-    measured,
-    proxy_of,
-    rate_hz,
-    sentence,
-)
+from rtbench.analysis.claims.claim import Finding, Hypothesis, Point
+from rtbench.analysis.claims.points import counted, measured, rate_hz, sentence
 from rtbench.analysis.evidence import ComparedSubject, Evidence
 
 COUNTS = ("lost", "duplicated", "reordered", "corrupted")
@@ -24,8 +16,8 @@ TUNED = "-tuned"
 
 
 def judge(evidence: Evidence) -> Finding | None:
-    behind = [s for s in evidence.subjects if s.transport == "sse" and proxy_of(s)]
-    shipped = [s for s in behind if not proxy_of(s).endswith(TUNED)]
+    behind = [s for s in evidence.subjects if s.transport == "sse" and s.proxy]
+    shipped = [s for s in behind if not s.proxy.endswith(TUNED)]
     rate = rate_hz(evidence)
     if not shipped or rate is None:
         return None
@@ -34,7 +26,7 @@ def judge(evidence: Evidence) -> Finding | None:
         points += _points(evidence, subject)
         wrong = faults_of(evidence, subject, 1e9 / rate)
         faults += [f"{subject.name}: {'; '.join(wrong)}"] if wrong else []
-    passed = [s.name for s in behind if proxy_of(s).endswith(TUNED) and not faults_of(evidence, s, 1e9 / rate)]
+    passed = [s.name for s in behind if s.proxy.endswith(TUNED) and not faults_of(evidence, s, 1e9 / rate)]
     text = f"As shipped, {'. '.join(faults)}. " if faults else f"{len(shipped)} proxies as shipped held nothing back. "
     flips = f"Configured for streams it works: {', '.join(passed)}." if passed else ""
     return Finding("contradicted" if faults else "supported", text + sentence(points), tuple(points), flips)

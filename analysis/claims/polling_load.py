@@ -9,7 +9,8 @@ so it is the earliest interval, and it goes with data that old.
 from __future__ import annotations
 
 from rtbench.analysis import format
-from rtbench.analysis.claims import Finding, Hypothesis, Point, compared, direction, pairs, rate_hz, sentence
+from rtbench.analysis.claims.claim import Finding, Hypothesis, Point
+from rtbench.analysis.claims.points import compared, direction, pairs, rate_hz, sentence
 from rtbench.analysis.evidence import Evidence
 from rtbench.analysis.sweep.cells import at, scenario
 

@@ -8,7 +8,8 @@ real browser does is shown by tests/pages; here it is counted for thousands.
 from __future__ import annotations
 
 from rtbench.analysis import format
-from rtbench.analysis.claims import Finding, Hypothesis, Outcome, counted, measured, plain, rate_hz, sentence
+from rtbench.analysis.claims.claim import Finding, Hypothesis, Outcome
+from rtbench.analysis.claims.points import counted, measured, plain, rate_hz, sentence
 from rtbench.analysis.evidence import Evidence, Result
 from rtbench.analysis.sweep.cells import at, scenario
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import rtbench
-from rtbench.analysis.claims import Finding, Hypothesis, Outcome, Point
 from rtbench.analysis.claims._code import Size, size
+from rtbench.analysis.claims.claim import Finding, Hypothesis, Outcome, Point
 from rtbench.analysis.evidence import Evidence
 
 FOLDERS = (Path(rtbench.__file__).parent.parent / "examples" / "clients", Path(rtbench.__file__).parent / "_clients")

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 
-from rtbench.analysis.claims import Finding, Hypothesis, Point, compared, direction, pairs, sentence
+from rtbench.analysis.claims.claim import Finding, Hypothesis, Point
+from rtbench.analysis.claims.points import compared, direction, pairs, sentence
 from rtbench.analysis.evidence import Evidence
 from rtbench.analysis.samples.framing import FRAMED
 
@@ -32,7 +33,7 @@ def judge(evidence: Evidence) -> Finding | None:
 
 def _flips(points: list[Point], evidence: Evidence) -> str:
     """What could not be told apart, and where the bytes cross."""
-    floor = (evidence.noise_floor or {}).get("metrics", {}).get(METRIC, 1.0)
+    floor = evidence.floor(METRIC) or 1.0
     halves = [math.sqrt(p.high / p.low) for p in points if p.low and p.high and p.verdict == "no difference seen"]
     seen = f"A difference in CPU below {max(*halves, floor) - 1:.0%} cannot be seen here. " if halves else ""
     return f"{seen}{bytes_by_specification()}"

@@ -108,7 +108,7 @@ def fill(subject: ComparedSubject) -> str:
 
 def line(subject: ComparedSubject) -> Literal["-", "--", "-."]:
     """Solid in the controlled arm, dashed in any other; dash and dot behind a proxy."""
-    if subject.row.get("proxy"):
+    if subject.proxy:
         return "-."
     return "-" if subject.arm == "controlled" else "--"
 

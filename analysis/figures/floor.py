@@ -43,7 +43,7 @@ def draw(evidence: Evidence) -> Drawing | None:
         (metric, s.name): ratio
         for metric, _ in _PANELS
         for s in evidence.subjects
-        if (ratio := format.between(evidence, metric, s.name, base.name)) is not None
+        if (ratio := evidence.comparison(metric, s.name, base.name)) is not None
     }
     shown = [(metric, title) for metric, title in _PANELS if any(m == metric for m, _ in found)]
     if not shown:

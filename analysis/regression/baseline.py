@@ -10,21 +10,21 @@ still compared. Another scenario is another question: refused as a whole. Called
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from rtbench.analysis.campaigns.load import checked_keys, load
-from rtbench.analysis.campaigns.trials import Trial, item_name
+from rtbench.analysis.campaigns.trials import item_name
 from rtbench.analysis.evidence import USABLE_NEEDED, Evidence, gather
 from rtbench.analysis.metrics import Metric, catalogue
+from rtbench.analysis.regression import verdicts
 from rtbench.analysis.regression.changes import Change, Difference
-from rtbench.analysis.regression.t_tests import paired, welch
+from rtbench.analysis.regression.same_question import asked_otherwise
+from rtbench.analysis.regression.verdicts import FALSE_DISCOVERIES, Sides, faults, trials, values_of
 from rtbench.analysis.statistics.compare import CONFIDENCE
 from rtbench.analysis.statistics.multiplicity import adjust
 from rtbench.errors import ResultsError
@@ -40,23 +40,8 @@ FAULTS = ("lost", "duplicated", "reordered", "corrupted", "connections_failed")
 TOLERANCE = 1.05
 """A change smaller than this is no regression, however narrow its interval."""
 
-FALSE_DISCOVERIES = 0.05
-"""The share of false ones that is accepted among the differences that are said."""
-
 _MAY_DIFFER = ("environment.packages", "environment.rtbench", "rtbench")
 """Keys that one compares: a note, no obstacle."""
-
-_OTHER_QUESTION = frozenset({"name", "description", "subjects", "subject", "blocks", "seed", "thresholds", "validity"})
-"""Keys of a scenario that do not change what is asked of a subject."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Sides:
-    """One metric of one subject before and now: block to the value that counts."""
-
-    was: Mapping[int, float]
-    now: Mapping[int, float]
-    paired: bool
 
 
 def against(
@@ -68,7 +53,7 @@ def against(
     values), or when no subject is in both.
     """
     before, now = load(baseline), load(current)
-    notes = _other_scenario(before.document, now.document, baseline, current)
+    notes = asked_otherwise(before.document, now.document, baseline, current)
     one, other = checked_keys(before.document), checked_keys(now.document)
     obstacles: list[str] = []
     if baseline.resolve() == current.resolve():
@@ -77,7 +62,7 @@ def against(
         if one.get(key) != other.get(key):
             line = f"{key} differs: {one.get(key)!r} before, {other.get(key)!r} now"
             (notes if key.startswith(_MAY_DIFFER) else obstacles).append(line)
-    one_side, other_side = (gather(side, _of_machine(calibration, side.document)) for side in (before, now))
+    one_side, other_side = (gather(side, calibration) for side in (before, now))
     return difference(one_side, other_side, tolerance, notes, obstacles)
 
 
@@ -95,7 +80,7 @@ def within(
             raise ResultsError(f"{folder}: has no subject {name!r}", f"one of {', '.join(names) or 'none'}")
     if base == head:
         raise ResultsError(f"{base} cannot be compared with itself", "name two subjects: --subjects BASE,HEAD")
-    evidence = gather(campaign, _of_machine(calibration, campaign.document))
+    evidence = gather(campaign, calibration)
     of_base = {item_name("", t.cell): t.item for t in campaign if t.subject == base}
     of_head = {item_name("", t.cell): t.item for t in campaign if t.subject == head}
     pairs = [(of_head[cell], of_base[cell], of_head[cell]) for cell in of_head if cell in of_base]
@@ -138,26 +123,26 @@ def _difference(
     too_few: dict[str, None] = {}
     for name, was, is_ in pairs:
         for side, evidence, item in (("before", before, was), ("now", now, is_)):
-            usable = len({t.block for t in _trials(evidence, item) if t.status == "ok"})
+            usable = len({t.block for t in trials(evidence, item) if t.status == "ok"})
             if usable < USABLE_NEEDED:
                 too_few[f"{item} has {usable} valid trial{'s' * (usable != 1)} {side}, {USABLE_NEEDED} are needed"] = (
                     None
                 )
         for metric in catalogue():
-            values = _Sides(_values(before, was, metric.name), _values(now, is_, metric.name), paired)
+            values = Sides(values_of(before, was, metric.name), values_of(now, is_, metric.name), paired)
             if metric.name in FAULTS:
-                raw += [(change, metric) for change in _faults(before, now, name, was, is_, metric)]
+                raw += [(change, metric) for change in faults(before, now, name, was, is_, metric)]
             elif metric.name in JUDGED and (values.was or values.now):
-                raw.append((_tested(name, metric, values, obstacles), metric))
+                raw.append((verdicts.tested(name, metric, values, obstacles), metric))
     adjusted = iter(adjust(np.array([c.p for c, _ in raw if c.p is not None], dtype=np.float64)).tolist())
     changes = []
     for change, metric in raw:
         if change.p is not None:
-            change = _judged(replace(change, p=next(adjusted)), metric, floor, tolerance)
+            change = verdicts.judged(replace(change, p=next(adjusted)), metric, floor, tolerance)
         elif (
             change.verdict in ("worse", "better") and metric.name in JUDGED
         ):  # exact: nothing was tested, the tolerance still holds
-            change = _judged(change, metric, floor, tolerance)
+            change = verdicts.judged(change, metric, floor, tolerance)
         changes.append(change)
     tested = sum(change.p is not None for change in changes)
     how = "paired by blocks" if paired else "Welch's t"
@@ -177,140 +162,11 @@ def _difference(
     return Difference(*names, tuple(changes), (judged, what, *refused, *notes, *damage), tuple(too_few))
 
 
-def _of_machine(calibration: Mapping[str, Any] | None, document: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The calibration if it is of the machine that the campaign was measured on."""
-    mine = ((calibration or {}).get("environment") or {}).get("machine")
-    return calibration if mine is not None and mine == (document.get("environment") or {}).get("machine") else None
-
-
-def _other_scenario(one: Mapping[str, Any], other: Mapping[str, Any], here: Path, there: Path) -> list[str]:
-    """Notes on keys of the scenario that may differ. Raises ResultsError for one that may not."""
-    if one.get("scenario_hash") == other.get("scenario_hash"):
-        return []
-    notes = []
-    ours, theirs = (_flat(document.get("scenario") or {}) for document in (one, other))
-    for key in sorted(ours.keys() | theirs.keys()):
-        if ours.get(key) == theirs.get(key):
-            continue
-        if key.split(".")[0] not in _OTHER_QUESTION:
-            raise ResultsError(
-                f"not comparable: scenario.{key} differs: {ours.get(key)!r} in {here}, {theirs.get(key)!r} in {there}",
-                "measure both with one scenario",
-            )
-        if key in ("blocks", "seed"):
-            notes.append(f"scenario.{key} differs: {ours.get(key)!r} before, {theirs.get(key)!r} now")
-    if not ours or not theirs:
-        raise ResultsError(
-            f"not comparable: scenario_hash differs: {one.get('scenario_hash')!r} in {here}, "
-            f"{other.get('scenario_hash')!r} in {there}",
-            "measure both with one scenario",
-        )
-    return notes
-
-
-def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, inner in value.items():
-        found |= _flat(inner, f"{prefix}{key}.") if isinstance(inner, Mapping) else {f"{prefix}{key}": inner}
-    return found
-
-
 def _items(evidence: Evidence) -> list[str]:
     """Every subject in every cell that has a trial; cells compare like subjects."""
     place = evidence.campaign.places
     found = dict.fromkeys((place[r.trial.subject], r.trial.item) for r in evidence.results)
     return [item for _, item in sorted(found, key=lambda row: row[0])]
-
-
-def _trials(evidence: Evidence, item: str) -> list[Trial]:
-    return [r.trial for r in evidence.results if r.trial.item == item]
-
-
-def _values(evidence: Evidence, item: str, metric: str) -> dict[int, float]:
-    """The metric by block; where a block was run again, its last usable trial counts."""
-    values = {}
-    for result in evidence.results:
-        if result.trial.item == item:
-            value = result.usable(metric)
-            if value is not None and math.isfinite(value):
-                values[result.trial.block] = value
-    return values
-
-
-def _faults(before: Evidence, now: Evidence, name: str, was: str, is_: str, metric: Metric) -> Iterator[Change]:
-    """A count of faults, exactly. Worse: some where there were none, or in most trials a larger share than in any
-    before; better: the same the other way round."""
-    counts = [_values(evidence, item, metric.name) for evidence, item in ((before, was), (now, is_))]
-    if not counts[0] or not counts[1]:
-        return
-    of = "subscribers" if metric.name == "connections_failed" else "expected"
-    shares = []
-    for evidence, item, found in ((before, was, counts[0]), (now, is_, counts[1])):
-        whole = _values(evidence, item, "expected") if of == "expected" else {}
-        sizes = {t.block: t.subscribers for t in _trials(evidence, item)} if of == "subscribers" else whole
-        shares.append([value / (sizes.get(block) or 1) for block, value in found.items()])
-    first, second = (float(sum(found.values())) for found in counts)
-    worse = second > 0 and (first == 0 or float(np.median(shares[1])) > max(shares[0]))
-    better = first > 0 and (second == 0 or float(np.median(shares[0])) > max(shares[1]))
-    said = "worse" if worse else "better" if better else "no difference seen"
-    yield Change(name, metric.name, metric.unit, first, second, None, None, None, said, worse)
-
-
-def _tested(name: str, metric: Metric, sides: _Sides, obstacles: Sequence[str]) -> Change:
-    """The ratio with its interval and raw p, the verdict still open; or "not comparable" with the reason."""
-    ratio: float | None
-    low: float | None
-    high: float | None
-    before, now = (float(np.median(list(side.values()))) if side else None for side in (sides.was, sides.now))
-
-    def aside(why: str) -> Change:
-        return Change(name, metric.name, metric.unit, before, now, None, None, None, "not comparable", False, why)
-
-    if obstacles and not metric.name.endswith("bytes_per_message"):
-        return aside(obstacles[0])
-    if not sides.was or not sides.now:
-        return aside(f"no valid value {'before' if not sides.was else 'now'}")
-    blocks = sorted(sides.was.keys() & sides.now.keys())
-    was, is_ = ([side[b] for b in (blocks if sides.paired else side)] for side in (sides.was, sides.now))
-    if len(was) < 2 or len(is_) < 2:
-        return aside("two trials of each are needed")
-    test = paired if sides.paired else welch
-    if min(*was, *is_) <= 0:  # zero has no logarithm: tested as they are, no ratio
-        difference, _, _, p = test(np.array(was), np.array(is_))
-        ratio = low = high = None
-    else:
-        difference, low, high, p = test(np.log(was), np.log(is_))
-        ratio, low, high = math.exp(difference), math.exp(low), _exp(high)
-        before, now = float(stats.gmean(was)), float(stats.gmean(is_))
-    said = "worse" if difference > 0 else "better"
-    if _same(was) and _same(is_):  # sizes often are the same in every trial: no chance is in them, nothing to test
-        said = said if p < 1 else "no difference seen"
-        return Change(name, metric.name, metric.unit, before, now, ratio, low, high, said, False)
-    return Change(name, metric.name, metric.unit, before, now, ratio, low, high, said, False, p=p)
-
-
-def _same(values: Sequence[float]) -> bool:
-    return max(values) - min(values) <= 1e-12 * abs(max(values))
-
-
-def _exp(value: float) -> float:
-    return math.exp(min(value, 700.0))
-
-
-def _judged(change: Change, metric: Metric, floor: Mapping[str, float] | None, tolerance: float) -> Change:
-    """The verdict, now that p is adjusted. `change.verdict` is the side it points to (lower is better in JUDGED)."""
-    if change.verdict == "no difference seen":
-        return change
-    if change.p is not None and change.p > FALSE_DISCOVERIES:
-        alone = change.low is not None and change.high is not None and not change.low <= 1 <= change.high
-        why = "its interval alone would say one; not among so many" if alone else ""
-        return replace(change, verdict="no difference seen", why=why)
-    least = (floor or {}).get(metric.name, 1.0)
-    if change.ratio is not None and abs(math.log(change.ratio)) <= math.log(least):
-        return replace(change, verdict="no difference seen", why=f"below the noise floor of {least - 1:.1%}")
-    worse = change.verdict == "worse"
-    beyond = worse and (change.ratio is None or change.ratio > tolerance)
-    return replace(change, regression=beyond, why="within the tolerance" if worse and not beyond else "")
 
 
 def _floor(before: Evidence, now: Evidence) -> dict[str, float] | None:

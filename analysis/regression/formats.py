@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from xml.etree import ElementTree
 
+from rtbench.analysis import format
 from rtbench.analysis.regression.changes import Change, Difference
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -50,10 +51,7 @@ def _text(found: Difference) -> str:
 
 def _markdown(found: Difference) -> str:
     def safe(text: str) -> str:
-        text = " ".join(_CONTROL.sub("?", text).split())
-        for raw, escaped in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("`", "'")):
-            text = text.replace(raw, escaped)
-        return text
+        return format.markdown(_CONTROL.sub("?", text))
 
     def table(changes: list[Change]) -> list[str]:
         lines = ["| subject | metric | change |", "|---|---|---|"]

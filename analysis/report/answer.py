@@ -76,9 +76,7 @@ def _within(evidence: Evidence, metric: str, subjects: Sequence[ComparedSubject]
     best = known[0][0].name
     parts = [f"{best} {format.summary(known[0][1])}"]
     for subject, row, _ in known[1:NAMED]:
-        there = evidence.comparison(metric, subject.name, best)
-        back = evidence.comparison(metric, best, subject.name)
-        found = there or (format.inverse(back) if back else None)
+        found = evidence.comparison(metric, subject.name, best)
         if found is None or found.low is None:
             parts.append(f"{subject.name} {format.summary(row)}, too few blocks to compare")
         elif found.verdict == "no difference seen":

@@ -9,34 +9,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rtbench.analysis.metrics import find
-from rtbench.analysis.report import aliasing
+from rtbench.analysis.report import aliasing, caveat
+from rtbench.analysis.report.caveat import Agreeing, Caveat, Text, recorded
+from rtbench.analysis.report.fairness import IDENTITY
 from rtbench.analysis.statistics.compare import LEVEL
 from rtbench.analysis.statistics.quantiles import INSTANTS_NEEDED
 
 if TYPE_CHECKING:
     from rtbench.analysis.evidence import Evidence, Result
-
-
-_IDENTITY = ("stack", "technique", "observed")
-"""Keys of a fairness manifest that say what a subject is (where they differ, `_arms` says so), and what is only good to
-know."""
-
-
-@dataclass(frozen=True, slots=True)
-class Caveat:
-    """One line: `grave` ones change what may be concluded, the others only how it is to be read."""
-
-    kind: str
-    message: str
-    remedy: str
-    grave: bool
-
-    def row(self) -> dict[str, Any]:
-        return {"kind": self.kind, "message": self.message, "remedy": self.remedy, "metrics": []}
+    from rtbench.analysis.samples.stalls import Stall
 
 
 def collect(evidence: Evidence) -> list[Caveat]:
@@ -47,8 +31,8 @@ def collect(evidence: Evidence) -> list[Caveat]:
     )  # fmt: skip
     found: dict[tuple[str, str], Caveat] = {}
     for source in sources:
-        for caveat in source(evidence):
-            found.setdefault((caveat.kind, caveat.message), caveat)
+        for one in source(evidence):
+            found.setdefault((one.kind, one.message), one)
     return sorted(found.values(), key=lambda c: not c.grave)
 
 
@@ -57,18 +41,16 @@ def _unfinished(evidence: Evidence) -> Iterator[Caveat]:
         planned = sum(len(row) for row in document.get("order") or [])
         done = len(document.get("trials") or [])
         if done < planned:
-            yield Caveat("unfinished", f"{done} of {planned} planned trials were run", "rtbench run … --resume", True)
+            yield Caveat(
+                "unfinished", (f"{done} of {planned} planned trials were run",), "rtbench run … --resume", True
+            )
 
 
 def _too_few(evidence: Evidence) -> Iterator[Caveat]:
     for subject in evidence.too_few:
-        yield Caveat(
-            "too-few-trials",
-            f"{subject.name} has {subject.usable} usable trial{'s' * (subject.usable != 1)}: nothing is concluded "
-            "about it",
-            "run more blocks, or see why its trials were put aside",
-            True,
-        )
+        count = f" {subject.usable} usable trial{'s' * (subject.usable != 1)}: nothing is concluded about "
+        text = caveat.subject(subject.name), " ", Agreeing("has", "have"), count, Agreeing("it", "them")
+        yield Caveat("too-few-trials", text, "run more blocks, or see why its trials were put aside", True)
 
 
 def _put_aside(evidence: Evidence) -> Iterator[Caveat]:
@@ -77,39 +59,56 @@ def _put_aside(evidence: Evidence) -> Iterator[Caveat]:
         if trial.status == "ok":
             continue
         for reason in trial.reasons or ({"kind": trial.status, "message": "no reason was recorded"},):
-            spoilt = reason.get("metrics") or []
-            what = f" (spoils {', '.join(spoilt)})" if spoilt and trial.status == "invalid" else ""
-            message = f"trial {trial.number}, {trial.item}, is {trial.status}: {reason.get('message', '')}{what}"
-            yield Caveat(str(reason.get("kind", trial.status)), message, str(reason.get("remedy", "")), True)
+            yield Caveat(
+                str(reason.get("kind", trial.status)),
+                recorded(str(reason.get("message", "")), evidence.names),
+                str(reason.get("remedy", "")),
+                True,
+                trials=((trial.number, trial.item),),
+                status=trial.status,
+                spoils=tuple(reason.get("metrics") or ()) if trial.status == "invalid" else (),
+            )
 
 
 def _given(evidence: Evidence) -> Iterator[Caveat]:
+    of_trials = {  # as `load` puts them among the campaign's own
+        f"trial {trial.number}, {trial.item}: {warning['message']}": (trial, str(warning["message"]))
+        for trial in evidence.campaign
+        for warning in trial.manifest.get("warnings", ())
+    }
     for warning in evidence.warnings:
-        if warning.get("kind") != "damaged-trial":  # its trial says so already
-            yield Caveat(str(warning.get("kind")), str(warning.get("message")), str(warning.get("remedy", "")), True)
+        if warning.get("kind") == "damaged-trial":  # its trial says so already
+            continue
+        message = str(warning.get("message"))
+        trials: tuple[tuple[int, str], ...] = ()
+        if message in of_trials:
+            trial, message = of_trials[message]
+            trials = ((trial.number, trial.item),)
+        text = recorded(message, evidence.names)
+        yield Caveat(str(warning.get("kind")), text, str(warning.get("remedy", "")), True, trials)
 
 
 def _thresholds(evidence: Evidence) -> Iterator[Caveat]:
-    for line in crossed(evidence):
-        yield Caveat("threshold", line, "a finding: exit code 1", True)
+    for text in crossed(evidence):
+        yield Caveat("threshold", text, "a finding: exit code 1", True)
 
 
-def crossed(evidence: Evidence) -> list[str]:
+def crossed(evidence: Evidence) -> list[Text]:
     """The scenario's thresholds ("SUBJECT.METRIC" = {max = …} or {min = …}) that the median trial is beyond."""
-    lines = []
+    lines: list[Text] = []
     for key, limits in (evidence.campaign.document.get("scenario", {}).get("thresholds") or {}).items():
         subject, _, metric = key.rpartition(".")
         # In a sweep the subject's name means all its cells, and SUBJECT [CELL] one of them.
         named = [s.name for s in evidence.subjects if subject in (s.base, s.name)] or [subject]
         for name in named:
             summary = evidence.summary(name, metric)
-            value, what = summary.median if summary else None, f"{name}.{metric}"
+            value, what = summary.median if summary else None, caveat.subject(f"{name}.{metric}")
             if value is None:
-                lines.append(f"{what} has a limit but no value")
+                lines.append((what, " ", Agreeing("has", "have"), " a limit but no value"))
             elif "max" in limits and value > limits["max"]:
-                lines.append(f"{what} is {value:g}, above the limit of {limits['max']:g}")
+                lines.append((what, f" is {value:g}, above the limit of {limits['max']:g}"))
             elif "min" in limits and value < limits["min"]:
-                lines.append(f"{what} is {value:g}, below the limit of {limits['min']:g}")
+                lines.append((what, f" is {value:g}, below the limit of {limits['min']:g}"))
     return lines
 
 
@@ -118,10 +117,29 @@ def _stalls(evidence: Evidence) -> Iterator[Caveat]:
         if result.stall is not None and result.trial.status != "invalid":
             yield Caveat(
                 "stall",
-                f"trial {result.trial.number}, {result.trial.item}: {result.stall.text()}",
+                stalled(result.stall),
                 "it counts, and a median does not show it; maxima and their intervals do: see what stopped",
                 True,
+                trials=((result.trial.number, result.trial.item),),
             )
+
+
+_STOOD_STILL = {
+    "due_to_sent": "before they were ready to send: the publisher stood still",
+    "sent_to_kernel": "between ready to send and the client's kernel: the server, a proxy or the machine stood still",
+    "kernel_to_app": "after the client's kernel had them: the load process stood still",
+}
+
+
+def stalled(stall: Stall) -> Text:
+    """`nothing that was due from 4.4 s to 5.0 s of the window came in time: …`."""
+    first, last = (caveat.number(at_s, ".1f") for at_s in (stall.first_s, stall.last_s))
+    when = (" at ", first) if first.listed() == last.listed() else (" from ", first, " s to ", last)
+    return (
+        "nothing that was due", *when, " s of the window came in time: ", caveat.number(stall.messages),
+        " messages, up to ", *caveat.quantity(stall.latest_ns, "ns"), " late, ", *caveat.quantity(stall.part_ns, "ns"),
+        f" of it {_STOOD_STILL[stall.part]}",
+    )  # fmt: skip
 
 
 def _fairness(evidence: Evidence) -> Iterator[Caveat]:
@@ -136,7 +154,7 @@ def _unfair(results: Sequence[Result]) -> Iterator[Caveat]:
     used: dict[str, dict[str, list[str]]] = {}
     for result in results:
         for key, value in (result.trial.manifest.get("fairness") or {}).items():
-            if key in _IDENTITY:
+            if key in IDENTITY:
                 continue
             names = used.setdefault(key, {}).setdefault(json.dumps(value), [])
             if result.trial.subject not in names:
@@ -145,7 +163,10 @@ def _unfair(results: Sequence[Result]) -> Iterator[Caveat]:
         if len(values) > 1:
             sides = "; ".join(f"{value} in {', '.join(names)}" for value, names in values.items())
             yield Caveat(
-                "asymmetry", f"subjects differ in {key}: {sides}", "make them equal, or read it as part of them", True
+                "asymmetry",
+                (f"subjects differ in {key}: {sides}",),
+                "make them equal, or read it as part of them",
+                True,
             )
 
 
@@ -153,7 +174,7 @@ def _arms(evidence: Evidence) -> Iterator[Caveat]:
     if len(evidence.arms) > 1:
         named = "; ".join(f"{arm}: {', '.join(s.name for s in subjects)}" for arm, subjects in evidence.arms)
         message = f"two arms, never in one bar ({named}): across them stacks differ, not only transports"
-        yield Caveat("arms", message, "conclude about transports from the controlled arm", False)
+        yield Caveat("arms", (message,), "conclude about transports from the controlled arm", False)
     for arm, subjects in evidence.arms:
         techniques = {s.technique for s in subjects}
         if len(techniques) > 1:
@@ -161,7 +182,10 @@ def _arms(evidence: Evidence) -> Iterator[Caveat]:
                 f"{t}: {', '.join(s.name for s in subjects if s.technique == t)}" for t in sorted(techniques)
             )
             yield Caveat(
-                "techniques", f"the {arm} arm has more than one way to write ({named})", "compare like with like", False
+                "techniques",
+                (f"the {arm} arm has more than one way to write ({named})",),
+                "compare like with like",
+                False,
             )
 
 
@@ -171,8 +195,10 @@ def _tails(evidence: Evidence) -> Iterator[Caveat]:
     if missing:
         yield Caveat(
             "tail-not-claimed",
-            f"a window has {min(instants):,} distinct due instants, too few to claim a tail in time: "
-            f"{', '.join(missing)}",
+            (
+                f"a window has {min(instants):,} distinct due instants, too few to claim a tail in time: "
+                f"{', '.join(missing)}",
+            ),
             "a longer window; the tail over subscribers (within a tick) is given instead",
             False,
         )
@@ -183,7 +209,7 @@ def _beats(evidence: Evidence) -> Iterator[Caveat]:
     polled = any(s.transport == "short-poll" for s in evidence.subjects)
     for one in aliasing.aliasings(scenario, evidence.campaign.cells, polled):
         remedy = 'an interval that is no simple fraction of the period, or `workload.arrival = "poisson"`'
-        yield Caveat("beat", one.text(), remedy, False)
+        yield Caveat("beat", (one.text(),), remedy, False)
 
 
 def _multiplicity(evidence: Evidence) -> Iterator[Caveat]:
@@ -191,10 +217,12 @@ def _multiplicity(evidence: Evidence) -> Iterator[Caveat]:
         if family.name == "headline" and family.comparisons:
             yield Caveat(
                 "multiplicity",
-                f"{family.comparisons:,} comparisons of headline metrics were made; were all subjects "
-                f"alike, some {family.comparisons * LEVEL:.0f} intervals would exclude 1 by chance. {family.alone:,} "
-                f"do, {family.differences:,} are called a difference after false-discovery control "
-                f"(Benjamini–Hochberg, {LEVEL:.0%}) and the noise floor",
+                (
+                    f"{family.comparisons:,} comparisons of headline metrics were made; were all subjects "
+                    f"alike, some {family.comparisons * LEVEL:.0f} intervals would exclude 1 by chance. "
+                    f"{family.alone:,} do, {family.differences:,} are called a difference after false-discovery "
+                    f"control (Benjamini–Hochberg, {LEVEL:.0%}) and the noise floor",
+                ),
                 "",
                 False,
             )
@@ -204,8 +232,12 @@ def _censored(evidence: Evidence) -> Iterator[Caveat]:
     for subject in evidence.subjects:
         lost = sum(r.metrics.get("lost") or 0 for r in evidence.of(subject.name))
         if lost:
-            message = f"{subject.name} lost {lost:,.0f} messages; in its latencies they count as later than the window"
-            yield Caveat("lost", message, "", True)
+            rest = (
+                f" lost {lost:,.0f} messages; in ",
+                Agreeing("its", "their"),
+                " latencies they count as later than the window",
+            )
+            yield Caveat("lost", (caveat.subject(subject.name), *rest), "", True)
 
 
 def _noise(evidence: Evidence) -> Iterator[Caveat]:
@@ -213,7 +245,7 @@ def _noise(evidence: Evidence) -> Iterator[Caveat]:
     if floor is None:
         yield Caveat(
             "no-noise-floor",
-            "no A/A control: the noise floor of this campaign is not known",
+            ("no A/A control: the noise floor of this campaign is not known",),
             "run `rtbench calibrate`, or an A/A pair (`--subjects A,A@2`)",
             False,
         )
@@ -226,8 +258,10 @@ def _noise(evidence: Evidence) -> Iterator[Caveat]:
     whose = "its own A/A pair" if floor["source"] == "campaign" else "this machine's A/A control"
     yield Caveat(
         "noise-floor",
-        f"noise floor over {floor['blocks']} blocks, from {whose}: {', '.join(shown)}; no smaller difference is called "
-        "one",
+        (
+            f"noise floor over {floor['blocks']} blocks, from {whose}: {', '.join(shown)}; no smaller difference is "
+            "called one",
+        ),
         "",
         False,
     )
@@ -238,7 +272,7 @@ def _calibration(evidence: Evidence) -> Iterator[Caveat]:
     if found is None:
         yield Caveat(
             "not-calibrated",
-            "not calibrated: the harness's own error on this machine is not known",
+            ("not calibrated: the harness's own error on this machine is not known",),
             "run `rtbench calibrate`",
             False,
         )
@@ -250,29 +284,31 @@ def _calibration(evidence: Evidence) -> Iterator[Caveat]:
     error = f", known delays to {max(delays):.2f} ms" if delays else ""
     text = f"calibrated on {when}: {len(checks) - len(missed)} of {len(checks)} known truths met{error}"
     if missed:
-        yield Caveat("calibration-not-met", f"{text}; not met: {'; '.join(missed)}", "run `rtbench calibrate`", True)
+        yield Caveat("calibration-not-met", (f"{text}; not met: {'; '.join(missed)}",), "run `rtbench calibrate`", True)
     else:
-        yield Caveat("calibrated", text, "", False)
+        yield Caveat("calibrated", (text,), "", False)
     here, there = evidence.campaign.document.get("environment") or {}, found.get("environment") or {}
     if (loop := there.get("inner_loop")) and here.get("inner_loop") and loop != here["inner_loop"]:
         text = (
             f"calibrated with the load generator's inner loop in {loop}, measured with the one in {here['inner_loop']}"
         )
-        yield Caveat("calibrated-otherwise", text, "run `rtbench calibrate`", False)
+        yield Caveat("calibrated-otherwise", (text,), "run `rtbench calibrate`", False)
 
 
 def _unsealed(evidence: Evidence) -> Iterator[Caveat]:
     count = sum(not r.trial.sealed for r in evidence.results if r.trial.measured)
     if count:
         message = f"the files of {count} trial{'s' * (count != 1)} carry no checksums: an edit would not be noticed"
-        yield Caveat("no-checksums", message, "", False)
+        yield Caveat("no-checksums", (message,), "", False)
 
 
 def _machine(_: Evidence) -> Iterator[Caveat]:
     yield Caveat(
         "one-machine",
-        "one machine, loopback: server, publisher and clients share it, there is no network delay, and the kernel "
-        "bills the receivers' work to the sender",
+        (
+            "one machine, loopback: server, publisher and clients share it, there is no network delay, and the kernel "
+            "bills the receivers' work to the sender",
+        ),
         "take ratios from here, absolute numbers from your own network",
         False,
     )

@@ -7,15 +7,14 @@ nor only good to know. Called by the report.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from rtbench.analysis.evidence import Evidence
 from rtbench.analysis.format import MISSING
+from rtbench.analysis.sweep.cells import flat
 
-_IDENTITY = ("stack", "technique", "observed")
-"""As in caveats.py: what a subject is, and what is only good to know."""
+IDENTITY = ("stack", "technique", "observed")
+"""Keys that say what a subject is (where they differ, the caveats of its arm say so), and what is only good to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,28 +31,18 @@ def manifests(evidence: Evidence) -> list[FairnessRow]:
     """A row a key, the asymmetries first, then as the manifests have them; empty when no trial recorded any."""
     used: dict[str, dict[str, list[str]]] = {}
     for result in evidence.results:
-        for key, value in _flat(result.trial.manifest.get("fairness") or {}):
+        for key, value in flat(result.trial.manifest.get("fairness") or {}).items():
             values = used.setdefault(key, {}).setdefault(result.trial.subject, [])
-            if value not in values:
-                values.append(value)
+            if (text := _word(value)) not in values:
+                values.append(text)
     names = evidence.names
     recorded = {name for of in used.values() for name in of}
     rows = []
     for key, of in used.items():
         cells = tuple(" or ".join(of.get(name, [MISSING])) for name in names)
         known = {cell for name, cell in zip(names, cells, strict=True) if name in recorded}
-        rows.append(FairnessRow(key, cells, len(known) > 1 and key.partition(".")[0] not in _IDENTITY))
+        rows.append(FairnessRow(key, cells, len(known) > 1 and key.partition(".")[0] not in IDENTITY))
     return sorted(rows, key=lambda row: (not row.differs, row.key.startswith("observed.")))
-
-
-def _flat(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    found = []
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            found += _flat(value, f"{prefix}{key}.")
-        else:
-            found.append((f"{prefix}{key}", _word(value)))
-    return found
 
 
 def _word(value: object) -> str:

@@ -35,7 +35,7 @@ class ProxiedRow:
 
 def behind(evidence: Evidence, latency: str) -> list[ProxiedRow]:
     """A row for every subject that has a proxy before it; `latency` is the metric that is headlined."""
-    return [_row(evidence, s, latency) for s in evidence.subjects if s.row.get("proxy")]
+    return [_row(evidence, s, latency) for s in evidence.subjects if s.proxy]
 
 
 def _row(evidence: Evidence, subject: ComparedSubject, latency: str) -> ProxiedRow:
@@ -48,15 +48,15 @@ def _row(evidence: Evidence, subject: ComparedSubject, latency: str) -> ProxiedR
         if mine and theirs and mine.median is not None and theirs.median is not None
         else None
     )
-    ratio = format.between(evidence, latency, subject.name, alone)
+    ratio = evidence.comparison(latency, subject.name, alone)
     sign = "+" if added_ns is not None and added_ns >= 0 else ""
     added = f"{sign}{format.quantity(added_ns, 'ns')}"
     added += f" ({format.ratio(ratio)})" if ratio else ""
-    cpu = format.between(evidence, "server_cpu_ns_per_message", subject.name, alone)
+    cpu = evidence.comparison("server_cpu_ns_per_message", subject.name, alone)
     verdict, why = _verdict(evidence, subject, alone, added_ns)
     return ProxiedRow(
         subject=subject.name,
-        proxy=str(subject.row["proxy"]),
+        proxy=subject.proxy,
         verdict=verdict,
         why=why,
         added=added,

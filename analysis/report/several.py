@@ -15,7 +15,7 @@ from typing import Any
 
 from rtbench.analysis.campaigns.load import Campaign, checked_keys, load
 from rtbench.analysis.evidence import Evidence, gather
-from rtbench.analysis.report.caveats import Caveat
+from rtbench.analysis.report.caveat import Caveat
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,10 @@ def _caveat(document: Mapping[str, Any], other: Campaign) -> Caveat:
     where = f"; it is of another environment ({differing[0]})" if differing else ""
     return Caveat(
         "beside",
-        f"the claims also take evidence from {other.document.get('campaign')} ({name}), a campaign of its own that no "
-        f"table or figure shows{where}",
+        (
+            f"the claims also take evidence from {other.document.get('campaign')} ({name}), a campaign of its own that "
+            f"no table or figure shows{where}",
+        ),
         "`rtbench report` of its folder shows it",
         bool(differing),
     )

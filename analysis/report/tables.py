@@ -14,6 +14,9 @@ from rtbench.analysis import format
 from rtbench.analysis.campaigns.trials import item_name
 from rtbench.analysis.evidence import ComparedSubject, Evidence, Result
 from rtbench.analysis.metrics import catalogue, find
+from rtbench.analysis.report.caveat import written
+from rtbench.analysis.report.caveats import stalled
+from rtbench.analysis.sweep.cells import flat
 
 _HEIGHTS = ("payload", "tcp_down", "tcp_up", "wire")
 COUNTS = ("expected", "delivered", "lost", "duplicated", "reordered", "corrupted")
@@ -123,7 +126,7 @@ def matrices(evidence: Evidence) -> list[Matrix]:
 
 
 def _cell(evidence: Evidence, metric: str, a: str, b: str, across: bool) -> MatrixCell:
-    found = format.between(evidence, metric, a, b)
+    found = evidence.comparison(metric, a, b)
     if found is None:
         return MatrixCell("", "empty", across)
     sides = {"a lower": "lower", "a higher": "higher"}
@@ -214,7 +217,7 @@ def trials(evidence: Evidence) -> list[list[str]]:
 def _remarks(result: Result) -> list[str]:
     """Why a trial was put aside, and what stood still in it."""
     said = [str(reason.get("message", "")) for reason in result.trial.reasons]
-    return said if result.stall is None else [*said, result.stall.text()]
+    return said if result.stall is None else [*said, written(stalled(result.stall))]
 
 
 def everything(evidence: Evidence) -> list[tuple[str, str, list[str]]]:
@@ -244,16 +247,12 @@ def calibration(evidence: Evidence) -> list[tuple[str, str, str, str, str, bool]
     ]
 
 
-def flat(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def settings(table: Mapping[str, Any]) -> list[tuple[str, str]]:
     """A nested table (scenario, environment) as dotted keys and texts."""
-    rows: list[tuple[str, str]] = []
-    for key, inner in value.items():
-        name = f"{prefix}{key}"
-        if isinstance(inner, Mapping):
-            rows += flat(inner, f"{name}.")
-        else:
-            rows.append((name, ", ".join(map(_word, inner)) if isinstance(inner, list) else str(inner)))
-    return rows
+    return [
+        (key, ", ".join(map(_word, value)) if isinstance(value, list) else str(value))
+        for key, value in flat(table).items()
+    ]
 
 
 def _word(value: object) -> str:

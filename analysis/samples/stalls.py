@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rtbench.analysis import format
 from rtbench.analysis.samples.samples import SLOT_NS, Samples
 
 LATE_NS = SLOT_NS
@@ -19,12 +18,6 @@ LATE_NS = SLOT_NS
 
 LATE_TIMES = 10
 """And that many times the trial's usual: a proxy that holds everything back is slow, it does not stall."""
-
-_PARTS = {
-    "due_to_sent": "before they were ready to send: the publisher stood still",
-    "sent_to_kernel": "between ready to send and the client's kernel: the server, a proxy or the machine stood still",
-    "kernel_to_app": "after the client's kernel had them: the load process stood still",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +30,9 @@ class Stall:
     messages: int
     latest_ns: int
     part: str
-    """Which part of the way took most of it: a key of `_PARTS`."""
+    """Which part of the way took most of it: "due_to_sent", "sent_to_kernel" or "kernel_to_app"."""
     part_ns: int
     """Its share of the latest message's."""
-
-    def text(self) -> str:
-        """`nothing due from 4.4 s to 5.0 s of the window came in time: …`."""
-        first, last = f"{self.first_s:.1f} s", f"{self.last_s:.1f} s"
-        when = f"at {first}" if first == last else f"from {first} to {last}"
-        latest, part = (format.quantity(ns, "ns") for ns in (self.latest_ns, self.part_ns))
-        return (
-            f"nothing that was due {when} of the window came in time: {self.messages:,} messages, up to {latest} late, "
-            f"{part} of it {_PARTS[self.part]}"
-        )
 
 
 def find(samples: Samples) -> Stall | None:

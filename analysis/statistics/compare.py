@@ -30,7 +30,7 @@ LEVEL = 1 - CONFIDENCE
 POOLING_LEVEL = 0.5
 POOLING_EXCESS = 1.5
 
-Cells = Mapping[str, Mapping[int, float | None]]
+Values = Mapping[str, Mapping[int, float | None]]
 """Subject to block to the metric's value there; None where there is none."""
 
 
@@ -62,6 +62,13 @@ class Comparison:
     it is not known or more than 10,000."""
     cell: Mapping[str, Any] = field(default_factory=dict)
     """The cell of the sweep that both are in."""
+
+    def inverse(self) -> Comparison:
+        """b against a."""
+        swapped = {"a lower": "a higher", "a higher": "a lower"}.get(self.verdict, self.verdict)
+        low = 1 / self.high if self.high else None
+        high = 1 / self.low if self.low else None
+        return replace(self, a=self.b, b=self.a, ratio=1 / self.ratio, low=low, high=high, verdict=swapped)
 
     def row(self) -> dict[str, Any]:
         """The row of report.json."""
@@ -105,7 +112,7 @@ class Residual:
 
 def compare(
     metric: str,
-    cells: Cells,
+    values: Values,
     pairs: Sequence[tuple[str, str]] | None = None,
     noise_floor: float | None = None,
     confidence: float = CONFIDENCE,
@@ -113,12 +120,12 @@ def compare(
 ) -> list[Comparison]:
     """Compare every pair (or the given ones) that has a positive value of both in one block at least.
 
-    `noise_floor` is a ratio ≥ 1 (R9): a difference that is smaller is none. A zero has no logarithm: such a cell is
+    `noise_floor` is a ratio ≥ 1 (R9): a difference that is smaller is none. A zero has no logarithm: such a value is
     left out. `cell`: of the sweep, if there is one; it is only noted.
     """
     logs = {
         subject: {block: math.log(v) for block, v in row.items() if v is not None and v > 0 and math.isfinite(v)}
-        for subject, row in cells.items()
+        for subject, row in values.items()
     }
     names = [subject for subject, row in logs.items() if row]
     wanted = pairs if pairs is not None else [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
@@ -209,7 +216,8 @@ def residual_of(table: npt.NDArray[np.float64]) -> Residual:
 
 def _bartlett(variances: npt.NDArray[np.float64], freedom: int) -> float:
     """p of Bartlett's test for equal variances with `freedom` degrees each; 0 when one of them is zero and others are
-    not."""
+    not. `scipy.stats.bartlett` decides the same (a test holds it), a hundred times slower: `simulation` asks for some
+    hundred thousand."""
     groups = variances.size
     mean = float(variances.mean())
     if mean == 0:

@@ -89,7 +89,11 @@ def _judged(one: Comparison, q: float, floor: Floor | None, level: float) -> Com
 
 
 def adjust(p: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Benjamini–Hochberg adjusted p-values, in the order given: q[i] ≤ α exactly when p[i] is rejected at rate α."""
+    """Benjamini–Hochberg adjusted p-values, in the order given: q[i] ≤ α exactly when p[i] is rejected at rate α.
+
+    `scipy.stats.false_discovery_control` rounds the last bit otherwise, which would change every stored report.json; a
+    test holds the two together.
+    """
     count = p.size
     order = np.argsort(p)
     scaled = p[order] * count / np.arange(1, count + 1)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from rtbench.analysis.statistics.compare import CONFIDENCE, Cells
+from rtbench.analysis.statistics.compare import CONFIDENCE, Values
 from rtbench.subjects.names import LABEL
 
 
@@ -48,21 +48,21 @@ def pairs(names: Sequence[str]) -> list[tuple[str, str]]:
     return found
 
 
-def differences(cells: Cells, a: str, b: str) -> list[float]:
+def differences(values: Values, a: str, b: str) -> list[float]:
     """log(b/a) in every block that has a positive value of both."""
     found = []
-    for block, one in cells.get(a, {}).items():
-        other = cells.get(b, {}).get(block)
+    for block, one in values.get(a, {}).items():
+        other = values.get(b, {}).get(block)
         if one is not None and other is not None and one > 0 and other > 0:
             found.append(math.log(other / one))
     return found
 
 
-def noise(cells_of: Mapping[str, Cells], names: Sequence[str]) -> dict[str, Noise]:
+def noise(values_of: Mapping[str, Values], names: Sequence[str]) -> dict[str, Noise]:
     """The noise of every metric that has a difference; empty when no subject has two labels."""
     result = {}
-    for metric, cells in cells_of.items():
-        values = np.array([d for a, b in pairs(names) for d in differences(cells, a, b)])
-        if values.size > 1:
-            result[metric] = Noise(float(np.sqrt(np.mean(values**2))), int(values.size))
+    for metric, values in values_of.items():
+        logs = np.array([d for a, b in pairs(names) for d in differences(values, a, b)])
+        if logs.size > 1:
+            result[metric] = Noise(float(np.sqrt(np.mean(logs**2))), int(logs.size))
     return result

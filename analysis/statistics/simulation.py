@@ -160,8 +160,8 @@ def discoveries(
         for metric in range(metrics):
             left = (common + SHAPES[shape](rng, common.shape)) / math.sqrt(2)
             logs = SD * left + np.array(effects)[:, None] + BLOCK_SD * rng.standard_normal(blocks)
-            cells = {n: dict(enumerate(np.exp(row).tolist())) for n, row in zip(names, logs, strict=True)}
-            rows += compare(f"metric {metric}", cells)
+            values = {n: dict(enumerate(np.exp(row).tolist())) for n, row in zip(names, logs, strict=True)}
+            rows += compare(f"metric {metric}", values)
         count = len(rows)
         controlled, _ = control(rows, {row.metric for row in rows}, lambda _: None)
         for at, said in ((0, rows), (1, controlled)):

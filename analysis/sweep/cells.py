@@ -41,6 +41,14 @@ def with_settings(scenario: Mapping[str, Any], settings: Mapping[str, Any]) -> d
     return table
 
 
+def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested table as dotted keys and their values: what `with_settings` lays over a table."""
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found
+
+
 def scenario(evidence: Evidence) -> Mapping[str, Any]:
     """What these trials were asked for: the campaign's scenario, and what a sweep set for all of them."""
     table = evidence.campaign.document.get("scenario") or {}

@@ -110,7 +110,7 @@ def _logs(evidence: Evidence, part: Slice, base: str, metric: str) -> dict[float
     return {
         float(value): {
             block: math.log(v)
-            for block, v in evidence.cells[metric][name].items()
+            for block, v in evidence.values[metric][name].items()
             if v is not None and v > 0 and math.isfinite(v)
         }
         for value, name in _names(evidence, part, base)
@@ -122,8 +122,8 @@ def _change(evidence: Evidence, part: Slice, base: str, metric: str, noise: Nois
     if len(names) < 2:
         return None
     (first, before), (last, now) = names[0], names[-1]
-    cells = {name: evidence.cells[metric][name] for name in (before, now)}
-    for found in compare(metric, cells, [(now, before)]):
+    values = {name: evidence.values[metric][name] for name in (before, now)}
+    for found in compare(metric, values, [(now, before)]):
         if found.blocks > 1:
             floor = None if noise is None else noise.floor(found.blocks)
             said = verdict(found.ratio, found.low, found.high, floor)

@@ -1,8 +1,7 @@
 """The command line, thin: it parses, calls, prints, and turns errors into the contract's exit codes (interface.md).
 
-One file a group of commands: `catalogue` (what there is), `serving` (one server, for people), `measuring` (campaigns),
-`reading` (what was measured), `checking` (subjects, the machine). Exit codes are in `_options`. Invariant: results go
-to stdout, everything else to stderr.
+One file a command, or a few that are alike (COMMANDS). Invariant: results go to stdout, everything else to stderr; a
+module imports what its commands need and is imported when one of them is called.
 """
 
 from __future__ import annotations
@@ -21,18 +20,18 @@ FINDING, USER, TOO_FEW, INTERRUPTED = 1, 2, 3, 130
 """Exit codes (interface.md); 0 is done."""
 
 COMMANDS = {
-    "list": ("catalogue", "list_", "What there is: subjects, streams, scenarios or metrics."),
-    "ticks": ("catalogue", "ticks", "The workload itself, one JSON object a line."),
+    "list": ("listing", "list_", "What there is: subjects, streams, scenarios or metrics."),
+    "ticks": ("ticks", "ticks", "The workload itself, one JSON object a line."),
     "serve": ("serving", "serve", "One server with every stream played into it."),
     "demo": ("serving", "demo", "Four transports side by side, live, in a browser."),
     "verify": ("checking", "verify", "Check a subject or a URL against the contract."),
     "doctor": ("checking", "doctor", "Can this machine measure?"),
-    "run": ("measuring", "run", "Run a campaign, then write its report."),
-    "calibrate": ("measuring", "calibrate", "Measure the harness's own error on this machine."),
-    "aa": ("measuring", "aa", "A/A control: this machine's noise floor."),
-    "report": ("reading", "report", "Rebuild a report from the raw files."),
-    "compare": ("reading", "compare", "Has anything become worse? Two campaigns, or two subjects."),
-    "advise": ("reading", "advise", "Which transport for these needs?"),
+    "run": ("running", "run", "Run a campaign, then write its report."),
+    "calibrate": ("calibrating", "calibrate", "Measure the harness's own error on this machine."),
+    "aa": ("calibrating", "aa", "A/A control: this machine's noise floor."),
+    "report": ("reporting", "report", "Rebuild a report from the raw files."),
+    "compare": ("comparing", "compare", "Has anything become worse? Two campaigns, or two subjects."),
+    "advise": ("advising", "advise", "Which transport for these needs?"),
 }
 """Every command: its module here, its name there, and its line in the help. Modules are imported when wanted: pandas
 and matplotlib take a second that `rtbench --help` does not have.

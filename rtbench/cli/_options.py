@@ -1,4 +1,5 @@
-"""What several commands share: options, exit codes, and where results go.
+"""What several commands share: options, exit codes, and where results go. Every command imports it: only what they all
+need is here.
 
 Exit codes: 0 done; 1 a finding; 2 the user's input or environment, one line on stderr; 3 too few valid trials;
 130 interrupted, what was measured is kept.
@@ -8,13 +9,10 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 import click
 
 from rtbench.cli import FINDING, INTERRUPTED, TOO_FEW, USER
-from rtbench.scenario import loading as scenarios
-from rtbench.scenario.model import Scenario
 
 PRECEDENCE = (INTERRUPTED, USER, FINDING, TOO_FEW, 0)
 """Where several codes hold (interface.md)."""
@@ -25,12 +23,6 @@ settings_option = click.option(
 seed_option = click.option("--seed", type=click.IntRange(0), help="The workload's and the order's seed.")
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
 quiet_option = click.option("--quiet", is_flag=True, help="Only what went wrong, and the result.")
-
-
-def build(table: dict[str, Any], seed: int | None, settings: tuple[str, ...]) -> Scenario:
-    """The scenario of a command that has no file. Raises UserError."""
-    overrides = {} if seed is None else {"seed": seed}
-    return scenarios.build(table, "the command line", settings, overrides)
 
 
 def results(name: str) -> Path:

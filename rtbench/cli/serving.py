@@ -12,7 +12,8 @@ from pathlib import Path
 import click
 
 from rtbench import streams as stream_catalogue
-from rtbench.cli._options import build, seed_option, settings_option
+from rtbench.cli._options import seed_option, settings_option
+from rtbench.cli._scenario import build
 from rtbench.processes.process import PublisherProcess
 from rtbench.processes.program import publish_into, server_of
 from rtbench.subjects import Subject

@@ -16,7 +16,8 @@ import pytest
 from click.testing import CliRunner
 
 from rtbench.analysis.advice.advice import Advice, Ranked, advise, of_folder
-from rtbench.analysis.advice.options import Needs, _floor
+from rtbench.analysis.advice.option import Needs
+from rtbench.analysis.advice.options import _floor
 from rtbench.analysis.campaigns.load import load
 from rtbench.analysis.evidence import Evidence, gather
 from rtbench.cli import cli

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rtbench.analysis.regression import baseline
+from rtbench.analysis.regression import baseline, verdicts
 from rtbench.analysis.regression.baseline import FALSE_DISCOVERIES, against, within
 from rtbench.analysis.regression.changes import Change, Difference
 from rtbench.analysis.regression.formats import FORMATS, render
@@ -319,26 +319,26 @@ def test_faults_are_judged_exactly(tmp_path: Path, make: ModuleType) -> None:
 )
 def test_zeros_have_no_ratio_but_a_verdict(now: tuple[float, ...], said: str, regression: bool) -> None:
     metric = next(m for m in baseline.catalogue() if m.name == "tcp_up_bytes_per_message")
-    sides = baseline._Sides(dict(enumerate((0.0, 0.0, 0.0))), dict(enumerate(now)), paired=False)
-    raw = baseline._tested("x", metric, sides, ())
+    sides = verdicts.Sides(dict(enumerate((0.0, 0.0, 0.0))), dict(enumerate(now)), paired=False)
+    raw = verdicts.tested("x", metric, sides, ())
     assert raw.ratio is None
-    change = baseline._judged(raw, metric, None, 1.05)
+    change = verdicts.judged(raw, metric, None, 1.05)
     assert (change.verdict, change.regression) == (said, regression)
 
 
 @pytest.mark.parametrize(("now", "regression"), [(104.0, False), (106.0, True)])
 def test_what_is_the_same_in_every_trial_needs_no_test(now: float, regression: bool) -> None:
     metric = next(m for m in baseline.catalogue() if m.name == "tcp_down_bytes_per_message")
-    sides = baseline._Sides(dict.fromkeys(range(3), 100.0), dict.fromkeys(range(3), now), paired=False)
-    raw = baseline._tested("x", metric, sides, ())
+    sides = verdicts.Sides(dict.fromkeys(range(3), 100.0), dict.fromkeys(range(3), now), paired=False)
+    raw = verdicts.tested("x", metric, sides, ())
     assert (raw.verdict, raw.p) == ("worse", None)
-    assert baseline._judged(raw, metric, None, 1.05).regression is regression
+    assert verdicts.judged(raw, metric, None, 1.05).regression is regression
 
 
 def test_an_interval_that_does_not_survive_the_others_says_so() -> None:
     metric = next(m for m in baseline.catalogue() if m.name == "connect_p50_ns")
     raw = Change("x", metric.name, "ns", 1.0, 1.2, 1.2, 1.1, 1.3, "worse", False, p=0.2)
-    change = baseline._judged(raw, metric, None, 1.05)
+    change = verdicts.judged(raw, metric, None, 1.05)
     assert (change.verdict, change.why) == ("no difference seen", "its interval alone would say one; not among so many")
     assert change.text() == "1.00 ns → 1.20 ns, 1.20× [1.10, 1.30], no difference seen (" + change.why + ")"
 

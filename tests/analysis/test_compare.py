@@ -9,13 +9,13 @@ from scipy import stats
 from rtbench.analysis.statistics.compare import Residual, compare, residual, residual_of, summarise, verdict
 
 
-def cells(**rows: list[float | None]) -> dict[str, dict[int, float | None]]:
+def values(**rows: list[float | None]) -> dict[str, dict[int, float | None]]:
     return {name: dict(enumerate(row, start=1)) for name, row in rows.items()}
 
 
 def test_two_subjects_are_a_paired_t_test() -> None:
     a, b = [1.0, 2.0, 4.0, 3.0], [2.0, 3.5, 9.0, 5.0]
-    (found,) = compare("m", cells(a=a, b=b))
+    (found,) = compare("m", values(a=a, b=b))
     theirs = stats.ttest_rel(np.log(a), np.log(b)).confidence_interval(0.95)
     assert (math.log(found.low or 0), math.log(found.high or 0)) == pytest.approx((theirs.low, theirs.high))
     assert found.ratio == pytest.approx(math.exp(np.mean(np.log(a) - np.log(b))))
@@ -64,15 +64,15 @@ def test_bartlett_agrees_with_scipy_in_what_it_decides() -> None:
 
 
 def test_what_has_no_ratio() -> None:
-    assert compare("m", cells(a=[0.0, None, 1.0], b=[1.0, 2.0, None])) == []
-    assert compare("m", cells(a=[math.inf], b=[1.0])) == []
+    assert compare("m", values(a=[0.0, None, 1.0], b=[1.0, 2.0, None])) == []
+    assert compare("m", values(a=[math.inf], b=[1.0])) == []
     assert residual({}) is None
-    (single,) = compare("m", cells(a=[2.0], b=[1.0]))
+    (single,) = compare("m", values(a=[2.0], b=[1.0]))
     assert (single.ratio, single.low, single.high, single.verdict) == (2.0, None, None, "no difference seen")
 
 
-def test_missing_cells_leave_the_pairs_that_are_complete() -> None:
-    found = compare("m", cells(a=[1.0, 1.1, None, 1.05], b=[2.0, 2.1, 2.2, 2.1], c=[3.0, None, None, 3.1]))
+def test_missing_values_leave_the_pairs_that_are_complete() -> None:
+    found = compare("m", values(a=[1.0, 1.1, None, 1.05], b=[2.0, 2.1, 2.2, 2.1], c=[3.0, None, None, 3.1]))
     assert {(c.a, c.b): c.blocks for c in found} == {("a", "b"): 3, ("a", "c"): 2, ("b", "c"): 2}
 
 
@@ -108,14 +108,14 @@ def test_summary() -> None:
 
 def test_p_agrees_with_the_interval_and_with_a_paired_t_test() -> None:
     a, b = [1.0, 2.0, 4.0, 3.0], [1.3, 2.1, 4.9, 3.2]
-    (found,) = compare("m", cells(a=a, b=b))
+    (found,) = compare("m", values(a=a, b=b))
     theirs = stats.ttest_rel(np.log(a), np.log(b))
     assert found.p == pytest.approx(theirs.pvalue)
     assert found.sd == pytest.approx(np.std(np.log(a) - np.log(b), ddof=1))
-    (same,) = compare("m", cells(a=[1.0, 1.0], b=[1.0, 1.0]))
-    (fixed,) = compare("m", cells(a=[2.0, 2.0], b=[1.0, 1.0]))
+    (same,) = compare("m", values(a=[1.0, 1.0], b=[1.0, 1.0]))
+    (fixed,) = compare("m", values(a=[2.0, 2.0], b=[1.0, 1.0]))
     assert (same.p, same.verdict, fixed.p, fixed.verdict) == (1.0, "no difference seen", 0.0, "a higher")
-    (alone,) = compare("m", cells(a=[2.0], b=[1.0]))
+    (alone,) = compare("m", values(a=[2.0], b=[1.0]))
     assert (alone.p, alone.sd, alone.limited_by) == (None, None, "blocks")
 
 
@@ -132,5 +132,5 @@ def test_a_pair_noisier_than_its_table_keeps_its_own_variance() -> None:
 
 
 def test_the_cell_is_noted() -> None:
-    (found,) = compare("m", cells(a=[1.0, 2.0], b=[1.0, 2.5]), cell={"subscribers": 100})
+    (found,) = compare("m", values(a=[1.0, 2.0], b=[1.0, 2.5]), cell={"subscribers": 100})
     assert found.row()["cell"] == {"subscribers": 100}

@@ -14,7 +14,7 @@ from rtbench.analysis.evidence import Evidence, gather
 from rtbench.analysis.figures import _style
 from rtbench.analysis.format import number, quantity, ratio
 from rtbench.analysis.format import summary as said
-from rtbench.analysis.report.report import PLACED
+from rtbench.analysis.report.page import PLACED
 from rtbench.analysis.statistics.compare import Comparison, Summary
 
 

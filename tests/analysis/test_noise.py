@@ -18,22 +18,22 @@ def test_pairs_are_a_subject_and_its_second_label() -> None:
 
 
 def test_differences_are_of_the_blocks_that_have_a_positive_value_of_both() -> None:
-    cells = {
+    values = {
         "a": {1: 2.0, 2: 4.0, 3: None, 4: 1.0, 5: 0.0, 6: 3.0},
         "a@2": {1: 4.0, 2: 2.0, 3: 1.0, 4: None, 5: 1.0, 6: 0.0, 7: 9.0},
     }
-    assert differences(cells, "a", "a@2") == [pytest.approx(math.log(2)), pytest.approx(-math.log(2))]
-    assert differences(cells, "a", "nobody") == differences(cells, "nobody", "a") == []
+    assert differences(values, "a", "a@2") == [pytest.approx(math.log(2)), pytest.approx(-math.log(2))]
+    assert differences(values, "a", "nobody") == differences(values, "nobody", "a") == []
 
 
 def test_noise_is_about_the_truth_which_is_no_difference() -> None:
     """Two labels that always differ by as much are noisy: the truth is 0, not their mean."""
-    cells = {"cpu": {"a": {1: 1.0, 2: 1.0}, "a@2": {1: math.e, 2: math.e}, "b": {1: 5.0, 2: 9.0}}}
-    assert noise(cells, ["a", "a@2", "b"]) == {"cpu": Noise(pytest.approx(1.0), 2)}
+    values = {"cpu": {"a": {1: 1.0, 2: 1.0}, "a@2": {1: math.e, 2: math.e}, "b": {1: 5.0, 2: 9.0}}}
+    assert noise(values, ["a", "a@2", "b"]) == {"cpu": Noise(pytest.approx(1.0), 2)}
 
 
 def test_all_pairs_of_a_metric_give_its_noise_together() -> None:
-    cells = {
+    values = {
         "cpu": {
             "a": {1: 1.0},
             "a@2": {1: math.exp(0.3)},
@@ -41,7 +41,7 @@ def test_all_pairs_of_a_metric_give_its_noise_together() -> None:
             "b@2": {1: math.exp(-0.1), 2: math.exp(0.2)},
         }
     }
-    found = noise(cells, ["a", "b", "a@2", "b@2"])["cpu"]
+    found = noise(values, ["a", "b", "a@2", "b@2"])["cpu"]
     assert found == Noise(pytest.approx(math.sqrt((0.09 + 0.01 + 0.04) / 3)), 3)
     assert found.row() == {"sd": found.sd, "blocks": 3}
 

@@ -483,7 +483,7 @@ def test_a_block_that_was_run_again_counts_once(tmp_path: Path, make: ModuleType
 
 
 def test_the_markdown_fits_a_pull_request_comment(out: Path, few_figures: None) -> None:
-    from rtbench.analysis.report.report import COMMENT, _fitting
+    from rtbench.analysis.report.page import COMMENT, _fitting
 
     assert len((out / "report.md").read_text()) < 10_000
     line = "| x | " + "y" * 90 + " |\n"

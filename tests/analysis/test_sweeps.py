@@ -20,6 +20,7 @@ from rtbench.analysis.evidence import Evidence, alone, gather
 from rtbench.analysis.figures import _style
 from rtbench.analysis.regression.baseline import difference
 from rtbench.analysis.report.answer import sentences
+from rtbench.analysis.report.caveat import written
 from rtbench.analysis.report.caveats import crossed
 from rtbench.analysis.report.citation import facts
 from rtbench.analysis.report.report import build
@@ -68,7 +69,7 @@ def test_every_trial_counts_in_its_own_cell(swept: Evidence, folder: Path) -> No
     assert len(swept.results) == 4 * 3 * 5 and len(swept.subjects) == 15
     listed = {row["trial"]: row for row in json.loads((folder / "campaign.json").read_text())["trials"]}
     for result in swept.results:
-        assert swept.cells[CPU][listed[result.trial.number]["item"]][result.trial.block] == result.metrics[CPU]
+        assert swept.values[CPU][listed[result.trial.number]["item"]][result.trial.block] == result.metrics[CPU]
     assert {(s.trials, s.usable) for s in swept.subjects} == {(4, 4)}
     frame = trials(swept.campaign)
     assert sorted(frame["subscribers"].unique()) == [2, 4, 8, 16, 32]
@@ -86,7 +87,7 @@ def test_only_subjects_of_one_cell_are_compared(swept: Evidence) -> None:
 def test_a_cell_alone_is_a_campaign_of_its_own_with_the_same_numbers(swept: Evidence) -> None:
     one = alone(swept, {"subscribers": 8})
     assert one.names == ["sse-aiohttp", "websocket-aiohttp", "websocket-websockets"]
-    assert len(one.results) == 12 and not one.swept and one.cells[CPU].keys() == set(one.names)
+    assert len(one.results) == 12 and not one.swept and one.values[CPU].keys() == set(one.names)
     assert len(one.of("sse-aiohttp")) == 4
     whole = {(c.metric, c.a, c.b): c for c in swept.comparisons if c.cell == {"subscribers": 8}}
     assert len(one.comparisons) == len(whole)
@@ -158,7 +159,7 @@ def test_the_first_lines_carry_exponents_and_crossovers(swept: Evidence) -> None
 
 @pytest.mark.slow
 def test_a_threshold_on_a_subject_is_one_on_each_of_its_cells(swept: Evidence) -> None:
-    lines = crossed(swept)
+    lines = [written(text) for text in crossed(swept)]
     assert lines and all(line.startswith("sse-aiohttp [subscribers=") for line in lines)
     beyond = [n for n in (2, 4, 8, 16, 32) if any(f"subscribers={n}]" in line for line in lines)]
     medians = {s.cell["subscribers"]: swept.summary(s.name, CPU) for s in swept.subjects if s.base == "sse-aiohttp"}
@@ -262,7 +263,7 @@ def test_a_key_without_logarithm_has_curves_and_what_changes(make: ModuleType, t
     begin = "Median latency at the client's kernel, workload.channels: unicast beside broadcast — sse-aiohttp no "
     assert report.headlines[0].startswith(begin + "difference seen (")
     change = next(c.comparison for c in study(evidence).changes if c.comparison.metric == CPU)
-    cost = {s.cell["workload.channels"]: evidence.cells[CPU][s.name] for s in evidence.subjects}
+    cost = {s.cell["workload.channels"]: evidence.values[CPU][s.name] for s in evidence.subjects}
     each = [cost["unicast"][block] / cost["broadcast"][block] for block in (1, 2)]
     assert change.ratio == pytest.approx((each[0] * each[1]) ** 0.5) and change.blocks == 2
     assert 1 < change.low < change.ratio < change.high and change.verdict == "a higher"

@@ -1,4 +1,4 @@
-"""What measures: `rtbench run`, and the harness's own error: `rtbench calibrate` and `rtbench aa`."""
+"""A campaign: `rtbench run`."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from typing import Any
 
 import click
 
-from rtbench.analysis import calibration as truths
 from rtbench.analysis import metrics
 from rtbench.campaign import calibrate as calibration
 from rtbench.campaign import campaign as campaigns
 from rtbench.campaign import preflight, schedule
 from rtbench.campaign.progress import Display
-from rtbench.cli import FINDING, INTERRUPTED
+from rtbench.cli import INTERRUPTED
 from rtbench.cli._options import json_option, quiet_option, results, seed_option, settings_option
-from rtbench.cli.reading import write_report
+from rtbench.cli.reporting import write_report
 from rtbench.conformance.verify import quick_check
 from rtbench.errors import UserError
 from rtbench.machine.fingerprint import fingerprint
@@ -99,7 +98,7 @@ def run(
         with Display(take.seconds / take.trials, quiet) as display:
             if not quiet:
                 display.note(f"{table.name}: {take.trials} trials, about {take.seconds / 60:.0f} min, into {folder}")
-            campaign.run(place, display, _quick_check)
+            campaign.run(place, display, check_quickly)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         campaign.save(INTERRUPTED)
@@ -146,54 +145,8 @@ def _resume(command: str, folder: Path) -> str:
     return shlex.join([*words, "--resume"])
 
 
-def _quick_check(subject: Subject) -> list[str]:
+def check_quickly(subject: Subject) -> list[str]:
+    """What a campaign asks of a subject before its first trial: the problems found."""
     if subject.url or not subject.played:
         return []  # what it plays is not known: `rtbench verify URL` is for who keeps the contract
     return quick_check(subject)
-
-
-@click.command(epilog="Example: rtbench calibrate")
-@click.option("--out", type=click.Path(path_type=Path), help="The results folder (default: results/TIME-calibration).")
-@quiet_option
-@json_option
-@click.pass_context
-def calibrate(context: click.Context, out: Path | None, quiet: bool, as_json: bool) -> None:
-    """Measure the harness's own error on this machine: known delays, losses, stops and starvation, an A/A control.
-
-    Takes some four minutes; exit 1 when a truth is not met. The result is quoted on every later report of this machine.
-    """
-    folder = out or results("calibration")
-    context.exit(_known_truths(folder, calibration.scenarios(), quiet, as_json, aa=False))
-
-
-@click.command(epilog="Example: rtbench aa")
-@click.option("--out", type=click.Path(path_type=Path), help="The results folder (default: results/TIME-aa).")
-@settings_option
-@quiet_option
-@json_option
-@click.pass_context
-def aa(context: click.Context, out: Path | None, settings: tuple[str, ...], quiet: bool, as_json: bool) -> None:
-    """A/A control: 20 real pairs of a subject with itself, and the noise floor that they show (some 25 minutes)."""
-    context.exit(_known_truths(out or results("aa"), [scenarios.load("aa", settings)], quiet, as_json, aa=True))
-
-
-def _known_truths(folder: Path, tables: list[Scenario], quiet: bool, as_json: bool, aa: bool) -> int:
-    """Measure, judge, store and print; the exit code."""
-    takes = [schedule.estimate(table) for table in tables]
-    place = Place.here()
-    campaigns.stay_on(place)
-    command = shlex.join(["rtbench", *sys.argv[1:]])
-    each_s = sum(take.seconds for take in takes) / sum(take.trials for take in takes)
-    with Display(each_s, quiet) as display:
-        calibration.measure(tables, folder, command, place, display, _quick_check)
-    judged = folder / tables[0].name if aa else folder
-    checks = truths.judge_aa(judged) if aa else truths.judge(judged)
-    result = calibration.result([one.row() for one in checks], truths.noise_of(judged), aa)
-    stored = calibration.store(result)
-    if as_json:
-        click.echo(json.dumps(result, indent=1))
-    else:
-        click.echo("\n".join(calibration.table(result["checks"])))
-        met = sum(row["met"] for row in result["checks"])
-        click.echo(f"{met} of {len(result['checks'])} met; stored as {stored}, raw files in {folder}")
-    return 0 if result["met"] else FINDING

@@ -1,0 +1,88 @@
+"""Somebody's needs, and a subject under them: the values that an advice is made of. Built by `options`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from rtbench.analysis import format
+from rtbench.analysis.evidence import ComparedSubject
+from rtbench.analysis.sweep.cells import Cell
+from rtbench.errors import UserError
+
+CPU = "server_cpu_ns_per_message"
+SAME = 0.02
+"""Relative difference between what is needed and what was measured that is no extrapolation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What somebody needs. None: as it was measured (`freshness_ms`: any age will do). `rate_hz`: messages a second
+    that each subscriber gets."""
+
+    subscribers: int | None = None
+    rate_hz: float | None = None
+    freshness_ms: float | None = None
+    bidirectional: bool = False
+    through_proxy: bool = False
+    payload_bytes: float | None = None
+
+    def check(self) -> Needs:
+        """Itself. Raises UserError that names a number that is none, or not above 0."""
+        for name in ("subscribers", "rate_hz", "freshness_ms", "payload_bytes"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                option = f"--{name.removesuffix('_hz').replace('_', '-')}"
+                raise UserError(f"{option} {value} cannot be", "a finite number above 0")
+        return self
+
+    def row(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a subject was measured at in a cell, medians over its usable trials."""
+
+    subscribers: int
+    rate_hz: float
+    payload_bytes: float
+    interval_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A subject under the needs. `cores`: processor time of the server, as a share of one core, with its 95 % interval.
+
+    `factor`: what the measured CPU a message is multiplied with (messages a second). `unmet`: needs that it does not
+    meet; `asks`: what it meets only with something more, or nobody measured. `bytes_hz`: TCP stream, both directions.
+    """
+
+    subject: ComparedSubject
+    cell: Cell
+    seen: Seen
+    factor: float
+    cores: float
+    low: float | None
+    high: float | None
+    bytes_hz: float | None
+    age_p50_ns: float | None
+    age_p90_ns: float | None
+    interval_s: float | None
+    unmet: tuple[str, ...]
+    asks: tuple[str, ...]
+    reasons: tuple[str, ...]
+    extrapolated: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The subject, and how often it polls where that is not what was measured."""
+        if self.interval_s is not None and self.interval_s != self.seen.interval_s:
+            return f"{self.subject.name} every {format.number(self.interval_s)} s"
+        return self.subject.name
+
+    @property
+    def worth(self) -> tuple[int, int, float]:
+        """What it is ranked by: needs met, met without more, cheap."""
+        return len(self.unmet), len(self.asks), self.cores

@@ -1,0 +1,85 @@
+"""What the files of the claims share: evidence as points, which subjects to set side by side, and the outcome of both.
+
+Invariant: a comparison is a point only with an interval; a count is exact. Called by the claims and the advice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rtbench.analysis import format
+from rtbench.analysis.claims.claim import Outcome, Point
+from rtbench.analysis.evidence import ComparedSubject, Evidence
+from rtbench.analysis.metrics import find
+
+
+def compared(evidence: Evidence, metric: str, a: str, b: str) -> Point | None:
+    """The comparison as evidence; None when there is none with an interval."""
+    found = evidence.comparison(metric, a, b)
+    if found is None or found.low is None:
+        return None
+    said = {"a lower": "lower", "a higher": "higher"}.get(found.verdict, found.verdict)
+    text = f"{a} {format.ratio(found)} of {b} ({said})"
+    return Point(metric, a, b, found.ratio, found.low, found.high, "ratio", found.verdict, text)
+
+
+def measured(evidence: Evidence, metric: str, subject: str) -> Point | None:
+    """A subject's median trial as evidence; None where it was not measured."""
+    found = evidence.summary(subject, metric)
+    if found is None or found.median is None:
+        return None
+    text = f"{subject} {format.summary(found)}"
+    return Point(metric, subject, "", found.median, found.low, found.high, found.unit, "", text)
+
+
+def counted(evidence: Evidence, metric: str, subject: str) -> Point | None:
+    """The exact total of a count over a subject's measured trials, the invalid ones too (R3)."""
+    values = [r.metrics.get(metric) for r in evidence.of(subject) if r.metrics]
+    known = [v for v in values if v is not None]
+    if not known:
+        return None
+    text = f"{subject} {sum(known):,.0f}"
+    return Point(metric, subject, "", sum(known), None, None, find(metric).unit, "", text)
+
+
+def plain(evidence: Evidence, *transports: str) -> list[ComparedSubject]:
+    """Subjects of these transports that are compared as themselves: under no second label, behind no proxy."""
+    return [s for s in evidence.subjects if s.transport in transports and "@" not in s.name and not s.proxy]
+
+
+def pairs(
+    evidence: Evidence, one: Sequence[str], other: Sequence[str]
+) -> list[tuple[ComparedSubject, ComparedSubject]]:
+    """Subjects of these transports on one stack, written in one way: what tells transports apart, not stacks (R10)."""
+    return [
+        (a, b)
+        for a in plain(evidence, *one)
+        for b in plain(evidence, *other)
+        if (a.stack, a.arm, a.technique) == (b.stack, b.arm, b.technique)
+    ]
+
+
+def direction(points: Sequence[Point], claimed: str) -> Outcome:
+    """Supported when every comparison has the verdict that is claimed; contradicted when one has the opposite."""
+    verdicts = {p.verdict for p in points}
+    if verdicts - {claimed, "no difference seen"}:
+        return "contradicted"
+    return "supported" if verdicts == {claimed} else "no difference seen"
+
+
+def sentence(points: Sequence[Point]) -> str:
+    """The evidence's texts as one sentence, a metric at a time; empty without any."""
+    by: dict[str, list[str]] = {}
+    for point in points:
+        by.setdefault(find(point.metric).title, []).append(point.text)
+    return "; ".join(f"{title}: {', '.join(texts)}" for title, texts in by.items()) + "." * bool(by)
+
+
+def rate_hz(evidence: Evidence) -> float | None:
+    """Messages a second that one subscriber gets, from the measured trials (median)."""
+    found = sorted(
+        delivered / r.trial.subscribers
+        for r in evidence.results
+        if (delivered := r.metrics.get("delivered_hz")) and r.trial.subscribers
+    )
+    return found[len(found) // 2] if found else None

@@ -1,0 +1,184 @@
+"""From a campaign to its evidence: every trial measured, every comparison drawn and judged.
+
+Invariant: computed from the raw files alone and in their order, so the same folder gives the same evidence. Trials are
+read one at a time; one that turns out damaged is put aside with a warning. Called by the report, the baseline
+comparison, the advice and the calibration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+
+from rtbench.analysis.campaigns.load import Campaign, changed, damaged
+from rtbench.analysis.campaigns.trials import Trial, item_name
+from rtbench.analysis.evidence.model import Calibration, ComparedSubject, Evidence, NoiseFloor, NoiseTable, Result
+from rtbench.analysis.metrics import catalogue, measure
+from rtbench.analysis.samples.framing import FRAMED
+from rtbench.analysis.samples.samples import Samples
+from rtbench.analysis.samples.series import reduce
+from rtbench.analysis.statistics.compare import Summary, Values, compare, summarise
+from rtbench.analysis.statistics.multiplicity import control
+from rtbench.analysis.statistics.noise import Noise, noise, pairs
+from rtbench.errors import ResultsError
+
+
+def gather(campaign: Campaign, calibration: Mapping[str, Any] | None = None) -> Evidence:
+    """Measure every trial of a campaign and draw the comparisons.
+
+    `calibration`: this machine's newest one, for a campaign of this machine that was measured before there was any.
+    """
+    known = cast("Calibration | None", campaign.document.get("calibration") or _of_machine(campaign, calibration))
+    results: list[Result] = []
+    warnings = list(campaign.warnings)
+    shown: set[str] = set()
+    for trial in campaign:
+        result, warning = _measure(trial, timeline=trial.item not in shown)
+        results.append(result)
+        warnings += [warning] if warning else []
+        if result.series is not None:
+            shown.add(trial.item)
+    subjects = tuple(_subject(row, cell, results) for cell in campaign.cells for row in campaign.subjects)
+    names = [s.name for s in subjects]
+    summaries, comparisons = [], []
+    values_of = {
+        metric.name: {name: values_by_block(results, name, metric.name) for name in names} for metric in catalogue()
+    }
+    for metric in catalogue():
+        logarithmic = metric.unit not in ("share", "messages", "connections")
+        for subject in subjects:
+            values = list(values_of[metric.name][subject.name].values())
+            summaries.append(summarise(subject.name, metric.name, metric.unit, values, logarithmic=logarithmic))
+    noises, source = _noise(names, values_of, known)
+    for metric in catalogue():
+        for cell in campaign.cells if metric.compared else ():
+            here = {s.name: values_of[metric.name][s.name] for s in subjects if s.cell == cell}
+            comparisons += compare(metric.name, here, cell=cell)
+    headline = headline_metrics(summaries)
+    judged, families = control(comparisons, headline, lambda metric: noises[metric].floor if metric in noises else None)
+    return Evidence(
+        campaign=campaign,
+        results=tuple(results),
+        subjects=subjects,
+        summaries=tuple(summaries),
+        comparisons=judged,
+        values=values_of,
+        noise_floor=_noise_floor(names, values_of, noises, source),
+        warnings=tuple(warnings),
+        calibration=known,
+        noises=noises,
+        headline=headline,
+        families=families,
+    )
+
+
+def _of_machine(campaign: Campaign, calibration: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """The calibration if it is of the machine that the campaign was measured on."""
+    mine = ((calibration or {}).get("environment") or {}).get("machine")
+    here = (campaign.document.get("environment") or {}).get("machine")
+    return calibration if mine is not None and mine == here else None
+
+
+def headline_metrics(summaries: Sequence[Summary]) -> tuple[str, ...]:
+    """What the matrices and the curves of a sweep show, where it was measured: the latency that is headlined (the
+    kernel's where one is known, R2, else the application's), its tails over subscribers and in time, costs, memory and
+    recovery. The first family of the multiplicity control."""
+    kernel = any(s.metric == "latency_kernel_p50_ns" and s.median is not None for s in summaries)
+    latency = "latency_kernel" if kernel else "latency_app"
+    return (
+        f"{latency}_p50_ns", f"{latency}_within_tick_p99_ns", f"{latency}_p99_ns", "server_cpu_ns_per_message",
+        "machine_busy_ns_per_message", "tcp_down_bytes_per_message", "server_memory_bytes_per_connection",
+        "recovery_p50_ns",
+    )  # fmt: skip
+
+
+def _measure(trial: Trial, timeline: bool) -> tuple[Result, dict[str, Any] | None]:
+    if not trial.measured:
+        return Result(trial, {}, None), None
+    try:
+        differs = trial.verify()
+        samples = Samples(trial)
+        metrics = measure(samples)
+        result = Result(trial, metrics, reduce(samples, timeline), _framed(samples))
+    except ResultsError as error:
+        aside, warning = damaged(trial, error)
+        return Result(aside, {}, None), warning
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        if trial.sealed:
+            raise  # these are the files that were measured: the fault is ours
+        what = f"{trial.directory}: cannot be made sense of ({type(error).__name__}: {error})"
+        aside, warning = damaged(trial, ResultsError(what, "the files are damaged; measure again"))
+        return Result(aside, {}, None), warning
+    return result, changed(differs) if differs else None
+
+
+def _framed(samples: Samples) -> float | None:
+    """Bytes per message by arithmetic, over the ticks of the window as their subscribers see them."""
+    size = FRAMED.get(samples.trial.transport)
+    ticks, inside = samples.ticks, samples.inside
+    weights = samples.audience[inside]
+    if size is None or not weights.sum():
+        return None
+    sizes = [
+        size(seq, payload) for seq, payload in zip(ticks["seq"][inside], ticks["payload_bytes"][inside], strict=True)
+    ]
+    return float(np.average(sizes, weights=weights))
+
+
+def _subject(row: Mapping[str, Any], cell: Mapping[str, Any], results: Sequence[Result]) -> ComparedSubject:
+    name = item_name(row["subject"], cell)
+    mine = [r.trial for r in results if r.trial.item == name]
+    return ComparedSubject(
+        name=name,
+        transport=row.get("transport", "unknown"),
+        stack=row.get("stack", "unknown"),
+        arm=row.get("arm", "controlled"),
+        technique=row.get("technique", "unknown"),
+        trials=len(mine),
+        usable=len({t.block for t in mine if t.status == "ok"}),
+        row={**row, "subject": name, "base": row["subject"], "cell": dict(cell)},
+        base=row["subject"],
+        cell=cell,
+    )
+
+
+def values_by_block(results: Sequence[Result], subject: str, metric: str) -> dict[int, float | None]:
+    """A subject's metric by block. Where a block was run again, its last usable trial counts."""
+    found: dict[int, float | None] = {}
+    for result in results:
+        if result.trial.item == subject:
+            value = result.usable(metric)
+            if value is not None or result.trial.block not in found:
+                found[result.trial.block] = value
+    return found
+
+
+def _noise(
+    names: Sequence[str], values_of: Mapping[str, Values], calibration: Calibration | None
+) -> tuple[dict[str, Noise], str]:
+    """Every metric's noise: from the campaign's own A/A pairs, else from the machine's calibration; and which."""
+    found = noise(values_of, names)
+    if found or not calibration:
+        return found, "campaign"
+    table = calibration.get("noise") or NoiseTable()
+    rows = table.get("metrics") or {}
+    return {metric: Noise(row["sd"], row["blocks"]) for metric, row in rows.items()}, "calibration"
+
+
+def _noise_floor(
+    names: Sequence[str], values_of: Mapping[str, Values], noises: Mapping[str, Noise], source: str
+) -> NoiseFloor | None:
+    """For the number of blocks that the campaign has: a comparison with fewer blocks is held to the wider floor of its
+    own number."""
+    if not noises:
+        return None
+    counts = (len({b for b, v in row.items() if v is not None}) for c in values_of.values() for row in c.values())
+    blocks = max(counts, default=0)
+    return {
+        "source": source,
+        "pairs": [list(pair) for pair in pairs(names)],
+        "blocks": blocks,
+        "metrics": {metric: one.floor(blocks) for metric, one in noises.items()},
+    }

@@ -1,0 +1,199 @@
+"""The evidence as values: trials measured, subjects, summaries, comparisons, noise floor, calibration.
+
+Invariant: nothing here is computed from raw files; look-ups only. Made by `gathering`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypedDict
+
+from rtbench.analysis.campaigns.load import Campaign
+from rtbench.analysis.campaigns.trials import Trial
+from rtbench.analysis.samples.series import Series
+from rtbench.analysis.samples.stalls import Stall
+from rtbench.analysis.statistics.compare import Comparison, Summary, Values
+from rtbench.analysis.statistics.multiplicity import Family
+from rtbench.analysis.statistics.noise import Noise
+
+USABLE_NEEDED = 2
+"""Trials that a subject needs before anything is concluded: fewer have no interval. Below it: exit 3."""
+
+ARMS = ("controlled", "idiomatic")
+
+
+class NoiseFloor(TypedDict):
+    """The noise floor as report.json has it: for the number of blocks that the campaign has (R9)."""
+
+    source: str
+    """"campaign": its own A/A pairs; "calibration": this machine's."""
+    pairs: list[list[str]]
+    blocks: int
+    metrics: dict[str, float]
+    """A ratio ≥ 1: nothing smaller is called a difference."""
+
+
+class CheckRow(TypedDict):
+    """One known truth as calibration.json has it (R16); `deviation` is measured less expected, in `unit`."""
+
+    name: str
+    expected: float
+    measured: float
+    unit: str
+    allowed: str
+    met: bool
+    deviation: float
+
+
+class NoiseRow(TypedDict):
+    """Standard deviation of the log-ratio of two labels in one block, and from how many blocks."""
+
+    sd: float
+    blocks: int
+
+
+class NoiseTable(TypedDict, total=False):
+    """Where the noise of a calibration comes from ("calibrate", "aa"), and that of every metric."""
+
+    source: str
+    metrics: dict[str, NoiseRow]
+
+
+class Calibration(TypedDict, total=False):
+    """What is read of a calibration.json; other keys are kept as they are."""
+
+    environment: dict[str, Any]
+    measured_unix: float
+    checks: list[CheckRow]
+    noise: NoiseTable
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One trial, measured. `metrics` is empty and `series` None for a failed one."""
+
+    trial: Trial
+    metrics: Mapping[str, float | None]
+    series: Series | None
+    framed_bytes_per_message: float | None = None
+    """What the specifications make of the window's ticks on the TCP stream; None where that depends on more."""
+
+    @property
+    def stall(self) -> Stall | None:
+        """What stood still in it, if something did."""
+        return None if self.series is None else self.series.stall
+
+    def usable(self, metric: str) -> float | None:
+        """The metric's value if it may be believed."""
+        return None if self.trial.spoils(metric) else self.metrics.get(metric)
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedSubject:
+    """A subject with its identity and how many of its trials are usable."""
+
+    name: str
+    transport: str
+    stack: str
+    arm: str
+    technique: str
+    trials: int
+    usable: int
+    row: Mapping[str, Any]
+    base: str
+    """Its name without the cell; the same as `name` when there is no sweep."""
+    cell: Mapping[str, Any]
+    """What the sweep sets for it, dotted key to value."""
+
+    @property
+    def proxy(self) -> str:
+        """The proxy that it was measured behind; empty: none."""
+        return str(self.row.get("proxy") or "")
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The whole of it, in the order of the scenario."""
+
+    campaign: Campaign
+    results: tuple[Result, ...]
+    subjects: tuple[ComparedSubject, ...]
+    summaries: tuple[Summary, ...]
+    comparisons: tuple[Comparison, ...]
+    values: Mapping[str, Values]
+    """Metric to subject to block to the value that counts."""
+    noise_floor: NoiseFloor | None
+    """None without an A/A control (R9)."""
+    warnings: tuple[dict[str, Any], ...]
+    """What campaign and trials warned of, and what could not be read."""
+    calibration: Calibration | None
+    noises: Mapping[str, Noise]
+    """Metric to what the floor is made of; empty without an A/A control."""
+    headline: tuple[str, ...]
+    """The metrics of the comparison matrices."""
+    families: tuple[Family, ...]
+    """How many comparisons were made, and how many of their verdicts stand together."""
+
+    @property
+    def latency(self) -> str:
+        """The latency that is headlined: the kernel's where one is known (R2), else the application's."""
+        return self.headline[0]
+
+    @property
+    def swept(self) -> bool:
+        """Whether this campaign is a sweep."""
+        return any(s.cell for s in self.subjects)
+
+    def summary(self, subject: str, metric: str) -> Summary | None:
+        found = (s for s in self.summaries if s.subject == subject and s.metric == metric)
+        return next(found, None)
+
+    def comparison(self, metric: str, a: str, b: str) -> Comparison | None:
+        """`a` against `b`, whichever way round it was compared; None where no block has both."""
+        sides = {(c.a, c.b): c for c in self.comparisons if c.metric == metric and {c.a, c.b} == {a, b}}
+        if (a, b) in sides:
+            return sides[a, b]
+        return sides[b, a].inverse() if sides else None
+
+    def floor(self, metric: str) -> float | None:
+        """The noise floor of a metric, a ratio ≥ 1; None where it is not known."""
+        return self.noise_floor["metrics"].get(metric) if self.noise_floor else None
+
+    def of(self, subject: str) -> list[Result]:
+        return [r for r in self.results if r.trial.item == subject]
+
+    @property
+    def names(self) -> list[str]:
+        """The subjects' names."""
+        return [s.name for s in self.subjects]
+
+    @property
+    def arms(self) -> list[tuple[str, list[ComparedSubject]]]:
+        """The arms that there are, controlled first, each with its subjects (R10)."""
+        names = sorted({s.arm for s in self.subjects}, key=lambda a: (ARMS.index(a) if a in ARMS else len(ARMS), a))
+        return [(arm, [s for s in self.subjects if s.arm == arm]) for arm in names]
+
+    @property
+    def too_few(self) -> list[ComparedSubject]:
+        return [s for s in self.subjects if s.usable < USABLE_NEEDED]
+
+
+def alone(evidence: Evidence, cell: Mapping[str, Any]) -> Evidence:
+    """One cell of a sweep as a campaign of its own, its subjects under their own names. No number is made anew:
+    intervals, verdicts and what they were controlled for stay those of the whole."""
+    mine = {s.name: s.base for s in evidence.subjects if s.cell == cell}
+    return replace(
+        evidence,
+        results=tuple(replace(r, trial=replace(r.trial, cell={})) for r in evidence.results if r.trial.cell == cell),
+        subjects=tuple(
+            replace(s, name=s.base, cell={}, row={**s.row, "subject": s.base, "cell": {}})
+            for s in evidence.subjects
+            if s.name in mine
+        ),
+        summaries=tuple(replace(s, subject=mine[s.subject]) for s in evidence.summaries if s.subject in mine),
+        comparisons=tuple(
+            replace(c, a=mine[c.a], b=mine[c.b], cell={}) for c in evidence.comparisons if c.cell == cell
+        ),
+        values={metric: {base: rows[name] for name, base in mine.items()} for metric, rows in evidence.values.items()},
+    )

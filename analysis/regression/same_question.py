@@ -1,0 +1,38 @@
+"""Whether two campaigns asked their subjects the same: only then are they compared. Called by `baseline`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rtbench.analysis.sweep.cells import flat
+from rtbench.errors import ResultsError
+
+_OTHER_QUESTION = frozenset({"name", "description", "subjects", "subject", "blocks", "seed", "thresholds", "validity"})
+"""Keys of a scenario that do not change what is asked of a subject."""
+
+
+def asked_otherwise(one: Mapping[str, Any], other: Mapping[str, Any], here: Path, there: Path) -> list[str]:
+    """Notes on keys of the scenario that may differ. Raises ResultsError for one that may not."""
+    if one.get("scenario_hash") == other.get("scenario_hash"):
+        return []
+    notes = []
+    ours, theirs = (flat(document.get("scenario") or {}) for document in (one, other))
+    for key in sorted(ours.keys() | theirs.keys()):
+        if ours.get(key) == theirs.get(key):
+            continue
+        if key.split(".")[0] not in _OTHER_QUESTION:
+            raise ResultsError(
+                f"not comparable: scenario.{key} differs: {ours.get(key)!r} in {here}, {theirs.get(key)!r} in {there}",
+                "measure both with one scenario",
+            )
+        if key in ("blocks", "seed"):
+            notes.append(f"scenario.{key} differs: {ours.get(key)!r} before, {theirs.get(key)!r} now")
+    if not ours or not theirs:
+        raise ResultsError(
+            f"not comparable: scenario_hash differs: {one.get('scenario_hash')!r} in {here}, "
+            f"{other.get('scenario_hash')!r} in {there}",
+            "measure both with one scenario",
+        )
+    return notes

@@ -1,0 +1,186 @@
+"""The report's page and its Markdown: figures drawn, tables made, templates filled.
+
+Invariant: a template only places what is here; text from a results folder cannot break out of HTML or Markdown, and the
+Markdown fits into a comment on a pull request. Called by the report.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup, escape
+
+from rtbench.analysis import claims, figures, format
+from rtbench.analysis.advice.advice import Advice
+from rtbench.analysis.evidence import Evidence
+from rtbench.analysis.figures import _style
+from rtbench.analysis.metrics import catalogue
+from rtbench.analysis.report import answer, fairness, proxied, tables
+from rtbench.analysis.report.caveat import Caveat
+from rtbench.analysis.report.citation import cite, facts
+from rtbench.analysis.report.condense import condense
+from rtbench.analysis.sweep import curves, words
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+PLACED = (
+    "decision", "sweep", "freshness", "latency", "parts", "cpu", "floor", "memory", "traffic", "setup", "recovery",
+    "replication", "timeline",
+)  # fmt: skip
+"""The figures that the page has a place for; any other one comes after them, in the registry's order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A figure on the page."""
+
+    name: str
+    title: str
+    caption: str
+    svg: Markup
+    values: tuple[list[str], list[tuple[str, list[str]]]]
+    """What it draws as a table: headings, and a row a subject; empty where the page has such a table anyway."""
+
+
+def render(
+    folder: Path,
+    evidence: Evidence,
+    warned: Sequence[Caveat],
+    said: Sequence[answer.Sentence],
+    judged: Sequence[claims.Judged],
+    advised: Advice,
+) -> None:
+    """Write report.html, report.md and the figures into `folder`. OSError passes through."""
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    shown = _draw(evidence, folder / "figures")
+    context = _context(evidence, warned, said, shown) | {"judged": judged, "advice": advised}
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=jinja2.select_autoescape(["html.j2"]),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    for part in ("css", "js"):
+        context[part] = Markup((_TEMPLATES / f"report.{part}").read_text(encoding="utf-8"))
+    environment.filters |= {"cell": format.markdown, "ticked": _ticked, "stacked": _stacked}
+    for name in ("report.html", "report.md"):
+        text = environment.get_template(f"{name}.j2").render(context)
+        (folder / name).write_text(_fitting(text) if name.endswith(".md") else text, encoding="utf-8")
+
+
+def _draw(evidence: Evidence, folder: Path) -> list[Shown]:
+    """Draw and write every figure that has something to show; figures of an earlier report are removed first."""
+    for old in folder.iterdir():
+        if old.suffix in (".svg", ".png"):
+            old.unlink()
+    shown = []
+    with _style.style():
+        for figure in figures.catalogue():
+            drawing = figure.draw(evidence)
+            if drawing is None:
+                continue
+            svg = _style.to_svg(drawing.canvas)
+            (folder / f"{figure.name}.svg").write_text(svg, encoding="utf-8")
+            (folder / f"{figure.name}.png").write_bytes(_style.to_png(drawing.canvas))
+            page = Markup(_style.inline(svg, figure.name, figure.title))
+            values = tables.values(evidence, drawing.values)
+            shown.append(Shown(figure.name, figure.title, drawing.caption, page, values))
+    return shown
+
+
+def _context(
+    evidence: Evidence, warned: Sequence[Caveat], said: Sequence[answer.Sentence], shown: Sequence[Shown]
+) -> dict[str, Any]:
+    document = evidence.campaign.document
+    scenario = document.get("scenario") or {}
+    columns, rows = tables.results(evidence)
+    latency = evidence.latency
+    together = condense(warned)
+    pair_columns, pairs = tables.pairs(evidence)
+    recovery_columns, recovery = tables.recovery(evidence)
+    return {
+        "campaign": document.get("campaign", "campaign"),
+        "documents": evidence.campaign.documents,
+        "scenario": scenario,
+        "claims": [c.text for c in said],
+        "grave": [c for c in together if c.grave],
+        "mild": [c for c in together if not c.grave],
+        "figures": {figure.name: figure for figure in shown},
+        "placed": PLACED,
+        "swatches": {name: Markup(_style.swatch(s)) for s in evidence.subjects for name in (s.base, s.name)},
+        "facts": facts(document),
+        "pair_columns": pair_columns,
+        "pairs": pairs,
+        "recovery_columns": recovery_columns,
+        "recovery": recovery,
+        "proxied": proxied.behind(evidence, latency),
+        "held_ms": proxied.HELD_NS // 1_000_000,
+        "fairness": fairness.manifests(evidence),
+        "cited": cite(document),
+        "columns": columns,
+        "rows": rows,
+        "arms": evidence.arms,
+        "matrices": tables.matrices(evidence),
+        "counts": tables.COUNTS,
+        "audit": tables.audit(evidence),
+        "heights": tables.layers(evidence),
+        "trials": tables.trials(evidence),
+        "everything": tables.everything(evidence),
+        "subjects": evidence.subjects,
+        "setup": tables.settings(scenario),
+        "environment": tables.settings(document.get("environment") or {}),
+        "noise_floor": evidence.noise_floor,
+        "calibration": tables.calibration(evidence),
+        "metrics": list(catalogue()),
+        "interrupted": document.get("exit") == 130,
+        "sweep": _sweep(evidence),
+    }
+
+
+def _sweep(evidence: Evidence) -> dict[str, Any] | None:
+    """What the sweep's partial templates show; None without a sweep."""
+    found = curves.study(evidence)
+    if found is None:
+        return None
+    crossovers = words.crossovers(found)
+    return {
+        "over": found.keys,
+        "exponents": words.exponents(evidence, found),
+        "crossovers": crossovers,
+        "flips": [row for row, one in zip(crossovers, words.ordered(found), strict=True) if one.flips],
+        "tally": words.tally(found),
+        "across": any(across for _, _, _, across in crossovers),
+        "freshness": words.freshness(found),
+        "curves": words.curves(evidence, found),
+    }
+
+
+COMMENT = 65_536
+"""Characters that a comment on a GitHub pull request takes."""
+
+
+def _fitting(text: str) -> str:
+    """What fits into a comment: whole lines, and a word about the rest."""
+    if len(text) < COMMENT:
+        return text
+    kept = text[: COMMENT - 200].rpartition("\n")[0]
+    return f"{kept}\n\n**Cut here**: {text.count(chr(10)) - kept.count(chr(10)):,} more lines are in report.html.\n"
+
+
+def _ticked(text: str) -> Markup:
+    """Text with `commands` in backticks set as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def _stacked(text: str) -> Markup:
+    """A value with its interval on a line below."""
+    value, bracket, interval = text.partition(" [")
+    below = Markup('<span class="interval">[{}</span>').format(interval) if bracket else ""
+    return escape(value) + below

@@ -1,0 +1,51 @@
+"""Before and after: `rtbench compare`. Nothing here needs a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rtbench.analysis.regression import baseline, formats
+from rtbench.campaign.calibrate import newest
+from rtbench.errors import UserError
+from rtbench.machine.fingerprint import fingerprint
+
+
+@click.command(epilog="Example: rtbench compare results/baseline results/20261124-031500-ci --format markdown")
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="BASELINE DIR")
+@click.option(
+    "--format", "kind", type=click.Choice(["text", "markdown", "json", "junit"]), default="text", show_default=True
+)
+@click.option("--subjects", metavar="BASE,HEAD", help="Two subjects of one folder instead, paired by its blocks.")
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(0, 1000),
+    default=5.0,
+    show_default=True,
+    help="Percent that is no regression.",
+)
+@click.pass_context
+def compare(
+    context: click.Context, folders: tuple[Path, ...], kind: str, subjects: str | None, tolerance: float
+) -> None:
+    """Has anything become worse? Two campaigns, or two subjects of one; exit 1 on a regression.
+
+    A difference is said only outside the noise, with false discoveries held to 5 %. On another machine, kernel or
+    Python times and costs are not compared, counts and bytes are.
+    """
+    calibration, limit = newest(fingerprint()["machine"]), 1 + tolerance / 100
+    if subjects is not None:
+        names = [name.strip() for name in subjects.split(",")]
+        if len(names) != 2 or len(folders) != 1:
+            raise UserError(
+                "--subjects compares two subjects of one folder", "rtbench compare DIR --subjects BASE,HEAD"
+            )
+        base, head = names
+        found = baseline.within(folders[0], base, head, limit, calibration)
+    elif len(folders) != 2:
+        raise UserError("compare needs two folders", "rtbench compare BASELINE DIR, or DIR --subjects BASE,HEAD")
+    else:
+        found = baseline.against(*folders, limit, calibration)
+    click.echo(formats.render(found, kind), nl=False)
+    context.exit(found.exit_code)

@@ -1,0 +1,32 @@
+"""The report, from the raw files alone: `rtbench report`. Nothing here needs a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rtbench.analysis.report.report import build
+from rtbench.campaign.calibrate import newest
+from rtbench.cli._options import PRECEDENCE
+from rtbench.machine.fingerprint import fingerprint
+
+
+def write_report(folders: list[Path], out: Path | None, code: int) -> int:
+    """Write the report of these folders, print its headlines; the exit code."""
+    made = build(folders, out, newest(fingerprint()["machine"]))
+    for line in made.headlines:
+        click.echo(line)
+    for line in made.caveats:
+        click.echo(f"caveat: {line}")
+    click.echo(f"report: {made.path}")
+    return min((code, int(made.exit_code)), key=PRECEDENCE.index)
+
+
+@click.command(epilog="Example: rtbench report results/20261124-031500-ci")
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR...")
+@click.option("--out", type=click.Path(path_type=Path), help="Where to (default: report/ in the first folder).")
+@click.pass_context
+def report(context: click.Context, folders: tuple[Path, ...], out: Path | None) -> None:
+    """Build the report again, from the raw files alone."""
+    context.exit(write_report(list(folders), out, 0))

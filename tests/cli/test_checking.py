@@ -1,0 +1,85 @@
+"""`rtbench verify` and `rtbench doctor`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from rtbench.cli import checking
+from rtbench.conformance.verify import CaseResult, Verification
+from rtbench.machine.doctor import Condition
+
+from .conftest import Call, refused
+
+
+def verified(*cases: CaseResult) -> Verification:
+    return Verification("sse-aiohttp", cases)
+
+
+GOOD = verified(CaseResult("bytes", "passed", (), 0.1), CaseResult("end", "skipped", ("no finite stream",), 0.0))
+BAD = verified(CaseResult("bytes", "failed", ("id 1: wrong", "id 2: wrong"), 0.1))
+
+
+@pytest.mark.parametrize(
+    ("found", "code", "says"),
+    [
+        (GOOD, 0, "sse-aiohttp: passes\n  passed  bytes\n  skipped end\n          no finite stream\n"),
+        (BAD, 1, "sse-aiohttp: FAILS\n  failed  bytes\n          id 1: wrong\n          id 2: wrong\n"),
+    ],
+    ids=["passes", "fails"],
+)
+def test_verify_lists_every_problem(
+    call: Call, monkeypatch: pytest.MonkeyPatch, found: Verification, code: int, says: str
+) -> None:
+    asked: list[Any] = []
+
+    def verify(target: Any) -> Verification:
+        asked.append(target if isinstance(target, str) else target.name)
+        return found
+
+    monkeypatch.setattr(checking, "verify_one", verify)
+    assert call("verify", "sse-aiohttp", "http://127.0.0.1:1") == (code, says * 2, "")
+    ran = call("verify", "sse-nchan", "--json")
+    assert (ran.code, json.loads(ran.out)) == (code, json.loads(json.dumps([found.as_dict()])))
+    assert asked == ["sse-aiohttp", "http://127.0.0.1:1", "sse-nchan"]
+
+
+def test_one_failure_of_many_is_a_finding(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checking, "verify_one", lambda target: BAD if target.name == "tcp-floor" else GOOD)
+    assert call("verify", "sse-aiohttp", "tcp-floor", "sse-nchan").code == 1
+
+
+@pytest.mark.slow
+def test_verify_a_subject(call: Call) -> None:
+    ran = call("verify", "sse-aiohttp", "--json")
+    assert (ran.code, ran.err) == (0, "")
+    (found,) = json.loads(ran.out)
+    assert found["ok"] is True
+    assert {case["status"] for case in found["cases"]} <= {"passed", "skipped"}
+
+
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [("sse-node", "there is no subject 'sse-node'"), ("http://192.0.2.1:80", "192.0.2.1 is not this machine")],
+)
+def test_verify_what_cannot_be(call: Call, target: str, says: str) -> None:
+    assert refused(call("verify", target)).startswith(says)
+
+
+# doctor
+
+
+@pytest.mark.parametrize(
+    ("statuses", "code"), [(["ok"], 0), (["ok", "warn"], 0), (["ok", "fail", "warn"], 2)], ids=["ok", "warn", "fail"]
+)
+def test_doctor(call: Call, monkeypatch: pytest.MonkeyPatch, statuses: list[str], code: int) -> None:
+    findings = [Condition("cores", status, "2", "" if status == "ok" else "buy more") for status in statuses]
+    monkeypatch.setattr(checking, "examine", lambda: findings)
+    ran = call("doctor")
+    assert (ran.code, ran.err) == (code, "")
+    lines = {"ok": "ok    cores: 2", "warn": "warn  cores: 2; buy more", "fail": "fail  cores: 2; buy more"}
+    assert ran.out.splitlines() == [lines[status] for status in statuses]
+    ran = call("doctor", "--json")
+    assert (ran.code, json.loads(ran.out)) == (code, [finding.as_dict() for finding in findings])

@@ -1,0 +1,63 @@
+"""`rtbench report`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rtbench.scenario.loading import load
+
+from .conftest import Call, Pretended, document, refused
+
+
+def test_report_of_a_folder_that_is_not_there(call: Call, tmp_path: Path) -> None:
+    assert str(tmp_path / "nothing") in refused(call("report", str(tmp_path / "nothing")))
+
+
+def test_report_of_several_folders(call: Call, pretended: Pretended) -> None:
+    pretended.report_code = 1
+    assert call("report", "a", "b", "--out", "c").code == 1
+    assert pretended.built == [([Path("a"), Path("b")], Path("c"))]
+
+
+GOLDEN = Path(__file__).parents[1] / "golden/results"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("limits", "code", "says"),
+    [
+        ({"sse-aiohttp.lost": {"max": 2}, "sse-aiohttp.latency_kernel_p50_ns": {"max": 1e9}}, 0, None),
+        ({"sse-aiohttp.latency_kernel_p50_ns": {"max": 1e6}}, 1, "above the limit of 1e+06"),
+        ({"sse-aiohttp.delivered_hz": {"min": 1e9}}, 1, "below the limit of 1e+09"),
+        ({"sse-aiohttp.no_such_metric": {"max": 1}}, 1, "has a limit but no value"),
+        ({"who.lost": {"max": 1}}, 1, "has a limit but no value"),
+    ],
+)
+def test_a_threshold_from_its_scenario_to_the_exit_code(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limits: dict[str, Any], code: int, says: str | None
+) -> None:
+    """What `[thresholds]` of a scenario file says is judged, named on the terminal and in every report."""
+    from rtbench.analysis import figures
+
+    monkeypatch.setattr(figures, "catalogue", lambda: ())
+    rows = "\n".join(f'"{key}" = {{{side} = {value}}}' for key, row in limits.items() for side, value in row.items())
+    (tmp_path / "gate.toml").write_text(f'name = "gate"\n[thresholds]\n{rows}\n')
+    table = load(str(tmp_path / "gate.toml")).as_dict()["thresholds"]
+    assert table == limits
+    folder = tmp_path / "results"
+    shutil.copytree(GOLDEN, folder)
+    value = document(folder)
+    value["scenario"]["thresholds"] = table
+    (folder / "campaign.json").write_text(json.dumps(value))
+    ran = call("report", str(folder))
+    assert ran.code == code and ran.err == ""
+    key = next(iter(limits))
+    for text in (ran.out, *((folder / "report" / name).read_text() for name in ("report.md", "report.html"))):
+        assert (says is None) or (key in text and says in text)
+    found = [w for w in json.loads((folder / "report/report.json").read_text())["warnings"] if w["kind"] == "threshold"]
+    assert bool(found) == (says is not None)

@@ -1,0 +1,295 @@
+"""`rtbench run`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import time
+from pathlib import Path
+
+import pytest
+
+from rtbench.campaign import calibrate, schedule
+from rtbench.cli import running
+from rtbench.errors import UserError
+from rtbench.machine import probes
+from rtbench.records.record import Status
+from rtbench.scenario.loading import load
+from rtbench.subjects import registry as subject_catalogue
+
+from .conftest import Call, Pretended, document, refused
+
+
+def test_plan_says_what_it_would_take_and_does_nothing(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    take = schedule.estimate(load("smoke"))
+    ran = call("run", "smoke", "--plan")
+    assert ran == (
+        0,
+        f"smoke: 10 trials, about {take.seconds / 60:.1f} minutes, about {take.disk_bytes / 1e6:.0f} MB\n",
+        "",
+    )
+    assert json.loads(call("run", "smoke", "--plan", "--json").out) == take.as_dict()
+    ran = call("run", "smoke", "--plan", "--json", "--subjects", "sse-aiohttp, ,websocket-aiohttp", "--set", "blocks=3")
+    assert json.loads(ran.out)["trials"] == 6
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("nightly",), r"there is no scenario 'nightly': one of aa, article"),
+        (("smoke", "--set", "polling=5"), r"unknown key polling: allowed are name"),
+        (("smoke", "--set", "subscribers"), r"--set subscribers: is no KEY=VALUE"),
+        (("smoke", "--subjects", "sse-node"), r"there is no subject 'sse-node': one of"),
+        (("smoke", "--subjects", ","), r"subjects"),
+        (("smoke", "--seed", "-1"), r"--seed"),
+        (("smoke", "--resume"), r"--resume needs to know which campaign: name its folder with --out"),
+        (("smoke", "--resume", "--out", "empty"), r"empty: holds no campaign to go on with"),
+        (("smoke", "--netns", "--set", "netns=false", "--set", "server.host=me"), r'server.host = "me" cannot be'),
+        (("smoke", "--out", "file/out"), r"cannot write into file/out \(Not a directory\): take another --out"),
+        (("smoke", "--out", "taken"), r"taken: holds a campaign already: take another --out, or go on with --resume"),
+    ],
+)
+def test_run_refuses_in_one_line(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "campaign.json").write_text("{}")
+    assert re.search(says, refused(call("run", *words)))
+
+
+def test_run_measures_reports_and_keeps_its_exit_code(call: Call, pretended: Pretended) -> None:
+    ran = call("run", "smoke", "--out", "there", "--seed", "9")
+    folder = Path("there")
+    assert ran.code == 0
+    assert ran.out.splitlines() == [
+        "first",
+        "second",
+        "third",
+        "caveat: no control",
+        "report: there/report/report.html",
+    ]
+    assert re.fullmatch(r"smoke: 10 trials, about \d+ min, into there\na note\n", ran.err)
+    assert pretended.built == [([folder], None)]
+    value = document(folder)
+    assert (value["exit"], value["seed"]) == (0, 9)
+    assert value["command"] == "rtbench run smoke --out there --seed 9"
+
+
+def test_the_machines_calibration_goes_into_the_campaign_and_its_report(
+    call: Call, pretended: Pretended, tmp_path: Path
+) -> None:
+    call("run", "smoke", "--out", "before")
+    assert (document(Path("before"))["calibration"], pretended.quoted) == (None, [None])
+    known = {"environment": {"machine": "abc"}, "noise": {"source": "calibrate"}, "checks": [], "measured_unix": 5}
+    calibrate.store(known)
+    call("run", "smoke", "--out", "there")
+    assert document(Path("there"))["calibration"] == known
+    call("report", "before")
+    assert pretended.quoted == [None, known, known]
+
+
+def test_netns_goes_over_the_scenario(call: Call, pretended: Pretended, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[bool] = []
+    monkeypatch.setattr("rtbench.processes.namespaces.check", lambda: checked.append(True))
+    assert call("run", "smoke", "--out", "there", "--netns", "--set", "netns=false").code == 0
+    assert document(Path("there"))["scenario"]["netns"] is True
+    assert checked
+    assert call("run", "smoke", "--out", "here").code == 0
+    assert document(Path("here"))["scenario"]["netns"] is False
+
+
+def test_netns_without_root_is_the_users_to_mend(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert refused(call("run", "smoke", "--netns")).startswith("--netns makes network namespaces, which takes root")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_quiet_leaves_the_result(call: Call, pretended: Pretended) -> None:
+    assert call("run", "smoke", "--out", "there", "--quiet").err == "a note\n"
+
+
+def test_results_go_into_a_folder_of_their_own(call: Call, pretended: Pretended, tmp_path: Path) -> None:
+    assert call("run", "smoke").code == 0
+    (folder,) = (tmp_path / "results").iterdir()
+    assert re.fullmatch(r"\d{8}-\d{6}-smoke", folder.name)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "report_code", "code"),
+    [
+        (["ok"] * 10, 0, 0),
+        (["ok"] * 10, 1, 1),
+        (["ok"] * 10, 3, 3),
+        (["failed"] * 10, 0, 3),
+        (["failed"] * 10, 1, 1),
+        (["failed"] * 10, 3, 3),
+    ],
+)
+def test_a_finding_goes_before_too_few_trials(
+    call: Call, pretended: Pretended, statuses: list[Status], report_code: int, code: int
+) -> None:
+    pretended.statuses, pretended.report_code = statuses, report_code
+    assert call("run", "smoke", "--out", "there").code == code
+    assert document(Path("there"))["exit"] == (3 if "failed" in statuses else 0)
+
+
+def test_interrupted_run_keeps_what_there_is_and_says_how_to_go_on(call: Call, pretended: Pretended) -> None:
+    pretended.statuses, pretended.error = ["ok"] * 4, KeyboardInterrupt()
+    ran = call("run", "smoke", "--out", "my results", "--set", "blocks=2")
+    assert (ran.code, ran.out) == (130, "")
+    last = ran.err.splitlines()[-1]
+    assert last == (
+        "rtbench: interrupted; 4 of 10 trials are kept in my results; "
+        "go on with: rtbench run smoke --out 'my results' --set blocks=2 --resume"
+    )
+    assert pretended.built == []
+    assert (document(Path("my results"))["exit"], len(document(Path("my results"))["trials"])) == (130, 4)
+    # And so it does.
+    pretended.statuses, pretended.error = ["ok"] * 6, None
+    again = shlex.split(last.partition("go on with: ")[2])
+    assert call(*again[1:]).code == 0
+    assert (document(Path("my results"))["exit"], len(document(Path("my results"))["trials"])) == (0, 10)
+
+
+def test_hint_names_the_folder_that_was_chosen_for_the_user(call: Call, pretended: Pretended, tmp_path: Path) -> None:
+    pretended.error = KeyboardInterrupt()
+    ran = call("run", "smoke")
+    (folder,) = (tmp_path / "results").iterdir()
+    assert ran.err.rstrip().endswith(f"go on with: rtbench run smoke --out results/{folder.name} --resume")
+
+
+def test_run_that_finds_the_disk_full_is_the_users_to_mend(call: Call, pretended: Pretended) -> None:
+    pretended.error = UserError("cannot write into there (No space left on device)", "free the disk")
+    ran = call("run", "smoke", "--out", "there", "--quiet")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.splitlines()[-1] == "rtbench: cannot write into there (No space left on device): free the disk"
+    assert "Traceback" not in ran.err
+
+
+MINE = """
+description = "as small as it gets"
+subjects = ["sse-aiohttp"]
+subscribers = 5
+blocks = 2
+ramp_hz = 200
+warmup_s = 0.1
+window_s = 0.5
+grace_s = 0.3
+
+[workload]
+rate_hz = 50
+
+[validity]
+client_cpu_share = 1.0
+run_delay_share = 1.0
+hub_lag_s = 60
+server_run_delay_share = 1.0
+steal_share = 1.0
+throttle_events = 1000000
+publisher_late_s = 60
+clock_step_s = 1.0
+stamped_share = 0.0
+listen_overflows = 1000000
+retransmit_share = 1.0
+buffer_overruns = 1000000
+edge_share = 1.0
+drift_share = 100
+"""
+
+
+@pytest.mark.slow
+def test_a_campaign_from_its_file_to_its_report(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The kernel counts the machine's CPU by 10 ms: half a second of so little work can be none at all.
+    monkeypatch.setattr(probes, "machine_ns", lambda: (time.monotonic_ns(), 0))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))  # not calibrated
+    (tmp_path / "mine.toml").write_text(MINE)
+    folder = tmp_path / "out"
+    ran = call("run", str(tmp_path / "mine.toml"), "--out", str(folder))
+    assert ran.code == 0, ran.err
+    assert ran.out.splitlines()[-1] == f"report: {folder}/report/report.html"
+    assert len(re.findall(r"^\[\d/2\] sse-aiohttp, block \d: ok, 125 of 125 delivered", ran.err, re.MULTILINE)) == 2
+    value = document(folder)
+    assert (value["scenario"]["name"], value["exit"]) == ("mine", 0)
+    assert [(row["trial"], row["status"]) for row in value["trials"]] == [(1, "ok"), (2, "ok")]
+    for row in value["trials"]:
+        manifest = json.loads((folder / row["directory"] / "manifest.json").read_text())
+        assert manifest["counts"]["delivered"] == 125
+        assert manifest["environment"] == value["environment"]
+    made = {path.name: path.read_bytes() for path in (folder / "report").iterdir() if path.is_file()}
+    assert made.keys() >= {"report.html", "report.md", "report.json", "metrics.csv"}
+    # Again, from the raw files alone; and somewhere else.
+    again = call("report", str(folder), "--out", str(tmp_path / "again"))
+    assert (again.code, again.err) == (0, "")
+    assert again.out.splitlines()[:-1] == ran.out.splitlines()[:-1]
+    assert {name: (tmp_path / "again" / name).read_bytes() for name in made} == made
+
+
+# What a CI shows of a run
+
+
+def summarised(pretended: Pretended, folder: Path) -> None:
+    (folder / "report").mkdir(parents=True)
+    (folder / "report/report.md").write_text("## what it came to\n")
+
+
+def test_the_report_goes_into_the_step_summary(
+    call: Call, pretended: Pretended, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summary = tmp_path / "summary.md"
+    summary.write_text("before\n")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    summarised(pretended, Path("there"))
+    pretended.report_code = 1
+    assert call("run", "smoke", "--out", "there").code == 1
+    assert summary.read_text() == "before\n## what it came to\n\n"
+
+
+@pytest.mark.parametrize("target", ["nowhere/summary.md", "."])
+def test_a_step_summary_that_cannot_be_written_is_a_warning(
+    call: Call, pretended: Pretended, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", target)
+    summarised(pretended, Path("there"))
+    ran = call("run", "smoke", "--out", "there", "--quiet")
+    assert ran.code == 0
+    note, line = ran.err.splitlines()
+    assert note == "a note"
+    assert line.startswith(f"rtbench: warning: cannot write GITHUB_STEP_SUMMARY {target} (")
+
+
+def test_without_a_step_summary_nothing_is_written(
+    call: Call, pretended: Pretended, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    assert call("run", "smoke", "--out", "there", "--quiet").err == "a note\n"
+
+
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        ("sse-aiohttp.latency_p50", "there is no metric 'latency_p50': `rtbench list metrics`"),
+        ("sse-other.lost", "'sse-other' is no subject of this campaign: one of sse-aiohttp"),
+    ],
+)
+def test_a_threshold_of_nothing_is_refused_before_anything_is_measured(
+    call: Call, pretended: Pretended, tmp_path: Path, key: str, says: str
+) -> None:
+    (tmp_path / "x.toml").write_text(f'subjects = ["sse-aiohttp"]\n[thresholds]\n"{key}" = {{max = 1}}\n')
+    assert says in refused(call("run", "x.toml"))
+    (tmp_path / "x.toml").write_text('subjects = ["sse-aiohttp"]\n[thresholds]\n"sse-aiohttp.lost" = {max = 1}\n')
+    assert call("run", "x.toml", "--plan").code == 0
+
+
+def test_quick_check_is_of_the_subject(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "quick_check", lambda subject: [f"{subject.name}: wrong"])
+    assert running.check_quickly(subject_catalogue.find("sse-aiohttp")) == ["sse-aiohttp: wrong"]
