@@ -24,6 +24,8 @@ from rtbench.streams import catalogue
 from rtbench.transports.envelope import is_json
 from rtbench.workload import Workload
 
+__all__ = ["MOST_SAID_BYTES", "Hub"]
+
 _TURNS = 50
 """Into how many turns a round of heartbeats is divided."""
 

@@ -11,6 +11,8 @@ from typing import cast
 from rtbench.servers.kit import feed
 from rtbench.servers.kit.hub import Hub
 
+__all__ = ["ingest"]
+
 
 class Ingest(asyncio.Protocol):
     """One connection to the publisher."""

@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 from rtbench import streams
 
+__all__ = ["ABOUT", "FOLDER", "POLICY", "TYPES", "Page", "about", "find"]
+
 FOLDER = Path(__file__).parents[1] / "pages"
 ABOUT = "/pages/server.json"
 """What this server is: the one page that is no file."""
