@@ -1,7 +1,7 @@
 """What is counted while a trial runs: a row a second, and everything at the edges of the window (R4, R13).
 
 Invariant: nothing that takes longer than a millisecond is asked between the edges. Called by the trial; `tick` by the
-crew's loop.
+process group's loop.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rtbench.trial._process_group import ProcessGroup
 
 
 class Counters:
-    """Reads the counters of `crew` into its run."""
+    """Reads the counters of `group` into its run."""
 
     def __init__(self, group: ProcessGroup) -> None:
         self._group, self._run = group, group.run

@@ -2,7 +2,7 @@
 
 Invariant: a page gets its scripts and styles from this server only, as files, and its policy forbids anything else;
 whatever the request, only a file of that folder is ever read. Each stack says the same in its own way:
-`_aiohttp.mount_pages`, `websocket_websockets`, the demo.
+`aiohttp_app.mount_pages`, `websocket_websockets`, the demo.
 """
 
 from __future__ import annotations
