@@ -30,7 +30,8 @@ ENDING = r"(?:md|py|c|rs|js|html|css|toml|svg|png|yml)"
 FILE = re.compile(rf"(?<![\w./{{<>*:$\]-])(?:\.\.?/)*(?:[\w.-]+/)*[\w.-]+\.{ENDING}\b(?![\w*(/]|\.\w)")
 UNDER_A_ROOM = re.compile(rf"(?<![\w./{{<>*:$-])(?:{'|'.join(map(re.escape, ROOMS))})/[\w./-]*[\w/-]")
 DOCSTRING = re.compile(r'(?:\A|:\n) *"""(.*?)"""', re.DOTALL)
-DOTTED = re.compile(r"(?<![\w.-])rtbench(?:\.\w+)+")
+DOTTED = re.compile(r"(?<![\w.-])rtbench(?:\.(?!__path__)\w+)+")
+IMPORTED = re.compile(r"(?<![\w.-])from (rtbench[\w.]*) import (\w+(?:, \w+)*)")
 
 MADE_UP = re.compile(
     r"|".join(
@@ -72,22 +73,24 @@ ENDINGS = {"/".join(Path(name).parts[depth:]) for name in FILES for depth in ran
 
 @cache
 def lines(name: str) -> list[tuple[int, str]]:
-    """The lines of a text, numbered. Of a test only docstrings and comments: its strings name files that it makes.
+    """The lines of a text, numbered; of the changelog not its tables, which name what was."""
+    numbered = enumerate((ROOT / name).read_text(encoding="utf-8").splitlines(), start=1)
+    return [
+        (number, line) for number, line in numbered if not (name == "CHANGELOG.md" and line.lstrip().startswith("|"))
+    ]
 
-    Of the changelog not its tables: they name what was.
-    """
-    text = (ROOT / name).read_text(encoding="utf-8")
-    numbered = list(enumerate(text.splitlines(), start=1))
-    if name == "CHANGELOG.md":
-        return [(number, line) for number, line in numbered if not line.lstrip().startswith("|")]
+
+def prose(name: str) -> list[tuple[int, str]]:
+    """The lines, but of a test only docstrings and comments: its strings name files that it makes."""
     if not (name.startswith("tests/") and name.endswith(".py")):
-        return numbered
+        return lines(name)
+    text = (ROOT / name).read_text(encoding="utf-8")
     docstrings = [
         (text.count("\n", 0, found.start(1)) + 1 + offset, line)
         for found in DOCSTRING.finditer(text)
         for offset, line in enumerate(found[1].splitlines())
     ]
-    return docstrings + [(number, line.partition("# ")[2]) for number, line in numbered if "# " in line]
+    return docstrings + [(number, line.partition("# ")[2]) for number, line in lines(name) if "# " in line]
 
 
 def is_there(named: str, where: str) -> bool:
@@ -139,9 +142,10 @@ def test_every_file_that_a_text_names_exists() -> None:
     missing = [
         f"{name}:{number}: {named}"
         for name in TEXTS
-        for number, line in lines(name)
+        for pattern, texts in ((FILE, prose(name)), (UNDER_A_ROOM, lines(name)))
+        for number, line in texts
         if "." in line or "/" in line
-        for named in {found for pattern in (FILE, UNDER_A_ROOM) for found in pattern.findall(line)}
+        for named in pattern.findall(line)
         if not MADE_UP.fullmatch(named) and not is_there(named, name)
     ]
     assert missing == []
@@ -152,8 +156,8 @@ def test_every_module_that_a_text_names_exists() -> None:
         f"{name}:{number}: {dotted}"
         for name in TEXTS
         for number, line in lines(name)
-        if "rtbench." in line
-        for dotted in DOTTED.findall(line)
+        if "rtbench" in line
+        for dotted in (*DOTTED.findall(line), *(f"{a}.{b}" for a, bs in IMPORTED.findall(line) for b in bs.split(", ")))
         if dotted not in NO_MODULES and not is_a_name(dotted)
     ]
     assert missing == []
