@@ -1,4 +1,4 @@
-"""How a subscriber comes back after its connection ended: as the users of its transport expect.
+"""When a subscriber reconnects after its connection ended: as the users of its transport expect.
 
 An EventSource waits its reconnection time, which the server's `retry` field sets, the same for everyone, and stops for
 good on 204 and on any other status (WHATWG 9.2.3). A WebSocket and a poll have no such rule: their libraries back off

@@ -1,9 +1,9 @@
-"""The recorder: from the tape to rows: a row a delivery, a request and a connection, as rtbench.records has them.
+"""The recorder: from the capture buffer to rows, a row a delivery, a request and a connection (rtbench.records).
 
 Invariant: rows of one subscriber are in order of arrival; a kernel stamp stands only with the message that it belongs
 to (R2): where several messages ended in one read, or a later read carried the same stamp, the earlier ones have an
 upper bound and get -1. (The messages of one poll's answer were written together and do share a stamp.)
-Run outside the measured window; in it only when the tape is full or a subscriber comes back, and then piece by piece.
+Run outside the measured window; in it only when the buffer is full or a subscriber reconnects, then piece by piece.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Clock:
 
 
 class Recorder:
-    """Decodes the reactor's tape and keeps the rows of one load process."""
+    """Decodes the reactor's capture buffer and keeps the rows of one load process."""
 
     def __init__(self, reactor: Reactor) -> None:
         self._reactor = reactor
@@ -85,25 +85,25 @@ class Recorder:
         """Of the first response that was decoded: what was negotiated (R11)."""
         self.decode_cpu_ns = 0
         self._read = self._at = 0
-        """How many reads of the tape are rows already, and where the next one's bytes begin."""
+        """How many reads of the buffer are rows already, and where the next one's bytes begin."""
         reactor.on_full = self.decode
 
     def request(self, subscriber: int, planned_ns: int, asked_ns: int, now_ns: int, status: int, size: int) -> int:
-        """Note an answered poll; its number of messages comes when the tape is decoded. Returns its row."""
+        """Note an answered poll; its number of messages comes when the buffer is decoded. Returns its row."""
         self.requests.extend((subscriber, planned_ns, asked_ns, now_ns, status, 0, size))
         return len(self.requests) // _REQUEST - 1
 
     def record_send(self, subscriber: int, planned_ns: int, now_ns: int, size: int, digest: int) -> int:
-        """Note a message that a subscriber says (`now_ns` -1: cannot say); its row, for the answer."""
+        """Note a message that a subscriber sends (`now_ns` -1: it cannot); its row, for the answer."""
         self.sends.extend((subscriber, planned_ns, now_ns, -1, 0, size, digest))
         return len(self.sends) // _SEND - 1
 
     def answer(self, row: int, now_ns: int, status: int) -> None:
-        """The server answered what was said."""
+        """The server answered what was sent."""
         self.sends[row * _SEND + _ANSWERED], self.sends[row * _SEND + _STATUS] = now_ns, status
 
     def decode(self, most: int | None = None) -> bool:
-        """Reads on the tape become rows, `most` of them (None: all); whether none is left: the tape is empty then."""
+        """Captured reads become rows, `most` of them (None: all); whether none is left: the buffer is empty then."""
         before = time.thread_time_ns()
         capture, links = self._reactor.capture, self._reactor.links
         reads, data, stamps = capture.reads, capture.data, capture.stamps

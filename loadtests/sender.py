@@ -1,7 +1,7 @@
-"""The subscribers that send, too (the scenario's [chat]): what they say, when, and what became of it.
+"""The subscribers that send, too (the scenario's [chat]): what they send, when, and what became of it.
 
-Invariant: what is said follows an absolute, phase-spread plan (R1), from the warm-up to the window's end; a slot that
-finds the way to the server closed is noted as not said, never said later. A WebSocket says it on its own connection;
+Invariant: what is sent follows an absolute, phase-spread timetable (R1), from warm-up to the window's end; a slot that
+finds the way to the server closed is noted as not sent, never sent later. A WebSocket sends on its own connection;
 the other transports have no way back and POST to `/send/STREAM` on a connection of the sender's own, kept alive, the
 next one sent without waiting for the last one's answer (interface.md, Wire). Made by the load when the window is known.
 """

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from locust.env import Environment
 
 _PROBE_NS = 10_000_000
-"""The hub-lag probe: a timer of 10 ms; what it is late by is what anything on this process's loop is late by (R13)."""
+"""The probe of event-loop lag: a timer of 10 ms, which is as late as anything on this process's loop (R13)."""
 
 
 class TrialControl:

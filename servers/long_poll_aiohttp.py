@@ -15,7 +15,7 @@ LONGEST_S = 300.0
 
 
 def handler(server: Server, hub: Hub) -> aiohttp_app.Handler:
-    """What answers a poll; the hub encodes with `_poll.Enveloped`."""
+    """What answers a poll; the hub encodes with `poll_answer.Enveloped`."""
     default_s = server.options.poll_timeout_s
 
     async def poll(request: web.Request) -> web.StreamResponse:

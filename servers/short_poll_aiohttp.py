@@ -58,7 +58,7 @@ def respond(
 
 
 def handler(hub: Hub) -> aiohttp_app.Handler:
-    """What answers a poll; the hub encodes with `_poll.Enveloped`."""
+    """What answers a poll; the hub encodes with `poll_answer.Enveloped`."""
 
     async def poll(request: web.Request) -> web.StreamResponse:
         channel = aiohttp_app.pick(hub, request)

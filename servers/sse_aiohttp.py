@@ -12,7 +12,7 @@ from rtbench.subjects import Subject
 
 
 def handler(hub: Hub) -> aiohttp_app.Handler:
-    """What answers a subscription; the hub encodes with `_sse.Chunked`."""
+    """What answers a subscription; the hub encodes with `sse_encoder.Chunked`."""
 
     async def subscribe(request: web.Request) -> web.StreamResponse:
         channel = aiohttp_app.pick(hub, request)

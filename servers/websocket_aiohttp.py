@@ -54,7 +54,7 @@ async def farewell(socket: web.WebSocketResponse, connection: Connection) -> Non
 
 
 def handler(server: Server, hub: Hub) -> aiohttp_app.Handler:
-    """What answers a subscription; the hub encodes with `_websocket.Framed`."""
+    """What answers a subscription; the hub encodes with `websocket_encoder.Framed`."""
 
     async def subscribe(request: web.Request) -> web.StreamResponse:
         channel = aiohttp_app.pick(hub, request)

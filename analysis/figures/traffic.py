@@ -1,4 +1,4 @@
-"""Bytes per delivered message at the heights that were counted: payload, TCP stream down and up (R5)."""
+"""Bytes per delivered message at the layers that were counted: payload, TCP stream down and up (R5)."""
 
 from __future__ import annotations
 

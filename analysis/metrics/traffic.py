@@ -1,4 +1,4 @@
-"""Bytes per message that arrived in the window, at three heights (R5).
+"""Bytes per message that arrived in the window, at three layers (R5).
 
 TCP counts are TCP_INFO's at the edges of the window, so the one-time bytes of set-up are not in them; they are
 divided by the messages that arrived between the edges, which are the ones that they carried.

@@ -1,4 +1,4 @@
-"""Poll interval and message period that beat: phases that do not mix.
+"""Aliasing of poll interval and message period: phases that do not mix.
 
 Invariant: no number is changed here, only warned of. A short poll at the interval T on a stream with one message every
 P meets the messages at phases m·P/T (mod 1). When P/T is close to a fraction a/b with a small b, each subscriber sees
@@ -58,7 +58,7 @@ def aliasing(interval_s: float, period_s: float, window_s: float) -> Aliasing | 
 
 
 def aliasings(scenario: Mapping[str, Any], cells: list[dict[str, Any]], polled: bool) -> Iterator[Aliasing]:
-    """The beats of a campaign, one for each cell that has one; nothing without short polling."""
+    """The aliasings of a campaign, one for each cell that has one; nothing without short polling."""
     seen = set()
     for cell in cells if polled else ():
 

@@ -184,7 +184,7 @@ def audit(evidence: Evidence) -> list[tuple[str, list[str]]]:
 
 
 def layers(evidence: Evidence) -> list[tuple[str, list[str]]]:
-    """Bytes per message at the heights that were counted, beside what the specifications make of it (R5)."""
+    """Bytes per message at the layers that were counted, beside what the specifications make of it (R5)."""
     rows = []
     for subject in evidence.subjects:
         found = [evidence.summary(subject.name, f"{name}_bytes_per_message") for name in _HEIGHTS]

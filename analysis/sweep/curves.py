@@ -1,7 +1,7 @@
 """A sweep read as a whole: curves over the swept key, growth exponents, crossovers, and cost at equal freshness.
 
-Invariant: every estimate is made in each block by itself and its interval is over blocks (`_line`); a range that was
-not measured is never spoken of: where no order flips between the smallest and the largest value, that is said, and
+Invariant: every estimate is made in each block by itself and its interval is over blocks (`line`); a range that was
+not measured is never mentioned: where no order flips between the smallest and the largest value, that is said, and
 where noise hides it, that too. An exponent is the mean slope of the metric's log on the key's log; where the curve
 bends, the exponent is flagged as an average. Without a sweep there is nothing here. Called by the report, its
 sentences and its figures.

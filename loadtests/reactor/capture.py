@@ -1,7 +1,7 @@
-"""The tape: what every socket gave, byte for byte, with its stamps, in the order in which it was read.
+"""The capture buffer: what every socket gave, byte for byte, with its stamps, in the order in which it was read.
 
-Invariant: inside the measured window a read costs one `recvmsg_into` to the tape and three numbers; decoding is
-put off until the window is over (or the tape is full), is the same for every transport, and has the evidence.
+Invariant: inside the measured window a read costs one `recvmsg_into` to the buffer and three numbers; decoding is
+put off until the window is over (or the buffer is full), is the same for every transport, and has the evidence.
 Memory is allocated and touched before the first read. Written by the reactor, read by the recorder.
 """
 
@@ -29,7 +29,7 @@ class CaptureBuffer:
         self.stamps = bytearray()
 
     def clear(self) -> None:
-        """Begin again at the start, in place; whoever wanted what was on it has decoded it."""
+        """Begin again at the start, in place; what was in it has been decoded."""
         self.at = 0
         del self.reads[:]
         self.stamps.clear()

@@ -1,6 +1,6 @@
 """The reactor with its inner loop in C (`inner_loop.c`): Python runs when a timer is due or a read is to be looked at.
 
-Invariant: tape, stamps and what links hear are the same as from `Reactor`, whose tests it passes; TLS, connecting,
+Invariant: bytes, stamps and what links see are the same as from `Reactor`, whose tests it passes; TLS, connecting,
 ends and errors are left to it. The two structures below and in `inner_loop.c` match.
 """
 

@@ -2,7 +2,7 @@
 
 Invariant: within a read a link does no more than its transport owes at once: a push link looks at its response head,
 and for WebSocket at pings and closes; a polling link looks at the end of a response to ask again. Messages are left
-to the recorder, which feeds `codec` from the tape. Created by the users, driven by the reactor.
+to the recorder, which feeds `codec` from the capture buffer. Created by the users, driven by the reactor.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Link:
         self._unsent = b""
 
     def watch(self, look: Callable[[int, int, int], None] | None, but_plain_text: bool = False) -> None:
-        """From now on `look(start, end, now_ns)` at each read, which is on the tape from `start` to `end`.
+        """From now on `look(start, end, now_ns)` at each read, which is in the capture buffer from `start` to `end`.
 
         `but_plain_text`: there is nothing to see in a read that is one whole text frame.
         """
@@ -250,7 +250,7 @@ class LineLink(PushLink):
 
 
 class WebSocketLink(PushLink):
-    """WebSocket: pings and closes are answered at once, messages are left on the tape."""
+    """WebSocket: pings and closes are answered at once, messages are left in the capture buffer."""
 
     expects = 101
 
@@ -295,7 +295,7 @@ class PollLink(Link):
 
     def __init__(self, reactor: Reactor, subscriber: Subscriber, asked: Asked) -> None:
         super().__init__(reactor, subscriber)
-        # Two of them: one asks, from the ends of responses; one decodes from the tape, later.
+        # Two of them: one asks, from the ends of responses; one decodes from the capture buffer, later.
         self.client = subscriber.make(asked)
         self.codec = subscriber.make(asked)
         self.look = self._watch

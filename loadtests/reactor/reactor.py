@@ -2,7 +2,7 @@
 
 While messages come the greenlet stays in `epoll_wait` itself, until a timer is due or it is time to let others run;
 when nothing comes for long it waits for the set's own descriptor on gevent's hub. Invariant: every read goes
-to the tape with the kernel's receive stamp (SO_TIMESTAMPNS, R2) and the application's; timers run when they are due,
+to the capture buffer with the kernel's receive stamp (SO_TIMESTAMPNS, R2) and the application's; timers run when due,
 user greenlets at least every 10 ms. Users (loadtests/users.py) create links; nothing else touches a socket.
 """
 

@@ -35,7 +35,7 @@ class Target:
     """One transport of one server.
 
     `stream` is a stream that sends all the time, `quiet` one with pauses, `finite` those that are over, `failing` one
-    whose source fails soon, or has failed, for good, `spoken` one whose messages subscribers send. `patience_s` is how
+    whose source fails soon, or has failed, for good, `uplink` one whose messages subscribers send. `patience_s` is how
     long one step may take before the server is said not to do it.
     """
 

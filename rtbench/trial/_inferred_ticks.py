@@ -1,4 +1,4 @@
-"""What a server with a timetable of its own sent, as far as its subscribers can witness it.
+"""Inferred ticks: what a server with a timetable of its own sent, as far as its subscribers saw it.
 
 The harness did not play it, so there are no ticks: they are made from what was received. Invariant: what cannot be
 known is said (`unknown` in the manifest), never guessed. A due time comes from the server's plan (`/plan`), else from

@@ -1,6 +1,6 @@
-"""The load processes of a trial: how subscribers are dealt out, and how much tape each needs.
+"""The load processes of a trial: how subscribers are dealt out, and how large a capture buffer each needs.
 
-Invariant: subscribers are numbered 0… over all processes without a gap. Called by the crew.
+Invariant: subscribers are numbered 0… over all processes without a gap. Called by the process group.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""A conversation's due times: what subscribers said is charged from when they planned to say it (R1).
+"""Due times of the uplink: what subscribers sent is charged from when they planned to send it (R1).
 
-The publisher numbered what it heard and stamped that as due; here each tick is joined with the message that it is, by
-digest, and due when that was planned: its latency is from the plan of the sender to each receipt, and `due → sent` is
-the way up. Invariant: whatever was planned inside the window is a tick that everyone is to have: one that never came
+The publisher numbered what came and stamped that as due; here each tick is joined with the message that it is, by
+digest, and due when that was planned: its latency is from the sender's timetable to each receipt, and `due → sent` is
+the uplink. Invariant: whatever was planned inside the window is a tick that everyone is to have: one that never came
 back gets a number that no other has, and is lost to all; a tick that nobody said keeps its time and is counted.
 Called by the trial before it is judged.
 """

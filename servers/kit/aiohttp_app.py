@@ -22,6 +22,23 @@ from rtbench.servers.kit.hub import MOST_SAID_BYTES, Hub
 from rtbench.servers.kit.queue import QueuedTransport
 from rtbench.transports.catalogue import find
 
+__all__ = [
+    "Handler",
+    "answer",
+    "application",
+    "attach",
+    "close_delimited",
+    "mount",
+    "mount_pages",
+    "mount_plan",
+    "mount_send",
+    "pick",
+    "relay",
+    "run",
+    "serve",
+    "transport_of",
+]
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Protocols = Callable[[], asyncio.Protocol]
 """What is called for each connection."""

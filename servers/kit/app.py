@@ -31,6 +31,8 @@ from rtbench.servers.kit.hub import Hub
 from rtbench.servers.kit.ingest import ingest
 from rtbench.subjects import Subject
 
+__all__ = ["BACKLOG", "FAREWELL_S", "READ_BUFFER_BYTES", "Options", "Server", "listen", "run", "tidy"]
+
 H = TypeVar("H", bound=Hub)
 
 BACKLOG = 4096

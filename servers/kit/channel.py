@@ -14,6 +14,8 @@ from rtbench.servers.kit.ring import Ring
 from rtbench.streams import Stream
 from rtbench.workload import Channel as Address
 
+__all__ = ["Channel", "ClientTransport", "Connection", "Encoder", "Gap", "Limits", "Refused"]
+
 
 class Encoder(Protocol):
     """What a transport makes of a message and of what the server says about the stream."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+__all__ = ["BadParameter", "cursor", "number", "seconds"]
+
 
 class BadParameter(ValueError):
     """A parameter that is not what interface.md allows; its text is the answer's error."""

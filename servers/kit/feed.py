@@ -19,6 +19,22 @@ from typing import Any
 from rtbench.streams import Pace
 from rtbench.workload import Workload
 
+__all__ = [
+    "HELLO",
+    "LIVE",
+    "TICKS",
+    "UPLINK",
+    "Reader",
+    "describe",
+    "frame",
+    "hello",
+    "pack",
+    "pack_uplink",
+    "restore",
+    "unpack",
+    "unpack_uplink",
+]
+
 HELLO, TICKS, LIVE, UPLINK = 1, 2, 3, 4
 
 _FRAME = struct.Struct("<IB")

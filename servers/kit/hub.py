@@ -4,7 +4,7 @@ Invariant: every tick is encoded once, kept in the ring, and written to each of 
 everything happens on one event loop, and what is published while a connection catches up is in the ring that it
 catches up from: nothing falls between replay and live. No connection is made to hold more than the declared number of
 bytes: who would is dropped instead, logged and counted, as is who acknowledges nothing for half a heartbeat: the one
-slow-consumer policy. Fed by the publisher (`_ingest`); subjects call `attach`.
+slow-consumer policy. Fed by the publisher (`ingest`); subjects call `attach`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from rtbench.servers.kit.ring import Budget, Held, Ring
 from rtbench.streams import catalogue
 from rtbench.transports.envelope import is_json
 from rtbench.workload import Workload
+
+__all__ = ["MOST_SAID_BYTES", "Hub"]
 
 _TURNS = 50
 """Into how many turns a round of heartbeats is divided."""

@@ -1,6 +1,6 @@
 """The server's end of the feed: what the publisher plays goes into the hub, what subscribers say goes back.
 
-Invariant: a lost publisher is looked for for ever; what was missed meanwhile it sends again. Called by `_app`.
+Invariant: a lost publisher is looked for for ever; what was missed meanwhile it sends again. Called by `app`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from typing import cast
 
 from rtbench.servers.kit import feed
 from rtbench.servers.kit.hub import Hub
+
+__all__ = ["ingest"]
 
 
 class Ingest(asyncio.Protocol):

@@ -13,6 +13,8 @@ import socket
 import struct
 from typing import Any, NamedTuple
 
+__all__ = ["TCP_USER_TIMEOUT", "progress", "watch"]
+
 TCP_USER_TIMEOUT, TCP_INFO = 18, 11
 _INFO_BYTES = 256
 _UNACKED, _ACKED, _NOT_SENT = struct.Struct("@24xI"), struct.Struct("@120xQ"), struct.Struct("@144xI")

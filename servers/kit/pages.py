@@ -2,7 +2,7 @@
 
 Invariant: a page gets its scripts and styles from this server only, as files, and its policy forbids anything else;
 whatever the request, only a file of that folder is ever read. Each stack says the same in its own way:
-`_aiohttp.mount_pages`, `websocket_websockets`, the demo.
+`aiohttp_app.mount_pages`, `websocket_websockets`, the demo.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rtbench import streams
+
+__all__ = ["ABOUT", "FOLDER", "POLICY", "TYPES", "Page", "about", "find"]
 
 FOLDER = Path(__file__).parents[1] / "pages"
 ABOUT = "/pages/server.json"

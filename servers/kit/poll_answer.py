@@ -10,6 +10,8 @@ from rtbench.servers.kit.channel import Gap
 from rtbench.servers.kit.ring import Held
 from rtbench.transports.envelope import wrap
 
+__all__ = ["RETRY_AFTER_S", "Enveloped", "body"]
+
 RETRY_AFTER_S = 5
 """What a failed stream's 503 says: the same as the retry advice of its failures (5,000 ms)."""
 

@@ -13,6 +13,8 @@ from typing import Any
 
 from rtbench.servers.kit.channel import ClientTransport
 
+__all__ = ["Queued", "QueuedTransport"]
+
 
 class Queued:
     """An encoder that leaves framing to the library: messages, notices and heartbeats are what its API takes."""

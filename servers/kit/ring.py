@@ -11,6 +11,8 @@ from collections import deque
 from itertools import islice
 from typing import NamedTuple
 
+__all__ = ["Budget", "Held", "Ring"]
+
 
 class Held(NamedTuple):
     """One message: its id, when it was due (CLOCK_MONOTONIC), its bytes as the holder wants them."""

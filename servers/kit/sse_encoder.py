@@ -8,6 +8,21 @@ from typing import Any
 from rtbench.servers.kit.channel import ClientTransport
 from rtbench.streams import find
 
+__all__ = [
+    "COMMENT",
+    "HEADERS",
+    "PARTED_COMMENT",
+    "Chunked",
+    "Event",
+    "Unchunked",
+    "chunk",
+    "event",
+    "headers",
+    "notice",
+    "parted",
+    "parted_notice",
+]
+
 HEADERS = {
     "Content-Type": "text/event-stream",
     "Cache-Control": "no-cache",

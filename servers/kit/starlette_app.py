@@ -31,6 +31,8 @@ from rtbench.servers.kit.channel import Channel, ClientTransport
 from rtbench.servers.kit.cursor import BadParameter, cursor, number
 from rtbench.servers.kit.hub import Hub
 
+__all__ = ["pick", "protocol_of", "run", "transport_of", "websocket_routes"]
+
 PROTOCOL = "rtbench.protocol"
 """The key of scope["extensions"] under which uvicorn's protocol stands."""
 

@@ -13,6 +13,8 @@ from rtbench.servers.kit.cursor import BadParameter, cursor, number
 from rtbench.servers.kit.hub import Hub
 from rtbench.transports.envelope import wrap
 
+__all__ = ["CLOSE", "Framed", "Refused", "notice", "target"]
+
 
 def text(data: bytes) -> bytes:
     """One text frame."""

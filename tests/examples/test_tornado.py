@@ -30,9 +30,9 @@ EASY = (
 )  # fmt: skip
 
 
-def block(language: str) -> str:
-    """The guide's first block of code in this language."""
-    return re.findall(rf"```{language}\n(.*?)```", GUIDE, re.DOTALL)[0]
+def block(language: str, which: int = 0) -> str:
+    """One of the guide's blocks of code in this language: by default the first."""
+    return re.findall(rf"```{language}\n(.*?)```", GUIDE, re.DOTALL)[which]
 
 
 @pytest.fixture
@@ -81,6 +81,15 @@ def test_it_is_verified_from_the_guide_s_python_file(mine: Path) -> None:
     done = rtbench(mine, "verify", "mine.py", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout)[0]["target"] == "sse-mine"
+
+
+@pytest.mark.slow
+def test_the_guide_s_server_on_our_hub_keeps_the_whole_contract(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(block("python", 1))
+    done = rtbench(tmp_path, "verify", "mine.py", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (found,) = json.loads(done.stdout)
+    assert {case["status"] for case in found["cases"]} == {"passed"}
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The tape: preallocated, never written past its end, begun again."""
+"""The capture buffer: preallocated, never written past its end, begun again."""
 
 from __future__ import annotations
 

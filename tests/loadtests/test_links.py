@@ -83,7 +83,7 @@ def test_push_link_is_subscribed_when_its_head_is_whole(bench: Make, wire: Any) 
         here.reactor.read(link, bytes([byte]), 0, 100 + at)
     assert state(here) == (1, {})
     assert link.response_ns == 100
-    assert link.look is None  # from now on a read is for the tape alone
+    assert link.look is None  # from now on a read is for the buffer alone
     assert here.load.on_connection == [link]
 
 

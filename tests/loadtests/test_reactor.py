@@ -30,11 +30,11 @@ LOAD = """
 import json, sys
 import gevent
 from rtbench.loadtests.load import Load, Settings
-from rtbench.loadtests.subscriber import Target
+from rtbench.loadtests.subscriber import Endpoint
 
 config = json.loads(sys.argv[1])
 load = Load(Settings(**config["settings"]))
-target = Target.of(config["url"])
+target = Endpoint.of(config["url"])
 subscribers = [load.subscriber(config["transport"]) for _ in range(config["subscribers"])]
 users = [gevent.spawn(subscriber.subscribe, target) for subscriber in subscribers]
 gevent.joinall(users, timeout=30, raise_error=True)
@@ -130,7 +130,7 @@ def inner_loop(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, inner_loop: str) -> Iterator[tuple[Server, Path, dict[str, Any]]]:
-    """20 connections, 200 messages each, a tape that is too small for them all."""
+    """20 connections, 200 messages each, a capture buffer that is too small for them all."""
     folder = tmp_path_factory.mktemp("run")
     server = Server(subscribers=20, messages=200)
     said = generate(folder, server.url, 20, capture_bytes=0, library=inner_loop)

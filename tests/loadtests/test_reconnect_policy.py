@@ -92,7 +92,7 @@ def test_the_wait_counts_from_the_end_of_the_connection(bench: Make, wire: Any) 
 
 
 def test_who_comes_back_waits_for_its_cursor_while_others_are_read(bench: Make, wire: Any) -> None:
-    """One piece of the tape a turn of the reactor; a second one who waits does not decode twice."""
+    """One piece of the buffer a turn of the reactor; a second one who waits does not decode twice."""
     here = bench(reconnect_policy=WAYS)
     link = here.link("sse")
     here.reactor.read(link, wire.sse_head)

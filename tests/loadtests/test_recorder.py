@@ -1,4 +1,4 @@
-"""From a tape made by hand to rows: what was delivered, by whose stamp (R2), and what was asked."""
+"""From a capture buffer made by hand to rows: what was delivered, by whose stamp (R2), and what was asked."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def gathering(tmp_path: Path) -> Callable[..., Run]:
     return begin
 
 
-# A crew that only pretends
+# A process group that only pretends
 
 
 class FakeProcess:
@@ -212,7 +212,7 @@ class FakeLoad(FakeProcess):
 
 
 class FakeTime:
-    """The clock of a crew, and its select(2): waiting takes no time but moves the clock by what was waited for."""
+    """A process group's clock and its select(2): waiting takes no time but moves the clock by what was waited for."""
 
     def __init__(self) -> None:
         self.now = 10 * SECOND
@@ -241,7 +241,7 @@ class FakeTime:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
-    """The crew's clock; it stands at ten seconds."""
+    """The process group's clock; it stands at ten seconds."""
     clock = FakeTime()
     monkeypatch.setattr(_process_group, "time", clock)
     monkeypatch.setattr(_process_group, "select", clock)

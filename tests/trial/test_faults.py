@@ -35,7 +35,7 @@ GroupWith = Callable[..., Any]
 
 @pytest.fixture
 def group_with(make_group: MakeGroup, clock: Any, monkeypatch: pytest.MonkeyPatch) -> GroupWith:
-    """`crew_with(loads, stop=…, kill=…, starve=…)`: a crew of fakes and its faults, on one fake clock."""
+    """`group_with(loads, stop=…, kill=…, starve=…)`: a process group of fakes and its faults, on one fake clock."""
     monkeypatch.setattr(_faults, "time", clock)
 
     def make(loads: int = 1, **faults: Any) -> Any:

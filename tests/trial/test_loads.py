@@ -1,4 +1,4 @@
-"""The load processes of a trial: who has which subscribers, which cores, how much tape."""
+"""The load processes of a trial: who has which subscribers, which cores, how large a capture buffer."""
 
 from __future__ import annotations
 

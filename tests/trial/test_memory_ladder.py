@@ -43,7 +43,7 @@ def test_what_does_not_change_has_no_slope_and_no_doubt() -> None:
 
 @pytest.fixture
 def climbed(make_group: MakeGroup, clock: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A crew that has climbed a ladder on which every connection costs what the tests below know."""
+    """A process group that has climbed a ladder on which every connection costs what the tests below know."""
     group = make_group(2, subscribers=40, memory=LADDER)
     monkeypatch.setattr(_memory_ladder, "time", clock)
     group.story = []

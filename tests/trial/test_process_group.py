@@ -1,4 +1,4 @@
-"""The crew of a trial: listened to, watched, and what is planned for an instant done at it. The clock is a fake."""
+"""The process group of a trial: listened to, watched, and what is due at an instant is done at it. A fake clock."""
 
 from __future__ import annotations
 

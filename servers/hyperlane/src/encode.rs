@@ -1,5 +1,5 @@
 //! How a message is written, once for all connections: an SSE event in one HTTP/1.1 chunk (WHATWG HTML 9.2, RFC 9112
-//! §7.1) or one unmasked WebSocket text frame (RFC 6455 §5), byte for byte as `servers/kit/sse_encoder.py` and `_websocket.py`.
+//! §7.1) or one unmasked WebSocket text frame (RFC 6455 §5), byte for byte as `servers/kit/sse_encoder.py` and `websocket_encoder.py`.
 
 use bytes::Bytes;
 use serde::{Deserialize, de::IgnoredAny};
