@@ -19,10 +19,11 @@ from rtbench.campaign.preflight import prepare
 from rtbench.campaign.schedule import Item, item_of, items, order
 from rtbench.errors import ResultsError, UserError
 from rtbench.machine.fingerprint import difference, fingerprint
+from rtbench.machine.placement import Place
 from rtbench.records import tables
 from rtbench.scenario.model import Cell, Scenario
 from rtbench.subjects import Subject
-from rtbench.trial import Place, Spec
+from rtbench.trial import Spec
 from rtbench.trial.validity import reason
 
 MIN_VALID = 2

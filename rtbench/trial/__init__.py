@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rtbench.errors import MeasurementError, RtbenchError, SubjectError, UserError
+from rtbench.machine.placement import Place
 from rtbench.machine.sockets import observe
 from rtbench.records import tables
 from rtbench.subjects import Post
@@ -27,7 +28,7 @@ from rtbench.trial._inferred_ticks import infer_ticks
 from rtbench.trial._loads import length_s
 from rtbench.trial._memory_ladder import climb_ladder
 from rtbench.trial._process_group import ProcessGroup
-from rtbench.trial._run import Place, Run, Spec, store
+from rtbench.trial._run import Run, Spec, store
 from rtbench.trial._uplink import settle
 
 __all__ = ["Place", "Spec", "run"]

@@ -22,14 +22,14 @@ class Counters:
         self._group, self._run = group, group.run
         self._next_ns = time.monotonic_ns()
         run, place = group.run, group.run.place
-        run.processes["server"] = {"pid": group.server.pid, "cores": list(place.server)}
+        run.processes["server"] = {"pid": group.server.pid, **place.of("server")}
         run.processes["publisher"] = {
             "pid": group.publisher.pid,
-            "cores": list(place.publisher),
+            **place.of("publisher"),
             **group.publisher.greeting,
         }
         loads = group.loads
-        run.processes["load"] = {"pids": [load.pid for load in loads], "cores": list(place.load), "workers": len(loads)}
+        run.processes["load"] = {"pids": [load.pid for load in loads], **place.of("load"), "workers": len(loads)}
         run.processes["machine"] = {}
         self._network("begin")
 
