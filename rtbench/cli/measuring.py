@@ -24,10 +24,10 @@ from rtbench.cli.reading import write_report
 from rtbench.conformance.verify import quick_check
 from rtbench.errors import UserError
 from rtbench.machine.fingerprint import fingerprint
+from rtbench.machine.placement import Place
 from rtbench.scenario import loading as scenarios
 from rtbench.scenario.model import Scenario
 from rtbench.subjects import Subject
-from rtbench.trial import Place
 
 
 @click.command(epilog="Example: rtbench run ci --set subscribers=200 --subjects sse-aiohttp,websocket-aiohttp")
@@ -78,6 +78,7 @@ def run(
     for warning in warnings:
         click.echo(f"rtbench: {warning['message']}; {warning['remedy']}", err=True)
     preflight.prepare(table)
+    table, place, shared = preflight.placed(table)
     take = schedule.estimate(table)
     if only_plan:
         if as_json:
@@ -91,9 +92,8 @@ def run(
     folder = out or results(table.name)
     command = shlex.join(["rtbench", *sys.argv[1:]])
     campaign = campaigns.Campaign(
-        table, folder, command, resume, calibration.newest(fingerprint()["machine"]), warnings
+        table, folder, command, resume, calibration.newest(fingerprint()["machine"]), [*warnings, *shared]
     )
-    place = Place.here()
     campaigns.stay_on(place)
     try:
         with Display(take.seconds / take.trials, quiet) as display:
@@ -180,7 +180,7 @@ def aa(context: click.Context, out: Path | None, settings: tuple[str, ...], quie
 def _known_truths(folder: Path, tables: list[Scenario], quiet: bool, as_json: bool, aa: bool) -> int:
     """Measure, judge, store and print; the exit code."""
     takes = [schedule.estimate(table) for table in tables]
-    place = Place.here()
+    place = Place.here(tables[0].place)
     campaigns.stay_on(place)
     command = shlex.join(["rtbench", *sys.argv[1:]])
     each_s = sum(take.seconds for take in takes) / sum(take.trials for take in takes)
