@@ -26,6 +26,7 @@ from rtbench.campaign.campaign import stay_on
 from rtbench.campaign.preflight import prepare
 from rtbench.errors import UserError
 from rtbench.machine.fingerprint import fingerprint
+from rtbench.machine.placement import Place
 from rtbench.processes.process import PublisherProcess, ServerProcess
 from rtbench.records.record import plain
 from rtbench.scenario import loading
@@ -36,7 +37,7 @@ FLOOR = "epoll_floor.c"
 SUBJECTS = ("sse-aiohttp", "websocket-aiohttp")
 
 
-def floor_us(settings: loading.Scenario, binary: Path, place: trial.Place, seconds: float) -> float:
+def floor_us(settings: loading.Scenario, binary: Path, place: Place, seconds: float) -> float:
     """CPU of the C loop, microseconds a message, against a fresh sse-aiohttp."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -61,7 +62,7 @@ def floor_us(settings: loading.Scenario, binary: Path, place: trial.Place, secon
         return cpu_ns / messages / 1e3
 
 
-def load_us(settings: loading.Scenario, name: str, place: trial.Place) -> float:
+def load_us(settings: loading.Scenario, name: str, place: Place) -> float:
     """CPU of the load generator in a trial's window, microseconds a message."""
     with tempfile.TemporaryDirectory() as folder:
         spec = trial.Spec(1, find(name), 1, 1, settings, fingerprint())
@@ -80,7 +81,7 @@ def main() -> int:
         raise UserError("no C compiler", "apt-get install gcc")
     settings = loading.load("ci", ("workload.rate_hz=10", f"window_s={seconds}"), {"subjects": list(SUBJECTS)})
     prepare(settings)
-    place = trial.Place.here()
+    place = Place.here()
     stay_on(place)
     seen: dict[str, list[float]] = {name: [] for name in (FLOOR, *SUBJECTS)}
     draw = random.Random(1)

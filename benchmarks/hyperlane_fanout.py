@@ -26,11 +26,11 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from rtbench import trial
 from rtbench.campaign.campaign import stay_on
 from rtbench.campaign.preflight import prepare
 from rtbench.errors import UserError
 from rtbench.machine import probes
+from rtbench.machine.placement import Place
 from rtbench.processes.process import Process, PublisherProcess, ServerProcess
 from rtbench.scenario import loading
 
@@ -42,13 +42,13 @@ NAMES = ("direct", "task", "sse-aiohttp")
 class Hyperlane(ServerProcess):
     """Started as the others are, with one option of its own."""
 
-    def __init__(self, settings: loading.Scenario, feed: Path, place: trial.Place, log: Path, fanout: str) -> None:
+    def __init__(self, settings: loading.Scenario, feed: Path, place: Place, log: Path, fanout: str) -> None:
         options: dict[str, Any] = {"host": "127.0.0.1", "ingest": str(feed), "fanout": fanout}
         options["limits"] = asdict(settings.server)
         Process.__init__(self, [str(BINARY), json.dumps(options)], place.server, log)
 
 
-def cost_us(settings: loading.Scenario, name: str, binary: Path, place: trial.Place) -> float:
+def cost_us(settings: loading.Scenario, name: str, binary: Path, place: Place) -> float:
     """CPU of a fresh server's process, microseconds a delivered message."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -94,7 +94,7 @@ def main() -> int:
     keys = ("workload.rate_hz=10", f"window_s={seconds}", f"subscribers={subscribers}")
     settings = loading.load("ci", keys, {"subjects": ["sse-aiohttp"]})
     prepare(settings)
-    place = trial.Place.here()
+    place = Place.here()
     stay_on(place)
     seen: dict[str, list[float]] = {name: [] for name in NAMES}
     draw = random.Random(1)

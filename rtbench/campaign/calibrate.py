@@ -19,11 +19,11 @@ from rtbench.campaign.campaign import Campaign, Progress
 from rtbench.campaign.preflight import prepare
 from rtbench.errors import ResultsError
 from rtbench.machine.fingerprint import fingerprint
+from rtbench.machine.placement import Place
 from rtbench.records import tables
 from rtbench.scenario import loading
 from rtbench.scenario.model import Scenario
 from rtbench.subjects import Subject
-from rtbench.trial import Place
 
 FOLDER = loading.FOLDER / "calibration"
 
@@ -49,7 +49,8 @@ def measure(
     for table in tables:
         prepare(table)
     for table in tables:
-        campaign = Campaign(table, folder / table.name, command)
+        # One load process, whatever there are cores for: some truths stop or starve it.
+        campaign = Campaign(table.with_load_cores(1), folder / table.name, command)
         progress.note(f"{table.name}: {table.description}")
         campaign.run(place, progress, once)
         campaign.save(campaign.verdict())

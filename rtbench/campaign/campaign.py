@@ -19,12 +19,13 @@ from rtbench.campaign.preflight import prepare
 from rtbench.campaign.schedule import Turn, items, next_turn
 from rtbench.errors import ResultsError
 from rtbench.machine.fingerprint import fingerprint
+from rtbench.machine.placement import Place
 from rtbench.records.campaign import TrialRow, item_of
 from rtbench.records.manifest import Manifest
 from rtbench.records.reason import Reason
 from rtbench.scenario.model import Scenario
 from rtbench.subjects import Subject
-from rtbench.trial import Place, Spec
+from rtbench.trial import Spec
 
 MIN_VALID = 2
 """Fewer valid trials of a subject, and nothing can be concluded about it (exit 3)."""

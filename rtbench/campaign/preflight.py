@@ -13,10 +13,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from rtbench.errors import UserError
+from rtbench.machine import placement, topology
+from rtbench.machine.placement import Place
 from rtbench.processes import namespaces
 from rtbench.records.reason import Reason
 from rtbench.scenario.model import Scenario
 from rtbench.subjects import Subject
+from rtbench.trial.validity import COST, LATENCY
 
 MOST_CONNECTIONS, MOST_RAMP_HZ, MOST_REQUESTS_HZ = 200, 20.0, 50.0
 """What a host that is not this machine is given at most, even when it is the user's own."""
@@ -49,6 +52,20 @@ def available(scenario: Scenario) -> tuple[Scenario, list[Reason]]:
         for (what, remedy), names in without.items()
     ]
     return scenario.only(rest), warnings
+
+
+def placed(scenario: Scenario) -> tuple[Scenario, Place, list[Reason]]:
+    """The scenario with its number of load processes, where its processes run, and what that costs as warnings.
+
+    Call it before this process leaves the server's core. Raises UserError for a [place] that cannot be.
+    """
+    machine = topology.read()
+    place = placement.place(machine, scenario.place)
+    warnings = [
+        Reason(found.kind, found.message, found.remedy, LATENCY + COST if found.server else [])
+        for found in placement.cautions(place, machine)
+    ]
+    return scenario.with_load_cores(len(place.load)), place, warnings
 
 
 def prepare(scenario: Scenario) -> list[Subject]:

@@ -17,9 +17,9 @@ from rtbench.campaign.progress import Display
 from rtbench.cli import FINDING
 from rtbench.cli._options import json_option, quiet_option, results, settings_option
 from rtbench.cli.running import check_quickly
+from rtbench.machine.placement import Place
 from rtbench.scenario import loading as scenarios
 from rtbench.scenario.model import Scenario
-from rtbench.trial import Place
 
 
 @click.command(epilog="Example: rtbench calibrate")
@@ -50,7 +50,7 @@ def aa(context: click.Context, out: Path | None, settings: tuple[str, ...], quie
 def _known_truths(folder: Path, tables: list[Scenario], quiet: bool, as_json: bool, aa: bool) -> int:
     """Measure, judge, store and print; the exit code."""
     takes = [schedule.estimate(table) for table in tables]
-    place = Place.here()
+    place = Place.here(tables[0].place)
     campaigns.stay_on(place)
     command = shlex.join(["rtbench", *sys.argv[1:]])
     each_s = sum(take.seconds for take in takes) / sum(take.trials for take in takes)

@@ -26,7 +26,6 @@ from rtbench.machine.fingerprint import fingerprint
 from rtbench.scenario import loading as scenarios
 from rtbench.scenario.model import Scenario
 from rtbench.subjects import Subject
-from rtbench.trial import Place
 
 
 @click.command(epilog="Example: rtbench run ci --set subscribers=200 --subjects sse-aiohttp,websocket-aiohttp")
@@ -77,6 +76,7 @@ def run(
     for warning in warnings:
         click.echo(f"rtbench: {warning.message}; {warning.remedy}", err=True)
     preflight.prepare(table)
+    table, place, shared = preflight.placed(table)
     take = schedule.estimate(table)
     if only_plan:
         if as_json:
@@ -90,9 +90,8 @@ def run(
     folder = out or results(table.name)
     command = shlex.join(["rtbench", *sys.argv[1:]])
     campaign = campaigns.Campaign(
-        table, folder, command, resume, calibration.newest(fingerprint()["machine"]), warnings
+        table, folder, command, resume, calibration.newest(fingerprint()["machine"]), [*warnings, *shared]
     )
-    place = Place.here()
     campaigns.stay_on(place)
     try:
         with Display(take.seconds / take.trials, quiet) as display:

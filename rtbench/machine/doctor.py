@@ -1,4 +1,4 @@
-"""`rtbench doctor`: can this machine measure? Cores, clocks, descriptors, ports, programs; each with its remedy.
+"""`rtbench doctor`: can this machine measure? Cores, clocks, power, descriptors, ports, programs, each with a remedy.
 
 Invariant: a check only looks; it changes nothing and starts nothing that stays. A new check is one function here.
 """
@@ -15,7 +15,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rtbench.machine import inner_loop
+from rtbench.machine import inner_loop, placement, topology, tuning
+from rtbench.machine.topology import listed
+from rtbench.scenario.tables import PlaceTable
 
 SO_TIMESTAMPNS = 35
 _WANTED_SUBSCRIBERS = 1000
@@ -42,11 +44,52 @@ def examine() -> list[Condition]:
 
 
 def _cores() -> Iterator[Condition]:
-    cores = len(os.sched_getaffinity(0))
+    cores = len(topology.read().physical())
     if cores >= 2:
         yield Condition("cores", "ok", f"{cores}: the server has one of its own")
     else:
         yield Condition("cores", "warn", "1: server and load share it", "give this process two cores (taskset, cpuset)")
+
+
+def _placed() -> tuple[topology.Topology, placement.Place, dict[str, placement.Caution]]:
+    """This machine, where a trial's processes would run on it, and what that costs, by its kind."""
+    machine = topology.read()
+    place = placement.place(machine, PlaceTable())
+    return machine, place, {caution.kind: caution for caution in placement.cautions(place, machine)}
+
+
+def _placement() -> Iterator[Condition]:
+    _, place, cautions = _placed()
+    seen = ", ".join(f"{role} on {listed(getattr(place, role))}" for role in placement.ROLES)
+    if shared := cautions.get("shared core"):
+        yield Condition("placement", "warn", f"{seen}: {shared.message}", shared.remedy)
+    else:
+        yield Condition("placement", "ok", seen)
+
+
+def _quota() -> Iterator[Condition]:
+    machine, _, cautions = _placed()
+    if short := cautions.get("cpu quota"):
+        yield Condition("cpu quota", "warn", short.message, short.remedy)
+    else:
+        yield Condition("cpu quota", "ok", "none" if machine.quota is None else f"{machine.quota:g} cpus")
+
+
+def _types() -> Iterator[Condition]:
+    machine, place, _ = _placed()
+    kinds, kind_of = machine.kinds(), {cpu.number: cpu.kind for cpu in machine.cpus}
+    seen = "one" if len(kinds) == 1 else f"{' and '.join(map(str, kinds))} cores, the fastest first"
+    if len({kind_of[cpu] for cpu in (*place.server, *place.load)}) > 1:
+        remedy = "let rtbench use two cores of one type (taskset, cpuset)"
+        yield Condition("core types", "warn", f"{seen}: server and load are on two types", remedy)
+    else:
+        yield Condition("core types", "ok", seen)
+
+
+def _tuning() -> Iterator[Condition]:
+    machine = topology.read()
+    for advice in tuning.advise(tuning.look(machine), machine):
+        yield Condition(advice.check, "warn" if advice.remedy else "ok", advice.seen, advice.remedy)
 
 
 def _descriptors() -> Iterator[Condition]:
@@ -149,6 +192,10 @@ def _read(path: str) -> str:
 
 _CHECKS: tuple[Callable[[], Iterator[Condition]], ...] = (
     _cores,
+    _placement,
+    _quota,
+    _types,
+    _tuning,
     _descriptors,
     _ports,
     _backlog,

@@ -16,10 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import rtbench
-from rtbench.machine import inner_loop
+from rtbench.machine import inner_loop, topology, tuning
+from rtbench.machine.topology import listed
 
-CHECKED = ("machine", "cpu", "cores", "kernel", "python", "packages", "rtbench", "inner_loop")
-"""Keys in which campaigns must agree to be put together; the scenario's hash is checked beside them."""
+CHECKED = ("machine", "cpu", "cores", "processor", "kernel", "python", "packages", "rtbench", "inner_loop")
+"""Keys in which campaigns must agree to be put together; the scenario's hash is checked beside them.
+
+`processor` is what of the machine's shape and settings changes every number: cores, SMT, frequency, the cgroup's quota.
+A folder of before there was a `processor` agrees with others like it.
+"""
 
 PACKAGES = ("aiohttp", "websockets", "locust", "gevent", "uvloop", "httptools", "numpy", "pandas", "pyarrow", "scipy")
 
@@ -30,6 +35,7 @@ def fingerprint() -> dict[str, Any]:
         "machine": _machine(),
         "cpu": _cpu(),
         "cores": os.cpu_count(),
+        **_shape_and_tuning(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "kernel": platform.release(),
         "system": _system(),
@@ -45,6 +51,31 @@ def fingerprint() -> dict[str, Any]:
         "local_ports": _text("/proc/sys/net/ipv4/ip_local_port_range").split(),
         "backlog": _text("/proc/sys/net/core/somaxconn"),
         "congestion_control": _text("/proc/sys/net/ipv4/tcp_congestion_control"),
+    }
+
+
+def _shape_and_tuning() -> dict[str, Any]:
+    """`processor`, which is checked, and `tuning`, which is for the reader."""
+    shape = topology.read()
+    tuned = tuning.look(shape)
+    return {
+        "processor": {
+            "packages": len({cpu.package for cpu in shape.cpus}),
+            "nodes": len({cpu.node for cpu in shape.cpus}),
+            "cores_of_each_type": list(shape.kinds(allowed=False)),
+            "smt": tuned.smt,
+            "governor": tuned.governor,
+            "driver": tuned.driver,
+            "turbo": tuned.turbo,
+            "quota_cpus": shape.quota,
+        },
+        "tuning": {
+            "on_battery": tuned.on_battery,
+            "power_profile": tuned.profile,
+            "isolated": listed(tuned.isolated),
+            "irqbalance": tuned.irqbalance,
+            "aslr": tuned.aslr,
+        },
     }
 
 

@@ -24,12 +24,11 @@ from urllib.parse import urlsplit
 
 from rtbench.errors import RtbenchError, SubjectError, UserError
 from rtbench.machine import probes
+from rtbench.machine.topology import Cores
 from rtbench.scenario.model import Scenario
 from rtbench.subjects import Post
 from rtbench.subjects.names import is_faulty
 from rtbench.workload import Workload
-
-Cores = tuple[int, ...]
 
 STOP_S = 2.0
 """How long a server may take to leave after SIGTERM (interface.md)."""

@@ -23,7 +23,8 @@ from urllib.parse import urlsplit
 
 from rtbench.errors import SubjectError, UnavailableError, UserError
 from rtbench.machine import probes
-from rtbench.processes.process import Cores, Process, PublisherProcess, ServerProcess
+from rtbench.machine.topology import Cores
+from rtbench.processes.process import Process, PublisherProcess, ServerProcess
 from rtbench.scenario.model import Scenario
 from rtbench.subjects import Launch, Post, Program, Subject
 from rtbench.subjects.proxies import Before, Proxy

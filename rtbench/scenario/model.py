@@ -18,6 +18,7 @@ from rtbench.scenario.tables import (
     ChatTable,
     FaultsTable,
     MemoryTable,
+    PlaceTable,
     PollTable,
     ReconnectTable,
     Rule,
@@ -37,6 +38,9 @@ from rtbench.streams import Pace
 from rtbench.subjects import Subject
 from rtbench.subjects.registry import Registry, behind
 from rtbench.workload import Workload
+
+MOST_WORKERS = 4
+"""Load processes that a scenario gets without naming a number; more cores than that are left to those who name it."""
 
 _DERIVED = {"derived": True}
 """Marks what loading adds: no key of the TOML file, and nothing of `as_dict`."""
@@ -58,12 +62,13 @@ class Scenario:
     warmup_s: float = ruled(number(float, 0, 3600, " seconds"), 2.0)
     window_s: float = ruled(number(float, 0.2, 86_400, " seconds"), 10.0)
     grace_s: float = ruled(number(float, 0.1, 600, " seconds"), 1.5)
-    workers: int = ruled(number(int, 1, 64, " load processes"), 1)
+    workers: int = ruled(number(int, 0, 64, " load processes; 0: as many as there are cores for, at most 4"), 0)
     epoch_s: int = ruled(number(int, 0, 2**40, " seconds since 1970"), 1_767_225_600)
     netns: bool = ruled(flag(), False)
     proxy: str = ruled(words("it must be a proxy; empty: none"), "")
     i_own_this_host: bool = ruled(flag(), False)
     server: ServerTable = field(default_factory=ServerTable)
+    place: PlaceTable = field(default_factory=PlaceTable)
     workload: WorkloadTable = field(default_factory=WorkloadTable)
     poll: PollTable = field(default_factory=PollTable)
     reconnect: ReconnectTable = field(default_factory=ReconnectTable)
@@ -86,8 +91,13 @@ class Scenario:
         return Workload(self.stream, self.seed, self.epoch_s, self.subscribers, pace)
 
     def as_dict(self) -> dict[str, Any]:
-        """Nested plain values, as in the TOML file and in campaign.json."""
+        """Nested plain values, as in the TOML file and in campaign.json.
+
+        Without [place] when nothing is set in it, as in the folders measured before there was one.
+        """
         table = {item.name: _plain(getattr(self, item.name)) for item in keys(Scenario)}
+        if self.place == PlaceTable():
+            del table["place"]
         if len(self.stream) == 1:
             table["stream"] = self.stream[0]
         return table
@@ -109,10 +119,23 @@ class Scenario:
         swept = tuple(Cell(cell.settings, cell.scenario.only(subjects)) for cell in self.swept)
         return dataclasses.replace(self, subjects=chosen, swept=swept)
 
+    def with_load_cores(self, cores: int) -> Scenario:
+        """This scenario with the number of its load processes decided, in every cell, where there are `cores` for them.
+
+        What a scenario names stays. A process is worth a core, up to four; each has a subscriber.
+        """
+        workers = self.workers or max(1, min(cores, MOST_WORKERS, self.subscribers))
+        swept = tuple(Cell(cell.settings, cell.scenario.with_load_cores(cores)) for cell in self.swept)
+        return dataclasses.replace(self, workers=workers, swept=swept)
+
     @property
     def hash(self) -> str:
-        """12 hexadecimal digits of everything but the words and how often it is repeated."""
+        """12 hexadecimal digits of everything but the words and how often it is repeated.
+
+        While the number of load processes is not decided it counts as one, which it was before it could be chosen.
+        """
         table = {k: v for k, v in self.as_dict().items() if k not in ("name", "description", "blocks")}
+        table["workers"] = self.workers or 1
         if self.trace_sha256:
             table["trace_sha256"] = self.trace_sha256
         return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()[:12]

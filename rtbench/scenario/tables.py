@@ -15,6 +15,7 @@ from typing import Any
 from rtbench.errors import ScenarioError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
+_CPU_LIST = re.compile(r"\d{1,4}(-\d{1,4})?(,\d{1,4}(-\d{1,4})?)*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,20 @@ class ServerTable:
     buffer_bytes: int = ruled(number(int, 4096, 2**30, ", bytes that one slow consumer may hold"), 1024 * 1024)
     loop: str = ruled(choice("uvloop", "asyncio"), "uvloop")
     host: str = ruled(choice("127.0.0.1", "::1"), "127.0.0.1")
+
+
+def _cpus() -> Rule:
+    allowed = "it must be a list of cpus as the kernel writes it, such as 0-2,5; empty: chosen"
+    return Rule(str, allowed, lambda value: not value or bool(_CPU_LIST.fullmatch(value)))
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceTable:
+    """[place]: the cpus of the server, the load processes and the publisher; what is empty is chosen (R11)."""
+
+    server: str = ruled(_cpus(), "")
+    load: str = ruled(_cpus(), "")
+    publisher: str = ruled(_cpus(), "")
 
 
 @dataclass(frozen=True, slots=True)

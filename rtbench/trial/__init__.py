@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rtbench.errors import MeasurementError, SubjectError
+from rtbench.machine.placement import Place
 from rtbench.records import tables
 from rtbench.records.manifest import File, Manifest
 from rtbench.records.reason import Reason
@@ -18,10 +19,10 @@ from rtbench.records.record import changed, plain, typed
 from rtbench.trial._judge import Judgement, judge
 from rtbench.trial._manifest import manifest, refusal
 from rtbench.trial._measuring import Measured, measure
-from rtbench.trial._run import Place, Run, Spec, store
+from rtbench.trial._run import Run, Spec, store
 from rtbench.trial.validity import EVERYTHING
 
-__all__ = ["Place", "Spec", "refuse", "run"]
+__all__ = ["Spec", "refuse", "run"]
 
 
 def run(spec: Spec, campaign: Path, place: Place, stage: Callable[[str], None]) -> Manifest:

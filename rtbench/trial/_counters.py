@@ -26,9 +26,9 @@ class Counters:
         place, loads = group.run.place, group.loads
         self.rows: list[tuple[int, ...]] = []
         self.processes: dict[str, dict[str, Any]] = {
-            "server": {"pid": group.server.pid, "cores": list(place.server)},
-            "publisher": {"pid": group.publisher.pid, "cores": list(place.publisher), **group.publisher.greeting},
-            "load": {"pids": [load.pid for load in loads], "cores": list(place.load), "workers": len(loads)},
+            "server": {"pid": group.server.pid, **place.of("server")},
+            "publisher": {"pid": group.publisher.pid, **place.of("publisher"), **group.publisher.greeting},
+            "load": {"pids": [load.pid for load in loads], **place.of("load"), "workers": len(loads)},
             "machine": {},
         }
         self.network: dict[str, int] = {}

@@ -33,7 +33,7 @@ def loads_of(run: Run, sockets: Path, network: str) -> Iterator[LoadProcess]:
     `network`: the namespace that they are in ("": this one).
     """
     scenario, subject = run.spec.scenario, run.spec.subject
-    workers = scenario.workers
+    workers = scenario.workers or 1
     table = scenario.workload
     # What a worker reads from start to end, by the plan; a stream that paces itself gets the default.
     polls_hz = 1 / scenario.poll.interval_s if subject.transport == "short-poll" else 0.0

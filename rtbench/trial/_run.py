@@ -1,12 +1,11 @@
 """What a trial is and where it runs.
 
 Invariant: nothing here changes while a trial runs; what its steps come to is in `_measuring.Measured`. Used by the
-trial's own modules and, `Spec` and `Place`, by the campaign.
+trial's own modules and, `Spec`, by the campaign.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,30 +13,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rtbench.errors import UserError
-from rtbench.processes.process import Cores
+from rtbench.machine.placement import Place
 from rtbench.scenario.model import Scenario
 from rtbench.subjects import Subject
 
 T = TypeVar("T")
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9@+._-]+")
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Which cores the processes of a trial run on."""
-
-    server: Cores
-    load: Cores
-    publisher: Cores
-
-    @classmethod
-    def here(cls) -> Place:
-        """The server has a core of its own, the first; load, publisher and campaign share the others."""
-        cores = sorted(os.sched_getaffinity(0))
-        if len(cores) == 1:
-            return cls(tuple(cores), tuple(cores), tuple(cores))
-        return cls((cores[0],), tuple(cores[1:2]) if len(cores) == 2 else tuple(cores[2:]), tuple(cores[1:2]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,13 @@ from rtbench.analysis.calibration import Check
 from rtbench.campaign import calibrate
 from rtbench.campaign.schedule import estimate
 from rtbench.errors import ResultsError, UserError
+from rtbench.machine.placement import Place
 from rtbench.records import tables
 from rtbench.scenario.loading import build
 from rtbench.scenario.model import Scenario
 from rtbench.subjects import Subject
 from rtbench.subjects.names import is_faulty
 from rtbench.subjects.registry import find
-from rtbench.trial import Place
 
 PLACE = Place((0,), (1,), (1,))
 

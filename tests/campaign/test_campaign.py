@@ -21,6 +21,7 @@ from rtbench.campaign.campaign import Campaign, stay_on
 from rtbench.campaign.preflight import prepare
 from rtbench.campaign.schedule import estimate, order
 from rtbench.errors import ResultsError, UserError
+from rtbench.machine.placement import Place
 from rtbench.records import tables
 from rtbench.records.manifest import Counts, Manifest
 from rtbench.records.record import Status, plain
@@ -28,7 +29,7 @@ from rtbench.scenario.loading import build
 from rtbench.scenario.model import Scenario
 from rtbench.subjects import Subject
 from rtbench.subjects.registry import find
-from rtbench.trial import Place, Spec
+from rtbench.trial import Spec
 
 NAMES = ["sse-aiohttp", "websocket-aiohttp", "long-poll-aiohttp"]
 PLACE = Place((0,), (0,), (0,))

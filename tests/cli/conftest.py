@@ -17,9 +17,9 @@ import pytest
 from rtbench import cli
 from rtbench.campaign import campaign as campaigns
 from rtbench.cli import reporting, running
+from rtbench.machine.placement import Place
 from rtbench.records.campaign import TrialRow
 from rtbench.records.record import Status, changed
-from rtbench.trial import Place
 
 
 class Ran(NamedTuple):

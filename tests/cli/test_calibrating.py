@@ -14,8 +14,8 @@ from rtbench.analysis import calibration as truths
 from rtbench.analysis.calibration import Check
 from rtbench.campaign import calibrate
 from rtbench.cli import running
+from rtbench.machine.placement import Place
 from rtbench.scenario.model import Scenario
-from rtbench.trial import Place
 
 from .conftest import Call, refused
 

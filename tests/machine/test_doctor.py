@@ -8,13 +8,16 @@ import resource
 import shutil
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from rtbench.machine import doctor, inner_loop
+from rtbench.machine import doctor, inner_loop, topology, tuning
 from rtbench.machine.doctor import Condition, examine
+from rtbench.machine.topology import Cpu, Topology
+from rtbench.machine.tuning import Advice
 
 Patch = pytest.MonkeyPatch
 
@@ -22,6 +25,16 @@ Patch = pytest.MonkeyPatch
 def see(monkeypatch: Patch, files: dict[str, str]) -> None:
     """Let the checks read these files and no others."""
     monkeypatch.setattr(doctor, "_read", lambda path: files.get(path, ""))
+
+
+FOUR = Topology(tuple(Cpu(n, n) for n in range(4)), (0, 1, 2, 3))
+HYPERTHREADS = Topology((Cpu(0, 0), Cpu(1, 0)), (0, 1))
+HYBRID = Topology(tuple(Cpu(n, n, kind=n // 2) for n in range(4)), (0, 1, 2, 3))
+
+
+def on(monkeypatch: Patch, machine: Topology) -> None:
+    """Let the checks run on this machine."""
+    monkeypatch.setattr(topology, "read", lambda: machine)
 
 
 def only(check: Callable[[], object]) -> Condition:
@@ -40,9 +53,58 @@ def only(check: Callable[[], object]) -> Condition:
     ],
 )
 def test_cores(monkeypatch: Patch, cores: set[int], status: str, seen: str) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: cores)
+    on(monkeypatch, Topology(tuple(Cpu(n, n) for n in sorted(cores)), tuple(sorted(cores))))
     finding = only(doctor._cores)
     assert (finding.check, finding.status, finding.seen) == ("cores", status, seen)
+
+
+def test_two_threads_are_one_core(monkeypatch: Patch) -> None:
+    on(monkeypatch, HYPERTHREADS)
+    assert only(doctor._cores).seen == "1: server and load share it"
+
+
+@pytest.mark.parametrize(
+    ("check", "machine", "status", "seen", "remedy"),
+    [
+        (doctor._placement, FOUR, "ok", "server on 0, load on 2-3, publisher on 1", ""),
+        (
+            doctor._placement,
+            Topology(FOUR.cpus[:2], (0, 1)),
+            "warn",
+            "server on 0, load on 1, publisher on 1: load and publisher share a core (the same cpu)",
+            "measure on a machine with three physical cores",
+        ),
+        (doctor._quota, FOUR, "ok", "none", ""),
+        (doctor._quota, replace(FOUR, quota=3.5), "ok", "3.5 cpus", ""),
+        (
+            doctor._quota,
+            replace(FOUR, quota=1.0),
+            "warn",
+            "the cgroup's quota is 1 cpu, and server and load can use 2",
+            "raise the quota (cpu.max; `docker run --cpus`)",
+        ),
+        (doctor._types, FOUR, "ok", "one", ""),
+        (doctor._types, HYBRID, "ok", "2 and 2 cores, the fastest first", ""),
+        (
+            doctor._types,
+            replace(HYBRID, allowed=(0, 2)),
+            "warn",
+            "1 and 1 cores, the fastest first: server and load are on two types",
+            "let rtbench use two cores of one type (taskset, cpuset)",
+        ),
+    ],
+)
+def test_where_processes_would_run(
+    monkeypatch: Patch, check: Callable[[], object], machine: Topology, status: str, seen: str, remedy: str
+) -> None:
+    on(monkeypatch, machine)
+    finding = only(check)
+    assert (finding.status, finding.seen, finding.remedy) == (status, seen, remedy)
+
+
+def test_settings_are_conditions(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(tuning, "advise", lambda *_: iter([Advice("turbo", "off"), Advice("power", "low", "plug in")]))
+    assert list(doctor._tuning()) == [Condition("turbo", "ok", "off"), Condition("power", "warn", "low", "plug in")]
 
 
 @pytest.mark.parametrize(
@@ -165,7 +227,9 @@ def test_a_file_that_is_not_there_reads_as_nothing() -> None:
 def test_everything_is_examined_here(monkeypatch: Patch) -> None:
     monkeypatch.setattr(doctor, "time", SimpleNamespace(monotonic_ns=lambda: 0, sleep=lambda _: None))
     findings = examine()
-    assert len({finding.check for finding in findings}) == len(findings) == len(doctor._CHECKS)
+    # Every check has one condition, and the one of the settings one for each.
+    expected = len(doctor._CHECKS) - 1 + len(tuning.ADVICE)
+    assert len({finding.check for finding in findings}) == len(findings) == expected
     assert {finding.status for finding in findings} <= {"ok", "warn", "fail"}
     for finding in findings:
         assert json.loads(json.dumps(finding.as_dict())) == {

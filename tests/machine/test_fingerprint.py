@@ -12,6 +12,7 @@ import pytest
 
 import rtbench
 from rtbench.machine import fingerprint as module
+from rtbench.machine import topology, tuning
 from rtbench.machine.fingerprint import CHECKED, PACKAGES, difference, fingerprint
 
 
@@ -65,7 +66,41 @@ def test_no_difference(here: dict[str, Any]) -> None:
     assert difference(here, dict(here)) == ""
 
 
-@pytest.mark.parametrize("key", ["commit", "governor", "descriptors", "memory_bytes", "backlog"])
+def test_has_what_the_processor_is_and_how_it_is_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shape = topology.Topology(tuple(topology.Cpu(n, n // 2 * 2, kind=n // 4) for n in range(6)), (0,), 1.5)
+    monkeypatch.setattr(topology, "read", lambda: shape)
+    monkeypatch.setattr(
+        tuning,
+        "look",
+        lambda seen: tuning.Tuning(seen is shape, "powersave", "amd", True, False, "balanced", (2, 3, 5), True, "2"),
+    )
+    found = fingerprint()
+    assert found["processor"] == {
+        "packages": 1,
+        "nodes": 1,
+        "cores_of_each_type": [2, 1],
+        "smt": True,
+        "governor": "powersave",
+        "driver": "amd",
+        "turbo": True,
+        "quota_cpus": 1.5,
+    }
+    assert found["tuning"] == {
+        "on_battery": False,
+        "power_profile": "balanced",
+        "isolated": "2-3,5",
+        "irqbalance": True,
+        "aslr": "2",
+    }
+
+
+def test_folders_of_before_agree_among_themselves(here: dict[str, Any]) -> None:
+    before = {key: value for key, value in here.items() if key not in ("processor", "tuning")}
+    assert difference(before, dict(before)) == ""
+    assert difference(before, here).startswith("processor: None and {")
+
+
+@pytest.mark.parametrize("key", ["commit", "tuning", "governor", "descriptors", "memory_bytes", "backlog"])
 def test_what_is_for_the_reader_does_not_part(here: dict[str, Any], key: str) -> None:
     assert difference(here, {**here, key: "something else"}) == ""
 

@@ -379,6 +379,7 @@ def test_plan_is_the_workload() -> None:
 OTHERWISE: dict[str, Any] = {
     "stream": "stocks",  # the one stream of a scenario stands there as a text
     "subjects": ["websocket-aiohttp"],
+    "workers": 2,  # 0 is what is chosen, and counts as one until it is
     "workload.channels": "unicast",
     "workload.arrival": "poisson",
     "server.loop": "asyncio",
@@ -466,6 +467,21 @@ def test_hash_is_of_what_is_injected_too() -> None:
     faulty = {"subjects": ["sse-faulty"]}
     some = build({**faulty, "faults": {"inject": [{"do": "drop"}]}}, SOURCE)
     assert len({build(faulty, SOURCE).hash, some.hash, Scenario().hash}) == 3
+
+
+def test_hash_is_that_of_before_where_cpus_and_load_processes_are_not_named() -> None:
+    assert "place" not in Scenario().as_dict()
+    assert build({"place": {"server": ""}}, SOURCE).hash == build({"workers": 1}, SOURCE).hash == Scenario().hash
+    hashes = {build({"place": {role: "1"}}, SOURCE).hash for role in ("server", "load", "publisher")}
+    assert len(hashes | {Scenario().hash, build({"workers": 2}, SOURCE).hash}) == 5
+    placed = build({"place": {"load": "1-2,5"}}, SOURCE)
+    assert build(placed.as_dict(), SOURCE) == placed
+
+
+@pytest.mark.parametrize("words", ["one", "1-", "-1", "1,,2", "1 2", "0x1", "99999", "1-2-3", "1\n"])
+def test_place_is_lists_of_cpus_as_the_kernel_writes_them(words: str) -> None:
+    line = refused({"place": {"load": words}})
+    assert line.startswith(f"{SOURCE}: place.load = {json.dumps(words)} cannot be: it must be a list of cpus")
 
 
 def test_hash_is_of_values_not_of_how_they_are_written() -> None:
@@ -595,6 +611,8 @@ def test_a_sweep_is_every_combination_in_its_order() -> None:
         ({"subscribers": [5, 0]}, "[sweep]: subscribers = 0 cannot be"),
         ({"colour": ["red"]}, "[sweep]: unknown key colour"),
         ({"subscribers": {"most": [5]}}, "[sweep]: subscribers.most: subscribers is no table"),
+        ({"place": {"server": ["0", "1"]}}, "place is no axis of a sweep: run a campaign for each placement"),
+        ({"place.server": ["0", "1"]}, "place is no axis of a sweep"),
         ({"grace_s": [0.1, 5]}, "grace_s = 0.1 is not longer than poll.interval_s"),
     ],
 )

@@ -17,6 +17,7 @@ import pytest
 
 from rtbench import trial
 from rtbench.errors import SubjectError
+from rtbench.machine.placement import Place
 from rtbench.processes import program
 from rtbench.processes.process import Process, ServerProcess
 from rtbench.records import tables
@@ -24,7 +25,7 @@ from rtbench.records.record import plain
 from rtbench.scenario.loading import build
 from rtbench.scenario.model import Scenario
 from rtbench.subjects.registry import find
-from rtbench.trial import Place, Spec, _process_group
+from rtbench.trial import Spec, _process_group
 from rtbench.trial._process_group import ProcessGroup
 from rtbench.trial._run import Run
 

@@ -83,9 +83,9 @@ def test_processes_are_named_with_their_cores(make_group: MakeGroup, moment: lis
     group = make_group(2)
     counters = Counters(group)
     table = counters.processes
-    assert table["server"] == {"pid": os.getpid(), "cores": [0]}
-    assert table["publisher"] == {"pid": os.getpid(), "cores": [0], "scheduling": "as everyone"}
-    assert table["load"] == {"pids": [os.getpid()] * 2, "cores": [0], "workers": 2}
+    assert table["server"] == {"pid": os.getpid(), "cores": [0], "shares_core_with": {}}
+    assert table["publisher"] == {**table["server"], "scheduling": "as everyone"}
+    assert table["load"] == {"pids": [os.getpid()] * 2, "cores": [0], "shares_core_with": {}, "workers": 2}
 
 
 def test_edges_have_the_counters_that_are_quick_to_read(

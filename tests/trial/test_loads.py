@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from rtbench.machine.placement import Place
 from rtbench.scenario.model import Scenario
-from rtbench.trial import Place, _loads
+from rtbench.trial import _loads
 from rtbench.trial._run import Run
 
 MANY_CORES = Place((0,), (2, 3), (1,))

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from rtbench.errors import RtbenchError, SubjectError
+from rtbench.machine.placement import Place
 from rtbench.subjects import NOBODY
 from rtbench.subjects.proxies import find as find_proxy
 from rtbench.subjects.registry import find
-from rtbench.trial import Place, _process_group
+from rtbench.trial import _process_group
 
 SECOND = 10**9
 MakeGroup = Callable[..., Any]

@@ -1,4 +1,4 @@
-"""Where a trial runs, what its folder is called, and what a full disk comes to."""
+"""What a trial's folder is called, and what a full disk comes to."""
 
 from __future__ import annotations
 
@@ -10,28 +10,8 @@ from pathlib import Path
 import pytest
 
 from rtbench.errors import UserError
-from rtbench.trial import Place, Spec
+from rtbench.trial import Spec
 from rtbench.trial._run import store
-
-
-@pytest.mark.parametrize(
-    ("cores", "server", "load", "publisher"),
-    [
-        ({3}, (3,), (3,), (3,)),
-        ({0, 1}, (0,), (1,), (1,)),
-        ({5, 2, 9}, (2,), (9,), (5,)),
-        ({0, 1, 2, 3}, (0,), (2, 3), (1,)),
-    ],
-)
-def test_server_has_the_first_core_for_itself(
-    monkeypatch: pytest.MonkeyPatch,
-    cores: set[int],
-    server: tuple[int, ...],
-    load: tuple[int, ...],
-    publisher: tuple[int, ...],
-) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: cores)
-    assert Place.here() == Place(server, load, publisher)
 
 
 def test_folder_is_named_by_number_and_subject(spec_of: Callable[..., Spec]) -> None:

@@ -15,10 +15,11 @@ import pytest
 
 from rtbench import trial
 from rtbench.errors import MeasurementError, RtbenchError, SubjectError, UserError
+from rtbench.machine.placement import Place
 from rtbench.records import tables
 from rtbench.records.audit import audit
 from rtbench.records.record import plain
-from rtbench.trial import Place, Spec, _measuring
+from rtbench.trial import Spec, _measuring
 from rtbench.trial._measuring import Measured
 from rtbench.trial._run import Run
 from rtbench.trial.validity import EVERYTHING, READ_BY_CAMPAIGN
@@ -173,7 +174,7 @@ def test_manifest_is_the_contracts(whole: Any) -> None:
     for name in ("server", "publisher", "load"):
         process = manifest["processes"][name]
         assert process["cpu_ns_at_end"] >= process["cpu_ns_at_start"] > 0
-    assert len(manifest["processes"]["load"]["pids"]) == whole.spec.scenario.workers
+    assert len(manifest["processes"]["load"]["pids"]) == (whole.spec.scenario.workers or 1)
     assert len(manifest["clocks"]["pairs"]) >= 2
     assert all(manifest["bytes"][key] > 0 for key in ("payload", "messages_in_window", "tcp_down"))
 
