@@ -1,5 +1,5 @@
-"""What all tests share: a browser, where there is one; Hypothesis, which draws the same examples each time
-(`--hypothesis-profile=explore` draws others); and a second chance for what depends on when the machine runs whom.
+"""What all tests share: a browser, where there is one, and Hypothesis, which draws the same examples each time
+(`--hypothesis-profile=explore` draws others).
 """
 
 from __future__ import annotations
@@ -17,18 +17,6 @@ PATIENCE_S = 60
 settings.register_profile("same", derandomize=True)
 settings.register_profile("explore", derandomize=False)
 settings.load_profile("same")
-
-CHANCES = 2
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole programs in real time fail where a shared machine stops for seconds: those tests are run again, and
-    pytest's closing line counts the reruns. Everything else must pass at once.
-    """
-    for item in items:
-        if item.get_closest_marker("slow"):
-            item.add_marker(pytest.mark.flaky(reruns=CHANCES, reruns_delay=1))
-
 
 @pytest.fixture(scope="session")
 def chromium_with(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Sequence[str]], AbstractContextManager[Any]]:
