@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import resource
-import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from rtbench import programs
 from rtbench.machine import doctor, inner_loop
 from rtbench.machine.doctor import Condition, examine
 
@@ -143,7 +143,7 @@ def test_inner_loop(
     remedy: str,
 ) -> None:
     monkeypatch.setattr(inner_loop, "library", lambda: library)
-    monkeypatch.setattr(shutil, "which", lambda _: compiler)
+    monkeypatch.setattr(programs, "find", lambda _: compiler)
     monkeypatch.setenv(inner_loop.SWITCH, switch)
     finding = only(doctor._inner_loop)
     assert (finding.status, finding.seen) == (status, seen)
@@ -152,7 +152,7 @@ def test_inner_loop(
 
 @pytest.mark.parametrize(("where", "status"), [("/usr/bin/chromium", "ok"), (None, "warn")])
 def test_programs(monkeypatch: Patch, where: str | None, status: str) -> None:
-    monkeypatch.setattr(shutil, "which", lambda _: where)
+    monkeypatch.setattr(programs, "find", lambda _: where)
     finding = only(doctor._programs)
     assert (finding.check, finding.status, finding.seen) == ("chromium", status, where or "not found")
     assert "apt-get install chromium" in finding.remedy or status == "ok"

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from rtbench import programs
 from rtbench.conformance._client import Subscriber
 from rtbench.conformance._target import Target
 from rtbench.errors import UserError
@@ -23,6 +24,7 @@ from rtbench.subjects import proxies
 from rtbench.subjects.proxies import Before, catalogue, find
 from rtbench.subjects.registry import find as find_subject
 
+PATIENCE_S = 60
 SHIPPED = ["caddy", "caddy-tuned", "haproxy", "haproxy-tuned", "nginx", "nginx-tuned"]
 
 
@@ -80,7 +82,10 @@ def test_a_configuration_is_taken_by_its_program(name: str, tmp_path: Path) -> N
     words = list(one.command(before(tmp_path)))
     if one.program == "caddy":
         words = [*words[: words.index("run")], "validate", *words[words.index("--config") :]]
-    done = subprocess.run([*words, *CHECKS[one.program]], capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(
+        [*words, *CHECKS[one.program]],
+        capture_output=True, text=True, timeout=PATIENCE_S, check=False, env=programs.environment(),
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
 
 
