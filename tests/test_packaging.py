@@ -71,9 +71,9 @@ def test_the_console_script_and_the_licence_are_in_it(wheel: Path, contents: set
 
 
 USE_IT = """
-import rtbench, rtbench.servers.hub, rtbench.analysis.load
-from rtbench.scenario import load, names
-from rtbench.subjects import catalogue
+import rtbench, rtbench.servers.kit.hub, rtbench.analysis.campaigns.load
+from rtbench.scenario.loading import load, names
+from rtbench.subjects.registry import catalogue
 print(rtbench.__file__)
 print(load("ci").hash, *names())
 print(*sorted(catalogue()))

@@ -18,7 +18,7 @@ from rtbench.servers.kit.hub import Hub
 
 class Broken(Hub):
     kept = 0
-    def say(self, channel, payload):
+    def uplink(self, channel, payload):
 {body}
 
 async def serve(server):
@@ -29,9 +29,9 @@ SUBJECT = replace(whole.SUBJECT, name="{name}", serve=serve)
 """
 
 DEAF = "        return None"
-CHANGES = "        return super().say(channel, payload.replace(b'User', b'Nobody'))"
-TWICE = "        return super().say(channel, payload) or super().say(channel, payload)"
-TAKES_ANYTHING = "        self._upstream and super().say(channel, payload)\n        return None"
+CHANGES = "        return super().uplink(channel, payload.replace(b'User', b'Nobody'))"
+TWICE = "        return super().uplink(channel, payload) or super().uplink(channel, payload)"
+TAKES_ANYTHING = "        self._upstream and super().uplink(channel, payload)\n        return None"
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ import json, sys
 from locust.env import Environment
 from rtbench.loadtests.load import Load, Settings
 from rtbench.loadtests.locust_stats import Statistics
-from rtbench.loadtests.subscriber import Target
+from rtbench.loadtests.subscriber import Endpoint
 
 load = Load(Settings())
 load.transport = "sse"

@@ -30,11 +30,11 @@ LOAD = """
 import json, sys
 import gevent
 from rtbench.loadtests.load import Load, Settings
-from rtbench.loadtests.subscriber import Target
+from rtbench.loadtests.subscriber import Endpoint
 
 config = json.loads(sys.argv[1])
 load = Load(Settings(**config["settings"]))
-target = Target.of(config["url"])
+target = Endpoint.of(config["url"])
 subscribers = [load.subscriber(config["transport"]) for _ in range(config["subscribers"])]
 users = [gevent.spawn(subscriber.subscribe, target) for subscriber in subscribers]
 gevent.joinall(users, timeout=30, raise_error=True)

@@ -221,11 +221,11 @@ import json, sys
 import gevent
 from pathlib import Path
 from rtbench.loadtests.load import Load, Settings
-from rtbench.loadtests.subscriber import Target
+from rtbench.loadtests.subscriber import Endpoint
 
 url, ca, folder = sys.argv[1:]
 load = Load(Settings())
-target = Target.of(url, ca)
+target = Endpoint.of(url, ca)
 users = [gevent.spawn(load.subscriber("sse").subscribe, target) for _ in range(3)]
 gevent.joinall(users, timeout=30, raise_error=True)
 load.recorder.decode()
