@@ -219,10 +219,16 @@ def test_stops_are_in_the_manifest_with_their_real_times_and_the_trial_goes_on(m
 
 
 @pytest.mark.slow
-def test_a_server_that_is_killed_is_started_again_and_its_subscribers_come_back(measure: Callable[..., Any]) -> None:
+def test_a_server_that_is_killed_is_started_again_and_its_subscribers_come_back(
+    measure: Callable[..., Any], everyone_back: Callable[..., None]
+) -> None:
     """Every client comes back with its cursor, and the new server has been refilled: nobody has a gap."""
     whole = measure(
-        "sse-aiohttp", window_s=1, grace_s=4, faults={"kill": [{"what": "server", "at_s": 0.2, "for_s": 0.1}]}
+        "sse-aiohttp",
+        look=everyone_back,
+        window_s=1,
+        grace_s=1,
+        faults={"kill": [{"what": "server", "at_s": 0.2, "for_s": 0.1}]},
     )
     manifest = whole.manifest
     assert manifest["status"] == "ok", manifest["reasons"]

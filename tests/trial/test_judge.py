@@ -122,7 +122,7 @@ def test_faults_and_reconnections_are_warned_of(written: Written) -> None:
 
 
 def test_a_limit_that_is_crossed_makes_it_invalid(written: Written) -> None:
-    run = written(["open", "open"])
+    run = written(["open", "open"], validity={"client_cpu_share": 1.0})
     run.reports = [{**REPORT, "cpu_ns_at_end": SECOND}]
     _judge.judge(run)
     assert run.status == "invalid"

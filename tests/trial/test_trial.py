@@ -230,10 +230,11 @@ def test_workers_shards_are_merged(polled: Any) -> None:
     assert set(polled.table("connections")["subscriber"].tolist()) == set(range(5))
     requests = polled.table("requests")
     assert set(requests["subscriber"].tolist()) == set(range(5))
-    start, end = polled.window
     for subscriber in range(5):
-        planned = requests["planned_ns"][requests["subscriber"] == subscriber]
-        assert ((planned >= start) & (planned < end)).sum() in (4, 5, 6)  # one each 0.1 s
+        planned = requests["planned_ns"][requests["subscriber"] == subscriber][1:]  # the first is planned by the ramp
+        # One each 0.1 s; where no answer came in time, its turns are left out.
+        apart = np.diff(planned)
+        assert len(apart) >= 3 and (apart > 0).all() and (apart % 100_000_000 == 0).all()
 
 
 @pytest.mark.slow
