@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from rtbench.conformance import HTTP, NEEDS, Case, Skipped, catalogue
 from rtbench.conformance._client import CLOSED, connect, fetch, subscribing
-from rtbench.conformance._target import Owned, Target
+from rtbench.conformance._target import PATIENCE_S, Owned, Target
 from rtbench.conformance.bytes_and_order import COUNT
 from rtbench.errors import SubjectError, UserError
 from rtbench.processes.process import PublisherProcess
@@ -94,17 +94,21 @@ Progress = Callable[[CaseResult], None]
 
 
 def verify(
-    target: Subject | str, scenario: Scenario | None = None, progress: Progress | None = None, stream: str = BUSY
+    target: Subject | str,
+    scenario: Scenario | None = None,
+    progress: Progress | None = None,
+    stream: str = BUSY,
+    patience_s: float = PATIENCE_S,
 ) -> Verification:
     """Every case that applies to a subject, or to the server at a URL.
 
     `scenario`: for a subject, the event loop that it is verified with; for a URL, what the server plays, so that its
-    bytes can be checked. `stream`: what a URL is asked for. `progress` is called with each result. Raises UserError
-    for a URL that is not on this machine or speaks no transport.
+    bytes can be checked. `stream`: what a URL is asked for. `progress` is called with each result. `patience_s`: how
+    long a server may take over one step. Raises UserError for a URL that is not on this machine or speaks no transport.
     """
     if isinstance(target, str):
-        return _verify_url(target, scenario, progress, stream)
-    return _verify_subject(target, scenario or Scenario(), progress, list(catalogue().values()))
+        return _verify_url(target, scenario, progress, stream, patience_s)
+    return _verify_subject(target, scenario or Scenario(), progress, list(catalogue().values()), patience_s)
 
 
 def quick_check(subject: Subject, scenario: Scenario | None = None, progress: Progress | None = None) -> list[str]:
@@ -225,7 +229,11 @@ class Stage:
 
 
 def _verify_subject(
-    subject: Subject, scenario: Scenario, progress: Progress | None, cases: Iterable[Case]
+    subject: Subject,
+    scenario: Scenario,
+    progress: Progress | None,
+    cases: Iterable[Case],
+    patience_s: float = PATIENCE_S,
 ) -> Verification:
     began = time.monotonic()
     results: list[CaseResult] = []
@@ -243,7 +251,8 @@ def _verify_subject(
                 stage.begin(publisher)
                 server.ready()
                 stage.fail(publisher)
-                results += _run(stage.target(subject, publisher, server), cases, progress)
+                target = replace(stage.target(subject, publisher, server), patience_s=patience_s)
+                results += _run(target, cases, progress)
         except SubjectError as error:
             results.append(CaseResult("start", FAILED, (str(error),), time.monotonic() - began, subject.transport))
             if progress is not None:
@@ -254,12 +263,14 @@ def _verify_subject(
 # A URL
 
 
-def _verify_url(url: str, scenario: Scenario | None, progress: Progress | None, stream: str) -> Verification:
+def _verify_url(
+    url: str, scenario: Scenario | None, progress: Progress | None, stream: str, patience_s: float
+) -> Verification:
     host, port = _loopback(url)
     workload = None
     if scenario is not None and stream in scenario.stream:
         workload = scenario.make_workload()
-    base = Target(host, port, "sse", stream, workload=workload)
+    base = Target(host, port, "sse", stream, workload=workload, patience_s=patience_s)
     try:
         connect(base).close()
     except OSError as error:
