@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 SSE, WEBSOCKET = ("sse-aiohttp", "sse-aiohttp-simple"), ("websocket-aiohttp", "websocket-websockets")
 
 
-PATIENCE_S = 30
+PATIENCE_S = 60
 
 Url = Callable[[str], str]
 Node = Callable[..., str]

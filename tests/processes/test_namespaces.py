@@ -23,7 +23,7 @@ from rtbench.processes import _namespace, namespaces
 from rtbench.processes.namespaces import INTERFACE, Holder, Network
 from rtbench.processes.process import Process
 
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 
 # What is refused

@@ -20,7 +20,7 @@ from rtbench.processes.process import LoadProcess, Process, PublisherProcess, Se
 from rtbench.scenario.loading import build
 from rtbench.scenario.model import Scenario
 
-PATIENCE_S = 20
+PATIENCE_S = 60
 CORE = min(os.sched_getaffinity(0))
 
 

@@ -143,7 +143,7 @@ def test_messages_come_through_in_order_and_unchanged(
     with ProxyProcess(one, servers[transport], 5, tmp_path, (), tmp_path / "proxy.log") as process:
         host, port = process.ready().removeprefix("http://").split(":")
         assert process.uses["version"]
-        target = Target(host, int(port), transport, "fanout", workload=SCENARIO.make_workload(), patience_s=10)
+        target = Target(host, int(port), transport, "fanout", workload=SCENARIO.make_workload(), patience_s=PATIENCE_S)
         with Subscriber(target, 0) as subscriber:
             found = subscriber.messages(20)
     assert [message.id for message in found] == list(range(1, 21))
@@ -158,5 +158,5 @@ def test_nginx_as_shipped_passes_no_websocket_on(servers: dict[str, str], tmp_pa
     one = here("nginx")
     with ProxyProcess(one, servers["websocket"], 5, tmp_path, (), tmp_path / "proxy.log") as process:
         host, port = process.ready().removeprefix("http://").split(":")
-        target = Target(host, int(port), "websocket", "fanout", patience_s=5)
+        target = Target(host, int(port), "websocket", "fanout", patience_s=PATIENCE_S)
         assert fetch(target, target.path(), headers=subscribing(target)).status != 101
