@@ -30,6 +30,30 @@ TRANSPORTS = ("sse", "websocket", "short-poll", "long-poll")
 Serve = Callable[[str], Any]
 
 
+IN_NODE = {
+    # Node does not wait for an EventSource that is to come back.
+    "EventSource": """
+const Real = EventSource;
+globalThis.EventSource = class extends Real {
+  constructor(...words) {
+    super(...words);
+    const stay = setInterval(() => this.readyState === Real.CLOSED && clearInterval(stay), 20);
+  }
+};""",
+    # Node 20 does not say `close` of a connection that was refused; browsers do (WHATWG WebSockets 4).
+    "WebSocket": """
+const Real = WebSocket;
+globalThis.WebSocket = class extends Real {
+  constructor(...words) {
+    super(...words);
+    let said = false;
+    this.addEventListener("close", () => said = true);
+    this.addEventListener("error", () => setTimeout(() => said || this.onclose({ code: 1006 }), 20));
+  }
+};""",
+}
+
+
 def command(file: str, url: str) -> list[str]:
     """How the client is run. Skips where Node, or what the script needs of it, is missing."""
     path = CLIENTS / file
@@ -39,17 +63,17 @@ def command(file: str, url: str) -> list[str]:
     if node is None:
         pytest.skip("node is not installed (apt-get install nodejs)")
     needs = {"sse.js": "EventSource", "websocket.js": "WebSocket"}.get(file, "fetch")
+    as_in_a_page = IN_NODE.get(needs, "")
     flags = [f"--experimental-{needs.lower()}"] if needs != "fetch" else []
     has = subprocess.run(
         [node, *flags, "-p", f"typeof {needs}"], capture_output=True, text=True, timeout=30, check=False
     )
     if has.stdout.strip() != "function":
         pytest.skip(f"this node has no {needs}")
-    script = f"""
+    script = f"""{as_in_a_page}
 const text = require("fs").readFileSync({json.dumps(str(path))}, "utf8").replace("export ", "");
 new Function("hear", "url", text + "; listen(url, hear)")(
   (id, data) => console.log(JSON.stringify([id, data])), {json.dumps(url)});
-setTimeout(() => {{}}, 5000); // Node does not wait for an EventSource that is to come back
 """
     return [node, "--no-warnings", *flags, "-e", script]
 
