@@ -4,12 +4,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import settings
@@ -38,6 +43,53 @@ def namespaces() -> None:
     tried = subprocess.run(holder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if tried.returncode:
         pytest.skip(f"this machine makes no network namespace: {tried.stderr.strip()}")
+
+
+def _pass_on(client: socket.socket, address: tuple[str, int], over: threading.Event) -> None:
+    """Bytes both ways until one end closes; waits for a server that is away."""
+    with client:
+        while not over.is_set():
+            try:
+                upstream = socket.create_connection(address)
+            except ConnectionRefusedError:
+                over.wait(0.02)
+                continue
+            with upstream, contextlib.suppress(OSError):
+                other = {client: upstream, upstream: client}
+                while True:
+                    for end in select.select(other, [], [])[0]:
+                        data = end.recv(65536)
+                        if not data:
+                            return
+                        other[end].sendall(data)
+            return
+
+
+@pytest.fixture
+def relay() -> Iterator[Callable[[str], str]]:
+    """`relay(url)`: another URL of a server. While the server is away connections wait there, where they would be
+    refused: Node 20's EventSource gives up on that, browsers ask again (WHATWG 9.2.3).
+    """
+    over = threading.Event()
+    with contextlib.ExitStack() as stack:
+
+        def make(url: str) -> str:
+            parts = urlsplit(url)
+            listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            stack.callback(listener.shutdown, socket.SHUT_RDWR)  # wakes up who accepts
+
+            def accept() -> None:
+                with contextlib.suppress(OSError):
+                    while True:
+                        client, _ = listener.accept()
+                        place = (parts.hostname or "", parts.port or 0)
+                        threading.Thread(target=_pass_on, args=(client, place, over), daemon=True).start()
+
+            threading.Thread(target=accept, daemon=True).start()
+            return parts._replace(netloc=f"127.0.0.1:{listener.getsockname()[1]}").geturl()
+
+        yield make
+        over.set()
 
 
 @pytest.fixture(scope="session")

@@ -151,14 +151,17 @@ def test_an_eventsource_hears_of_a_failure_without_an_error_of_its_own_making(
     assert state == 2
 
 
-def test_an_eventsource_resumes_over_a_restart_without_a_lost_message(running: Any, node: Node, wanted: Wanted):
+def test_an_eventsource_resumes_over_a_restart_without_a_lost_message(
+    running: Any, node: Node, wanted: Wanted, relay: Url
+):
     server = running.serve("sse-aiohttp")
     port = int(server.url.rpartition(":")[2])
     script = EVENT_SOURCE.replace("source.onerror", 'source.onopen = () => console.error("open"); source.onerror')
     program = shutil.which("node")
     assert program is not None
     node("", needs="EventSource")  # skips where it is missing
-    command = [program, "--no-warnings", "--experimental-eventsource", "-e", script, f"{server.url}/sse/fanout", "250"]
+    command = [program, "--no-warnings", "--experimental-eventsource", "-e", script]
+    command += [f"{relay(server.url)}/sse/fanout", "250"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as client:
         assert client.stderr is not None
         assert client.stderr.readline() == "open\n"

@@ -81,10 +81,16 @@ new Function("hear", "url", text + "; listen(url, hear)")(
 @pytest.mark.parametrize("language", ["py", "js"])
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_nothing_is_lost_or_twice_over_a_restart(
-    transport: str, language: str, serve: Serve, wanted: list[Any], stack: contextlib.ExitStack
+    transport: str,
+    language: str,
+    serve: Serve,
+    wanted: list[Any],
+    stack: contextlib.ExitStack,
+    relay: Callable[[str], str],
 ) -> None:
     server = serve(transport)
-    words = command(f"{transport}.{language}", server.url)
+    file = f"{transport}.{language}"
+    words = command(file, relay(server.url) if file == "sse.js" else server.url)
     environment = {**os.environ, "PYTHONWARNINGS": "error"}
     client = stack.enter_context(
         subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
