@@ -42,7 +42,7 @@ def test_messages_over_ipv6_have_kernel_stamps(over_ipv6: Any) -> None:
 
 # Namespaces
 
-ATTEMPTS = 5
+ATTEMPTS = 10
 
 
 def namespace_of(pid: int) -> int:
