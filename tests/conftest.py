@@ -28,6 +28,12 @@ settings.register_profile("explore", derandomize=False)
 settings.load_profile("same")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests go first: quick ones fill up what workers have left, and no long one ends alone."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what is marked `root` for an ordinary user."""
     if item.get_closest_marker("root") and os.geteuid() != 0:
