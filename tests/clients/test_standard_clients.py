@@ -62,7 +62,7 @@ def test_curl_shows_messages_as_they_come(url: Url, wanted: Wanted):
         while (line := client.stdout.readline()) not in (
             "id: 151\n",
             "",
-        ):  # some 100 are held, the others still to come
+        ):  # some 100 are held, others are to come
             text += line
         client.kill()
     assert text.replace(":\n\n", "") == events
