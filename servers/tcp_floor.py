@@ -91,6 +91,7 @@ async def serve(server: Server) -> None:
     hub = server.hub(Lines())
     open_: set[asyncio.Task[None]] = set()
     loop = asyncio.get_running_loop()
+    await server.filled()
     listener = await loop.create_server(lambda: _Connection(hub, open_), sock=server.socket, backlog=BACKLOG)
     await server.ready()
     await server.stopped.wait()

@@ -57,6 +57,9 @@ class _Local(Server):
             self._tasks.append(asyncio.create_task(_play(hub, script, start_ns)))
         return hub
 
+    async def filled(self) -> None:
+        """It is filled by `hub`."""
+
     async def ready(self) -> None:
         self.listening.set()
 
