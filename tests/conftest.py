@@ -117,7 +117,7 @@ def chromium_with(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Sequenc
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         running = webdriver.Chrome(options, Service(driver))
         running.set_page_load_timeout(PATIENCE_S)
-        running.set_script_timeout(PATIENCE_S)
+        running.set_script_timeout(5 * PATIENCE_S)  # axe reads the whole page in one script
         try:
             yield running
         finally:
