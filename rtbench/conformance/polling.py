@@ -87,7 +87,7 @@ def timeout(target: Target) -> list[str]:
     """When the time is up with nothing new, the answer is 204 without a body."""
     path = target.path(target.quiet or target.stream)
     problems: list[str] = []
-    wait_s = 0.05
+    wait_s = 0.25  # longer than an answer at once takes on a busy machine
     for _ in range(TRIES):
         now = _body(fetch(target, path), f"GET {path}", problems)
         if now is None:

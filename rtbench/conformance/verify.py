@@ -112,9 +112,12 @@ def verify(
 
 
 def quick_check(subject: Subject, scenario: Scenario | None = None, progress: Progress | None = None) -> list[str]:
-    """The problems that the cases find that a campaign runs before a subject's first trial: all but the slow ones."""
+    """The problems that the cases find that a campaign runs before a subject's first trial: all but the slow ones.
+
+    With more patience than `rtbench verify` has: a busy machine is a reason against a trial, not against its subject.
+    """
     cases = [case for case in catalogue().values() if case.quick]
-    return _verify_subject(subject, scenario or Scenario(), progress, cases).problems
+    return _verify_subject(subject, scenario or Scenario(), progress, cases, 3 * PATIENCE_S).problems
 
 
 # A subject

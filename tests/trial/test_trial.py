@@ -171,7 +171,11 @@ def test_manifest_is_the_contracts(whole: Any) -> None:
         assert process["cpu_ns_at_end"] >= process["cpu_ns_at_start"] > 0
     assert len(manifest["processes"]["load"]["pids"]) == whole.spec.scenario.workers
     assert len(manifest["clocks"]["pairs"]) >= 2
-    assert all(manifest["bytes"][key] > 0 for key in ("payload", "messages_in_window", "tcp_down"))
+    deliveries, (start, end) = whole.table("deliveries"), whole.window
+    arrived = (deliveries["app_ns"] >= start) & (deliveries["app_ns"] < end)
+    counted = {"messages_in_window": arrived.sum(), "payload": deliveries["payload_bytes"][arrived].sum()}
+    assert counted.items() <= manifest["bytes"].items()
+    assert manifest["bytes"]["tcp_down"] > 0
 
 
 @pytest.mark.slow
@@ -249,14 +253,14 @@ def test_a_campaigns_process_that_was_stopped_at_an_edge_spoils_what_it_counts(m
 
     def look(whole: Any) -> None:
         if whole.stages[-1] == "measuring":
-            time.sleep(0.25)
+            time.sleep(1.1)
 
-    manifest = measure("sse-aiohttp", {"edge_share": 0.2}, look).manifest
+    manifest = measure("sse-aiohttp", {"edge_share": 0.2}, look, window_s=1).manifest
     assert manifest["status"] == "invalid"
     (reason,) = (one for one in manifest["reasons"] if "campaign" in one["message"])
     assert (reason["kind"], reason["metrics"]) == ("counters read late", READ_BY_CAMPAIGN)
     late_ns = manifest["processes"]["machine"]["read_ns_at_start"] - manifest["window"]["start_ns"]
-    assert late_ns >= 250_000_000
+    assert late_ns >= 1_100_000_000
 
 
 @pytest.mark.slow
