@@ -123,12 +123,13 @@ def quick_check(subject: Subject, scenario: Scenario | None = None, progress: Pr
 # A subject
 
 
-def arrange(scenario: Scenario, trace: str = "", conversing: bool = False) -> Scenario:
+def arrange(scenario: Scenario, trace: str = "", conversing: bool = False, patience_s: float = PATIENCE_S) -> Scenario:
     """The scenario that a subject is verified with: this one's loop, every stream; small limits, high rate.
 
-    `trace`: what `replay` plays; it is left out without. `conversing`: subscribers may send.
+    `trace`: what `replay` plays; it is left out without. `conversing`: subscribers may send. `patience_s`: the rate is
+    the lower the more there is, so that a ring of the same size lasts longer, and what is late makes no greater burst.
     """
-    table = WorkloadTable(rate_hz=RATE_HZ, payload_bytes=PAYLOAD_BYTES, trace=trace)
+    table = WorkloadTable(rate_hz=RATE_HZ * PATIENCE_S / patience_s, payload_bytes=PAYLOAD_BYTES, trace=trace)
     playable = [name for name, stream in streams().items() if not stream.needs or getattr(table, stream.needs)]
     chosen = dict.fromkeys((BUSY, QUIET, *playable))
     return replace(
@@ -174,23 +175,24 @@ class Stage:
     failing: str
 
     @classmethod
-    def of(cls, scenario: Scenario, folder: Path, conversing: bool = True) -> Stage:
-        """The stage for this scenario's loop; `folder` takes a trace; `conversing`: subscribers may send."""
-        arranged = arrange(scenario, _trace(folder), conversing)
+    def of(cls, scenario: Scenario, folder: Path, conversing: bool = True, patience_s: float = PATIENCE_S) -> Stage:
+        """The stage for this scenario's loop; `folder` takes a trace; `conversing`, `patience_s`: see `arrange`."""
+        arranged = arrange(scenario, _trace(folder), conversing, patience_s)
+        head_start_ns = int(HEAD_START_NS * patience_s / PATIENCE_S)
         workload = arranged.make_workload()
         past_ns: dict[str, int] = {}
         finite: list[str] = []
         failing = ""
         for number, name in enumerate(workload.streams):
             if workload.takes(number):
-                past_ns[name] = HEAD_START_NS
+                past_ns[name] = head_start_ns
                 continue
             script = islice(workload.script_of(workload.channel(number)), MOST_TICKS)
             if not streams()[name].finite:
-                past_ns[name] = max(HEAD_START_NS, next(islice(script, 2 * COUNT, None)).due_ns)
+                past_ns[name] = max(head_start_ns, next(islice(script, 2 * COUNT, None)).due_ns)
                 continue
             last = deque(script, maxlen=1)[0]
-            past_ns[name] = HEAD_START_NS
+            past_ns[name] = head_start_ns
             if last.seq == NOTICE and json.loads(last.payload)["control"] == "failure":
                 failing, past_ns[name] = name, last.due_ns - FAILING_NS
             elif last.seq == NOTICE:
@@ -242,7 +244,7 @@ def _verify_subject(
     results: list[CaseResult] = []
     with tempfile.TemporaryDirectory(prefix="rtbench-verify-") as place:
         folder = Path(place)
-        stage = Stage.of(scenario, folder, "conversation" in subject.capabilities)
+        stage = Stage.of(scenario, folder, "conversation" in subject.capabilities, patience_s)
         log = folder / "server.log"
         try:
             with (

@@ -17,7 +17,7 @@ from rtbench.subjects.registry import catalogue, find
 pytestmark = pytest.mark.slow
 
 
-PATIENCE_S = 15.0
+PATIENCE_S = 12.0
 """For servers that are right, on machines that are busy; what is wrong is found whatever it is."""
 
 
