@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import struct
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from rtbench.servers.kit.app import BACKLOG, FAREWELL_S, Server
+from rtbench.servers.kit.channel import Connection
 from rtbench.servers.kit.cursor import BadParameter, cursor, number
 from rtbench.servers.kit.hub import Hub
 from rtbench.subjects import CAPABILITIES, Subject
@@ -31,6 +34,15 @@ class Lines:
 
     def control(self, kind: str, fields: dict[str, Any]) -> bytes:
         return json.dumps({"control": kind, **fields}, separators=(",", ":")).encode() + b"\n"
+
+
+class _Hub(Hub):
+    """Cuts off with a reset: between two lines plain TCP has no other way to say that this is not the end."""
+
+    def drop(self, connection: Connection, why: str) -> None:
+        if connection.socket is not None:
+            connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        super().drop(connection, why)
 
 
 class _Connection(asyncio.Protocol):
@@ -88,9 +100,11 @@ class _Connection(asyncio.Protocol):
 
 async def serve(server: Server) -> None:
     """Serve lines until stopped."""
+    server.hub_type = _Hub
     hub = server.hub(Lines())
     open_: set[asyncio.Task[None]] = set()
     loop = asyncio.get_running_loop()
+    await server.filled()
     listener = await loop.create_server(lambda: _Connection(hub, open_), sock=server.socket, backlog=BACKLOG)
     await server.ready()
     await server.stopped.wait()

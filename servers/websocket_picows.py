@@ -124,6 +124,7 @@ async def serve(server: Server) -> None:
         except websocket_encoder.Refused as refused:
             return respond(refused.status, {"error": str(refused)})
 
+    await server.filled()
     listener = await ws_create_server(
         route,
         sock=server.socket,

@@ -83,6 +83,7 @@ async def serve(server: Server) -> None:
         for task in closing:
             await task
 
+    await server.filled()
     async with websockets_serve(
         subscribe,
         sock=server.socket,

@@ -1,16 +1,25 @@
-"""What all tests share: a browser, where there is one; Hypothesis, which draws the same examples each time
-(`--hypothesis-profile=explore` draws others); and a second chance for what depends on when the machine runs whom.
+"""What all tests share: a browser, where there is one, and Hypothesis, which draws the same examples each time
+(`--hypothesis-profile=explore` draws others).
 """
 
 from __future__ import annotations
 
-import shutil
+import contextlib
+import os
+import select
+import socket
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import settings
+
+from rtbench import programs
 
 PATIENCE_S = 60
 
@@ -18,16 +27,75 @@ settings.register_profile("same", derandomize=True)
 settings.register_profile("explore", derandomize=False)
 settings.load_profile("same")
 
-CHANCES = 2
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole programs in real time fail where a shared machine stops for seconds: those tests are run again, and
-    pytest's closing line counts the reruns. Everything else must pass at once.
+    """Files with slow tests go first: quick ones fill up what workers have left, and no long one ends alone."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what is marked `root` for an ordinary user."""
+    if item.get_closest_marker("root") and os.geteuid() != 0:
+        pytest.skip("needs root: make test ARGS='-m root', as root")
+
+
+@pytest.fixture(scope="session")
+def namespaces() -> None:
+    """Skips where network namespaces cannot be made. For tests marked `root`."""
+    if programs.find("ip") is None:
+        pytest.skip("network namespaces need the program ip: apt-get install iproute2")
+    holder = [sys.executable, "-m", "rtbench.processes._namespace"]
+    tried = subprocess.run(holder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if tried.returncode:
+        pytest.skip(f"this machine makes no network namespace: {tried.stderr.strip()}")
+
+
+def _pass_on(client: socket.socket, address: tuple[str, int], over: threading.Event) -> None:
+    """Bytes both ways until one end closes; waits for a server that is away."""
+    with client:
+        while not over.is_set():
+            try:
+                upstream = socket.create_connection(address)
+            except ConnectionRefusedError:
+                over.wait(0.02)
+                continue
+            with upstream, contextlib.suppress(OSError):
+                other = {client: upstream, upstream: client}
+                while True:
+                    for end in select.select(other, [], [])[0]:
+                        data = end.recv(65536)
+                        if not data:
+                            return
+                        other[end].sendall(data)
+            return
+
+
+@pytest.fixture
+def relay() -> Iterator[Callable[[str], str]]:
+    """`relay(url)`: another URL of a server. While the server is away connections wait there, where they would be
+    refused: Node 20's EventSource gives up on that, browsers ask again (WHATWG 9.2.3).
     """
-    for item in items:
-        if item.get_closest_marker("slow"):
-            item.add_marker(pytest.mark.flaky(reruns=CHANCES, reruns_delay=1))
+    over = threading.Event()
+    with contextlib.ExitStack() as stack:
+
+        def make(url: str) -> str:
+            parts = urlsplit(url)
+            listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            stack.callback(listener.shutdown, socket.SHUT_RDWR)  # wakes up who accepts
+
+            def accept() -> None:
+                with contextlib.suppress(OSError):
+                    while True:
+                        client, _ = listener.accept()
+                        place = (parts.hostname or "", parts.port or 0)
+                        threading.Thread(target=_pass_on, args=(client, place, over), daemon=True).start()
+
+            threading.Thread(target=accept, daemon=True).start()
+            return parts._replace(netloc=f"127.0.0.1:{listener.getsockname()[1]}").geturl()
+
+        yield make
+        over.set()
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +107,7 @@ def chromium_with(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Sequenc
         webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium: pip install selenium")
         from selenium.webdriver.chrome.service import Service
 
-        browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
+        browser, driver = programs.find("chromium"), programs.find("chromedriver")
         if browser is None or driver is None:
             pytest.skip("needs a browser and its driver: apt-get install chromium chromium-driver")
         options = webdriver.ChromeOptions()
@@ -49,7 +117,7 @@ def chromium_with(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Sequenc
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         running = webdriver.Chrome(options, Service(driver))
         running.set_page_load_timeout(PATIENCE_S)
-        running.set_script_timeout(PATIENCE_S)
+        running.set_script_timeout(5 * PATIENCE_S)  # axe reads the whole page in one script
         try:
             yield running
         finally:

@@ -20,6 +20,8 @@ from rtbench.transports import Asked
 from rtbench.transports.catalogue import find, maker
 from rtbench.workload import NOTICE, Tick, Workload
 
+PATIENCE_S = 3.0
+
 
 @dataclass(frozen=True, slots=True)
 class Owned:
@@ -36,7 +38,7 @@ class Target:
 
     `stream` is a stream that sends all the time, `quiet` one with pauses, `finite` those that are over, `failing` one
     whose source fails soon, or has failed, for good, `uplink` one whose messages subscribers send. `patience_s` is how
-    long one step may take before the server is said not to do it.
+    long one step may take before the server is said not to do it; what may be late by a part of it is later with it.
     """
 
     host: str
@@ -48,7 +50,7 @@ class Target:
     failing: str = ""
     workload: Workload | None = None
     owned: Owned | None = None
-    patience_s: float = 3.0
+    patience_s: float = PATIENCE_S
     uplink: str = ""
     subject: Subject | None = None
     """What it is known as; None: a server that keeps the contract, all of it."""

@@ -18,8 +18,9 @@ from rtbench.conformance._target import Target
 
 SO_ATTACH_FILTER = 26
 _DROP_ALL = struct.pack("HBBI", 0x06, 0, 0, 0)  # BPF: return 0, that is: keep no byte of it
-LEAST_S, SLACK_S = 1.0, 0.5
-"""With heartbeats under half a second TCP's own patience counts, and a busy machine may be late by the slack."""
+LEAST_S, SLACK = 1.0, 1 / 6
+"""With heartbeats under half a second TCP's own patience counts. A busy machine may be late by the slack, which is a
+share of the target's patience."""
 LOOK_S = 0.02
 
 
@@ -33,7 +34,7 @@ def vanish(link: socket.socket) -> None:
 def dead_peer(target: Target) -> list[str]:
     """Who vanished without FIN is noticed within two heartbeats and freed; the others notice nothing."""
     assert target.owned is not None
-    most_s = max(LEAST_S, 2 * target.owned.limits.heartbeat_s) + SLACK_S
+    most_s = max(LEAST_S, 2 * target.owned.limits.heartbeat_s) + SLACK * target.patience_s
     with Subscriber(target) as healthy, Subscriber(target, stream=target.quiet) as dead:
         if not (healthy.open() and dead.open()):
             return [f"a subscriber did not open: {dead.why()}"]

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from rtbench.conformance import HTTP, NEEDS, Case, Skipped, catalogue
 from rtbench.conformance._client import CLOSED, connect, fetch, subscribing
-from rtbench.conformance._target import Owned, Target
+from rtbench.conformance._target import PATIENCE_S, Owned, Target
 from rtbench.conformance.bytes_and_order import COUNT
 from rtbench.errors import SubjectError, UserError
 from rtbench.processes.process import PublisherProcess
@@ -94,34 +94,42 @@ Progress = Callable[[CaseResult], None]
 
 
 def verify(
-    target: Subject | str, scenario: Scenario | None = None, progress: Progress | None = None, stream: str = BUSY
+    target: Subject | str,
+    scenario: Scenario | None = None,
+    progress: Progress | None = None,
+    stream: str = BUSY,
+    patience_s: float = PATIENCE_S,
 ) -> Verification:
     """Every case that applies to a subject, or to the server at a URL.
 
     `scenario`: for a subject, the event loop that it is verified with; for a URL, what the server plays, so that its
-    bytes can be checked. `stream`: what a URL is asked for. `progress` is called with each result. Raises UserError
-    for a URL that is not on this machine or speaks no transport.
+    bytes can be checked. `stream`: what a URL is asked for. `progress` is called with each result. `patience_s`: how
+    long a server may take over one step. Raises UserError for a URL that is not on this machine or speaks no transport.
     """
     if isinstance(target, str):
-        return _verify_url(target, scenario, progress, stream)
-    return _verify_subject(target, scenario or Scenario(), progress, list(catalogue().values()))
+        return _verify_url(target, scenario, progress, stream, patience_s)
+    return _verify_subject(target, scenario or Scenario(), progress, list(catalogue().values()), patience_s)
 
 
 def quick_check(subject: Subject, scenario: Scenario | None = None, progress: Progress | None = None) -> list[str]:
-    """The problems that the cases find that a campaign runs before a subject's first trial: all but the slow ones."""
+    """The problems that the cases find that a campaign runs before a subject's first trial: all but the slow ones.
+
+    With more patience than `rtbench verify` has: a busy machine is a reason against a trial, not against its subject.
+    """
     cases = [case for case in catalogue().values() if case.quick]
-    return _verify_subject(subject, scenario or Scenario(), progress, cases).problems
+    return _verify_subject(subject, scenario or Scenario(), progress, cases, 3 * PATIENCE_S).problems
 
 
 # A subject
 
 
-def arrange(scenario: Scenario, trace: str = "", conversing: bool = False) -> Scenario:
+def arrange(scenario: Scenario, trace: str = "", conversing: bool = False, patience_s: float = PATIENCE_S) -> Scenario:
     """The scenario that a subject is verified with: this one's loop, every stream; small limits, high rate.
 
-    `trace`: what `replay` plays; it is left out without. `conversing`: subscribers may send.
+    `trace`: what `replay` plays; it is left out without. `conversing`: subscribers may send. `patience_s`: the rate is
+    the lower the more there is, so that a ring of the same size lasts longer, and what is late makes no greater burst.
     """
-    table = WorkloadTable(rate_hz=RATE_HZ, payload_bytes=PAYLOAD_BYTES, trace=trace)
+    table = WorkloadTable(rate_hz=RATE_HZ * PATIENCE_S / patience_s, payload_bytes=PAYLOAD_BYTES, trace=trace)
     playable = [name for name, stream in streams().items() if not stream.needs or getattr(table, stream.needs)]
     chosen = dict.fromkeys((BUSY, QUIET, *playable))
     return replace(
@@ -167,23 +175,24 @@ class Stage:
     failing: str
 
     @classmethod
-    def of(cls, scenario: Scenario, folder: Path, conversing: bool = True) -> Stage:
-        """The stage for this scenario's loop; `folder` takes a trace; `conversing`: subscribers may send."""
-        arranged = arrange(scenario, _trace(folder), conversing)
+    def of(cls, scenario: Scenario, folder: Path, conversing: bool = True, patience_s: float = PATIENCE_S) -> Stage:
+        """The stage for this scenario's loop; `folder` takes a trace; `conversing`, `patience_s`: see `arrange`."""
+        arranged = arrange(scenario, _trace(folder), conversing, patience_s)
+        head_start_ns = int(HEAD_START_NS * patience_s / PATIENCE_S)
         workload = arranged.make_workload()
         past_ns: dict[str, int] = {}
         finite: list[str] = []
         failing = ""
         for number, name in enumerate(workload.streams):
             if workload.takes(number):
-                past_ns[name] = HEAD_START_NS
+                past_ns[name] = head_start_ns
                 continue
             script = islice(workload.script_of(workload.channel(number)), MOST_TICKS)
             if not streams()[name].finite:
-                past_ns[name] = max(HEAD_START_NS, next(islice(script, 2 * COUNT, None)).due_ns)
+                past_ns[name] = max(head_start_ns, next(islice(script, 2 * COUNT, None)).due_ns)
                 continue
             last = deque(script, maxlen=1)[0]
-            past_ns[name] = HEAD_START_NS
+            past_ns[name] = head_start_ns
             if last.seq == NOTICE and json.loads(last.payload)["control"] == "failure":
                 failing, past_ns[name] = name, last.due_ns - FAILING_NS
             elif last.seq == NOTICE:
@@ -225,13 +234,17 @@ class Stage:
 
 
 def _verify_subject(
-    subject: Subject, scenario: Scenario, progress: Progress | None, cases: Iterable[Case]
+    subject: Subject,
+    scenario: Scenario,
+    progress: Progress | None,
+    cases: Iterable[Case],
+    patience_s: float = PATIENCE_S,
 ) -> Verification:
     began = time.monotonic()
     results: list[CaseResult] = []
     with tempfile.TemporaryDirectory(prefix="rtbench-verify-") as place:
         folder = Path(place)
-        stage = Stage.of(scenario, folder, "conversation" in subject.capabilities)
+        stage = Stage.of(scenario, folder, "conversation" in subject.capabilities, patience_s)
         log = folder / "server.log"
         try:
             with (
@@ -243,7 +256,8 @@ def _verify_subject(
                 stage.begin(publisher)
                 server.ready()
                 stage.fail(publisher)
-                results += _run(stage.target(subject, publisher, server), cases, progress)
+                target = replace(stage.target(subject, publisher, server), patience_s=patience_s)
+                results += _run(target, cases, progress)
         except SubjectError as error:
             results.append(CaseResult("start", FAILED, (str(error),), time.monotonic() - began, subject.transport))
             if progress is not None:
@@ -254,12 +268,14 @@ def _verify_subject(
 # A URL
 
 
-def _verify_url(url: str, scenario: Scenario | None, progress: Progress | None, stream: str) -> Verification:
+def _verify_url(
+    url: str, scenario: Scenario | None, progress: Progress | None, stream: str, patience_s: float
+) -> Verification:
     host, port = _loopback(url)
     workload = None
     if scenario is not None and stream in scenario.stream:
         workload = scenario.make_workload()
-    base = Target(host, port, "sse", stream, workload=workload)
+    base = Target(host, port, "sse", stream, workload=workload, patience_s=patience_s)
     try:
         connect(base).close()
     except OSError as error:

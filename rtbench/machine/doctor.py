@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import resource
-import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rtbench import programs
 from rtbench.machine import inner_loop, placement, topology, tuning
 from rtbench.machine.topology import listed
 from rtbench.scenario.tables import PlaceTable
@@ -166,7 +166,7 @@ def _load() -> Iterator[Condition]:
 
 def _programs() -> Iterator[Condition]:
     for name, use, package in (("chromium", "looking at pages and reports", "chromium"),):
-        found = shutil.which(name)
+        found = programs.find(name)
         remedy = "" if found else f"apt-get install {package} (optional: {use})"
         yield Condition(name, "ok" if found else "warn", found or "not found", remedy)
 
@@ -179,7 +179,7 @@ def _inner_loop() -> Iterator[Condition]:
         yield Condition("load generator's inner loop", "ok", f"in Python, as {inner_loop.SWITCH} says")
     else:
         seen = "in Python, which costs half as much again"
-        remedy = "set XDG_CACHE_HOME to a writable folder" if shutil.which("cc") else inner_loop.REMEDY
+        remedy = "set XDG_CACHE_HOME to a writable folder" if programs.find("cc") else inner_loop.REMEDY
         yield Condition("load generator's inner loop", "warn", seen, f"{remedy} (optional)")
 
 

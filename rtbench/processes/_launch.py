@@ -2,7 +2,7 @@
 
 Invariant: a child started through this never outlives its campaign, even one that was killed with SIGKILL
 (PR_SET_PDEATHSIG, prctl(2), survives exec), and its threads all run on CORES ("0", "0,1", or "-" for wherever), in
-the network namespace at the path NETWORK ("-": its parent's).
+the network namespace at the path NETWORK ("-": its parent's), with `rtbench.programs.search_path()` as its PATH.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import os
 import resource
 import signal
 import sys
+
+from rtbench import programs
 
 _PR_SET_PDEATHSIG = 1
 _CLONE_NEWNET = 0x40000000
@@ -33,6 +35,7 @@ def main() -> None:
         os.close(descriptor)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    os.environ["PATH"] = programs.search_path()
     os.execvp(command[0], command)
 
 

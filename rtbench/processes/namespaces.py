@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from rtbench import programs
 from rtbench.errors import SubjectError, UnavailableError, UserError
 from rtbench.processes.process import Process
 
@@ -56,8 +56,9 @@ class Network(contextlib.ExitStack):
                 holder.line(10)
             server, load = holders
             command = ["ip", "link", "add", INTERFACE, "netns", str(server.pid), "type", "veth", "peer"]
+            command += [INTERFACE, "netns", str(load.pid)]
             made = subprocess.run(
-                [*command, INTERFACE, "netns", str(load.pid)], check=False, capture_output=True, text=True, timeout=10
+                command, check=False, capture_output=True, text=True, timeout=10, env=programs.environment()
             )
             if made.returncode:
                 raise SubjectError(f"no veth pair ({' '.join(made.stderr.split())})", "run without --netns")
@@ -75,5 +76,5 @@ def check() -> None:
     """Raises UserError when namespaces cannot be made here."""
     if os.geteuid() != 0:
         raise UserError("--netns makes network namespaces, which takes root", "sudo, or run without --netns")
-    if shutil.which("ip") is None:
+    if programs.find("ip") is None:
         raise UnavailableError("--netns needs the program ip", "apt-get install iproute2")

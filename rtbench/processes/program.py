@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from rtbench import programs
 from rtbench.errors import SubjectError, UnavailableError, UserError
 from rtbench.machine import probes
 from rtbench.machine.topology import Cores
@@ -267,7 +268,9 @@ def printed(words: Sequence[str]) -> str:
     if not words:
         return ""
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=10, check=False)
+        done = subprocess.run(
+            words, capture_output=True, text=True, timeout=10, check=False, env=programs.environment()
+        )
     except (OSError, subprocess.SubprocessError):
         return ""
     return (done.stdout.strip() or done.stderr.strip()).partition("\n")[0].strip()

@@ -6,10 +6,11 @@ Called by the files in `servers/` that declare it, and by whoever asks whether a
 from __future__ import annotations
 
 import importlib.util
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from rtbench import programs
 
 __all__ = ["Requirement", "lacking", "needs_file", "needs_package", "needs_program"]
 
@@ -29,8 +30,8 @@ def lacking(requires: Sequence[Requirement]) -> tuple[str, str]:
 
 
 def needs_program(name: str, remedy: str) -> Requirement:
-    """A program on the path."""
-    return Requirement(f"the program {name}", lambda: shutil.which(name) is not None, remedy)
+    """A program that `rtbench.programs` finds."""
+    return Requirement(f"the program {name}", lambda: programs.find(name) is not None, remedy)
 
 
 def needs_package(module: str, remedy: str) -> Requirement:

@@ -120,6 +120,7 @@ async def run(server: Server, app: web.Application, wrap: Callable[[Protocols], 
     await runner.setup()
     assert runner.server is not None
     loop = asyncio.get_running_loop()
+    await server.filled()
     listener = await loop.create_server(wrap(runner.server), sock=server.socket, backlog=BACKLOG)
     await server.ready()
     await server.stopped.wait()

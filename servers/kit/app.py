@@ -2,8 +2,8 @@
 
 Invariant: the readiness line is printed when the listening socket accepts and the ring is refilled; after SIGTERM or
 SIGINT the process is gone within two seconds, whatever its connections do. A subject's `serve(server)` is given a
-`Server`, installs its routes on `server.socket`, calls `server.ready()` and returns when `server.stopped` is set and
-its farewells are said.
+`Server`, awaits `server.filled()`, accepts on `server.socket`, calls `server.ready()` and returns when `server.stopped`
+is set and its farewells are said.
 """
 
 from __future__ import annotations
@@ -86,8 +86,10 @@ class Server:
         self._tasks += [asyncio.create_task(ingest(hub, self.options.ingest)), asyncio.create_task(hub.beat())]
         return hub
 
-    async def ready(self) -> None:
-        """Say that the server accepts, once its rings are filled."""
+    async def filled(self) -> None:
+        """Wait until the rings are filled. To be awaited before the first connection is accepted: who comes earlier
+        waits in the backlog, where a hub that knows nothing yet would answer 404, or a gap that is none.
+        """
         assert self._hubs
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -95,6 +97,9 @@ class Server:
         loop.add_signal_handler(signal.SIGUSR1, tidy)
         for hub in self._hubs:
             await hub.live.wait()
+
+    async def ready(self) -> None:
+        """Say that the server accepts."""
         # What was imported stays. A full collection over 10,000 connections holds a server up by half a second (seen):
         # the young generations are collected as always, the old one a hundred times less often. The same for all.
         gc.collect()

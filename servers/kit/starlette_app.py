@@ -90,6 +90,7 @@ async def run(server: Server, hub: Hub, routes: Sequence[BaseRoute]) -> None:
         timeout_graceful_shutdown=max(1, int(FAREWELL_S)),
     )
     running = _Uvicorn(config)
+    await server.filled()
     serving = asyncio.create_task(running.serve(sockets=[server.socket]))
     await running.accepting.wait()
     await server.ready()

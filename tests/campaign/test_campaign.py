@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from rtbench.records.record import Status, plain
 from rtbench.scenario.loading import build
 from rtbench.scenario.model import Scenario
 from rtbench.subjects import Subject
+from rtbench.subjects.proxies import catalogue as proxies
 from rtbench.subjects.registry import find
 from rtbench.trial import Spec
 
@@ -682,6 +684,7 @@ def test_a_cells_plan_counts_for_itself() -> None:
     assert both.seconds == pytest.approx(small.seconds + large.seconds - 15)
 
 
-def test_subjects_stand_behind_the_scenarios_proxy(tmp_path: Path, told: Told) -> None:
+def test_subjects_stand_behind_the_scenarios_proxy(tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(proxies(), "nginx-tuned", replace(proxies()["nginx-tuned"], requires=()))  # nothing is started
     measure(tmp_path, told, proxy="nginx-tuned", blocks=1)
     assert {row["proxy"] for row in document(tmp_path)["subjects"]} == {"nginx-tuned"}

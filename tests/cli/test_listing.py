@@ -46,6 +46,7 @@ def test_list_subjects_says_what_cannot_run_here_and_what_would_change_that(
     call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("rtbench.programs.SBIN", ())
     found = {row["subject"]: row for row in rows(call, "subjects")}
     row = found["sse-nchan"]
     assert (row["available"], row["missing"]) == (False, "the program nginx")

@@ -17,7 +17,7 @@ from rtbench.cli import _options
 
 from .conftest import Call, refused
 
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 
 COMMANDS = sorted(cli.COMMANDS)

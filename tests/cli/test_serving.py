@@ -24,7 +24,7 @@ from rtbench.subjects import registry as subject_catalogue
 
 from .conftest import Call, refused
 
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 
 class FakeProcess:
@@ -231,9 +231,9 @@ def test_serve_takes_messages_where_chat_has_senders() -> None:
         try:
             assert process.stdout is not None
             url = process.stdout.readline().split()[-1]
-            with urllib.request.urlopen(f"{url}/sse/chat", timeout=10) as heard:
+            with urllib.request.urlopen(f"{url}/sse/chat", timeout=60) as heard:
                 said = b'{"type":"chat","user":"User1","message":"hello"}'
-                with urllib.request.urlopen(f"{url}/send/chat", said, timeout=10) as answer:
+                with urllib.request.urlopen(f"{url}/send/chat", said, timeout=60) as answer:
                     assert answer.status == 202
                 lines = iter(heard.readline, b"")
                 assert next(line for line in lines if line.startswith(b"id:")) == b"id: 1\n"

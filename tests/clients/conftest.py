@@ -24,7 +24,7 @@ SCENARIO = Scenario(
     server=ServerTable(heartbeat_s=0.5, ring_messages=100_000),
     workload=WorkloadTable(rate_hz=50),
 )
-PATIENCE_S = 30
+PATIENCE_S = 60
 
 
 class Running:

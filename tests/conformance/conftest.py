@@ -23,6 +23,7 @@ from rtbench.workload import Workload
 LIMITS = Limits(ring_messages=200, ring_bytes=2**26, buffer_bytes=32 * 1024, heartbeat_s=0.2)
 ALMOST_NS = 800_000_000
 """A stream that fails for good was played up to here after its last advice: the failure follows by 1.5 s."""
+PATIENCE_S = 60
 Sabotage = Callable[[Hub], None]
 
 
@@ -55,6 +56,9 @@ class _Local(Server):
                 hub.publish(feed.pack(channel.number, tick.seq, start_ns + tick.due_ns, tick.payload))
             self._tasks.append(asyncio.create_task(_play(hub, script, start_ns)))
         return hub
+
+    async def filled(self) -> None:
+        """It is filled by `hub`."""
 
     async def ready(self) -> None:
         self.listening.set()
@@ -100,9 +104,9 @@ def serve() -> Iterator[Serve]:
 
         thread = threading.Thread(target=run)
         thread.start()
-        assert created.wait(10)
+        assert created.wait(PATIENCE_S)
         server = made[0]
-        assert server.listening.wait(10)
+        assert server.listening.wait(PATIENCE_S)
         running.append((server, loop, thread))
         host, port = server.socket.getsockname()
         return f"http://{host}:{port}"
@@ -110,5 +114,5 @@ def serve() -> Iterator[Serve]:
     yield start
     for server, loop, thread in running:
         loop.call_soon_threadsafe(server.leave)
-        thread.join(10)
+        thread.join(PATIENCE_S)
         assert not thread.is_alive()

@@ -246,7 +246,7 @@ WHOLE = [
 
 @pytest.mark.parametrize("subject", WHOLE)
 def test_what_is_not_broken_passes(serve, subject: str):
-    found = verify(serve(subject, SCENARIO), SCENARIO)
+    found = verify(serve(subject, SCENARIO), SCENARIO, patience_s=15.0)
     assert found.ok, found.problems
 
 
@@ -301,7 +301,8 @@ def nobody_is_watched(hub: Hub) -> None:
     [
         ("heartbeat", no_heartbeat, "no heartbeat"),
         ("slow-consumer", nobody_is_dropped, "still connected"),
-        ("dead-peer", nobody_is_watched, "still connected"),
+        # An ordinary user's kernel may refuse the filter that makes a socket vanish.
+        pytest.param("dead-peer", nobody_is_watched, "still connected", marks=pytest.mark.root),
         ("shutdown", lambda _: None, "not gone"),
     ],
 )
@@ -315,7 +316,7 @@ def test_a_breakage_of_ours_is_named(
 
 def test_a_heartbeat_that_scripts_see_is_named(serve):
     target = _owned(serve("sse-aiohttp", SCENARIO, heartbeat_as_message), "sse-aiohttp")
-    problems = conformance.catalogue()["heartbeat"].run(target)
+    problems = conformance.catalogue()["heartbeat"].run(replace(target, patience_s=60.0))
     assert any("heartbeat came as a message" in problem for problem in problems), problems
 
 

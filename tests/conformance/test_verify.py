@@ -63,7 +63,7 @@ def test_a_server_that_hangs_up_is_bounded_in_time():
 def test_a_url_without_a_scenario_is_verified_from_outside(serve):
     seen: list[CaseResult] = []
     scenario = Scenario(stream=("stocks", "fanout"), workload=WorkloadTable(rate_hz=200))
-    found = verify(serve("sse-aiohttp", scenario), progress=seen.append)
+    found = verify(serve("sse-aiohttp", scenario), progress=seen.append, patience_s=15.0)
     assert found.ok, found.problems
     assert {case.name for case in seen} == {case.name for case in found.cases}
     skipped = {case.name: case.problems[0] for case in found.cases if case.status == "skipped"}
@@ -111,7 +111,7 @@ while True:
 def test_a_program_with_a_timetable_of_its_own_is_not_asked_for_our_bytes():
     command = (sys.executable, "-c", OWN_TIMETABLE, "{host}", "{port}")
     own = Subject("sse-own", "sse", "own", program=Program(command), publish=NOBODY, capabilities=frozenset())
-    found = {case.name: case for case in verify(own).cases}
+    found = {case.name: case for case in verify(own, patience_s=15.0).cases}
     assert (found["bytes"].status, found["bytes"].problems) == ("skipped", ("what it should send is not known",))
     for name in ("order", "from-now", "churn"):
         assert found[name].status == "passed", found[name].problems

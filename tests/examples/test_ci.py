@@ -53,7 +53,7 @@ def test_the_gate_closes_on_a_server_that_loses_messages(checkouts: Path) -> Non
     server = checkouts / "head/server.py"
     sent = server.read_text()
     assert "await response.write(event)" in sent
-    losing = "if b'\"id\":15,' not in event:\n                await response.write(event)"
+    losing = "if b'5,\"data\":' not in event:\n                await response.write(event)"
     server.write_text(sent.replace("await response.write(event)", losing))
     settings = [word for setting in QUICK for word in ("--set", setting)]
     ran = rtbench(checkouts, "run", "head/gate.toml", "--out", "results/gate", "--quiet", *settings)

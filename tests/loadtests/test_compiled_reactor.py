@@ -89,7 +89,7 @@ def link(reactor: CompiledReactor) -> Iterator[Listener]:
 
 def read(reactor: CompiledReactor, times: int = 1) -> None:
     """So many stops of the inner loop that are not for waiting."""
-    stops, deadline = 0, time.monotonic() + 10
+    stops, deadline = 0, time.monotonic() + 60
     while stops < times and time.monotonic() < deadline:
         why = reactor._step(time.monotonic_ns() + SOON_NS)
         stops += why not in (compiled._IDLE, compiled._DUE)

@@ -37,7 +37,7 @@ load = Load(Settings(**config["settings"]))
 target = Endpoint.of(config["url"])
 subscribers = [load.subscriber(config["transport"]) for _ in range(config["subscribers"])]
 users = [gevent.spawn(subscriber.subscribe, target) for subscriber in subscribers]
-gevent.joinall(users, timeout=30, raise_error=True)
+gevent.joinall(users, timeout=60, raise_error=True)
 recorder = load.recorder
 recorder.decode()
 from pathlib import Path
@@ -110,7 +110,7 @@ def generate(folder: Path, url: str, subscribers: int, transport: str = "sse", *
         "settings": settings,
     }
     done = subprocess.run(
-        [sys.executable, "-c", LOAD, json.dumps(config)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", LOAD, json.dumps(config)], capture_output=True, text=True, timeout=90, check=False
     )
     assert done.returncode == 0, done.stderr
     said: dict[str, Any] = json.loads(done.stdout)

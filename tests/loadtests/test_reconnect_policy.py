@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import gevent
 import pytest
 
+from rtbench.loadtests import subscriber
+from rtbench.loadtests.reactor import links
 from rtbench.loadtests.reconnect_policy import ReconnectPolicy
 
 Make = Callable[..., Any]
+NOW_NS = 10**12
 WAYS = ReconnectPolicy(eventsource_s=3.0, backoff_s=0.5, backoff_most_s=10.0, seed=7)
+
+
+@pytest.fixture
+def no_time_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock of links and subscribers stands at NOW_NS."""
+    for module in (links, subscriber):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic_ns=lambda: NOW_NS))
 
 
 @pytest.mark.parametrize("attempt", [0, 1, 50])
@@ -61,31 +72,33 @@ def test_a_subscriber_begins_again_once_it_is_connected(bench: Make, wire: Any) 
     assert not subscriber.over_for_good
 
 
+@pytest.mark.usefixtures("no_time_passes")
 def test_an_event_source_remembers_the_advice_over_connections(bench: Make, wire: Any) -> None:
     here = bench(reconnect_policy=WAYS)
     link = here.link("sse")
     here.reactor.read(link, wire.sse_head + wire.chunk(b"retry: 250\n\n"))
     ended(here, link, "reset")
-    assert 0.0 < link.subscriber.again_s() <= 0.25  # from the end of the connection on
+    assert link.subscriber.again_s() == 0.25
     again = here.connect(link.subscriber)
     ended(here, again, "refused")  # which says nothing of it
-    assert 0.0 < again.subscriber.again_s() <= 0.25
+    assert again.subscriber.again_s() == 0.25
     again = here.connect(link.subscriber)
     here.reactor.read(again, wire.sse_head + wire.chunk(b"retry: 0\n\n"))
     ended(here, again, "reset")
     assert again.subscriber.again_s() == 0.0
 
 
+@pytest.mark.usefixtures("no_time_passes")
 def test_the_wait_counts_from_the_end_of_the_connection(bench: Make, wire: Any) -> None:
     """What was read is decoded piece by piece first, which takes its time."""
     here = bench(reconnect_policy=WAYS)
     link = here.link("sse")
     here.reactor.read(link, wire.sse_head + wire.chunk(b"retry: 250\n\n"))
     link.over("reset")
-    link.closed_ns -= 200_000_000
+    link.closed_ns = NOW_NS - 200_000_000
     here.load.recorder.decode()
     link.subscriber.learn(link)
-    assert 0.0 < link.subscriber.again_s() <= 0.05
+    assert link.subscriber.again_s() == 0.25 - 0.2
     link.closed_ns -= 200_000_000
     link.subscriber.learn(link)
     assert link.subscriber.again_s() == 0.0

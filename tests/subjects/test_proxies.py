@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from rtbench import programs
 from rtbench.conformance._client import Subscriber
 from rtbench.conformance._target import Target
 from rtbench.errors import UserError
@@ -23,6 +24,7 @@ from rtbench.subjects import proxies
 from rtbench.subjects.proxies import Before, catalogue, find
 from rtbench.subjects.registry import find as find_subject
 
+PATIENCE_S = 60
 SHIPPED = ["caddy", "caddy-tuned", "haproxy", "haproxy-tuned", "nginx", "nginx-tuned"]
 
 
@@ -80,7 +82,10 @@ def test_a_configuration_is_taken_by_its_program(name: str, tmp_path: Path) -> N
     words = list(one.command(before(tmp_path)))
     if one.program == "caddy":
         words = [*words[: words.index("run")], "validate", *words[words.index("--config") :]]
-    done = subprocess.run([*words, *CHECKS[one.program]], capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(
+        [*words, *CHECKS[one.program]],
+        capture_output=True, text=True, timeout=PATIENCE_S, check=False, env=programs.environment(),
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
 
 
@@ -138,7 +143,7 @@ def test_messages_come_through_in_order_and_unchanged(
     with ProxyProcess(one, servers[transport], 5, tmp_path, (), tmp_path / "proxy.log") as process:
         host, port = process.ready().removeprefix("http://").split(":")
         assert process.uses["version"]
-        target = Target(host, int(port), transport, "fanout", workload=SCENARIO.make_workload(), patience_s=10)
+        target = Target(host, int(port), transport, "fanout", workload=SCENARIO.make_workload(), patience_s=PATIENCE_S)
         with Subscriber(target, 0) as subscriber:
             found = subscriber.messages(20)
     assert [message.id for message in found] == list(range(1, 21))
@@ -153,5 +158,5 @@ def test_nginx_as_shipped_passes_no_websocket_on(servers: dict[str, str], tmp_pa
     one = here("nginx")
     with ProxyProcess(one, servers["websocket"], 5, tmp_path, (), tmp_path / "proxy.log") as process:
         host, port = process.ready().removeprefix("http://").split(":")
-        target = Target(host, int(port), "websocket", "fanout", patience_s=5)
+        target = Target(host, int(port), "websocket", "fanout", patience_s=PATIENCE_S)
         assert fetch(target, target.path(), headers=subscribing(target)).status != 101

@@ -1,8 +1,8 @@
 """Bytes on the TCP stream, counted by the kernel, are to the byte what the specifications make of every message (R5).
 
 The arithmetic is written here by hand: none of it calls the code that sends. Ticks are 250 ms apart and the window's
-edges lie halfway between two; what came within 100 ms of an edge may be on either side of it, for the counters are
-read by a process that may have had to wait. Everything else is on one side only, and every size is exact.
+edges lie halfway between two. The load process notes when it had read its counters; what came less than 100 ms before
+the edge or after that moment may be counted or not. Everything else is on one side only, and every size is exact.
 """
 
 from __future__ import annotations
@@ -87,13 +87,17 @@ def not_modified(since: int) -> int:
 # What was counted
 
 
-def sums(events: Iterable[tuple[int, int]], window: tuple[int, int]) -> set[int]:
-    """What the bytes between the edges may be: one number, unless something came close to an edge."""
+def sums(events: Iterable[tuple[int, int]], whole: Any) -> set[int]:
+    """What the bytes between the edges may be: one number, unless something came while the counters were read."""
     ordered = sorted(events)
-    start, end = window
-    sure = sum(size for at, size in ordered if start + MARGIN_NS < at < end - MARGIN_NS)
-    early = [size for at, size in ordered if abs(at - start) <= MARGIN_NS]
-    late = [size for at, size in ordered if abs(at - end) <= MARGIN_NS]
+    table = whole.manifest["processes"]["load"]
+    (start, started), (end, ended) = (
+        (edge - MARGIN_NS, table[f"read_ns_at_{name}"] + MARGIN_NS)
+        for edge, name in zip(whole.window, ("start", "end"), strict=True)
+    )
+    sure = sum(size for at, size in ordered if started < at < end)
+    early = [size for at, size in ordered if start <= at <= started]
+    late = [size for at, size in ordered if end <= at <= ended]
     return {
         sure + sum(early[skipped:]) + sum(late[:taken])
         for skipped in range(len(early) + 1)
@@ -150,7 +154,7 @@ def test_a_pushed_message_is_its_frame_and_nothing_more(
             (int(at), size(int(seq)))
             for at, seq in zip(deliveries["app_ns"][mine], deliveries["seq"][mine], strict=True)
         ]
-        assert counted(whole, subscriber, "received") in sums(came, whole.window)
+        assert counted(whole, subscriber, "received") in sums(came, whole)
         assert counted(whole, subscriber, "sent") == 0  # nothing to say, nothing to answer
     assert whole.manifest["bytes"]["tcp_down"] == sum(counted(whole, who, "received") for who in range(5))
     assert whole.manifest["bytes"]["tcp_up"] == 0
@@ -196,7 +200,7 @@ def test_a_poll_is_its_request_and_its_answer(subject: str, target: str, count: 
             since = seqs[-1] if seqs else since
             if whole.window[0] < at < whole.window[1]:
                 statuses.add(status)
-        assert counted(whole, subscriber, "received") in sums(answered, whole.window)
-        assert counted(whole, subscriber, "sent") in sums(asked, whole.window)
+        assert counted(whole, subscriber, "received") in sums(answered, whole)
+        assert counted(whole, subscriber, "sent") in sums(asked, whole)
     assert statuses == ({200, 304} if subject.startswith("short") else {200})
     assert whole.manifest["bytes"]["tcp_up"] == sum(counted(whole, who, "sent") for who in range(5))

@@ -15,9 +15,10 @@ def test_who_stops_reading_is_cut_off_alone(measure: Callable[..., Any], subject
     whole = measure(
         subject,
         faults={"deaf": 1},
-        server={"heartbeat_s": 1.0, "buffer_bytes": 16384},
+        server={"heartbeat_s": 3.0},  # who acknowledges nothing for half of it is cut off
         workload={"rate_hz": 100, "payload_bytes": 8000},
-        window_s=2.0,
+        window_s=3.5,
+        grace_s=1,
     )
     counts, audit = whole.manifest["counts"], whole.manifest["audit"]
     assert counts["lost"] > 0

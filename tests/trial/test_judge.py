@@ -148,7 +148,7 @@ def test_faults_and_reconnections_are_warned_of(written: Written) -> None:
 
 
 def test_a_limit_that_is_crossed_makes_it_invalid(written: Written) -> None:
-    one = written(["open", "open"])
+    one = written(["open", "open"], validity={"client_cpu_share": 1.0})
     one.found.reports = [{**REPORT, "cpu_ns_at_end": SECOND}]
     judged = one.judge()
     assert judged.status == "invalid"

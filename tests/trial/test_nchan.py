@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from rtbench import programs
 from rtbench.servers.stacks import nchan
 from rtbench.subjects import Launch, Post
 from rtbench.subjects.registry import find
@@ -51,7 +52,9 @@ def test_the_configuration_is_of_the_scenarios_limits(tmp_path: Path) -> None:
 def test_nginx_takes_the_configuration(tmp_path: Path) -> None:
     here("sse-nchan")
     words = nchan._command(launch(tmp_path))
-    done = subprocess.run([*words, "-t"], capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(
+        [*words, "-t"], capture_output=True, text=True, timeout=60, check=False, env=programs.environment()
+    )
     assert done.returncode == 0, done.stderr
     assert {path.name for path in tmp_path.iterdir()} >= {"nginx.conf"}
 

@@ -176,7 +176,11 @@ def test_manifest_is_the_contracts(whole: Any) -> None:
         assert process["cpu_ns_at_end"] >= process["cpu_ns_at_start"] > 0
     assert len(manifest["processes"]["load"]["pids"]) == (whole.spec.scenario.workers or 1)
     assert len(manifest["clocks"]["pairs"]) >= 2
-    assert all(manifest["bytes"][key] > 0 for key in ("payload", "messages_in_window", "tcp_down"))
+    deliveries, (start, end) = whole.table("deliveries"), whole.window
+    arrived = (deliveries["app_ns"] >= start) & (deliveries["app_ns"] < end)
+    counted = {"messages_in_window": arrived.sum(), "payload": deliveries["payload_bytes"][arrived].sum()}
+    assert counted.items() <= manifest["bytes"].items()
+    assert manifest["bytes"]["tcp_down"] > 0
 
 
 @pytest.mark.slow
@@ -235,10 +239,11 @@ def test_workers_shards_are_merged(polled: Any) -> None:
     assert set(polled.table("connections")["subscriber"].tolist()) == set(range(5))
     requests = polled.table("requests")
     assert set(requests["subscriber"].tolist()) == set(range(5))
-    start, end = polled.window
     for subscriber in range(5):
-        planned = requests["planned_ns"][requests["subscriber"] == subscriber]
-        assert ((planned >= start) & (planned < end)).sum() in (4, 5, 6)  # one each 0.1 s
+        planned = requests["planned_ns"][requests["subscriber"] == subscriber][1:]  # the first is planned by the ramp
+        # One each 0.1 s; where no answer came in time, its turns are left out.
+        apart = np.diff(planned)
+        assert len(apart) >= 3 and (apart > 0).all() and (apart % 100_000_000 == 0).all()
 
 
 @pytest.mark.slow
@@ -253,14 +258,14 @@ def test_a_campaigns_process_that_was_stopped_at_an_edge_spoils_what_it_counts(m
 
     def look(whole: Any) -> None:
         if whole.stages[-1] == "measuring":
-            time.sleep(0.25)
+            time.sleep(1.1)
 
-    manifest = measure("sse-aiohttp", {"edge_share": 0.2}, look).manifest
+    manifest = measure("sse-aiohttp", {"edge_share": 0.2}, look, window_s=1).manifest
     assert manifest["status"] == "invalid"
     (reason,) = (one for one in manifest["reasons"] if "campaign" in one["message"])
     assert (reason["kind"], reason["metrics"]) == ("counters read late", READ_BY_CAMPAIGN)
     late_ns = manifest["processes"]["machine"]["read_ns_at_start"] - manifest["window"]["start_ns"]
-    assert late_ns >= 250_000_000
+    assert late_ns >= 1_100_000_000
 
 
 @pytest.mark.slow
