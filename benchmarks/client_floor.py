@@ -26,7 +26,8 @@ from rtbench.campaign.campaign import stay_on
 from rtbench.campaign.preflight import prepare
 from rtbench.errors import UserError
 from rtbench.machine.fingerprint import fingerprint
-from rtbench.processes.process import PublisherProcess, ServerProcess
+from rtbench.processes.publisher import PublisherProcess
+from rtbench.processes.server import ServerProcess
 from rtbench.scenario import loading
 from rtbench.subjects.registry import find
 

@@ -2,7 +2,7 @@
 
 Invariant: the folder holds a manifest exactly when the trial is over, whatever it ended by; counters are read at the
 window's edges, which lie where nothing is due; the window closes before anything is torn down (R14); no process
-outlives the call. Called by the campaign, which decides the order; runs everything through `rtbench.processes.process`.
+outlives the call. Called by the campaign, which decides the order; runs everything through `rtbench.processes`.
 """
 
 from __future__ import annotations

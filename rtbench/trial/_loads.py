@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rtbench.machine import inner_loop
-from rtbench.processes.process import LoadProcess
+from rtbench.processes.load import LoadProcess
 from rtbench.scenario.model import Scenario
 from rtbench.transports.catalogue import find
 from rtbench.trial._run import Run

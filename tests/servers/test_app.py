@@ -16,7 +16,8 @@ import pytest
 from rtbench.conformance._client import Subscriber
 from rtbench.conformance._target import Target
 from rtbench.errors import UserError
-from rtbench.processes.process import PublisherProcess, ServerProcess
+from rtbench.processes.publisher import PublisherProcess
+from rtbench.processes.server import ServerProcess
 from rtbench.scenario.model import Scenario
 from rtbench.scenario.tables import ServerTable, WorkloadTable
 from rtbench.servers.kit import app

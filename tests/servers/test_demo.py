@@ -16,7 +16,8 @@ import pytest
 from websockets.sync.client import connect
 
 from rtbench.cli.serving import DEMO
-from rtbench.processes.process import PublisherProcess, ServerProcess
+from rtbench.processes.publisher import PublisherProcess
+from rtbench.processes.server import ServerProcess
 from rtbench.scenario.model import Scenario
 from rtbench.scenario.tables import WorkloadTable
 from rtbench.servers.demo.demo import MOST_PAGES, Accounts, Lane

@@ -17,8 +17,9 @@ import pytest
 
 from rtbench import trial
 from rtbench.errors import SubjectError
-from rtbench.processes import program
-from rtbench.processes.process import Process, ServerProcess
+from rtbench.processes import starting
+from rtbench.processes.process import Process
+from rtbench.processes.server import ServerProcess
 from rtbench.records import tables
 from rtbench.scenario.loading import build
 from rtbench.scenario.model import Scenario
@@ -391,7 +392,7 @@ def polled(measure: Measure) -> Whole:
             super().stop(0.05)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(program, "ServerProcess", Stubborn)
+        patch.setattr(starting, "ServerProcess", Stubborn)
         return measure("short-poll-aiohttp", workers=2)
 
 

@@ -33,7 +33,7 @@ def test_a_crew_is_a_publisher_its_loads_and_a_server(make_group: MakeGroup, tmp
     subject, scenario, feed, folder, cores, log = group.server.arguments
     assert (subject, scenario) == (group.run.spec.subject, group.run.spec.scenario)
     assert (feed, folder, cores, log.name) == (group.publisher.socket_path, tmp_path, (0,), "server.log")
-    assert group.server.named == {"port": 0}
+    assert group.server.named == {"host": "", "port": 0, "network": ""}
     assert [load.arguments for load in group.loads] == [("",), ("",)]
     assert (group.network, group.starver) == (None, None)
 
@@ -318,7 +318,7 @@ def test_a_server_that_was_killed_on_purpose_is_not_missed_until_it_is_back(make
     group.restart_server()
     second = group.server
     assert second is not first
-    assert second.named == {"port": 8123}
+    assert second.named == {"host": "", "port": 8123, "network": ""}
     assert second.told == ["ready"]
     assert group.server_cpu_ns == first.cpu  # what is counted goes on from there
     second.code = -11
