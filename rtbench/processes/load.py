@@ -6,15 +6,25 @@ Invariant: what it answered is in the attributes as soon as `receive` returned; 
 
 from __future__ import annotations
 
-import json
 import select
 import socket
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from rtbench.errors import RtbenchError, SubjectError
+from rtbench.messages.lines import Lines, line, text
+from rtbench.messages.load import (
+    ANSWER,
+    Command,
+    Failure,
+    Finished,
+    LoadReport,
+    LoadSettings,
+    LoadStart,
+    Subscribed,
+    WindowClosed,
+)
 from rtbench.processes.process import STOP_S, Cores, Process
 
 
@@ -26,7 +36,7 @@ class LoadProcess(Process):
     def __init__(
         self,
         user: str,
-        settings: dict[str, Any],
+        settings: LoadSettings,
         share: int,
         first: int,
         folder: Path,
@@ -39,17 +49,16 @@ class LoadProcess(Process):
         self._listener.bind(str(path))
         self._listener.listen(1)
         self._control: socket.socket | None = None
-        self._buffer = b""
+        self._answers = Lines()
         self.subscribed = 0
         self.failed: dict[str, int] = {}
         self.given_up = 0
         self.closed_window = False
-        self.finished: dict[str, Any] | None = None
-        trial = {"control": str(path), "first": first, "settings": settings}
+        self.finished: LoadReport | None = None
         locustfile = Path(__file__).parents[1] / "loadtests" / "locustfile.py"
         command = [sys.executable, "-m", "locust", "-f", str(locustfile), "--headless", "--skip-log-setup"]
         command += ["--users", str(share), "--spawn-rate", str(share), "--only-summary", user]
-        environment = {"RTBENCH_TRIAL": json.dumps(trial), "LOCUST_SKIP_UPDATE_CHECK": "1"}
+        environment = {"RTBENCH_TRIAL": text(LoadStart(str(path), first, settings)), "LOCUST_SKIP_UPDATE_CHECK": "1"}
         super().__init__(command, cores, log, environment, network)
 
     def connect(self, timeout_s: float = 30) -> None:
@@ -67,11 +76,11 @@ class LoadProcess(Process):
         assert self._control is not None
         return self._control.fileno()
 
-    def command(self, **value: Any) -> None:
+    def command(self, command: Command) -> None:
         """Send a command. Raises SubjectError when the process is gone."""
         assert self._control is not None
         try:
-            self._control.sendall(json.dumps(value).encode() + b"\n")
+            self._control.sendall(line(command))
         except OSError as error:
             raise self.died() from error
 
@@ -84,18 +93,16 @@ class LoadProcess(Process):
             data = b""
         if not data:
             raise self.died()
-        *lines, self._buffer = (self._buffer + data).split(b"\n")
-        for line in lines:
-            value = json.loads(line)
-            if "subscribed" in value:
-                self.subscribed, self.failed = value["subscribed"], value["failed"]
-                self.given_up = value.get("given_up", 0)
-            if "window" in value:
-                self.closed_window = True
-            if "finished" in value:
-                self.finished = value["finished"]
-            if "error" in value:
-                raise RtbenchError(value["error"])
+        for one in self._answers.feed(data):
+            match ANSWER(one):
+                case Subscribed(subscribed, failed, given_up):
+                    self.subscribed, self.failed, self.given_up = subscribed, failed, given_up
+                case WindowClosed():
+                    self.closed_window = True
+                case Finished(report):
+                    self.finished = report
+                case Failure(error):
+                    raise RtbenchError(error)
 
     def stop(self, timeout_s: float = STOP_S) -> None:
         """Closing the control socket lets it leave at once."""

@@ -7,24 +7,27 @@ has a limit and a reason. The other modules here each name one kind of child; th
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Self
 
 from rtbench.errors import SubjectError
 from rtbench.machine import probes
+from rtbench.messages.lines import Lines, Message, MessageError, line
 
 Cores = tuple[int, ...]
 
 STOP_S = 2.0
 """How long a server may take to leave after SIGTERM (interface.md)."""
+MOST_LINE_BYTES = 2**20
+"""A line of a child's standard output is no longer: a program that is not ours may print anything."""
 
 
 class Process:
@@ -63,7 +66,8 @@ class Process:
             env={**os.environ, **environment},
             start_new_session=True,  # the terminal's Ctrl-C is the campaign's to handle
         )
-        self._pending = b""
+        self._lines = Lines(MOST_LINE_BYTES)
+        self._unread: deque[bytes] = deque()
 
     @property
     def pid(self) -> int:
@@ -108,10 +112,10 @@ class Process:
         return SubjectError(f"the {self.name} ended early ({how})", said and f"it said: {said}")
 
     def line(self, timeout_s: float) -> str:
-        """The next line of its standard output. Raises SubjectError when it ends or takes longer."""
+        """The next line of its standard output. Raises SubjectError when it ends, takes longer or says too much."""
         assert self._child.stdout is not None
         deadline = time.monotonic() + timeout_s
-        while b"\n" not in self._pending:
+        while not self._unread:
             left = deadline - time.monotonic()
             ready, _, _ = select.select([self._child.stdout], [], [], max(0.0, left))
             if not ready:
@@ -119,15 +123,17 @@ class Process:
             data = os.read(self._child.stdout.fileno(), 65536)
             if not data:
                 raise self.died()
-            self._pending += data
-        line, _, self._pending = self._pending.partition(b"\n")
-        return line.decode()
+            try:
+                self._unread += self._lines.feed(data)
+            except MessageError as error:
+                raise SubjectError(f"the {self.name} does not say what it should ({error})", "see its log") from error
+        return self._unread.popleft().decode("utf-8", "replace")
 
-    def send(self, value: dict[str, Any]) -> None:
-        """Send one JSON line to its standard input. Raises SubjectError when it is gone."""
+    def send(self, message: Message) -> None:
+        """Send a message to its standard input. Raises SubjectError when it is gone."""
         assert self._child.stdin is not None
         try:
-            self._child.stdin.write(json.dumps(value).encode() + b"\n")
+            self._child.stdin.write(line(message))
             self._child.stdin.flush()
         except OSError as error:
             raise self.died() from error

@@ -7,7 +7,6 @@ cgroup. Started by `rtbench.processes.starting`.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import socket
@@ -22,6 +21,8 @@ from urllib.parse import urlsplit
 
 from rtbench.errors import SubjectError
 from rtbench.machine import probes
+from rtbench.messages.lines import MessageError
+from rtbench.messages.server import PROGRAM_READINESS
 from rtbench.processes.process import Cores, Process
 from rtbench.scenario.model import Scenario
 from rtbench.subjects import Launch, Program, Subject
@@ -75,11 +76,11 @@ class ProgramServer(Process):
         if self.program.ready == "line":
             line = self.line(timeout_s)
             try:
-                said = dict(json.loads(line))
-            except (ValueError, TypeError) as error:
+                readiness = PROGRAM_READINESS(line)
+            except MessageError as error:
                 text = f"the server was to print one JSON line with its url, it printed {line[:60]!r}"
-                raise SubjectError(text, 'mend it, or ready = "/PATH"') from error
-            self.url, self.uses = said.get("url", self.url), said.get("uses", {})
+                raise SubjectError(text, 'correct it, or set ready = "/PATH"') from error
+            self.url, self.uses = readiness.url or self.url, readiness.uses
             threading.Thread(target=self._keep, daemon=True).start()
         else:
             deadline = time.monotonic() + timeout_s

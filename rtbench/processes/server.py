@@ -5,14 +5,14 @@ Invariant: `ready` returns once it accepts and its ring is full. Started by `rtb
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rtbench.errors import SubjectError, UserError
+from rtbench.messages.lines import text
+from rtbench.messages.server import READINESS, Limits, ServerOptions
 from rtbench.processes.process import Cores, Process
 from rtbench.scenario.model import Scenario
 from rtbench.subjects.names import is_faulty
@@ -36,35 +36,32 @@ class ServerProcess(Process):
         network: str = "",
         module: str = "",
     ) -> None:
-        table = asdict(scenario.server)
-        here = table.pop("host")
-        options: dict[str, Any] = {
-            "host": host or here,
-            "port": port,
-            "ingest": str(feed),
-            "loop": table.pop("loop"),
-            "poll_timeout_s": scenario.poll.long_timeout_s,
-            "limits": table,
-        }
-        if module:
-            options["module"] = module
-        if is_faulty(subject):
-            options["inject"] = [asdict(row) for row in scenario.faults.inject]
-        command = [sys.executable, "-m", "rtbench.servers", subject, json.dumps(options)]
+        table = scenario.server
+        options = ServerOptions(
+            host=host or table.host,
+            port=port,
+            ingest=str(feed),
+            limits=Limits(table.ring_messages, table.ring_bytes, table.buffer_bytes, table.heartbeat_s),
+            loop=table.loop,
+            poll_timeout_s=scenario.poll.long_timeout_s,
+            inject=scenario.faults.inject if is_faulty(subject) else (),
+            module=module,
+        )
+        command = [sys.executable, "-m", "rtbench.servers", subject, text(options)]
         super().__init__(command, cores, log, network=network)
         self.url = ""
         self.uses: dict[str, Any] = {}
 
     def ready(self, timeout_s: float = 20) -> str:
-        """Wait until it accepts; its URL. Raises UserError for what the user can mend (a port in use)."""
+        """Wait until it accepts; its URL. Raises UserError for what the user can put right (a port in use)."""
         try:
             line = self.line(timeout_s)
         except SubjectError:
             if self.exited() == 2:
                 raise UserError(self.tail(1).removeprefix("rtbench: ")) from None
             raise
-        said = json.loads(line)
-        self.url, self.uses = said["url"], said["uses"]
+        readiness = READINESS(line)
+        self.url, self.uses = readiness.url, readiness.uses
         return self.url
 
     def tidy(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from rtbench.messages.starver import Burn
 from rtbench.processes.process import Cores, Process
 
 
@@ -18,4 +19,4 @@ class StarverProcess(Process):
 
     def burn(self, start_ns: int, end_ns: int, burn_s: float, every_s: float) -> None:
         """Burn `burn_s` of every `every_s` between two instants."""
-        self.send({"start_ns": start_ns, "end_ns": end_ns, "burn_s": burn_s, "every_s": every_s})
+        self.send(Burn(start_ns, end_ns, burn_s, every_s))

@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 
 from rtbench.errors import MeasurementError, RtbenchError, SubjectError, UserError
 from rtbench.machine.sockets import observe
+from rtbench.messages.load import Finish, Window
+from rtbench.messages.publisher import PostCounts
 from rtbench.records import tables
 from rtbench.subjects import Post
 from rtbench.transports.catalogue import find
@@ -98,7 +100,7 @@ def _measure(run: Run) -> None:
         run.timeline["window_start_ns"], run.timeline["window_end_ns"] = window
         _faults.plan(group, window[0])
         for load in group.loads:
-            load.command(do="window", start_ns=window[0], end_ns=window[1])
+            load.command(Window(*window))
         group.until(window[0])
         run.stage("measuring")
         counters.edge("at_start")
@@ -131,11 +133,12 @@ def _measure(run: Run) -> None:
         _published(run, group.publisher.posts)
 
 
-def _published(run: Run, posts: dict[str, int]) -> None:
+def _published(run: Run, posts: PostCounts) -> None:
     """Say what the server did not take of what was posted."""
-    trouble = [f"{posts[name]:,} {name}" for name in ("refused", "unanswered", "reconnected") if posts.get(name)]
+    counted = (("refused", posts.refused), ("unanswered", posts.unanswered), ("reconnected", posts.reconnected))
+    trouble = [f"{count:,} {name}" for name, count in counted if count]
     if trouble:
-        text = f"publishing by HTTP: {posts['posted']:,} messages taken, {', '.join(trouble)}"
+        text = f"publishing by HTTP: {posts.posted:,} messages taken, {', '.join(trouble)}"
         run.warnings.append(validity.reason("publishing", text, "see server.log", []))
 
 
@@ -145,7 +148,7 @@ def _finish(group: ProcessGroup) -> None:
     several = len(loads) > 1
     for index, load in enumerate(loads):
         suffix = f"-{index}" if several else ""
-        load.command(do="finish", folder=str(run.folder), suffix=suffix, polling=polling)
+        load.command(Finish(str(run.folder), suffix, polling))
     try:
         group.wait(lambda: all(load.finished for load in loads), _FINISH_PATIENCE_S, "writing what was read")
     except SubjectError:

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from rtbench.messages.load import LoadReport
 from rtbench.records import tables
 from rtbench.trial._run import Run, store
 
@@ -87,7 +88,7 @@ def _due(run: Run, url: str, channel: Any, seq: Any) -> tuple[Any, str]:
     """Due times (CLOCK_MONOTONIC, -1: not known) and where they come from."""
     due = np.full(len(seq), -1, dtype=np.int64)
     told: dict[tuple[int, int], int] = {
-        (number, int(message)): moment for report in run.reports for number, message, moment in report.get("due", ())
+        (number, message): moment for report in run.reports for number, message, moment in report.due
     }
     how = "payload" if told else "plan"
     if not told:
@@ -100,9 +101,9 @@ def _due(run: Run, url: str, channel: Any, seq: Any) -> tuple[Any, str]:
     return due, how
 
 
-def _offset_ns(reports: list[dict[str, Any]]) -> int:
+def _offset_ns(reports: Sequence[LoadReport]) -> int:
     """CLOCK_REALTIME less CLOCK_MONOTONIC, in the middle of the trial."""
-    pairs = reports[0]["clock_pairs"] if reports else [(0, 0)]
+    pairs = reports[0].clock_pairs if reports else ((0, 0),)
     monotonic, real = pairs[len(pairs) // 2]
     return int(real - monotonic)
 

@@ -67,9 +67,9 @@ def judge(run: Run) -> None:
     run.warnings += validity.findings(evidence)
     if run.reasons:
         run.status = "invalid"
-    run.uses["compression"] = compression(report["response_headers"] for report in run.reports)
+    run.uses["compression"] = compression(report.response_headers for report in run.reports)
     _steadiness(run, joined, deliveries, ticks)
-    faults = [fault for report in run.reports for fault in report["faults"]]
+    faults = [fault for report in run.reports for fault in report.faults]
     if faults:
         text = f"the wire protocol was broken, first by {faults[0]}"
         run.warnings.append(validity.reason("protocol fault", text, "run `rtbench verify`", []))
@@ -112,7 +112,7 @@ def compression(headers: Iterable[Mapping[str, str]]) -> str:
 def manifest(run: Run) -> dict[str, Any]:
     """manifest.json (interface.md)."""
     spec = run.spec
-    pairs = [report["clock_pairs"] for report in run.reports]
+    pairs = [list(pair) for pair in run.reports[0].clock_pairs] if run.reports else []
     return {
         "schema": tables.SCHEMA,
         "trial": spec.number,
@@ -123,7 +123,7 @@ def manifest(run: Run) -> dict[str, Any]:
         "scenario_hash": spec.scenario_hash or spec.scenario.hash,
         "cell": spec.cell,
         "window": {"start_ns": run.window[0], "end_ns": run.window[1]},
-        "clocks": {"pairs": pairs[0] if pairs else []},
+        "clocks": {"pairs": pairs},
         "status": run.status,
         "reasons": run.reasons,
         "warnings": run.warnings,
@@ -141,7 +141,7 @@ def manifest(run: Run) -> dict[str, Any]:
         "steadiness": run.steadiness,
         "memory": run.memory,
         "idle": run.idle,
-        "controls": _sum(report["controls"] for report in run.reports),
+        "controls": _sum(report.controls for report in run.reports),
         "environment": spec.environment,
     }
 

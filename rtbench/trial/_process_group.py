@@ -15,6 +15,7 @@ from itertools import count
 from pathlib import Path
 
 from rtbench.errors import SubjectError
+from rtbench.messages.load import Ramp
 from rtbench.processes.load import LoadProcess
 from rtbench.processes.namespaces import Network
 from rtbench.processes.process import Process
@@ -156,7 +157,7 @@ class ProcessGroup:
         for index, load in enumerate(loads):
             share = count // len(loads) + (index < count % len(loads))
             hz = scenario.ramp_hz / len(loads)
-            load.command(do="ramp", host=self.url, start_ns=start_ns, ramp_hz=hz, count=share)
+            load.command(Ramp(self.url, start_ns, hz, share))
         patience_s = count / scenario.ramp_hz + RAMP_PATIENCE_S
         try:
             self.wait(lambda: self.subscribed >= count or self._hopeless(count), patience_s, f"subscribing {count:,}")

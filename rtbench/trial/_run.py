@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rtbench.errors import UserError
+from rtbench.messages.load import LoadReport
 from rtbench.processes.process import Cores
 from rtbench.scenario.model import Scenario
 from rtbench.subjects import Subject
@@ -75,7 +76,7 @@ class Run:
     network: dict[str, int] = field(default_factory=dict)
     window: tuple[int, int] = (-1, -1)
     uses: dict[str, Any] = field(default_factory=dict)
-    reports: list[dict[str, Any]] = field(default_factory=list)
+    reports: list[LoadReport] = field(default_factory=list)
     counts: dict[str, Any] = field(default_factory=dict)
     reasons: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[dict[str, Any]] = field(default_factory=list)

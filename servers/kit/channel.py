@@ -97,16 +97,6 @@ class Channel:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """The scenario's [server] table, as far as the hub is concerned."""
-
-    ring_messages: int
-    ring_bytes: int
-    buffer_bytes: int
-    heartbeat_s: float
-
-
-@dataclass(frozen=True, slots=True)
 class Gap:
     """What a cursor asked for and the ring no longer (or not yet) holds."""
 

@@ -11,11 +11,11 @@ import select
 import socket
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import httptools
 
+from rtbench.messages.publisher import PostCounts, PostTo
 from rtbench.streams import find
 from rtbench.transports.envelope import wrap
 from rtbench.workload import Channel
@@ -25,19 +25,19 @@ AGAIN_S = 0.05
 
 
 class Poster:
-    """All connections to one server. `table` has the members of `rtbench.subjects.Post` and the server's address."""
+    """All connections to one server."""
 
-    def __init__(self, table: Mapping[str, Any], channels: Sequence[Channel]) -> None:
-        address = (table["host"], table["port"])
+    def __init__(self, to: PostTo, channels: Sequence[Channel]) -> None:
+        address, post = (to.host, to.port), to.post
         authority = f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
-        fields = "".join(f"{name}: {value}\r\n" for name, value in table["headers"].items())
+        fields = "".join(f"{name}: {value}\r\n" for name, value in post.headers.items())
         self._tail = f" HTTP/1.1\r\nHost: {authority}\r\n{fields}Content-Length: ".encode()
         self._targets = [
-            table["path"].format(stream=one.stream, channel=one.index, query=one.query).encode() for one in channels
+            post.path.format(stream=one.stream, channel=one.index, query=one.query).encode() for one in channels
         ]
         self._json = [find(one.stream).json_payload for one in channels]
-        self._wrap, self._batch = table["wrap"], max(1, table["batch"])
-        self._lines = [_Line(address) for _ in range(max(1, table["connections"]))]
+        self._wrap, self._batch = post.wrap, max(1, post.batch)
+        self._lines = [_Line(address) for _ in range(max(1, post.connections))]
 
     def post(self, ticks: Sequence[tuple[int, int, bytes]]) -> None:
         """Send messages that are due together: (channel, seq, payload)."""
@@ -89,14 +89,14 @@ class Poster:
         """Something has not been answered yet."""
         return any(line.waiting for line in self._lines)
 
-    def counts(self) -> dict[str, int]:
-        """Requests answered well, answered with an error, and connections lost, so far; and those not answered."""
-        return {
-            "posted": sum(line.posted for line in self._lines),
-            "refused": sum(line.refused for line in self._lines),
-            "reconnected": sum(max(0, line.connections - 1) for line in self._lines),
-            "unanswered": sum(len(line.requests) + len(line.sent) for line in self._lines),
-        }
+    def counts(self) -> PostCounts:
+        """What became of every request so far."""
+        return PostCounts(
+            posted=sum(line.posted for line in self._lines),
+            refused=sum(line.refused for line in self._lines),
+            reconnected=sum(max(0, line.connections - 1) for line in self._lines),
+            unanswered=sum(len(line.requests) + len(line.sent) for line in self._lines),
+        )
 
 
 class _Line:

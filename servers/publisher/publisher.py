@@ -3,18 +3,17 @@
 Invariant: `due = start + offset` (R1); a tick's `sent` is stamped when the publisher is ready to send it, and sending
 never blocks, so that a server that stopped reading is not blamed on the publisher (R2). It owns the ring from which a
 server that (re)connects is refilled, and the notice that stands on each channel. Run by the campaign and by
-`rtbench serve` (`python -m rtbench.servers.publisher`), steered by JSON lines on standard input; it ends when that
+`rtbench serve` (`python -m rtbench.servers.publisher`), steered by the commands of `rtbench.messages.publisher` on
+standard input; it ends when that
 closes.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import socket
-import sys
 import time
 import zlib
 from array import array
@@ -23,6 +22,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from rtbench.messages.feed import Hello, PlayedWorkload
+from rtbench.messages.lines import Lines, say, text
+from rtbench.messages.publisher import COMMAND, Pause, Play, PostTo, Resume, Started, Stop
 from rtbench.servers.kit import feed
 from rtbench.servers.kit.ring import Budget, Ring
 from rtbench.servers.publisher.post import AGAIN_S, Poster
@@ -186,12 +188,9 @@ class Publisher:
         connection, _ = self._listener.accept()
         server = _Server(connection)
         self._servers[connection.fileno()] = server
-        greeting = {
-            "epoch": self.epoch,
-            "boot_id": BOOT_ID.read_text().strip() if BOOT_ID.exists() else "",
-            "workload": feed.describe(self.workload),
-        }
-        frames = [feed.frame(feed.HELLO, json.dumps(greeting).encode())]
+        boot_id = BOOT_ID.read_text().strip() if BOOT_ID.exists() else ""
+        greeting = Hello(self.epoch, boot_id, PlayedWorkload.of(self.workload))
+        frames = [feed.frame(feed.HELLO, text(greeting).encode())]
         for ring in self._rings:
             if ring.held:
                 frames.append(feed.frame(feed.TICKS, b"".join(held.data for held in ring.held)))
@@ -205,7 +204,7 @@ class Publisher:
 
     def run(self, commands: int) -> str | None:
         """Play until a `stop` command (its `ticks` path is returned) or the end of file on descriptor `commands`."""
-        pending = b""
+        lines = Lines()
         played_ns = 0
         while True:
             next_ns, now_ns = self._next_ns(), time.monotonic_ns()
@@ -234,20 +233,20 @@ class Publisher:
                     data = os.read(commands, 65536)
                     if not data:
                         return None
-                    *lines, pending = (pending + data).split(b"\n")
-                    for line in lines:
-                        command = json.loads(line)
-                        if command["do"] == "stop":
-                            return str(command.get("ticks", ""))
-                        if command["do"] == "post":
-                            self.poster = Poster(command["post"], self.workload.channels())
-                        elif command["do"] == "pause":
-                            self.pause()
-                        elif command["do"] == "resume":
-                            self.resume()
-                        else:
-                            self.play(command["streams"], command.get("start_ns") or time.monotonic_ns() + 20_000_000)
-                        answer({"started": self.started})
+                    for line in lines.feed(data):
+                        command = COMMAND(line)
+                        match command:
+                            case Stop(ticks):
+                                return ticks
+                            case PostTo():
+                                self.poster = Poster(command, self.workload.channels())
+                            case Pause():
+                                self.pause()
+                            case Resume():
+                                self.resume()
+                            case Play(streams, start_ns):
+                                self.play(streams, start_ns or time.monotonic_ns() + 20_000_000)
+                        say(Started(self.started))
                 elif descriptor == self._listener.fileno():
                     self._accept()
                 elif self.poster is not None and self.poster.ready(descriptor):
@@ -283,11 +282,6 @@ class Publisher:
 def _patience_s(left_ns: int) -> float:
     """How long to wait in one go: select(2) may be late by a thousandth of its timeout, so the last is a short one."""
     return max(0, left_ns if left_ns < 2_000_000 else left_ns - 1_000_000) / 1e9
-
-
-def answer(value: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(value) + "\n")
-    sys.stdout.flush()
 
 
 def hurry() -> str:

@@ -40,11 +40,12 @@ def said(script: str, *arguments: str) -> Any:
 COUNTED = """
 import json, sys
 from locust.env import Environment
-from rtbench.loadtests.load import Load, Settings
+from rtbench.loadtests.load import Load
 from rtbench.loadtests.locust_stats import Statistics
-from rtbench.loadtests.subscriber import Target
+from rtbench.loadtests.subscriber import Endpoint
+from rtbench.messages.load import LoadSettings
 
-load = Load(Settings())
+load = Load(LoadSettings())
 load.transport = "sse"
 environment = Environment()
 statistics = Statistics(load, environment, keep=sys.argv[1] == "keep")
@@ -95,10 +96,11 @@ def test_rows_are_counted_once_whenever_they_come(keep: str) -> None:
 LATENCY = """
 import json, time
 from locust.env import Environment
-from rtbench.loadtests.load import Load, Settings
+from rtbench.loadtests.load import Load
 from rtbench.loadtests.locust_stats import Statistics
+from rtbench.messages.load import LoadSettings
 
-load = Load(Settings())
+load = Load(LoadSettings())
 load.transport = "websocket"
 environment = Environment()
 statistics = Statistics(load, environment, keep=False)

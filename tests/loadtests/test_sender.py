@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from rtbench.loadtests import sender as module
-from rtbench.loadtests.sender import APART, ChatSettings, PostLink
+from rtbench.loadtests.sender import APART, PostLink, sends
+from rtbench.messages.load import ChatSettings
 from rtbench.records.tables import TABLES
 from rtbench.streams import Pace, Source, catalogue
 from rtbench.streams.chat import utterance
@@ -26,7 +27,7 @@ ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\n{}"
 @pytest.mark.parametrize(("senders", "subscribers"), [(0, 10), (1, 10), (3, 10), (10, 10), (7, 1000)])
 def test_exactly_so_many_send_and_they_are_spread(senders: int, subscribers: int) -> None:
     chat = ChatSettings(senders=senders, subscribers=subscribers)
-    who = [index for index in range(subscribers) if chat.sends(index)]
+    who = [index for index in range(subscribers) if sends(chat, index)]
     assert len(who) == senders
     gaps = [after - before for before, after in pairwise(who)]
     assert not gaps or max(gaps) - min(gaps) <= 1

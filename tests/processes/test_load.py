@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from rtbench.errors import RtbenchError, SubjectError
+from rtbench.messages.load import Edge, LoadReport, LoadSettings, Window
 from rtbench.processes.load import LoadProcess
 from rtbench.processes.process import Process
 
@@ -38,11 +39,7 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[
     begin = Process.__init__
 
     def make(script: str) -> LoadProcess:
-        head = (
-            "import json, os, socket, sys\n"
-            "connection = socket.socket(socket.AF_UNIX)\n"
-            "trial = json.loads(os.environ['RTBENCH_TRIAL'])\n"
-        )
+        head = "import os, socket, sys\nconnection = socket.socket(socket.AF_UNIX)\n"
 
         def with_script(
             self: Process,
@@ -56,7 +53,7 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[
 
         with monkeypatch.context() as patch:
             patch.setattr(Process, "__init__", with_script)
-            process = LoadProcess("SSEUser", {"streams": ["fanout"]}, 1, 7, tmp_path, (), tmp_path / "load.log")
+            process = LoadProcess("SSEUser", LoadSettings(capture_bytes=5), 1, 7, tmp_path, (), tmp_path / "load.log")
         started.append(process)
         return process
 
@@ -66,33 +63,54 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[
         process.stop()
 
 
-CONNECT = (
-    "connection.connect(trial['control'])\nsay = lambda **v: connection.sendall(json.dumps(v).encode() + b'\\n')\n"
-)
+CONNECT = """
+from rtbench.messages.lines import line
+from rtbench.messages.load import *
+from rtbench.messages.load import COMMAND, START
+start = START(os.environ["RTBENCH_TRIAL"])
+connection.connect(start.control)
+say = lambda message: connection.sendall(line(message))
+"""
+REPORT = """
+command = COMMAND(connection.makefile().readline())
+edges = [Edge(at_ns, 0, 0, 0) for at_ns in (command.start_ns, command.end_ns)]
+pid, size = start.first, start.settings.capture_bytes
+report = LoadReport(pid, *edges, 0, size, ((1, 2),), ((3, 4),), {"gap": 5}, ("late",), {"a": "b"}, ((6, 7, 8),), {})
+say(WindowClosed()); say(Finished(report)); connection.recv(1)
+"""
 
 
 def test_load_process_is_heard(load: Callable[[str], LoadProcess]) -> None:
-    process = load(
-        CONNECT + "say(hello=os.getpid()); say(subscribed=5, failed={'refused': 1})\n"
-        "command = json.loads(connection.makefile().readline())\n"
-        "say(window='closed'); say(finished={**command, 'first': trial['first']}); connection.recv(1)"
-    )
+    process = load(CONNECT + "say(Hello(os.getpid())); say(Subscribed(5, {'refused': 1}, 2))" + REPORT)
     process.connect(PATIENCE_S)
     while process.subscribed != 5:
         process.receive()
-    assert process.failed == {"refused": 1}
+    assert (process.failed, process.given_up) == ({"refused": 1}, 2)
     assert not process.closed_window
-    process.command(do="window", start_ns=3)
+    process.command(Window(start_ns=3, end_ns=4))
     while process.finished is None:
         process.receive()
     assert process.closed_window
-    assert process.finished == {"do": "window", "start_ns": 3, "first": 7}
+    assert process.finished == LoadReport(
+        pid=7,
+        at_start=Edge(3, 0, 0, 0),
+        at_end=Edge(4, 0, 0, 0),
+        decode_cpu_ns=0,
+        captured_bytes=5,
+        clock_pairs=((1, 2),),
+        hub_lag=((3, 4),),
+        controls={"gap": 5},
+        faults=("late",),
+        response_headers={"a": "b"},
+        due=((6, 7, 8),),
+        failed={},
+    )
     process.stop(PATIENCE_S)
     assert not is_running(process.pid)
 
 
 def test_load_process_in_trouble_says_why(load: Callable[[str], LoadProcess]) -> None:
-    process = load(CONNECT + "say(error='cannot write /results (No space left on device)'); connection.recv(1)")
+    process = load(CONNECT + "say(Failure('cannot write /results (No space left on device)')); connection.recv(1)")
     process.connect(PATIENCE_S)
     with pytest.raises(RtbenchError, match="No space left"):
         process.receive()
@@ -117,19 +135,19 @@ def test_load_process_that_dies_later(load: Callable[[str], LoadProcess]) -> Non
         process.receive()
     with pytest.raises(SubjectError, match="tired"):
         for _ in range(3):  # the first may still fit into a buffer
-            process.command(do="anything")
+            process.command(Window(1, 2))
 
 
 def test_load_process_that_dies_without_having_listened(load: Callable[[str], LoadProcess]) -> None:
     """What it was sent and did not read makes a reset of its end, where an end of file would do."""
     process = load(CONNECT + "import select; select.select([connection], [], []); connection.close(); sys.exit('deaf')")
     process.connect(PATIENCE_S)
-    process.command(do="ramp")
+    process.command(Window(1, 2))
     with pytest.raises(SubjectError, match=r"exit code 1.*deaf"):
         process.receive()
 
 
 def test_a_load_process_waits_in_its_control_socket(load: Callable[[str], LoadProcess]) -> None:
-    process = load(CONNECT + "say(subscribed=1, failed={}); connection.recv(1)")
+    process = load(CONNECT + "say(Subscribed(1, {}, 0)); connection.recv(1)")
     process.connect(PATIENCE_S)
     assert select.select([process], [], [], PATIENCE_S)[0] == [process]

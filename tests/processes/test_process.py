@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from rtbench.errors import SubjectError
+from rtbench.messages.publisher import Pause, Stop
 from rtbench.processes.process import Process
 
 PATIENCE_S = 20
@@ -69,10 +70,16 @@ def test_lines_come_one_by_one(start: Start) -> None:
     assert process.exited() is None
 
 
-def test_json_lines_go_in(start: Start) -> None:
-    process = start("import sys, json; print(json.loads(input())['do'], flush=True); sys.stdin.read()")
-    process.send({"do": "play"})
-    assert process.line(PATIENCE_S) == "play"
+def test_messages_go_in(start: Start) -> None:
+    process = start("import sys; print(input(), flush=True); sys.stdin.read()")
+    process.send(Stop("there"))
+    assert process.line(PATIENCE_S) == '{"do":"stop","ticks":"there"}'
+
+
+def test_a_line_has_a_limit(start: Start) -> None:
+    process = start("import sys; sys.stdout.write('x' * 2**21); sys.stdout.flush(); sys.stdin.read()")
+    with pytest.raises(SubjectError, match=r"process does not say what it should \(a line is longer than 1,048,576"):
+        process.line(PATIENCE_S)
 
 
 def test_silence_has_a_limit(start: Start) -> None:
@@ -105,7 +112,7 @@ def test_saying_something_to_the_dead(start: Start) -> None:
     with pytest.raises(SubjectError, match="exit code 0"):
         process.line(PATIENCE_S)
     with pytest.raises(SubjectError, match="no more"):
-        process.send({"do": "anything"})
+        process.send(Pause())
 
 
 @pytest.mark.slow
@@ -187,6 +194,7 @@ def test_never_outlives_a_parent_that_was_killed(tmp_path: Path) -> None:
     script = f"""
 import sys
 from pathlib import Path
+from rtbench.messages.publisher import Pause, Stop
 from rtbench.processes.process import Process
 process = Process([sys.executable, "-c", {STUBBORN!r}], (), Path({str(tmp_path / "log")!r}))
 process.line(20)

@@ -96,7 +96,7 @@ def test_a_server_is_told_its_share_of_the_scenario(commands: list[tuple[list[st
     (here, _), (there, network) = commands
     assert here[:4] == [sys.executable, "-m", "rtbench.servers", "sse-aiohttp"]
     limits = {"heartbeat_s": 15.0, "ring_messages": 7, "ring_bytes": 2**26, "buffer_bytes": 2**20}
-    table = {"ingest": "feed", "loop": "asyncio", "poll_timeout_s": 25.0, "limits": limits}
+    table = {"ingest": "feed", "loop": "asyncio", "poll_timeout_s": 25.0, "limits": limits, "inject": [], "module": ""}
     assert options(here) == {**table, "host": "::1", "port": 0}
     assert options(there) == {**table, "host": "10.77.0.1", "port": 80}
     assert network == "/proc/5/ns/net"
@@ -108,5 +108,5 @@ def test_only_a_faulty_server_is_told_what_to_inject(commands: list[tuple[list[s
     for name in ("sse-aiohttp", "sse-faulty@2"):
         ServerProcess(name, scenario, Path("feed"), (), Path("log"))
     (plain, _), (faulty, _) = commands
-    assert "inject" not in options(plain)
+    assert options(plain)["inject"] == []
     assert options(faulty)["inject"] == [{"delay_s": 0.0, **inject[0]}]

@@ -31,6 +31,8 @@ OPTIONS = {
     "loop": "uvloop",
     "poll_timeout_s": 25,
     "limits": {"ring_messages": 10, "ring_bytes": 10_000, "buffer_bytes": 10_000, "heartbeat_s": 15},
+    "inject": [],
+    "module": "",
 }
 
 

@@ -12,11 +12,13 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from queue import Queue
-from typing import Any
 
 import numpy as np
 import pytest
 
+from rtbench.messages.feed import HELLO
+from rtbench.messages.lines import line
+from rtbench.messages.publisher import Command, Pause, Play, Resume, Started
 from rtbench.servers.kit import feed
 from rtbench.servers.publisher import publisher as module
 from rtbench.servers.publisher.publisher import Publisher
@@ -37,11 +39,11 @@ class Running:
         self._thread = threading.Thread(target=publisher.run, args=(self._commands,))
         self._thread.start()
         self._links: list[socket.socket] = []
-        self.answers: Queue[dict[str, Any]] = Queue()
+        self.answers: Queue[Started] = Queue()
 
-    def say(self, **command: Any) -> dict[str, Any]:
+    def say(self, command: Command) -> Started:
         """Give it a command; what it answers."""
-        os.write(self._say, json.dumps(command).encode() + b"\n")
+        os.write(self._say, line(command))
         return self.answers.get(timeout=PATIENCE_S)
 
     def server(self) -> Feed:
@@ -103,7 +105,7 @@ def running(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.
     publisher = Publisher(workload, path, ring_messages, 2**30)
     publisher.play(workload.streams, time.monotonic_ns() - ago_ns)
     one = Running(publisher, path)
-    monkeypatch.setattr(module, "answer", one.answers.put)
+    monkeypatch.setattr(module, "say", one.answers.put)
     yield one
     one.stop()
 
@@ -117,9 +119,9 @@ def test_a_server_is_greeted_refilled_and_then_live(running: Running):
     server.until(feed.LIVE)
     kinds = [kind for kind, _ in server.frames]
     assert kinds[0] == feed.HELLO
-    greeting = feed.hello(server.frames[0][1])
-    assert feed.restore(greeting["workload"]) == FAST
-    assert greeting["epoch"] == running.publisher.epoch
+    greeting = HELLO(server.frames[0][1])
+    assert greeting.workload.restore() == FAST
+    assert greeting.epoch == running.publisher.epoch
     refilled = [
         tick
         for kind, body in server.frames[: kinds.index(feed.LIVE)]
@@ -195,7 +197,7 @@ def test_nothing_is_played_while_it_pauses_and_then_all_of_it_later(running: Run
     server = running.server()
     before = server.ticks(510)[-1][1]
     start_ns = running.publisher.started["fanout"]
-    assert running.say(do="pause") == {"started": {"fanout": start_ns}}
+    assert running.say(Pause()) == Started({"fanout": start_ns})
     paused_ns = time.monotonic_ns()
     server.link.setblocking(False)
     while True:  # what was on its way
@@ -208,11 +210,11 @@ def test_nothing_is_played_while_it_pauses_and_then_all_of_it_later(running: Run
     assert running.publisher._next_ns() is None
     server.link.settimeout(PATIENCE_S)
     resumed_ns = time.monotonic_ns()
-    answer = running.say(do="resume")
+    answer = running.say(Resume())
     assert server.ticks(held + 20)[-1][1] >= held + 20
     running.stop()
     table = running.publisher.ticks()
-    late_ns = answer["started"]["fanout"] - start_ns
+    late_ns = answer.started["fanout"] - start_ns
     assert late_ns >= resumed_ns - paused_ns
     # Not one is left out or played twice; what was not due before the pause is due as much later as it was long.
     assert table["seq"].tolist() == list(range(1, len(table["seq"]) + 1))
@@ -242,7 +244,7 @@ def test_pausing_twice_is_pausing_once_and_going_on_unasked_changes_nothing(tmp_
 
 def test_a_stream_can_be_played_by_command_and_is_not_played_twice(running: Running):
     start_ns = running.publisher.started["fanout"]
-    assert running.say(do="play", streams=["fanout"], start_ns=5) == {"started": {"fanout": start_ns}}
+    assert running.say(Play(("fanout",), 5)) == Started({"fanout": start_ns})
 
 
 BIG = Workload(("fanout",), pace=Pace(rate_hz=200, payload_bytes=100_000))
@@ -306,7 +308,7 @@ def test_notices_keep_their_place_and_the_one_that_stands_is_said_again(
     try:
         first = running.server()
         first.until(feed.LIVE)
-        os.write(running._say, json.dumps({"do": "play", "streams": ["moody"]}).encode() + b"\n")
+        os.write(running._say, line(Play(("moody",), None)))
         live = first.ticks(0, NOTICE, 2)
         assert [tick[1] for tick in live] == [1, NOTICE, 2, NOTICE]
         second = running.server()

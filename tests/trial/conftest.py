@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from rtbench import trial
 from rtbench.errors import SubjectError
+from rtbench.messages.load import Command, Edge, LoadReport
 from rtbench.processes import starting
 from rtbench.processes.process import Process
 from rtbench.processes.server import ServerProcess
@@ -95,6 +97,22 @@ def gathering(tmp_path: Path) -> Callable[..., Run]:
     return begin
 
 
+def report_of(**changes: Any) -> LoadReport:
+    """What a load process reports that had nothing to do."""
+    idle = Edge(read_ns=0, cpu_ns=0, run_delay_ns=0, decode_cpu_ns=0)
+    report = LoadReport(
+        pid=5, at_start=idle, at_end=idle, decode_cpu_ns=0, captured_bytes=0, clock_pairs=(), hub_lag=(), controls={},
+        faults=(), response_headers={}, due=(), failed={},
+    )  # fmt: skip
+    return replace(report, **changes)
+
+
+@pytest.fixture(name="report_of", scope="session")
+def report_of_() -> Callable[..., LoadReport]:
+    """`report_of(**changes)`: a load process's report."""
+    return report_of
+
+
 # A crew that only pretends
 
 
@@ -114,7 +132,7 @@ class FakeProcess:
         self.subscribed = 0
         self.failed: dict[str, int] = {}
         self.given_up = 0
-        self.finished: dict[str, Any] | None = None
+        self.finished: LoadReport | None = None
         self.closed_window = False
         self.told: list[Any] = []
         """Everything that it was told, in order."""
@@ -152,8 +170,8 @@ class FakeProcess:
     def burn(self, *times: float) -> None:
         self.told.append(("burn", *times))
 
-    def command(self, **value: Any) -> None:
-        self.told.append(value)
+    def command(self, command: Command) -> None:
+        self.told.append(command)
 
     def receive(self) -> None:
         self.says()

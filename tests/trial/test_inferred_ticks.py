@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rtbench.messages.load import LoadReport
 from rtbench.records import tables
 from rtbench.trial._inferred_ticks import UNKNOWN, UNKNOWN_SENT, infer_ticks
 from rtbench.trial._run import Run
@@ -23,10 +24,10 @@ REAL_AHEAD_NS = 1000
 
 
 @pytest.fixture
-def seen(gathering: Callable[..., Run]) -> Callable[..., Run]:
+def seen(gathering: Callable[..., Run], report_of: Callable[..., LoadReport]) -> Callable[..., Run]:
     """`seen(rows)`: a run whose deliveries are (subscriber, channel, seq, kernel_ns, app_ns, digest)."""
 
-    def begin(rows: list[tuple[int, ...]], due: list[list[int]] | None = None, **changes: Any) -> Run:
+    def begin(rows: list[tuple[int, ...]], due: tuple[tuple[int, int, int], ...] = (), **changes: Any) -> Run:
         run = gathering(**changes)
         columns: dict[str, Any] = {name: np.zeros(len(rows), dtype=np.int64) for name in tables.TABLES["deliveries"]}
         for place, row in enumerate(rows):
@@ -34,7 +35,7 @@ def seen(gathering: Callable[..., Run]) -> Callable[..., Run]:
                 columns[name][place] = value
             columns["payload_bytes"][place] = 10 + row[2]
         tables.write_table(run.folder / "deliveries.parquet", "deliveries", columns)
-        run.reports = [{"clock_pairs": [(0, 0), (50, 50 + REAL_AHEAD_NS), (90, 9000)], "due": due or []}]
+        run.reports = [report_of(clock_pairs=((0, 0), (50, 50 + REAL_AHEAD_NS), (90, 9000)), due=due)]
         return run
 
     return begin
@@ -54,7 +55,7 @@ def test_a_tick_stands_at_its_first_arrival_when_nobody_says_when_it_was_due(see
 
 
 def test_due_times_out_of_payloads_are_put_on_the_monotonic_clock(seen: Callable[..., Run]) -> None:
-    due = [[0, 1, 80 + REAL_AHEAD_NS], [0, 2, 180 + REAL_AHEAD_NS]]
+    due = ((0, 1, 80 + REAL_AHEAD_NS), (0, 2, 180 + REAL_AHEAD_NS))
     run = seen([(0, 0, 1, 100, 105, 8), (0, 0, 2, 200, 205, 7)], due)
     infer_ticks(run, NOWHERE)
     assert [row[2:4] for row in ticks(run)] == [(80, 80), (180, 180)]
@@ -62,7 +63,7 @@ def test_due_times_out_of_payloads_are_put_on_the_monotonic_clock(seen: Callable
 
 
 def test_one_message_without_a_due_time_leaves_latency_unknown(seen: Callable[..., Run]) -> None:
-    run = seen([(0, 0, 1, 100, 105, 8), (0, 0, 2, 200, 205, 7)], [[0, 1, 80 + REAL_AHEAD_NS]])
+    run = seen([(0, 0, 1, 100, 105, 8), (0, 0, 2, 200, 205, 7)], ((0, 1, 80 + REAL_AHEAD_NS),))
     infer_ticks(run, NOWHERE)
     assert [row[2] for row in ticks(run)] == [80, 200]
     assert (run.due, run.unknown) == ("unknown", UNKNOWN)

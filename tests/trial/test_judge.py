@@ -8,22 +8,29 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
+from rtbench.messages.load import Edge, LoadReport
 from rtbench.records import tables
 from rtbench.trial import _judge, steadiness, validity
 from rtbench.trial._run import Run
 
 SECOND = 10**9
-REPORT: dict[str, Any] = {
-    "cpu_ns_at_start": 10,
-    "cpu_ns_at_end": 30,
-    "run_delay_ns_at_start": 1,
-    "run_delay_ns_at_end": 2,
-    "clock_pairs": [[0, 100], [SECOND, SECOND + 100]],
-    "controls": {"heartbeat": 2},
-    "response_headers": {},
-    "faults": [],
-}
+END = Edge(read_ns=850, cpu_ns=30, run_delay_ns=2, decode_cpu_ns=0)
+REPORT = LoadReport(
+    pid=5,
+    at_start=Edge(read_ns=250, cpu_ns=10, run_delay_ns=1, decode_cpu_ns=0),
+    at_end=END,
+    decode_cpu_ns=0,
+    captured_bytes=0,
+    clock_pairs=((0, 100), (SECOND, SECOND + 100)),
+    hub_lag=(),
+    controls={"heartbeat": 2},
+    faults=(),
+    response_headers={},
+    due=(),
+    failed={},
+)
 Written = Callable[..., Run]
 
 
@@ -110,7 +117,7 @@ def test_losses_are_counted_with_examples(written: Written) -> None:
 
 def test_faults_and_reconnections_are_warned_of(written: Written) -> None:
     run = written(["open", "closed by the subscriber", "reset"])
-    run.reports = [{**REPORT, "faults": ["id 5 after 7", "other"]}]
+    run.reports = [replace(REPORT, faults=("id 5 after 7", "other"))]
     _judge.judge(run)
     assert (run.counts["connections"], run.counts["connections_failed"]) == (3, 1)
     assert run.bytes["tcp_down"] == 2000  # a connection that was not there at both edges has no share
@@ -123,7 +130,7 @@ def test_faults_and_reconnections_are_warned_of(written: Written) -> None:
 
 def test_a_limit_that_is_crossed_makes_it_invalid(written: Written) -> None:
     run = written(["open", "open"])
-    run.reports = [{**REPORT, "cpu_ns_at_end": SECOND}]
+    run.reports = [replace(REPORT, at_end=replace(END, cpu_ns=SECOND))]
     _judge.judge(run)
     assert run.status == "invalid"
     assert run.reasons[0]["kind"] == "load generator near its limit"
@@ -157,7 +164,7 @@ def test_compression_is_what_was_negotiated(headers: list[dict[str, str]], found
 def test_compression_goes_over_what_the_server_declared(written: Written) -> None:
     run = written(["open", "open"])
     run.uses = {"compression": "none"}
-    run.reports = [{**REPORT, "response_headers": {"content-encoding": "gzip"}}]
+    run.reports = [replace(REPORT, response_headers={"content-encoding": "gzip"})]
     _judge.judge(run)
     assert run.uses == {"compression": "gzip"}
 
@@ -254,12 +261,12 @@ def test_no_ticks_at_all_spoil_everything_and_are_not_asked_about(written: Writt
 
 def test_manifest_has_what_the_trial_gathered(gathering: Callable[..., Run]) -> None:
     run = gathering(faults={"kill": [{"at_s": 0.1, "for_s": 0.2}]})
-    run.reports = [REPORT, {**REPORT, "clock_pairs": [], "controls": {"heartbeat": 3, "gap": 1}}]
+    run.reports = [REPORT, replace(REPORT, clock_pairs=(), controls={"heartbeat": 3, "gap": 1})]
     run.events, run.memory, run.idle, run.steadiness = [{"do": "kill"}], {"rungs": []}, {"a": 1}, {"p": 0.5}
     run.network = {"retransmits_begin": 4}
     manifest = _judge.manifest(run)
     assert manifest["controls"] == {"heartbeat": 5, "gap": 1}
-    assert manifest["clocks"] == {"pairs": REPORT["clock_pairs"]}
+    assert manifest["clocks"] == {"pairs": [list(pair) for pair in REPORT.clock_pairs]}
     assert manifest["faults"]["kill"][0]["at_s"] == 0.1
     for name in ("events", "memory", "idle", "steadiness", "network"):
         assert manifest[name] == getattr(run, name)

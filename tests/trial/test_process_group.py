@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from rtbench.errors import RtbenchError, SubjectError
+from rtbench.messages.load import Ramp
 from rtbench.subjects import NOBODY
 from rtbench.subjects.proxies import find as find_proxy
 from rtbench.subjects.registry import find
@@ -101,7 +102,7 @@ def test_subscribers_of_a_server_behind_a_proxy_go_to_the_proxy(make_group: Make
     for load in group.loads:
         load.subscribed = 9
     group.ramp(9)
-    assert group.loads[0].told[0]["host"] == group.url
+    assert group.loads[0].told[0].host == group.url
 
 
 def test_a_proxy_that_ends_unasked_ends_the_waiting(make_group: MakeGroup, clock: Any) -> None:
@@ -233,8 +234,8 @@ def test_a_ramp_is_divided_among_the_loads(make_group: MakeGroup, clock: Any) ->
     for load, subscribed in zip(group.loads, (4, 3), strict=True):
         load.subscribed = subscribed
     group.ramp(7)
-    common = {"do": "ramp", "host": group.server.url, "start_ns": clock.now + 50_000_000, "ramp_hz": 150.0}
-    assert [load.told for load in group.loads] == [[{**common, "count": 4}], [{**common, "count": 3}]]
+    start_ns = clock.now + 50_000_000
+    assert [load.told for load in group.loads] == [[Ramp(group.server.url, start_ns, 150.0, n)] for n in (4, 3)]
 
 
 def test_a_ramp_waits_until_all_are_subscribed(make_group: MakeGroup, clock: Any) -> None:
