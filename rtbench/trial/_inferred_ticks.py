@@ -9,7 +9,7 @@ first arrival. A message that nobody got leaves no trace. Called by the trial be
 from __future__ import annotations
 
 import json
-import urllib.request
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from rtbench.messages.load import LoadReport
 from rtbench.records import tables
+from rtbench.subjects.bounded import get
 from rtbench.trial._run import Run, store
 
 UNKNOWN = ["latency_*", "due_to_sent_*", "sent_to_*", "request_to_*"]
@@ -25,6 +26,8 @@ UNKNOWN_SENT = ["due_to_sent_*", "sent_to_*", "request_to_*"]
 """Metrics that need to know when the publisher was ready to send."""
 _MOST_PLANS = 100
 _PATIENCE_S = 5
+_PATIENCE_ALL_S = 30
+"""How long one plan, and all of them together, may take."""
 
 
 def infer_ticks(run: Run, url: str) -> None:
@@ -109,15 +112,21 @@ def _offset_ns(reports: Sequence[LoadReport]) -> int:
 
 
 def _plan(run: Run, url: str, channels: list[int]) -> dict[tuple[int, int], int]:
-    """What `/plan` says of every channel; empty for a server that has none."""
+    """What `/plan` says of every channel; empty for a server that has none, or does not come to its end."""
     found: dict[tuple[int, int], int] = {}
+    deadline = time.monotonic() + _PATIENCE_ALL_S
     workload = run.spec.scenario.make_workload()
     for number in channels[:_MOST_PLANS]:
         query = workload.channel(number).query
         try:
-            with urllib.request.urlopen(f"{url}/plan/{query}", timeout=_PATIENCE_S) as answer:
-                table: Mapping[str, Any] = json.loads(answer.read())
-                found |= {(number, int(seq)): int(due) for seq, due in table["ticks"]}
-        except (OSError, ValueError, KeyError, TypeError):
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                return {}
+            answer = get(f"{url}/plan/{query}", min(_PATIENCE_S, left_s), tls_ca=run.spec.subject.tls_ca)
+            if answer.status != 200:
+                return {}
+            table: Mapping[str, Any] = json.loads(answer.body)
+            found |= {(number, int(seq)): int(due) for seq, due in table["ticks"]}
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return {}
     return found

@@ -22,6 +22,9 @@ from rtbench.workload import Channel
 
 AGAIN_S = 0.05
 """How long after a refused connection the next attempt is."""
+ANSWER_S = 10.0
+MOST_ANSWER_BYTES = 2**20
+"""An answer that takes longer, or is longer, has no end: its request counts as refused, its connection is closed."""
 
 
 class Poster:
@@ -63,6 +66,7 @@ class Poster:
 
     def _reconnect(self) -> None:
         for line in self._lines:
+            line.check()
             if line.socket is None and line.waiting and time.monotonic() >= line.again_at:
                 line.flush()  # connects, and sends what the last connection left: no other message may follow
 
@@ -111,6 +115,7 @@ class _Line:
         self.unsent = b""
         self.posted = self.refused = self.connections = 0
         self.again_at = 0.0
+        self._answer_bytes, self._answer_since = 0, 0.0
         self._made = False
         self._parser = httptools.HttpResponseParser(self)
 
@@ -123,6 +128,7 @@ class _Line:
         self.requests.extendleft(reversed(self.sent))
         self.sent.clear()
         self.unsent = b""
+        self._answer_bytes = 0
         self._parser = httptools.HttpResponseParser(self)
         family = socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -173,9 +179,20 @@ class _Line:
         if not data:
             self._lost()
             return
+        self._answer_since = self._answer_since if self._answer_bytes else time.monotonic()
+        self._answer_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
+            self.refused += 1
+            self._lost()
+
+    def check(self) -> None:
+        """Give up an answer that has no end: what it answers was refused, and is not sent again."""
+        late = self._answer_bytes and time.monotonic() - self._answer_since > ANSWER_S
+        if self.socket is not None and (late or self._answer_bytes > MOST_ANSWER_BYTES):
+            if self.sent:
+                self.sent.popleft()
             self.refused += 1
             self._lost()
 
@@ -184,6 +201,7 @@ class _Line:
         status = self._parser.get_status_code()
         if status < 200:
             return
+        self._answer_bytes = 0
         if self.sent:
             self.sent.popleft()
         if status < 300:

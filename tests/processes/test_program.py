@@ -199,3 +199,35 @@ def test_versions_are_what_programs_print() -> None:
     assert printed((sys.executable, "-c", "import sys; sys.stderr.write('nginx version: 3')")) == "nginx version: 3"
     assert printed(()) == printed(("rtbench-no-such-program",)) == ""
     assert version_of(find("sse-aiohttp")) == "aiohttp"
+
+
+ENDLESS = """
+import socket, sys
+listener = socket.create_server((sys.argv[1], int(sys.argv[2])))
+while True:
+    connection, _ = listener.accept()
+    try:
+        connection.sendall(b"HTTP/1.1 200 OK\\r\\n\\r\\n")
+        while True:
+            connection.sendall(b"data: 1\\n\\n" * 1000)
+    except OSError:
+        connection.close()
+"""
+
+
+def test_a_program_whose_answer_has_no_end_is_ready_with_the_beginning(start: Any) -> None:
+    assert start(program(ENDLESS, "{host}", "{port}")).ready(20).startswith("http://127.0.0.1:")
+
+
+@pytest.mark.slow
+def test_a_program_that_listens_and_never_answers(start: Any) -> None:
+    script = "import socket, sys, time; l = socket.create_server((sys.argv[1], int(sys.argv[2]))); time.sleep(60)"
+    server = start(program(script, "{host}", "{port}"))
+    with pytest.raises(SubjectError, match=r"the server did not answer at http://127\.0\.0\.1:\d+ within 0.5 s"):
+        server.ready(0.5)
+
+
+def test_a_program_whose_line_has_no_end(start: Any) -> None:
+    server = start(program("import sys\nwhile True: sys.stdout.write('x' * 65536)", ready="line"))
+    with pytest.raises(SubjectError, match=r"does not say what it should .* is longer than 1,048,576 bytes"):
+        server.ready()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 from collections.abc import Iterator
@@ -270,3 +271,48 @@ def test_settling_waits_for_answers_and_no_longer_than_it_may(taker: Taker, post
     taker.connections[0].sendall(OK)
     one.settle(PATIENCE_S)
     assert one.counts() == PostCounts(posted=1)
+
+
+def test_an_answer_that_is_too_long_is_a_refusal_and_is_not_asked_for_again(taker: Taker, poster: Any) -> None:
+    one = poster(wrap=False)
+    one.post([(0, 1, b"m1"), (0, 2, b"m2")])
+    taker.accept()
+    assert taker.take()[2] == b"m1"
+    taker.connections[0].sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+    endless = b"data: 1\n\n" * 5000
+    taker.connections[0].settimeout(0.01)
+
+    def refused() -> bool:
+        with contextlib.suppress(OSError):
+            taker.connections[0].sendall(endless)
+        return one.counts().refused == 1
+
+    settle(one, refused)
+    settle(one, lambda: any(line.socket is not None for line in one._lines))
+    taker.accept()
+    settle(one, lambda: not one.descriptors()[1])
+    assert taker.take()[2] == b"m2"
+    taker.connections[1].sendall(OK)
+    settle(one, lambda: not one.waiting)
+    assert one.counts() == PostCounts(posted=1, refused=1, reconnected=1)
+
+
+@pytest.mark.parametrize("more", [b"", b"."])
+def test_an_answer_that_takes_too_long_is_a_refusal(
+    monkeypatch: pytest.MonkeyPatch, taker: Taker, poster: Any, more: bytes
+) -> None:
+    monkeypatch.setattr(post, "ANSWER_S", 0.001)
+    one = poster(wrap=False)
+    one.post([(0, 1, b"m1")])
+    taker.accept()
+    taker.take()
+    taker.connections[0].sendall(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n")
+
+    def refused() -> bool:
+        with contextlib.suppress(OSError):
+            taker.connections[0].sendall(more)
+        return one.counts().refused == 1
+
+    settle(one, refused)
+    assert one.counts() == PostCounts(refused=1)
+    assert not one.waiting

@@ -15,6 +15,7 @@ import pytest
 
 from rtbench.messages.load import LoadReport
 from rtbench.records import tables
+from rtbench.trial import _inferred_ticks
 from rtbench.trial._inferred_ticks import UNKNOWN, UNKNOWN_SENT, infer_ticks
 from rtbench.trial._run import Run
 
@@ -141,6 +142,32 @@ def test_due_times_out_of_the_servers_plan(seen: Callable[..., Run], planning: A
 def test_a_plan_that_is_none_is_no_plan(seen: Callable[..., Run], planning: Any, answer: bytes | None) -> None:
     run = seen([(0, 0, 1, 100, 105, 8)])
     infer_ticks(run, planning({} if answer is None else {"/plan/fanout": answer}))
+    assert (run.due, run.unknown) == ("unknown", UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    ("kind", "piece", "pause_s"),
+    [
+        ("text/event-stream", b"data: 1\n\n", 0.001),
+        ("application/json", b" ", 0.001),
+        ("application/json", b" " * 65536, 0),
+    ],
+)
+def test_a_plan_without_end_is_no_plan(
+    seen: Callable[..., Run], endless: Any, monkeypatch: pytest.MonkeyPatch, kind: str, piece: bytes, pause_s: float
+) -> None:
+    monkeypatch.setattr(_inferred_ticks, "_PATIENCE_S", 0.1)
+    run = seen([(0, 0, 1, 100, 105, 8)])
+    infer_ticks(run, endless(kind, piece, pause_s))
+    assert (run.due, run.unknown) == ("unknown", UNKNOWN)
+
+
+def test_all_plans_together_have_a_limit(
+    seen: Callable[..., Run], planning: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_inferred_ticks, "_PATIENCE_ALL_S", -1)
+    run = seen([(0, 0, 1, 100, 105, 8)])
+    infer_ticks(run, planning({"/plan/fanout": json.dumps({"ticks": [[1, 80 + REAL_AHEAD_NS]]}).encode()}))
     assert (run.due, run.unknown) == ("unknown", UNKNOWN)
 
 
