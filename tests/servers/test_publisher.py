@@ -18,11 +18,12 @@ import pytest
 
 from rtbench.messages.feed import HELLO
 from rtbench.messages.lines import line
-from rtbench.messages.publisher import Command, Pause, Play, Resume, Started
+from rtbench.messages.publisher import Command, Pause, Play, PostTo, Resume, Started, Stop
 from rtbench.servers.kit import feed
 from rtbench.servers.publisher import publisher as module
 from rtbench.servers.publisher.publisher import Publisher
 from rtbench.streams import Emission, Notice, Pace, Source, Stream, catalogue
+from rtbench.subjects import Post
 from rtbench.workload import NOTICE, Workload
 
 FAST = Workload(("fanout",), pace=Pace(rate_hz=1000))
@@ -61,7 +62,7 @@ class Running:
             assert not self._thread.is_alive()
             os.close(self._commands)
             self.publisher._listener.close()
-            for server in self.publisher._servers.values():
+            for server in self.publisher._servers:
                 server.socket.close()
             for link in self._links:
                 link.close()
@@ -258,7 +259,7 @@ def test_a_server_that_stopped_reading_holds_nobody_up(running: Running):
     stopped.until(feed.HELLO)
     seqs = [tick[1] for tick in reading.ticks(150)]
     assert seqs == list(range(seqs[0], seqs[-1] + 1))
-    waiting = max(sum(map(len, list(server.waiting))) for server in running.publisher._servers.values())
+    waiting = max(sum(map(len, list(server.waiting))) for server in running.publisher._servers)
     assert waiting > 2**20
     late = [tick[1] for tick in stopped.ticks(150)]
     assert late == list(range(late[0], late[-1] + 1))
@@ -350,3 +351,62 @@ def test_a_publisher_takes_the_place_of_the_one_before_it(tmp_path: Path):
         running.server().until(feed.LIVE)
     finally:
         running.stop()
+
+
+# Its loop
+
+
+def test_commands_that_come_together_are_done_in_order_and_nothing_is_done_after_a_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    publisher = Publisher(FAST, tmp_path / "publisher.sock", 10, 10_000)
+    answers: list[Started] = []
+    monkeypatch.setattr(module, "say", answers.append)
+    reading, writing = os.pipe()
+    os.write(writing, line(Play(("fanout",), 5)) + line(Pause()) + line(Stop("there")) + line(Play(("moody",), 6)))
+    assert publisher.run(reading) == "there"
+    assert answers == [Started({"fanout": 5})] * 2
+    publisher._listener.close()
+    os.close(reading)
+    os.close(writing)
+
+
+def test_a_server_that_left_is_forgotten_while_another_one_stays(running: Running):
+    leaving, staying = running.server(), running.server()
+    seen = staying.ticks(510)[-1][1]
+    leaving.until(feed.LIVE)
+    leaving.link.close()
+    staying.ticks(seen + 50)
+    assert len(running.publisher._servers) == 1
+    again = running.server()  # with the descriptor of the one that left
+    again.until(feed.LIVE)
+    assert len(running.publisher._servers) == 2
+    staying.ticks(seen + 100)
+
+
+def test_what_it_posts_goes_out_and_is_answered_in_the_loop(running: Running):
+    """The answers come when they like, and a connection that is closed is made again."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(PATIENCE_S)
+    command = PostTo("127.0.0.1", listener.getsockname()[1], Post("/p", wrap=False))
+    started = running.publisher.started
+    assert running.say(command) == Started(started)
+    for connections in (1, 2):
+        link, _ = listener.accept()
+        link.settimeout(PATIENCE_S)
+        while b"POST /p HTTP/1.1" not in link.recv(65536):
+            pass
+        link.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        deadline = time.monotonic() + PATIENCE_S
+        while running.publisher.poster.counts().posted < connections:
+            assert time.monotonic() < deadline
+            link.recv(65536)
+        link.close()
+    server = running.server()
+    server.until(feed.LIVE)
+    running.stop()
+    assert running.publisher.poster.counts().reconnected >= 1
+    for one in running.publisher.poster._lines:
+        if one.socket is not None:
+            one.socket.close()
+    listener.close()
