@@ -27,7 +27,8 @@ from rtbench.campaign.preflight import prepare
 from rtbench.errors import UserError
 from rtbench.machine.fingerprint import fingerprint
 from rtbench.machine.placement import Place
-from rtbench.processes.process import PublisherProcess, ServerProcess
+from rtbench.processes.publisher import PublisherProcess
+from rtbench.processes.server import ServerProcess
 from rtbench.records.record import plain
 from rtbench.scenario import loading
 from rtbench.subjects.registry import find

@@ -31,7 +31,9 @@ from rtbench.campaign.preflight import prepare
 from rtbench.errors import UserError
 from rtbench.machine import probes
 from rtbench.machine.placement import Place
-from rtbench.processes.process import Process, PublisherProcess, ServerProcess
+from rtbench.processes.process import Process
+from rtbench.processes.publisher import PublisherProcess
+from rtbench.processes.server import ServerProcess
 from rtbench.scenario import loading
 
 HERE = Path(__file__).parent

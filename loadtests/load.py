@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from gevent.event import Event
@@ -17,10 +15,10 @@ from gevent.event import Event
 from rtbench.loadtests.reactor.compiled import CompiledReactor
 from rtbench.loadtests.reactor.links import Link, PushLink, silent_s
 from rtbench.loadtests.reactor.reactor import Reactor
-from rtbench.loadtests.reconnect_policy import ReconnectPolicy
 from rtbench.loadtests.recorder import Recorder
-from rtbench.loadtests.sender import ChatSettings, Sender
+from rtbench.loadtests.sender import Sender, sends
 from rtbench.loadtests.subscriber import Endpoint, Subscriber
+from rtbench.messages.load import LoadSettings
 from rtbench.records.tables import SUCCEEDED
 from rtbench.streams import Pace, find
 from rtbench.workload import Channel, Workload
@@ -32,41 +30,7 @@ _PIECE_READS = 128
 """So many reads are decoded at once while others may come: about a millisecond of work."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What a load process is asked to do."""
-
-    streams: tuple[str, ...] = ("fanout",)
-    unicast: bool = False
-    poll_interval_s: float = 1.0
-    long_timeout_s: float = 25.0
-    capture_bytes: int = 32 * 2**20
-    path: str = ""
-    """Where to subscribe (`rtbench.subjects.Subject.template`); empty: the contract's place for the transport."""
-    codec: str = ""
-    carries_id: str = "protocol"
-    headers: Mapping[str, str] = field(default_factory=dict)
-    subprotocol: str = ""
-    greeting: tuple[str, ...] = ()
-    tls_ca: str = ""
-    due: str = ""
-    """What a subject of its own habits wants (`rtbench.subjects.Subject`)."""
-    reconnect_policy: ReconnectPolicy = ReconnectPolicy()
-    chat: ChatSettings = ChatSettings()
-    deaf: int = 0
-    """So many subscribers stop reading when the window opens (`[faults] deaf`)."""
-    library: str = ""
-    """The compiled inner loop (`rtbench.machine.inner_loop.library`); empty: the one in Python."""
-    heartbeat_s: float = 0.0
-    """How often a push connection hears something: silent for two of them, its server is gone. 0: not known."""
-
-    @property
-    def poll_interval_ns(self) -> int:
-        """The same in nanoseconds."""
-        return int(self.poll_interval_s * 1e9)
-
-
-def reactor_of(settings: Settings) -> Reactor:
+def reactor_of(settings: LoadSettings) -> Reactor:
     """A process's reactor."""
     return (
         CompiledReactor(settings.capture_bytes, Path(settings.library))
@@ -78,7 +42,7 @@ def reactor_of(settings: Settings) -> Reactor:
 class Load:
     """The state of one load process."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: LoadSettings) -> None:
         self.settings = settings
         self.reactor = reactor_of(settings)
         self.recorder = Recorder(self.reactor)
@@ -114,7 +78,7 @@ class Load:
         number = self._workload.channel_of(index)
         channel = self._workload.channel(number)
         subscriber = Subscriber(self, index, transport, channel, find(channel.stream).json_payload)
-        if self.settings.chat.sends(index) and find(channel.stream).uplink:
+        if sends(self.settings.chat, index) and find(channel.stream).uplink:
             self.senders.append(Sender(subscriber, self.settings.chat))
         return subscriber
 

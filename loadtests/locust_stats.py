@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -19,12 +18,15 @@ from locust.stats import StatsEntry, bucket_response_time
 
 from rtbench.loadtests.load import Load
 from rtbench.loadtests.reactor.links import PollLink
+from rtbench.subjects.bounded import get
 from rtbench.transports.catalogue import find
 
 if TYPE_CHECKING:
     from locust.env import Environment
 
 _PLANS_A_SECOND = 20
+_PLAN_S = 2
+"""How long a plan may take."""
 _PATIENCE_S = 3
 """How long a message waits for its due time to be known before it is counted without a latency."""
 
@@ -59,7 +61,8 @@ class Statistics:
             self._waiting.append((time.monotonic(), rows))
         self._row += len(rows["seq"])
         if not self._keep:
-            del recorder.deliveries[:], recorder.requests[:]
+            recorder.deliveries.clear()
+            recorder.requests.clear()
             self._row = self._request_row = 0
             for link in self._load.reactor.links:
                 link.last_row = -1
@@ -83,11 +86,11 @@ class Statistics:
             )
 
     def _polls(self) -> None:
-        width = 7
-        rows = np.frombuffer(self._load.recorder.requests, dtype=np.int64).reshape(-1, width)[self._request_row :]
-        self._request_row += len(rows)
-        if len(rows):
-            self._add("GET", "poll", (rows[:, 3] - rows[:, 2]) / 1e6, 0, int(rows[:, 6].sum()))
+        rows = self._load.recorder.requests.columns(self._request_row)
+        took_ns = rows["response_ns"] - rows["started_ns"]
+        self._request_row += len(took_ns)
+        if len(took_ns):
+            self._add("GET", "poll", took_ns / 1e6, 0, int(rows["received_bytes"].sum()))
 
     def _plans(self) -> None:
         """Ask the server when the messages that wait were due; a server without a plan is asked once."""
@@ -101,19 +104,15 @@ class Statistics:
             known = self._due_ns[number]
             since = max(known, default=0)
             query = f"{channel.query}{'&' if channel.index else '?'}since={since}"
-            connection = HTTPConnection(target.address[0], target.address[1], timeout=2)
             try:
-                connection.request("GET", f"/plan/{query}")
-                response = connection.getresponse()
-                if response.status != 200:
+                answer = get(f"http://{target.host}/plan/{query}", _PLAN_S)
+                if answer.status != 200:
                     self._plan_failed = True
                     return
-                ticks = json.loads(response.read())["ticks"]
-            except (OSError, HTTPException, ValueError, KeyError):
+                ticks = json.loads(answer.body)["ticks"]
+            except (OSError, ValueError, KeyError, TypeError):
                 self._plan_failed = True
                 return
-            finally:
-                connection.close()
             known.update((seq, due_ns) for seq, due_ns in ticks)
             for seq in sorted(known)[:-2000]:
                 del known[seq]

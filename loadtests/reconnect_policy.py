@@ -9,22 +9,14 @@ the subscriber and the attempt alone. Used by the subscribers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from random import Random
 
+from rtbench.messages.load import ReconnectPolicy
 
-@dataclass(frozen=True, slots=True)
-class ReconnectPolicy:
-    """The scenario's [reconnect] table."""
 
-    eventsource_s: float = 3.0
-    backoff_s: float = 0.5
-    backoff_most_s: float = 10.0
-    seed: int = 1
-
-    def wait_s(self, transport: str, subscriber: int, attempt: int, retry_ms: int | None) -> float:
-        """How long to wait before the next connection; `attempt` counts those since the last success, from 0."""
-        if transport == "sse":
-            return self.eventsource_s if retry_ms is None else retry_ms / 1000
-        most_s = min(self.backoff_most_s, self.backoff_s * 2.0 ** min(attempt, 60))
-        return Random(f"rtbench/{self.seed}/comeback/{subscriber}/{attempt}").random() * most_s
+def wait_s(policy: ReconnectPolicy, transport: str, subscriber: int, attempt: int, retry_ms: int | None) -> float:
+    """How long to wait before the next connection; `attempt` counts those since the last success, from 0."""
+    if transport == "sse":
+        return policy.eventsource_s if retry_ms is None else retry_ms / 1000
+    most_s = min(policy.backoff_most_s, policy.backoff_s * 2.0 ** min(attempt, 60))
+    return Random(f"rtbench/{policy.seed}/comeback/{subscriber}/{attempt}").random() * most_s

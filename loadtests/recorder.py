@@ -11,7 +11,6 @@ from __future__ import annotations
 import struct
 import time
 import zlib
-from array import array
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,8 @@ import numpy.typing as npt
 
 from rtbench.loadtests.reactor.capture import READ_BYTES
 from rtbench.loadtests.reactor.links import Link, PollLink
-from rtbench.records.tables import TABLES, write_table
+from rtbench.loadtests.rows import Rows
+from rtbench.records.tables import write_table
 from rtbench.transports import Control, Heartbeat, Message, Opened, ProtocolError
 from rtbench.transports.envelope import at_path
 from rtbench.transports.poll import PollResponse
@@ -32,10 +32,6 @@ if TYPE_CHECKING:
 Array = npt.NDArray[np.int64]
 
 _STAMP = struct.Struct("qq")
-_DELIVERY, _REQUEST, _SEND = len(TABLES["deliveries"]), len(TABLES["requests"]), len(TABLES["sends"])
-_ANSWERED, _STATUS = list(TABLES["sends"]).index("answered_ns"), list(TABLES["sends"]).index("status")
-_KERNEL = list(TABLES["deliveries"]).index("kernel_ns")
-_MESSAGES = list(TABLES["requests"]).index("messages")
 
 
 class Clock:
@@ -73,9 +69,7 @@ class Recorder:
         self._reactor = reactor
         self.clock = Clock()
         self.clock.pair()
-        self.deliveries = array("q")
-        self.requests = array("q")
-        self.sends = array("q")
+        self.deliveries, self.requests, self.sends = Rows("deliveries"), Rows("requests"), Rows("sends")
         self.controls: dict[str, int] = {}
         self.faults: list[str] = []
         self.due_path: list[str] = []
@@ -89,18 +83,21 @@ class Recorder:
         reactor.on_full = self.decode
 
     def request(self, subscriber: int, planned_ns: int, asked_ns: int, now_ns: int, status: int, size: int) -> int:
-        """Note an answered poll; its number of messages comes when the buffer is decoded. Returns its row."""
-        self.requests.extend((subscriber, planned_ns, asked_ns, now_ns, status, 0, size))
-        return len(self.requests) // _REQUEST - 1
+        """Note an answered poll; its number of messages comes when the buffer is decoded. Its row's place."""
+        place = self.requests.place()
+        self.requests.append((subscriber, planned_ns, asked_ns, now_ns, status, 0, size))
+        return place
 
     def record_send(self, subscriber: int, planned_ns: int, now_ns: int, size: int, digest: int) -> int:
-        """Note a message that a subscriber sends (`now_ns` -1: it cannot); its row, for the answer."""
-        self.sends.extend((subscriber, planned_ns, now_ns, -1, 0, size, digest))
-        return len(self.sends) // _SEND - 1
+        """Note a message that a subscriber sends (`now_ns` -1: it cannot); its row's place, for the answer."""
+        place = self.sends.place()
+        self.sends.append((subscriber, planned_ns, now_ns, -1, 0, size, digest))
+        return place
 
-    def answer(self, row: int, now_ns: int, status: int) -> None:
+    def answer(self, place: int, now_ns: int, status: int) -> None:
         """The server answered what was sent."""
-        self.sends[row * _SEND + _ANSWERED], self.sends[row * _SEND + _STATUS] = now_ns, status
+        self.sends.put(place, "answered_ns", now_ns)
+        self.sends.put(place, "status", status)
 
     def decode(self, most: int | None = None) -> bool:
         """Captured reads become rows, `most` of them (None: all); whether none is left: the buffer is empty then."""
@@ -114,7 +111,7 @@ class Recorder:
             seconds, nanoseconds = _STAMP.unpack_from(stamps, 16 * number)
             stamp_ns = seconds * 1_000_000_000 + nanoseconds
             if link.last_stamp_ns == stamp_ns and link.last_row >= 0 and stamp_ns:
-                self.deliveries[link.last_row * _DELIVERY + _KERNEL] = -1
+                self.deliveries.put(link.last_row, "kernel_ns", -1)
             link.last_stamp_ns, link.last_row = stamp_ns, -1
             try:
                 events = link.codec.feed(bytes(data[at : at + size]))
@@ -131,7 +128,7 @@ class Recorder:
         return stop == total
 
     def _events(self, link: Link, events: Iterable[Any], stamp_ns: int, app_ns: int, cut: bool) -> None:
-        before = len(self.deliveries)
+        first = self.deliveries.place()
         for event in events:
             kind = type(event)
             if kind is Message:
@@ -142,7 +139,7 @@ class Recorder:
                 for message in event.messages:
                     self._message(link, message, stamp_ns, app_ns)
                 if link.decoded < len(link.rows):
-                    self.requests[link.rows[link.decoded] * _REQUEST + _MESSAGES] = len(event.messages)
+                    self.requests.put(link.rows[link.decoded], "messages", len(event.messages))
                 link.decoded += 1
                 link.last_row = -1
                 for control in event.controls:
@@ -153,12 +150,10 @@ class Recorder:
                 self._count("heartbeat")
             elif kind is Opened:
                 self.response_headers = self.response_headers or dict(event.headers)
-        rows = (len(self.deliveries) - before) // _DELIVERY
-        if rows and not isinstance(link, PollLink):
-            # Only the last message of a read surely owns its stamp; a read that was cut has a later one's.
-            first = before // _DELIVERY
-            for row in range(first, first + rows - (not cut)):
-                self.deliveries[row * _DELIVERY + _KERNEL] = -1
+        # Only the last message of a read surely owns its stamp; a read that was cut has a later one's.
+        stamped = self.deliveries.place() if cut else link.last_row
+        if stamped > first and not isinstance(link, PollLink):
+            self.deliveries.fill(first, stamped, "kernel_ns", -1)
 
     def _message(self, link: Link, message: Message, stamp_ns: int, app_ns: int) -> None:
         subscriber, payload = link.subscriber, message.payload
@@ -166,9 +161,9 @@ class Recorder:
             link.first_message_ns = app_ns
         if self.due_path:
             self._note_due(subscriber.channel.number, message)
-        link.last_row = len(self.deliveries) // _DELIVERY
+        link.last_row = self.deliveries.place()
         subscriber.cursor = message.id
-        self.deliveries.extend(
+        self.deliveries.append(
             (
                 subscriber.index,
                 link.connection,
@@ -197,7 +192,7 @@ class Recorder:
 
     def table(self, first: int = 0) -> dict[str, Array]:
         """The deliveries from row `first` on, kernel stamps on CLOCK_MONOTONIC."""
-        columns = _columns("deliveries", self.deliveries, first)
+        columns = self.deliveries.columns(first)
         kernel = columns["kernel_ns"]
         stamped = kernel >= 0
         kernel[stamped] = self.clock.to_monotonic(kernel[stamped])
@@ -208,9 +203,9 @@ class Recorder:
         self.clock.pair()
         write_table(folder / f"deliveries{suffix}.parquet", "deliveries", self.table())
         if polling:
-            write_table(folder / f"requests{suffix}.parquet", "requests", _columns("requests", self.requests))
+            write_table(folder / f"requests{suffix}.parquet", "requests", self.requests.columns())
         if self.sends:
-            write_table(folder / f"sends{suffix}.parquet", "sends", _columns("sends", self.sends))
+            write_table(folder / f"sends{suffix}.parquet", "sends", self.sends.columns())
         write_table(folder / f"connections{suffix}.parquet", "connections", self._connections())
 
     def _connections(self) -> dict[str, Any]:
@@ -238,10 +233,3 @@ class Recorder:
             columns[f"tcp_received_bytes{suffix}"] = [pair[0] for pair in pairs]
             columns[f"tcp_sent_bytes{suffix}"] = [pair[1] for pair in pairs]
         return columns
-
-
-def _columns(kind: str, rows: array[int], first: int = 0) -> dict[str, Array]:
-    """The columns of a table of `kind` from its row `first` on, out of an array that holds row after row; a copy."""
-    names = list(TABLES[kind])
-    table = np.frombuffer(rows, dtype=np.int64).reshape(-1, len(names))[first:].copy()
-    return {name: table[:, index] for index, name in enumerate(names)}

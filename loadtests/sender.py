@@ -12,11 +12,11 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rtbench.loadtests.reactor.links import Link, WebSocketLink
 from rtbench.loadtests.subscriber import phase_ns
+from rtbench.messages.load import ChatSettings
 from rtbench.streams import Pace, Source
 from rtbench.streams.chat import utterance
 from rtbench.transports import ProtocolError
@@ -29,19 +29,9 @@ APART = -1
 """The number of the connection on which a subscriber sends: it is none of those on which it listens."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChatSettings:
-    """The scenario's [chat], and what a sender's words depend on. `subscribers`: of all load processes together."""
-
-    senders: int = 0
-    rate_hz: float = 1.0
-    subscribers: int = 1
-    seed: int = 1
-    epoch_s: int = 0
-
-    def sends(self, subscriber: int) -> bool:
-        """Whether this subscriber is a sender: they are spread evenly over all."""
-        return (subscriber + 1) * self.senders // self.subscribers > subscriber * self.senders // self.subscribers
+def sends(chat: ChatSettings, subscriber: int) -> bool:
+    """Whether this subscriber is a sender: they are spread evenly over all."""
+    return (subscriber + 1) * chat.senders // chat.subscribers > subscriber * chat.senders // chat.subscribers
 
 
 class _Silent:

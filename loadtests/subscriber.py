@@ -17,6 +17,7 @@ from gevent.event import AsyncResult
 from rtbench.errors import UserError
 from rtbench.loadtests.reactor.links import Link, PollLink, link_of
 from rtbench.loadtests.reactor.tls import Tls
+from rtbench.loadtests.reconnect_policy import wait_s
 from rtbench.records.tables import FOR_GOOD
 from rtbench.transports import Asked
 from rtbench.transports.catalogue import find, maker
@@ -148,9 +149,10 @@ class Subscriber:
 
     def again_s(self) -> float:
         """How long to wait before the next connection."""
-        wait_s = self.load.settings.reconnect_policy.wait_s(self.transport, self.index, self.attempts, self.retry_ms)
+        policy = self.load.settings.reconnect_policy
+        wanted_s = wait_s(policy, self.transport, self.index, self.attempts, self.retry_ms)
         self.attempts += 1
-        return max(0.0, wait_s - self._waited_s)
+        return max(0.0, wanted_s - self._waited_s)
 
     def ended(self, link: Link) -> None:
         """The connection is over."""

@@ -1,9 +1,4 @@
-"""A load process inside a trial: the campaign's commands come as JSON lines over a Unix socket, its answers go back.
-
-    campaign: {"do":"ramp","host":URL,"start_ns":…,"ramp_hz":…,"count":N}   (again, with a higher count: a ladder)
-                                                  load: {"subscribed":N,"failed":{…},"given_up":N} as it changes
-    campaign: {"do":"window","start_ns":…,"end_ns":…}                 load: {"window":"closed"}
-    campaign: {"do":"finish","folder":…,"suffix":…}                   load: {"finished":{…}}, then the process leaves
+"""A load process inside a trial: its commands come over a Unix socket, its answers go back (`rtbench.messages.load`).
 
 Invariant: counters (TCP_INFO, CPU) are read at the window's edges by this process itself, outside of what they count;
 nothing is decoded or written between the edges. The process leaves when the socket closes, whoever closed it.
@@ -12,11 +7,11 @@ nothing is decoded or written between the edges. The process leaves when the soc
 from __future__ import annotations
 
 import gc
-import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gevent
 from gevent import socket
@@ -24,9 +19,22 @@ from gevent import socket
 from rtbench.errors import RtbenchError
 from rtbench.loadtests.load import Load
 from rtbench.loadtests.subscriber import Endpoint
-
-if TYPE_CHECKING:
-    from locust.env import Environment
+from rtbench.messages.lines import Lines, line
+from rtbench.messages.load import (
+    COMMAND,
+    Answer,
+    Command,
+    Edge,
+    Failure,
+    Finish,
+    Finished,
+    Hello,
+    LoadReport,
+    Ramp,
+    Subscribed,
+    Window,
+    WindowClosed,
+)
 
 _PROBE_NS = 10_000_000
 """The probe of event-loop lag: a timer of 10 ms, which is as late as anything on this process's loop (R13)."""
@@ -35,34 +43,37 @@ _PROBE_NS = 10_000_000
 class TrialControl:
     """The load process's end of the campaign's control socket."""
 
-    def __init__(self, load: Load, environment: Environment, path: str) -> None:
+    def __init__(self, load: Load, path: str) -> None:
         self._load = load
-        self._environment = environment
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.connect(path)
-        self._edges: dict[str, int] = {}
+        self._commands: dict[type[Command], Callable[[Any], None]] = {
+            Ramp: self._ramp,
+            Window: self._window,
+            Finish: self._finish,
+        }
+        self._edges: list[Edge] = []
         self._lags: list[tuple[int, int]] = []
-        self._capture_decodes = 0
         self._count = 0
         self._more = gevent.event.Event()
-        gevent.spawn(self._listen)
-        self._say({"hello": os.getpid()})
+        # gevent prints the traceback of a bug; a process that no longer listens must not stay.
+        gevent.spawn(self._listen).link_exception(lambda _: os._exit(1))
+        self._say(Hello(os.getpid()))
 
-    def _say(self, value: dict[str, Any]) -> None:
-        self._socket.sendall(json.dumps(value).encode() + b"\n")
+    def _say(self, answer: Answer) -> None:
+        self._socket.sendall(line(answer))
 
     def _listen(self) -> None:
-        pending = b""
+        lines = Lines()
         try:
             while data := self._socket.recv(65536):
-                *lines, pending = (pending + data).split(b"\n")
-                for line in lines:
-                    command = json.loads(line)
-                    getattr(self, f"_{command.pop('do')}")(**command)
+                for one in lines.feed(data):
+                    command = COMMAND(one)
+                    self._commands[type(command)](command)
         except OSError:
             pass
         except RtbenchError as error:
-            self._say({"error": str(error)})
+            self._say(Failure(str(error)))
         # Not runner.quit(): nobody is there to wait for users to stop, and nothing is left to be saved.
         os._exit(0)
 
@@ -71,16 +82,16 @@ class TrialControl:
         while number >= self._count:
             self._more.wait()
 
-    def _ramp(self, host: str, start_ns: int, ramp_hz: float, count: int) -> None:
+    def _ramp(self, ramp: Ramp) -> None:
         load = self._load
-        load.target = Endpoint.of(host, load.settings.tls_ca)
-        load.ramp_ns, load.ramp_hz, load.ramp_from = start_ns, ramp_hz, self._count
+        load.target = Endpoint.of(ramp.host, load.settings.tls_ca)
+        load.ramp_ns, load.ramp_hz, load.ramp_from = ramp.start_ns, ramp.ramp_hz, self._count
         if not self._count:
-            load.base_ns = start_ns
+            load.base_ns = ramp.start_ns
             gevent.spawn(self._report)
             gevent.spawn(self._pair)
             load.watch()
-        self._count = count
+        self._count = ramp.count
         more, self._more = self._more, gevent.event.Event()
         more.set()
 
@@ -88,7 +99,7 @@ class TrialControl:
         said = None
         while True:
             load = self._load
-            state = {"subscribed": load.subscribed_count, "failed": dict(load.failed), "given_up": load.given_up}
+            state = Subscribed(load.subscribed_count, dict(load.failed), load.given_up)
             if state != said:
                 self._say(state)
                 said = state
@@ -99,12 +110,12 @@ class TrialControl:
             gevent.sleep(1)
             self._load.recorder.clock.pair()
 
-    def _window(self, start_ns: int, end_ns: int) -> None:
+    def _window(self, window: Window) -> None:
         # What was made so far stays; a collection in the window would look at all of it.
         gc.collect()
         gc.freeze()
         gc.disable()
-        reactor = self._load.reactor
+        reactor, start_ns, end_ns = self._load.reactor, window.start_ns, window.end_ns
         reactor.at(start_ns, self._open_window)
         reactor.at(end_ns, self._close_window)
         for sender in self._load.senders:
@@ -121,48 +132,45 @@ class TrialControl:
             if link.deaf and link.closed_ns < 0:
                 self._load.reactor.ignore(link)
         self._load.recorder.clock.pair()
-        self._edges["read_ns_at_start"] = time.monotonic_ns()
-        self._edges["run_delay_ns_at_start"] = _run_delay_ns()
-        self._edges["decode_cpu_ns_at_start"] = self._load.recorder.decode_cpu_ns
-        self._edges["cpu_ns_at_start"] = time.process_time_ns()
+        read_ns, run_delay_ns = time.monotonic_ns(), _run_delay_ns()
+        decode_cpu_ns = self._load.recorder.decode_cpu_ns
+        self._edges.append(Edge(read_ns, time.process_time_ns(), run_delay_ns, decode_cpu_ns))
 
     def _close_window(self) -> None:
-        self._edges["cpu_ns_at_end"] = time.process_time_ns()
-        self._edges["run_delay_ns_at_end"] = _run_delay_ns()
-        self._edges["decode_cpu_ns_at_end"] = self._load.recorder.decode_cpu_ns
+        cpu_ns, run_delay_ns = time.process_time_ns(), _run_delay_ns()
+        decode_cpu_ns = self._load.recorder.decode_cpu_ns
         self._load.recorder.clock.pair()
         for link in self._load.reactor.links:
             link.at_end = link.bytes_now()
-        self._edges["read_ns_at_end"] = time.monotonic_ns()
-        self._say({"window": "closed"})
+        self._edges.append(Edge(time.monotonic_ns(), cpu_ns, run_delay_ns, decode_cpu_ns))
+        self._say(WindowClosed())
 
-    def _finish(self, folder: str, suffix: str, polling: bool) -> None:
+    def _finish(self, finish: Finish) -> None:
         load = self._load
         load.reactor.drain()
         captured = load.reactor.capture.at
         load.recorder.decode()
         try:
-            load.recorder.write(Path(folder), suffix, polling)
+            load.recorder.write(Path(finish.folder), finish.suffix, finish.polling)
         except OSError as error:
-            self._say({"error": f"cannot write {folder} ({error.strerror})"})
+            self._say(Failure(f"cannot write {finish.folder} ({error.strerror})"))
             return
-        self._say(
-            {
-                "finished": {
-                    **self._edges,
-                    "pid": os.getpid(),
-                    "clock_pairs": load.recorder.clock.pairs,
-                    "controls": load.recorder.controls,
-                    "faults": load.recorder.faults,
-                    "response_headers": load.recorder.response_headers,
-                    "due": [[*key, due_ns] for key, due_ns in load.recorder.due.items()],
-                    "failed": load.failed,
-                    "hub_lag": self._lags,
-                    "taped_bytes": captured,
-                    "decode_cpu_ns": load.recorder.decode_cpu_ns,
-                }
-            }
+        recorder, (at_start, at_end) = load.recorder, self._edges
+        report = LoadReport(
+            pid=os.getpid(),
+            at_start=at_start,
+            at_end=at_end,
+            decode_cpu_ns=recorder.decode_cpu_ns,
+            captured_bytes=captured,
+            clock_pairs=tuple(recorder.clock.pairs),
+            hub_lag=tuple(self._lags),
+            controls=recorder.controls,
+            faults=tuple(recorder.faults),
+            response_headers=recorder.response_headers,
+            due=tuple((*key, due_ns) for key, due_ns in recorder.due.items()),
+            failed=load.failed,
         )
+        self._say(Finished(report))
 
 
 def _run_delay_ns() -> int:

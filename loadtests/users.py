@@ -9,7 +9,6 @@ your users; `rtbench.loadtests.users.prepare` is what the shipped locustfile cal
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -21,13 +20,12 @@ from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
 from rtbench.errors import UserError
-from rtbench.loadtests.load import Load, Settings
+from rtbench.loadtests.load import Load
 from rtbench.loadtests.locust_stats import Statistics
-from rtbench.loadtests.reconnect_policy import ReconnectPolicy
-from rtbench.loadtests.sender import ChatSettings
 from rtbench.loadtests.subscriber import Endpoint, Subscriber
 from rtbench.loadtests.trial import TrialControl
 from rtbench.machine import inner_loop
+from rtbench.messages.load import START, LoadSettings
 from rtbench.transports.catalogue import catalogue
 
 _state: dict[str, Any] = {}
@@ -129,13 +127,10 @@ def prepare(environment: Environment) -> None:
     options = environment.parsed_options
     trial = os.environ.get("RTBENCH_TRIAL")
     if trial:
-        table = json.loads(trial)
-        lists: dict[str, Any] = {name: tuple(table["settings"][name]) for name in ("streams", "greeting")}
-        lists["reconnect_policy"] = ReconnectPolicy(**table["settings"]["reconnect_policy"])
-        lists["chat"] = ChatSettings(**table["settings"]["chat"])
-        load = _state["load"] = Load(Settings(**{**table["settings"], **lists}))
-        load.first = table["first"]
-        _state["trial"] = TrialControl(load, environment, table["control"])
+        start = START(trial)
+        load = _state["load"] = Load(start.settings)
+        load.first = start.first
+        _state["trial"] = TrialControl(load, start.control)
         return
     assert options is not None
     if isinstance(environment.runner, MasterRunner):
@@ -143,7 +138,7 @@ def prepare(environment: Environment) -> None:
     try:
         streams = tuple(options.stream.split(","))
         load = _state["load"] = Load(
-            Settings(
+            LoadSettings(
                 streams,
                 options.channels == "unicast",
                 options.poll_interval,

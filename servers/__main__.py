@@ -1,25 +1,24 @@
-"""`python -m rtbench.servers SUBJECT OPTIONS`: one server process; OPTIONS is JSON. Run by the campaign and the CLI."""
+"""`python -m rtbench.servers SUBJECT OPTIONS`: one server process. Run by the campaign and the CLI.
+
+OPTIONS is a `rtbench.messages.server.ServerOptions` as JSON.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from dataclasses import replace
 
 from rtbench.errors import UserError
-from rtbench.scenario.tables import Injection
-from rtbench.servers.kit.app import Options, run
-from rtbench.servers.kit.channel import Limits
+from rtbench.messages.server import OPTIONS
+from rtbench.servers.kit.app import run
 from rtbench.subjects.names import module_at, module_of
 
 
 def main() -> int:
     """The exit code: 0 after a clean end, 2 for a port in use and the like."""
-    name, table = sys.argv[1], json.loads(sys.argv[2])
-    subject = replace(module_at(table.pop("module", "") or module_of(name)), name=name)
-    inject = tuple(Injection(**row) for row in table.get("inject", ()))
-    options = Options(**{**table, "limits": Limits(**table["limits"]), "inject": inject})
+    name, options = sys.argv[1], OPTIONS(sys.argv[2])
+    subject = replace(module_at(options.module or module_of(name)), name=name)
     factory = None
     if options.loop == "uvloop":
         import uvloop

@@ -13,6 +13,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Thread
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -124,3 +126,41 @@ def chromium_with(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Sequenc
             running.quit()
 
     return run
+
+
+@pytest.fixture
+def endless() -> Iterator[Callable[..., str]]:
+    """`endless(kind, piece, pause_s)`: the URL of a server that answers every path with `piece`, again and again."""
+    over = Event()
+    servers: list[ThreadingHTTPServer] = []
+
+    def begin(kind: str = "text/event-stream", piece: bytes = b": more\n\n", pause_s: float = 0.001) -> str:
+        class Server(ThreadingHTTPServer):
+            daemon_threads, request_queue_size = True, 128
+
+        class Endless(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                try:
+                    self.send_response(200)
+                    self.send_header("Content-Type", kind)
+                    self.end_headers()
+                    while not over.wait(pause_s):
+                        self.wfile.write(piece)
+                except OSError:
+                    """The client has had enough."""
+
+            do_POST = do_GET
+
+            def log_message(self, *_: Any) -> None:
+                """Nobody reads it."""
+
+        server = Server(("127.0.0.1", 0), Endless)
+        servers.append(server)
+        Thread(target=server.serve_forever, args=(0.01,)).start()
+        return f"http://127.0.0.1:{server.server_address[1]}"
+
+    yield begin
+    over.set()
+    for server in servers:
+        server.shutdown()
+        server.server_close()

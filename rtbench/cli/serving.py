@@ -14,8 +14,8 @@ import click
 from rtbench import streams as stream_catalogue
 from rtbench.cli._options import seed_option, settings_option
 from rtbench.cli._scenario import build
-from rtbench.processes.process import PublisherProcess
-from rtbench.processes.program import publish_into, server_of
+from rtbench.processes.publisher import PublisherProcess
+from rtbench.processes.starting import publish_into, server_of
 from rtbench.subjects import Subject
 from rtbench.subjects.names import module_at
 from rtbench.subjects.registry import Registry
@@ -85,9 +85,8 @@ def _play(
         folder = Path(name)
         with PublisherProcess(table.make_workload(), table, folder, (), folder / "publisher.log") as publisher:
             publisher.ready()
-            where = {"host": host, "port": port}
             feed, log = publisher.socket_path, folder / "server.log"
-            with server_of(served, table, feed, folder, (), log, **where) as server:
+            with server_of(served, table, feed, folder, (), log, host=host, port=port) as server:
                 publish_into(publisher, served, server)
                 publisher.play(table.stream)
                 url = server.ready()

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from rtbench.conformance._target import Target
+from rtbench.subjects.bounded import MOST_BYTES, response
 from rtbench.transports import Closed, Codec, Control, Event, Heartbeat, Message, Opened, ProtocolError
 from rtbench.transports.catalogue import find
-from rtbench.transports.http import Body, Complete, Head, Part, ResponseParser, request_head
+from rtbench.transports.http import request_head
 from rtbench.transports.poll import PollResponse
 from rtbench.transports.websocket import text_frame
 
@@ -117,39 +118,19 @@ def fetch(
     body: bytes = b"",
 ) -> Answer:
     """One request on a connection of its own. A 101 and an event stream are over with their head."""
-    deadline = time.monotonic() + (within_s or target.patience_s)
-    parser = ResponseParser()
-    head: Head | None = None
-    received = b""
+    within_s = within_s or target.patience_s
+    deadline = time.monotonic() + within_s
     try:
         with connect(target) as link:
             link.sendall(request_head(method, path, target.authority, headers or {}) + body)
-            while True:
-                link.settimeout(max(0.001, deadline - time.monotonic()))
-                data = link.recv(65536)
-                if data.startswith(b"HTTP/1.1 101 "):
-                    return Answer(101, _fields(data), b"")
-                parts: list[Part] = parser.feed(data) if data else parser.eof()
-                for part in parts:
-                    if isinstance(part, Head):
-                        head = part
-                        if part.headers.get("content-type", "").startswith("text/event-stream"):
-                            return Answer(part.status, part.headers, b"")
-                    elif isinstance(part, Body):
-                        received += part.data
-                    elif isinstance(part, Complete) and head is not None:
-                        return Answer(head.status, head.headers, received)
-                if not data:
-                    return Answer(CLOSED, {}, b"the connection was closed")
+            found = response(link, deadline)
     except TimeoutError:
-        return Answer(CLOSED, {}, b"nothing more within %.1f s" % (within_s or target.patience_s))
+        return Answer(CLOSED, {}, b"nothing more within %.1f s" % within_s)
     except (OSError, ProtocolError) as error:
         return Answer(CLOSED, {}, str(error).encode())
-
-
-def _fields(data: bytes) -> dict[str, str]:
-    lines = data.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")[1:]
-    return {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    if found is None:
+        return Answer(CLOSED, {}, b"the connection was closed")
+    return Answer(found.status, found.headers, found.body)
 
 
 class Subscriber:
@@ -241,7 +222,8 @@ class Subscriber:
 
     def open(self) -> bool:
         """Wait for the response's head; whether it came."""
-        while self.opened is None and self.event() is not None:
+        deadline = time.monotonic() + self.target.patience_s
+        while self.opened is None and self.event(deadline - time.monotonic()) is not None:
             pass
         return self.opened is not None
 
@@ -309,6 +291,9 @@ class Subscriber:
             self._events.append(Closed(False, reason=str(error)))
             return True
         self.raw += data
+        if len(self.raw) > MOST_BYTES:
+            self._events.append(Closed(False, reason=f"it sent more than {MOST_BYTES:,} bytes and did not end"))
+            return True
         try:
             if self._codec is not None:
                 self._events += self._codec.feed(data) if data else self._codec.eof()

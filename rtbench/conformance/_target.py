@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from rtbench.processes.program import Server
+from rtbench.processes.starting import Server
 from rtbench.scenario.tables import ServerTable
 from rtbench.streams import catalogue
 from rtbench.subjects import CAPABILITIES, Subject

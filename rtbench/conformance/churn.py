@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 from rtbench.conformance import PUSH, case
 from rtbench.conformance._checks import consecutive
 from rtbench.conformance._client import Subscriber
@@ -19,11 +21,10 @@ def churn(target: Target) -> list[str]:
         staying.open()
         found = staying.messages(1)
         for _ in range(ROUNDS):
-            crowd = [Subscriber(target) for _ in range(CROWD)]
-            for subscriber in crowd:
-                subscriber.open()
-            for subscriber in crowd:
-                subscriber.close()
+            with ExitStack() as leaving:
+                crowd = [leaving.enter_context(Subscriber(target)) for _ in range(CROWD)]
+                for subscriber in crowd:
+                    subscriber.open()
             found += staying.messages(2)
         found += staying.messages(5)
         problems = consecutive(found)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from rtbench.conformance import EVERY, Skipped, case
 from rtbench.conformance._checks import consecutive, gap_fields
 from rtbench.conformance._client import Subscriber
@@ -13,8 +15,9 @@ FUTURE = 10**12
 
 def _beginning(subscriber: Subscriber) -> Event | None:
     """The first event that is a message or a notice."""
+    deadline = time.monotonic() + subscriber.target.patience_s
     while True:
-        event = subscriber.event()
+        event = subscriber.event(deadline - time.monotonic())
         if event is None or isinstance(event, Message | Control):
             return event
         if not isinstance(event, Opened) and subscriber.closed is not None:

@@ -11,6 +11,7 @@ from rtbench.conformance import EVERY, case
 from rtbench.conformance._client import Subscriber
 from rtbench.conformance._target import Target
 from rtbench.processes.process import STOP_S
+from rtbench.processes.remote import RemoteServer
 
 COUNT = 3
 SPOILED = ("Traceback (most recent call last)", "never retrieved", "never awaited", "was destroyed but it is pending")
@@ -76,7 +77,9 @@ def _farewell(target: Target, subscriber: Subscriber, deadline: float) -> list[s
 def quiet_log(target: Target) -> list[str]:
     """Nothing above made the server log an exception."""
     assert target.owned is not None
-    lines = target.owned.server.log.read_text(encoding="utf-8", errors="replace").splitlines()
+    server = target.owned.server
+    assert not isinstance(server, RemoteServer)
+    lines = server.log.read_text(encoding="utf-8", errors="replace").splitlines()
     found = [number for number, line in enumerate(lines) if any(words in line for words in SPOILED)]
     if not found:
         return []

@@ -25,8 +25,8 @@ from rtbench.conformance._client import CLOSED, connect, fetch, subscribing
 from rtbench.conformance._target import PATIENCE_S, Owned, Target
 from rtbench.conformance.bytes_and_order import COUNT
 from rtbench.errors import SubjectError, UserError
-from rtbench.processes.process import PublisherProcess
-from rtbench.processes.program import Server, publish_into, server_of
+from rtbench.processes.publisher import PublisherProcess
+from rtbench.processes.starting import Server, publish_into, server_of
 from rtbench.scenario.model import Scenario
 from rtbench.scenario.tables import ChatTable, ServerTable, WorkloadTable
 from rtbench.streams import catalogue as streams

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
-import json
 import os
 import socket
 import struct
 import subprocess
 import sys
+
+from rtbench.messages.lines import say
+from rtbench.messages.namespace import CONFIGURE, Configured, Ready
 
 _CLONE_NEWNET = 0x40000000
 _SIOCETHTOOL = 0x8946
@@ -28,15 +30,15 @@ def main() -> int:
     if libc.unshare(_CLONE_NEWNET) != 0:
         sys.stderr.write(f"no network namespace: {os.strerror(ctypes.get_errno())}\n")
         return 1
-    _say({"ready": os.getpid()})
+    say(Ready(os.getpid()))
     for line in sys.stdin:
-        told = json.loads(line)
-        name = told["interface"]
+        wanted = CONFIGURE(line)
+        name = wanted.interface
         _ip("link", "set", "lo", "up")
-        for address in told["addresses"]:
+        for address in wanted.addresses:
             _ip("address", "add", address, "dev", name, *(["nodad"] if ":" in address else []))
         _ip("link", "set", name, "up")
-        _say({"offloads": _without_offloads(name)})
+        say(Configured(_without_offloads(name)))
     return 0
 
 
@@ -44,7 +46,7 @@ def _ip(*words: str) -> None:
     subprocess.run(["ip", *words], check=True)
 
 
-def _without_offloads(name: str) -> list[str]:
+def _without_offloads(name: str) -> tuple[str, ...]:
     """Switch the offloads off; those that are still on."""
     left = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -52,7 +54,7 @@ def _without_offloads(name: str) -> list[str]:
             _ethtool(sock, name, switch, 0)
             if _ethtool(sock, name, ask, 0):
                 left.append(offload)
-    return left
+    return tuple(left)
 
 
 def _ethtool(sock: socket.socket, name: str, command: int, value: int) -> int:
@@ -62,11 +64,6 @@ def _ethtool(sock: socket.socket, name: str, command: int, value: int) -> int:
     fcntl.ioctl(sock, _SIOCETHTOOL, request)
     answer: int = struct.unpack("II", data.raw[:8])[1]
     return answer
-
-
-def _say(value: dict[str, object]) -> None:
-    sys.stdout.write(json.dumps(value) + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

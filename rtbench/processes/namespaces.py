@@ -7,7 +7,6 @@ the namespaces end with the trial, also when its campaign is killed. Needs root 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from rtbench import programs
 from rtbench.errors import SubjectError, UnavailableError, UserError
+from rtbench.messages.namespace import CONFIGURED, READY, Configure
 from rtbench.processes.process import Process
 
 INTERFACE = "rtb0"
@@ -35,8 +35,8 @@ class Holder(Process):
     def configure(self, addresses: tuple[str, str]) -> None:
         """Give its end of the pair addresses and switch its offloads off. Raises SubjectError when some stay on."""
         v4, v6 = addresses
-        self.send({"interface": INTERFACE, "addresses": [f"{v4}/30", f"{v6}/64"]})
-        left = json.loads(self.line(10))["offloads"]
+        self.send(Configure(INTERFACE, (f"{v4}/30", f"{v6}/64")))
+        left = CONFIGURED(self.line(10)).offloads
         if left:
             raise SubjectError(f"{', '.join(left)} cannot be switched off on {INTERFACE}", "run without --netns")
 
@@ -53,7 +53,7 @@ class Network(contextlib.ExitStack):
                     making.enter_context(Holder([sys.executable, "-m", "rtbench.processes._namespace"], (), log))
                 )
             for holder in holders:
-                holder.line(10)
+                READY(holder.line(10))
             server, load = holders
             command = ["ip", "link", "add", INTERFACE, "netns", str(server.pid), "type", "veth", "peer"]
             command += [INTERFACE, "netns", str(load.pid)]

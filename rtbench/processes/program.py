@@ -1,16 +1,13 @@
-"""A trial's server, whatever it is: one of ours, any program, or something at a URL that is not ours to start.
+"""A server that is a program: started by a command, asked until it answers.
 
-Invariant: all of them have one face: `ready` says where it is and what it uses; `pid`, `cpu_ns`, `memory_bytes` and
-the like are of its whole process tree, of its container's cgroup, or -1 where nothing may be looked at; `stop` ends
-what was started and nothing else. Called by the trial, `rtbench serve` and `rtbench verify`.
+Invariant: it has the face of a server of ours; CPU and memory are of its whole process tree, or of its container's
+cgroup. Started by `rtbench.processes.starting`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import select
 import socket
 import subprocess
 import threading
@@ -22,38 +19,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rtbench import programs
-from rtbench.errors import SubjectError, UnavailableError, UserError
+from rtbench.errors import SubjectError
 from rtbench.machine import probes
 from rtbench.machine.topology import Cores
-from rtbench.processes.process import Process, PublisherProcess, ServerProcess
+from rtbench.messages.lines import MessageError
+from rtbench.messages.server import PROGRAM_READINESS
+from rtbench.processes.process import Process
 from rtbench.scenario.model import Scenario
-from rtbench.subjects import Launch, Post, Program, Subject
-from rtbench.subjects.proxies import Before, Proxy
-from rtbench.subjects.requirements import lacking
+from rtbench.subjects import Launch, Program, Subject
 
-_ASK_S = 0.02
+ASK_S = 0.02
 """How often a program that does not say when it is ready is asked."""
-
-
-def server_of(
-    subject: Subject, scenario: Scenario, feed: Path, folder: Path, cores: Cores, log: Path, **where: Any
-) -> ServerProcess | ProgramServer | RemoteServer:
-    """Start the subject's server. `where`: host, port, network (a namespace's path); `folder`: for configuration."""
-    subject.check()
-    if subject.url:
-        return RemoteServer(subject.url)
-    if subject.program is not None:
-        return ProgramServer(subject, scenario, feed, folder, cores, log, **where)
-    return ServerProcess(subject.name, scenario, feed, cores, log, module=subject.module, **where)
-
-
-Server = ServerProcess | Any
-
-
-def publish_into(publisher: PublisherProcess, subject: Subject, server: Server) -> None:
-    """Have the publisher post to the server, where that is how this subject is published into; else it has our feed."""
-    if isinstance(subject.publish, Post):
-        publisher.post_to(server.ready(), subject.publish)
 
 
 class ProgramServer(Process):
@@ -62,13 +38,21 @@ class ProgramServer(Process):
     name = "server"
 
     def __init__(
-        self, subject: Subject, scenario: Scenario, feed: Path, folder: Path, cores: Cores, log: Path, **where: Any
+        self,
+        subject: Subject,
+        scenario: Scenario,
+        feed: Path,
+        folder: Path,
+        cores: Cores,
+        log: Path,
+        *,
+        host: str,
+        port: int = 0,
+        network: str = "",
     ) -> None:
         assert subject.program is not None
         self.subject = subject
         self.program: Program = subject.program
-        host, port = where.get("host", scenario.server.host), where.get("port", 0)
-        network = where.get("network", "")
         # In a namespace of its own nobody else takes ports.
         port = port or (8080 if network else free_port(host))
         folder = folder / "program"
@@ -93,11 +77,11 @@ class ProgramServer(Process):
         if self.program.ready == "line":
             line = self.line(timeout_s)
             try:
-                said = dict(json.loads(line))
-            except (ValueError, TypeError) as error:
+                readiness = PROGRAM_READINESS(line)
+            except MessageError as error:
                 text = f"the server was to print one JSON line with its url, it printed {line[:60]!r}"
-                raise SubjectError(text, 'mend it, or ready = "/PATH"') from error
-            self.url, self.uses = said.get("url", self.url), said.get("uses", {})
+                raise SubjectError(text, 'correct it, or set ready = "/PATH"') from error
+            self.url, self.uses = readiness.url or self.url, readiness.uses
             threading.Thread(target=self._keep, daemon=True).start()
         else:
             deadline = time.monotonic() + timeout_s
@@ -106,7 +90,7 @@ class ProgramServer(Process):
                     raise self.died()
                 if time.monotonic() > deadline:
                     raise SubjectError(f"the server did not answer at {self.url} within {timeout_s:g} s", self.tail())
-                time.sleep(_ASK_S)
+                time.sleep(ASK_S)
         self.uses = {"stack": version_of(self.subject), "technique": self.subject.technique, **self.uses}
         self._said = True
         return self.url
@@ -122,14 +106,14 @@ class ProgramServer(Process):
 
     def _answers(self) -> bool:
         """Whether it listens, and answers a request with anything (from outside its namespace nobody can ask)."""
-        host, port = urlsplit(self.url).hostname or "", _port(self.url)
+        host, port = urlsplit(self.url).hostname or "", port_of(self.url)
         if self._inside:
             return probes.listens(self.pid, port)
         try:
             with socket.create_connection((host, port), 1) as sock:
                 if self.url.startswith("http://"):
                     sock.sendall(f"GET {self.program.ready} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
-                    return bool(select.select([sock], [], [], 1)[0] and sock.recv(16))
+                    return bool(sock.recv(16))  # one byte is an answer: no more is read
                 return True
         except OSError:
             return False
@@ -151,92 +135,6 @@ class ProgramServer(Process):
         return f"signal {self.program.tidy} before each reading"
 
 
-class RemoteServer:
-    """A server at a URL: nothing to start, to stop, or to look into."""
-
-    name = "server"
-    pid = 0
-    cores: Cores = ()
-    stopped_in_s: float | None = 0.0
-
-    def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self.url = f"{parts.scheme}://{parts.netloc}"
-        self.uses: dict[str, Any] = {"stack": "not ours: nothing is known of it"}
-
-    def ready(self, timeout_s: float = 10) -> str:
-        """Where it is. Raises UserError when nothing answers there."""
-        parts = urlsplit(self.url)
-        try:
-            socket.create_connection((parts.hostname or "", _port(self.url)), timeout_s).close()
-        except OSError as error:
-            raise UserError(f"nothing answers at {self.url} ({error.strerror or error})", "start it first") from error
-        return self.url
-
-    def exited(self) -> int | None:
-        """It is not ours: it does not end for us."""
-        return None
-
-    def died(self) -> SubjectError:
-        """Never: see `exited`."""
-        return SubjectError(f"{self.url} is gone")
-
-    def cpu_ns(self) -> int:
-        """Unknown."""
-        return -1
-
-    memory_bytes = resident_bytes = run_delay_ns = cpu_ns
-
-    def tidy(self) -> str:
-        """Nobody asks."""
-        return "not asked: the server is not ours"
-
-    def kill(self, number: int = 9) -> None:
-        """It is not ours to signal."""
-
-    def stop(self, timeout_s: float = 0) -> None:
-        """It is not ours to stop."""
-
-    def __enter__(self) -> RemoteServer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
-class ProxyProcess(Process):
-    """A proxy before a server; `url` is where subscribers go."""
-
-    name = "proxy"
-
-    def __init__(
-        self, proxy: Proxy, upstream: str, subscribers: int, folder: Path, cores: Cores, log: Path, **where: Any
-    ) -> None:
-        what, remedy = lacking(proxy.requires)
-        if what:
-            raise UnavailableError(f"the proxy {proxy.name} needs {what}", remedy)
-        parts = urlsplit(upstream)
-        host, network = where.get("host") or parts.hostname or "127.0.0.1", where.get("network", "")
-        self._port = 8090 if network else free_port(host)
-        folder = folder / "proxy"
-        folder.mkdir(exist_ok=True)
-        before = Before(host, self._port, parts.hostname or "", _port(upstream), folder, subscribers)
-        self.url = f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{self._port}"
-        self.uses = {"proxy": proxy.name, "version": printed(proxy.version)}
-        super().__init__(proxy.command(before), cores, log, network=network, listen=False)
-
-    def ready(self, timeout_s: float = 20) -> str:
-        """Wait until it listens."""
-        deadline = time.monotonic() + timeout_s
-        while not probes.listens(self.pid, self._port):
-            if self.exited() is not None:
-                raise self.died()
-            if time.monotonic() > deadline:
-                raise SubjectError(f"the proxy did not listen within {timeout_s:g} s", self.tail())
-            time.sleep(_ASK_S)
-        return self.url
-
-
 def _filled(word: str, launch: Launch) -> str:
     for name in ("host", "port", "folder", "feed"):
         word = word.replace("{" + name + "}", str(getattr(launch, name)))
@@ -252,7 +150,8 @@ def free_port(host: str) -> int:
         return port
 
 
-def _port(url: str) -> int:
+def port_of(url: str) -> int:
+    """The port of a URL, its scheme's own where it names none."""
     parts = urlsplit(url)
     return parts.port or (443 if parts.scheme in ("https", "wss") else 80)
 

@@ -8,14 +8,16 @@ and the campaign.
 from __future__ import annotations
 
 import socket
+import time
 from functools import cache
 from urllib.parse import urlsplit
 
 from rtbench.errors import UserError
+from rtbench.subjects.bounded import response
 from rtbench.subjects.model import NOBODY, Subject
 from rtbench.transports import ProtocolError
 from rtbench.transports.catalogue import catalogue
-from rtbench.transports.http import Head, ResponseParser, request_head
+from rtbench.transports.http import request_head
 
 _PATIENCE_S = 5.0
 
@@ -68,25 +70,25 @@ def _spoken(url: str, target: str) -> str:
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     if parts.scheme == "https":
         return _by_path(target) or "sse"
-    parser = ResponseParser()
+    deadline = time.monotonic() + _PATIENCE_S
     try:
-        with socket.create_connection((host, port), _PATIENCE_S) as sock:
+        with socket.create_connection((host, port), _PATIENCE_S) as link:
             accept = {"Accept": "text/event-stream, application/json"}
-            sock.sendall(request_head("GET", target, parts.netloc, accept))
-            while data := sock.recv(65536):
-                for part in parser.feed(data):
-                    if isinstance(part, Head):
-                        kind = part.headers.get("content-type", "")
-                        if part.status >= 400:
-                            raise UserError(f"{url} answers with status {part.status}", "is that its path?")
-                        return "sse" if kind.startswith("text/event-stream") else _by_path(target) or "short-poll"
+            link.sendall(request_head("GET", target, parts.netloc, accept))
+            head = response(link, deadline, head_only=True)
     except TimeoutError:
         return _by_path(target) or "long-poll"  # it waits for something to say
     except OSError as error:
         raise UserError(f"nothing answers at {url} ({error.strerror or error})", "start it first") from error
     except ProtocolError as error:
         raise UserError(f"{url} does not speak HTTP ({error})", "write tcp:// for plain lines") from error
-    raise UserError(f"{url} closed the connection without an answer", "is that its path?")
+    if head is None:
+        raise UserError(f"{url} closed the connection without an answer", "is that its path?")
+    if head.status >= 400:
+        raise UserError(f"{url} answers with status {head.status}", "is that its path?")
+    if head.headers.get("content-type", "").startswith("text/event-stream"):
+        return "sse"
+    return _by_path(target) or "short-poll"
 
 
 def _by_path(target: str) -> str:

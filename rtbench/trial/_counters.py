@@ -7,12 +7,13 @@ process group's loop.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from rtbench.machine import probes
+from rtbench.messages.load import LoadReport
 from rtbench.processes import namespaces
 from rtbench.trial._process_group import ProcessGroup
 
@@ -101,18 +102,21 @@ class Counters:
         table["load"]["ports_share"] = max(probes.ports_share(load.pid) for load in group.loads)
         self._network("end")
 
-    def close(self, reports: Sequence[Mapping[str, Any]]) -> None:
+    def close(self, reports: Sequence[LoadReport]) -> None:
         """Take over what the load processes reported of themselves."""
         load = self.processes["load"]
-        for key in ("cpu_ns_at_start", "cpu_ns_at_end", "run_delay_ns_at_start", "run_delay_ns_at_end"):
-            load[key] = sum(report[key] for report in reports)
-        for key in ("read_ns_at_start", "read_ns_at_end"):
-            load[key] = max(report[key] for report in reports)
-        load["decode_cpu_ns"] = sum(report["decode_cpu_ns"] for report in reports)
+        for suffix, edges in (
+            ("at_start", [report.at_start for report in reports]),
+            ("at_end", [report.at_end for report in reports]),
+        ):
+            load[f"cpu_ns_{suffix}"] = sum(edge.cpu_ns for edge in edges)
+            load[f"run_delay_ns_{suffix}"] = sum(edge.run_delay_ns for edge in edges)
+            load[f"read_ns_{suffix}"] = max(edge.read_ns for edge in edges)
+        load["decode_cpu_ns"] = sum(report.decode_cpu_ns for report in reports)
         load["decode_cpu_ns_in_window"] = sum(
-            report["decode_cpu_ns_at_end"] - report["decode_cpu_ns_at_start"] for report in reports
+            report.at_end.decode_cpu_ns - report.at_start.decode_cpu_ns for report in reports
         )
-        lags = np.asarray([lag for report in reports for lag in report["hub_lag"]], dtype=np.int64).reshape(-1, 2)
+        lags = np.asarray([lag for report in reports for lag in report.hub_lag], dtype=np.int64).reshape(-1, 2)
         load["hub_lag_p50_ns"], load["hub_lag_p99_ns"], load["hub_lag_max_ns"] = (
             [int(value) for value in np.percentile(lags[:, 1], (50, 99, 100))] if len(lags) else [-1, -1, -1]
         )

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from rtbench.machine import probes
 from rtbench.processes.process import Process
+from rtbench.processes.starting import Server
 from rtbench.records.manifest import Event
 from rtbench.scenario.tables import Interruption
 from rtbench.trial._process_group import ProcessGroup
@@ -62,11 +63,16 @@ def _plan_kill(group: ProcessGroup, row: Interruption, start_ns: int) -> None:
     group.at(start_ns + _ns(row.at_s), kill)
 
 
-def _processes(group: ProcessGroup, what: str) -> Sequence[Process]:
-    return {"server": [group.server], "publisher": [group.publisher], "load": group.loads}[what]
+def _processes(group: ProcessGroup, what: str) -> Sequence[Process | Server]:
+    table: dict[str, Sequence[Process | Server]] = {
+        "server": [group.server],
+        "publisher": [group.publisher],
+        "load": group.loads,
+    }
+    return table[what]
 
 
-def _signal(processes: Sequence[Process], number: int) -> None:
+def _signal(processes: Sequence[Process | Server], number: int) -> None:
     for process in processes:
         if process.exited() is None:  # it may have been killed meanwhile, on purpose
             for pid in probes.tree(process.pid):

@@ -9,14 +9,16 @@ first arrival. A message that nobody got leaves no trace. Called by the trial be
 from __future__ import annotations
 
 import json
-import urllib.request
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from rtbench.messages.load import LoadReport
 from rtbench.records import tables
 from rtbench.records.reason import Reason
+from rtbench.subjects.bounded import get
 from rtbench.trial._run import Run, store
 
 UNKNOWN = ["latency_*", "due_to_sent_*", "sent_to_*", "request_to_*"]
@@ -25,9 +27,11 @@ UNKNOWN_SENT = ["due_to_sent_*", "sent_to_*", "request_to_*"]
 """Metrics that need to know when the publisher was ready to send."""
 _MOST_PLANS = 100
 _PATIENCE_S = 5
+_PATIENCE_ALL_S = 30
+"""How long one plan, and all of them together, may take."""
 
 
-def infer_ticks(run: Run, reports: list[dict[str, Any]], url: str) -> tuple[str, list[str], list[Reason]]:
+def infer_ticks(run: Run, reports: Sequence[LoadReport], url: str) -> tuple[str, list[str], list[Reason]]:
     """Write ticks.parquet from deliveries.parquet; number messages without an id by their first arrival.
 
     Returns where due times come from ("plan", "payload" or "unknown"), the metrics that are unknown, and warnings.
@@ -83,11 +87,11 @@ def _numbered(table: tables.Columns) -> Any:
     return rank[inverse]
 
 
-def _due(run: Run, reports: list[dict[str, Any]], url: str, channel: Any, seq: Any) -> tuple[Any, str]:
+def _due(run: Run, reports: Sequence[LoadReport], url: str, channel: Any, seq: Any) -> tuple[Any, str]:
     """Due times (CLOCK_MONOTONIC, -1: not known) and where they come from."""
     due = np.full(len(seq), -1, dtype=np.int64)
     told: dict[tuple[int, int], int] = {
-        (number, int(message)): moment for report in reports for number, message, moment in report.get("due", ())
+        (number, message): moment for report in reports for number, message, moment in report.due
     }
     how = "payload" if told else "plan"
     if not told:
@@ -100,23 +104,29 @@ def _due(run: Run, reports: list[dict[str, Any]], url: str, channel: Any, seq: A
     return due, how
 
 
-def _offset_ns(reports: list[dict[str, Any]]) -> int:
+def _offset_ns(reports: Sequence[LoadReport]) -> int:
     """CLOCK_REALTIME less CLOCK_MONOTONIC, in the middle of the trial."""
-    pairs = reports[0]["clock_pairs"] if reports else [(0, 0)]
+    pairs = reports[0].clock_pairs if reports else ((0, 0),)
     monotonic, real = pairs[len(pairs) // 2]
     return int(real - monotonic)
 
 
 def _plan(run: Run, url: str, channels: list[int]) -> dict[tuple[int, int], int]:
-    """What `/plan` says of every channel; empty for a server that has none."""
+    """What `/plan` says of every channel; empty for a server that has none, or does not come to its end."""
     found: dict[tuple[int, int], int] = {}
+    deadline = time.monotonic() + _PATIENCE_ALL_S
     workload = run.spec.scenario.make_workload()
     for number in channels[:_MOST_PLANS]:
         query = workload.channel(number).query
         try:
-            with urllib.request.urlopen(f"{url}/plan/{query}", timeout=_PATIENCE_S) as answer:
-                table: Mapping[str, Any] = json.loads(answer.read())
-                found |= {(number, int(seq)): int(due) for seq, due in table["ticks"]}
-        except (OSError, ValueError, KeyError, TypeError):
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                return {}
+            answer = get(f"{url}/plan/{query}", min(_PATIENCE_S, left_s), tls_ca=run.spec.subject.tls_ca)
+            if answer.status != 200:
+                return {}
+            table: Mapping[str, Any] = json.loads(answer.body)
+            found |= {(number, int(seq)): int(due) for seq, due in table["ticks"]}
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return {}
     return found

@@ -75,7 +75,7 @@ def judge(run: Run, found: Measured) -> Judgement:
         warnings=[
             *validity.findings(evidence),
             *_unsteady(drift, spec.scenario.validity.drift_share),
-            *_broken([fault for report in found.reports for fault in report["faults"]]),
+            *_broken([fault for report in found.reports for fault in report.faults]),
             *_made_again(made - spec.scenario.subscribers),
         ],
         counts=Counts(
@@ -89,7 +89,7 @@ def judge(run: Run, found: Measured) -> Judgement:
         audit={kind: list(pairs) for kind, pairs in audited.examples.items()},
         bytes=_bytes(connections, deliveries, evidence.arrived),
         steadiness=Steadiness(drift_share=drift.share, p=drift.p, batches=drift.batches) if drift else Steadiness(),
-        negotiated={"compression": compression(report["response_headers"] for report in found.reports)},
+        negotiated={"compression": compression(report.response_headers for report in found.reports)},
     )
 
 

@@ -6,11 +6,11 @@ Invariant: subscribers are numbered 0… over all processes without a gap. Calle
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 from rtbench.machine import inner_loop
-from rtbench.processes.process import LoadProcess
+from rtbench.messages.load import ChatSettings, LoadSettings, ReconnectPolicy
+from rtbench.processes.load import LoadProcess
 from rtbench.scenario.model import Scenario
 from rtbench.transports.catalogue import find
 from rtbench.trial._run import Run
@@ -40,31 +40,29 @@ def loads_of(run: Run, sockets: Path, network: str) -> Iterator[LoadProcess]:
     per_second = table.rate_hz * (table.payload_bytes + _READ_OVERHEAD_BYTES) + 300 * polls_hz
     expected = int(1.3 * per_second * length_s(scenario) * scenario.subscribers / workers)
     heard = "heartbeat" in subject.capabilities and not subject.proxy
-    settings = {
-        "streams": list(scenario.stream),
-        "unicast": table.channels == "unicast",
-        "poll_interval_s": scenario.poll.interval_s,
-        "long_timeout_s": scenario.poll.long_timeout_s,
-        "capture_bytes": min(max(expected, 8 * 2**20), CAPTURE_LIMIT // workers),
-        "path": subject.template,
-        "codec": subject.codec,
-        "carries_id": subject.carries_id,
-        "headers": dict(subject.headers),
-        "subprotocol": subject.subprotocol,
-        "greeting": list(subject.greeting),
-        "tls_ca": subject.tls_ca,
-        "due": subject.due,
-        "reconnect_policy": {**asdict(scenario.reconnect), "seed": scenario.seed},
-        "chat": {
-            **asdict(scenario.chat),
-            "subscribers": scenario.subscribers,
-            "seed": scenario.seed,
-            "epoch_s": scenario.epoch_s,
-        },
-        "library": str(inner_loop.library() or ""),
-        "deaf": scenario.faults.deaf,
-        "heartbeat_s": max(scenario.server.heartbeat_s, subject.least_heartbeat_s) if heard else 0.0,
-    }
+    reconnect, chat = scenario.reconnect, scenario.chat
+    settings = LoadSettings(
+        streams=scenario.stream,
+        unicast=table.channels == "unicast",
+        poll_interval_s=scenario.poll.interval_s,
+        long_timeout_s=scenario.poll.long_timeout_s,
+        capture_bytes=min(max(expected, 8 * 2**20), CAPTURE_LIMIT // workers),
+        path=subject.template,
+        codec=subject.codec,
+        carries_id=subject.carries_id,
+        headers=dict(subject.headers),
+        subprotocol=subject.subprotocol,
+        greeting=tuple(subject.greeting),
+        tls_ca=subject.tls_ca,
+        due=subject.due,
+        reconnect_policy=ReconnectPolicy(
+            reconnect.eventsource_s, reconnect.backoff_s, reconnect.backoff_most_s, scenario.seed
+        ),
+        chat=ChatSettings(chat.senders, chat.rate_hz, scenario.subscribers, scenario.seed, scenario.epoch_s),
+        library=str(inner_loop.library() or ""),
+        deaf=scenario.faults.deaf,
+        heartbeat_s=max(scenario.server.heartbeat_s, subject.least_heartbeat_s) if heard else 0.0,
+    )
     first = 0
     for worker in range(workers):
         share = scenario.subscribers // workers + (worker < scenario.subscribers % workers)

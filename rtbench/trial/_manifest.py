@@ -44,14 +44,14 @@ def _outcome(spec: Spec, status: Status, reasons: list[Reason], warnings: list[R
 def manifest(spec: Spec, found: Measured, judged: Judgement) -> Manifest:
     """The manifest of a trial that is over; its `files` are not known yet."""
     counters, (memory, idle) = found.counters, found.ladder
-    pairs = [report["clock_pairs"] for report in found.reports]
+    pairs = [list(pair) for pair in found.reports[0].clock_pairs] if found.reports else []
     controls: Counter[str] = Counter()
     for report in found.reports:
-        controls.update(report["controls"])
+        controls.update(report.controls)
     return changed(
         _outcome(spec, judged.status, judged.reasons, [*found.warnings, *judged.warnings], judged.counts),
         window=Window(start_ns=found.window[0], end_ns=found.window[1]),
-        clocks=typed(Clocks, {"pairs": pairs[0] if pairs else []}),
+        clocks=typed(Clocks, {"pairs": pairs}),
         audit=judged.audit,
         processes={name: typed(Process, row) for name, row in counters.processes.items()} if counters else {},
         network=counters.network if counters else {},

@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 
 from rtbench.errors import RtbenchError, SubjectError, UserError
 from rtbench.machine.sockets import observe
+from rtbench.messages.load import Finish, LoadReport, Window
+from rtbench.messages.publisher import PostCounts
 from rtbench.records import tables
 from rtbench.records.manifest import Event, Idle, Ladder
 from rtbench.records.reason import Reason
@@ -46,7 +48,7 @@ class Measured:
     ladder: tuple[Ladder, Idle] = (Ladder(), Idle())
     window: tuple[int, int] = (-1, -1)
     events: list[Event] = field(default_factory=list)
-    reports: list[dict[str, Any]] = field(default_factory=list)
+    reports: list[LoadReport] = field(default_factory=list)
     """What each load process reported of itself."""
     due: str = "publisher"
     """Where due times come from: the publisher, the server's plan, its payloads, or nowhere (unknown)."""
@@ -93,7 +95,7 @@ def measure(run: Run, found: Measured) -> None:
         found.timeline |= {"window_start_ns": start_ns, "window_end_ns": end_ns}
         _faults.plan(group, start_ns)
         for load in group.loads:
-            load.command(do="window", start_ns=start_ns, end_ns=end_ns)
+            load.command(Window(start_ns, end_ns))
         group.until(start_ns)
         run.stage("measuring")
         counters.edge("at_start")
@@ -132,23 +134,24 @@ def _stop(group: ProcessGroup) -> list[Reason]:
     return [Reason("slow shutdown", text, "see server.log", [])] if late else []
 
 
-def _published(posts: dict[str, int]) -> list[Reason]:
+def _published(posts: PostCounts) -> list[Reason]:
     """What the server did not take of what was posted."""
-    trouble = [f"{posts[name]:,} {name}" for name in ("refused", "unanswered", "reconnected") if posts.get(name)]
+    counted = (("refused", posts.refused), ("unanswered", posts.unanswered), ("reconnected", posts.reconnected))
+    trouble = [f"{count:,} {name}" for name, count in counted if count]
     if not trouble:
         return []
-    text = f"publishing by HTTP: {posts['posted']:,} messages taken, {', '.join(trouble)}"
+    text = f"publishing by HTTP: {posts.posted:,} messages taken, {', '.join(trouble)}"
     return [Reason("publishing", text, "see server.log", [])]
 
 
-def _finish(group: ProcessGroup) -> list[dict[str, Any]]:
+def _finish(group: ProcessGroup) -> list[LoadReport]:
     """Let the load processes write what they read; their reports."""
     run, loads = group.run, group.loads
     polling = find(run.spec.subject.transport).polls
     several = len(loads) > 1
     for index, load in enumerate(loads):
         suffix = f"-{index}" if several else ""
-        load.command(do="finish", folder=str(run.folder), suffix=suffix, polling=polling)
+        load.command(Finish(str(run.folder), suffix, polling))
     try:
         group.wait(lambda: all(load.finished for load in loads), _FINISH_PATIENCE_S, "writing what was read")
     except SubjectError:

@@ -13,12 +13,16 @@ import time
 from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 from rtbench.errors import SubjectError
+from rtbench.messages.load import Ramp
+from rtbench.processes.load import LoadProcess
 from rtbench.processes.namespaces import Network
-from rtbench.processes.process import LoadProcess, Process, PublisherProcess, StarverProcess
-from rtbench.processes.program import ProxyProcess, Server, publish_into, server_of
+from rtbench.processes.process import Process
+from rtbench.processes.proxy import ProxyProcess
+from rtbench.processes.publisher import PublisherProcess
+from rtbench.processes.starting import Server, publish_into, server_of
+from rtbench.processes.starver import StarverProcess
 from rtbench.records.manifest import Event
 from rtbench.subjects.proxies import find as find_proxy
 from rtbench.trial._loads import loads_of
@@ -60,17 +64,22 @@ class ProcessGroup:
         if scenario.faults.starve:
             self.starver = stack.enter_context(StarverProcess(place.load, run.folder / "starver.log"))
 
-    def _where(self, port: int = 0) -> dict[str, Any]:
-        where: dict[str, Any] = {"port": port}
-        if self.network is not None:
-            host = self.network.host(self.run.spec.scenario.server.host)
-            where |= {"host": host, "network": self.network.server}
-        return where
+    @property
+    def _host(self) -> str:
+        """Where server and proxy listen; "" without namespaces: the scenario's host."""
+        return "" if self.network is None else self.network.host(self.run.spec.scenario.server.host)
+
+    @property
+    def _namespace(self) -> str:
+        """The namespace that server and proxy are in."""
+        return "" if self.network is None else self.network.server
 
     def _start_server(self, port: int = 0) -> Server:
         run, feed = self.run, self.publisher.socket_path
-        scenario, log, cores = run.spec.scenario, run.folder / "server.log", run.place.server
-        server = server_of(run.spec.subject, scenario, feed, self._sockets, cores, log, **self._where(port))
+        server = server_of(
+            run.spec.subject, run.spec.scenario, feed, self._sockets, run.place.server, run.folder / "server.log",
+            host=self._host, port=port, network=self._namespace,
+        )  # fmt: skip
         self._stack.callback(server.stop)
         return server
 
@@ -85,7 +94,7 @@ class ProcessGroup:
             run = self.run
             self.proxy = ProxyProcess(
                 find_proxy(subject.proxy), self.server.url, run.spec.scenario.subscribers, self._sockets,
-                run.place.server, run.folder / "proxy.log", **self._where(),
+                run.place.server, run.folder / "proxy.log", host=self._host, network=self._namespace,
             )  # fmt: skip
             self._stack.callback(self.proxy.stop)
             self.proxy.ready()
@@ -130,7 +139,7 @@ class ProcessGroup:
             heapq.heappop(self._planned)[2]()
 
     def _listen(self, most_s: float) -> None:
-        watched: list[Process] = [self.publisher, *self.loads]
+        watched: list[Process | Server] = [self.publisher, *self.loads]
         if self.proxy is not None:
             watched.append(self.proxy)
         if not self._down:
@@ -151,7 +160,7 @@ class ProcessGroup:
         for index, load in enumerate(loads):
             share = count // len(loads) + (index < count % len(loads))
             hz = scenario.ramp_hz / len(loads)
-            load.command(do="ramp", host=self.url, start_ns=start_ns, ramp_hz=hz, count=share)
+            load.command(Ramp(self.url, start_ns, hz, share))
         patience_s = count / scenario.ramp_hz + RAMP_PATIENCE_S
         try:
             self.wait(lambda: self.subscribed >= count or self._hopeless(count), patience_s, f"subscribing {count:,}")

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from rtbench.messages.load import LoadReport
 from rtbench.records.reason import Reason
 from rtbench.records.tables import Columns
 from rtbench.scenario.tables import ValidityTable
@@ -38,7 +39,7 @@ class Inputs:
     """What the checks look at: a trial's counters, as its manifest has them. `load`: one entry a load process."""
 
     window: tuple[int, int]
-    load: Sequence[Mapping[str, Any]]
+    load: Sequence[LoadReport]
     processes: Mapping[str, Mapping[str, Any]]
     network: Mapping[str, int]
     cores: int
@@ -80,7 +81,7 @@ def findings(evidence: Inputs) -> list[Reason]:
 def _client_cpu(evidence: Inputs) -> Iterator[Reason]:
     limit = evidence.limits.client_cpu_share
     for load in evidence.load:
-        share = (load["cpu_ns_at_end"] - load["cpu_ns_at_start"]) / evidence.window_ns
+        share = (load.at_end.cpu_ns - load.at_start.cpu_ns) / evidence.window_ns
         if share > limit:
             yield Reason(
                 "load generator near its limit",
@@ -93,9 +94,9 @@ def _client_cpu(evidence: Inputs) -> Iterator[Reason]:
 def _run_delay(evidence: Inputs) -> Iterator[Reason]:
     limit = evidence.limits.run_delay_share
     for load in evidence.load:
-        if load["run_delay_ns_at_start"] < 0:
+        if load.at_start.run_delay_ns < 0:
             continue
-        share = (load["run_delay_ns_at_end"] - load["run_delay_ns_at_start"]) / evidence.window_ns
+        share = (load.at_end.run_delay_ns - load.at_start.run_delay_ns) / evidence.window_ns
         if share > limit:
             yield Reason(
                 "load generator kept from its core",
@@ -270,7 +271,7 @@ def _publisher_late(evidence: Inputs) -> Iterator[Reason]:
 def _clock_step(evidence: Inputs) -> Iterator[Reason]:
     limit = evidence.limits.clock_step_s
     for load in evidence.load:
-        pairs = np.asarray(load["clock_pairs"], dtype=np.int64)
+        pairs = np.asarray(load.clock_pairs, dtype=np.int64)
         offsets = pairs[:, 1] - pairs[:, 0]
         step = float(np.abs(np.diff(offsets)).max()) / 1e9 if len(offsets) > 1 else 0.0
         if step > limit:

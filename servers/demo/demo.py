@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from rtbench.messages.feed import Hello
+from rtbench.messages.server import Limits
 from rtbench.servers import long_poll_aiohttp as long_poll
 from rtbench.servers import short_poll_aiohttp as short_poll
 from rtbench.servers import sse_aiohttp as sse
@@ -24,7 +26,7 @@ from rtbench.servers import websocket_aiohttp as websocket
 from rtbench.servers.demo import meter
 from rtbench.servers.kit import aiohttp_app, pages, poll_answer, sse_encoder, websocket_encoder
 from rtbench.servers.kit.app import Server
-from rtbench.servers.kit.channel import Connection, Encoder, Limits
+from rtbench.servers.kit.channel import Connection, Encoder
 from rtbench.servers.kit.cursor import BadParameter, cursor, seconds
 from rtbench.servers.kit.hub import Hub
 from rtbench.subjects import Subject
@@ -109,7 +111,7 @@ class Lane(Hub):
 
     # The hub's own, where a stopped lane differs
 
-    def hello(self, greeting: dict[str, Any]) -> None:
+    def hello(self, greeting: Hello) -> None:
         self.resume()  # what is held back speaks of the publisher's run before this one
         super().hello(greeting)
 

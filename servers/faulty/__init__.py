@@ -21,10 +21,11 @@ from typing import Any
 
 from aiohttp import web
 
+from rtbench.messages.server import Limits
 from rtbench.scenario.tables import Injection
 from rtbench.servers.kit import feed
 from rtbench.servers.kit.app import Server
-from rtbench.servers.kit.channel import Channel, ClientTransport, Connection, Encoder, Limits
+from rtbench.servers.kit.channel import Channel, ClientTransport, Connection, Encoder
 from rtbench.servers.kit.hub import Hub
 from rtbench.servers.kit.ring import Held
 from rtbench.subjects import Subject

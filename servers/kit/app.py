@@ -12,26 +12,25 @@ import asyncio
 import contextlib
 import ctypes
 import gc
-import json
 import os
 import signal
 import socket
 import sys
 import threading
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
 
 from rtbench.errors import UserError
-from rtbench.scenario.tables import Injection
+from rtbench.messages.lines import say
+from rtbench.messages.server import Limits, Readiness, ServerOptions
 from rtbench.servers.kit import liveness
-from rtbench.servers.kit.channel import Encoder, Limits
+from rtbench.servers.kit.channel import Encoder
 from rtbench.servers.kit.hub import Hub
 from rtbench.servers.kit.ingest import ingest
 from rtbench.subjects import Subject
 
-__all__ = ["BACKLOG", "FAREWELL_S", "READ_BUFFER_BYTES", "Options", "Server", "listen", "run", "tidy"]
+__all__ = ["BACKLOG", "FAREWELL_S", "READ_BUFFER_BYTES", "Server", "listen", "run", "tidy"]
 
 H = TypeVar("H", bound=Hub)
 
@@ -45,24 +44,10 @@ FAREWELL_S = 1.2
 LAST_S = 1.7
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """One server process's share of the scenario."""
-
-    host: str
-    port: int
-    ingest: str
-    limits: Limits
-    loop: str
-    poll_timeout_s: float
-    inject: tuple[Injection, ...] = ()
-    """For the fault-injecting subjects only."""
-
-
 class Server:
     """One running server process."""
 
-    def __init__(self, subject: Subject, options: Options) -> None:
+    def __init__(self, subject: Subject, options: ServerOptions) -> None:
         self.subject = subject
         self.options = options
         self.stopped = asyncio.Event()
@@ -107,8 +92,7 @@ class Server:
         gc.set_threshold(*GC_THRESHOLDS)
         host, port = self.socket.getsockname()[:2]
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        sys.stdout.write(json.dumps({"url": url, "uses": self._uses()}) + "\n")
-        sys.stdout.flush()
+        say(Readiness(url, self._uses()))
 
     def _uses(self) -> dict[str, Any]:
         """What this process uses (R11), for the trial's manifest."""
@@ -174,7 +158,7 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def run(subject: Subject, options: Options) -> None:
+async def run(subject: Subject, options: ServerOptions) -> None:
     """Serve until told to stop."""
     server = Server(subject, options)
     with contextlib.suppress(asyncio.CancelledError):

@@ -14,7 +14,7 @@ from rtbench.servers.kit.ring import Ring
 from rtbench.streams import Stream
 from rtbench.workload import Channel as Address
 
-__all__ = ["Channel", "ClientTransport", "Connection", "Encoder", "Gap", "Limits", "Refused"]
+__all__ = ["Channel", "ClientTransport", "Connection", "Encoder", "Gap", "Refused"]
 
 
 class Encoder(Protocol):
@@ -96,16 +96,6 @@ class Channel:
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The scenario's [server] table, as far as the hub is concerned."""
-
-    ring_messages: int
-    ring_bytes: int
-    buffer_bytes: int
-    heartbeat_s: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The feed: how ticks travel from the publisher to one of our servers, over a Unix socket.
 
-A frame is `length (u32) kind (u8) body`. HELLO opens (JSON: the workload and the clocks), TICKS carry any number of
+A frame is `length (u32) kind (u8) body`. HELLO opens (`rtbench.messages.feed.Hello`), TICKS carry any number of
 ticks and notices (seq 0: retry, failure, end) that were due together, LIVE ends the refill after a (re)connect. The
 other way, UPLINK carries what a subscriber said: the publisher numbers it, and it comes back to everyone as a tick.
 Invariant: after HELLO a server has everything that the publisher's ring holds before LIVE, and every tick once; the
@@ -10,14 +10,8 @@ Used by the publisher (pack) and the hub (Reader).
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Iterator
-from dataclasses import astuple
-from typing import Any
-
-from rtbench.streams import Pace
-from rtbench.workload import Workload
 
 __all__ = [
     "HELLO",
@@ -25,12 +19,9 @@ __all__ = [
     "TICKS",
     "UPLINK",
     "Reader",
-    "describe",
     "frame",
-    "hello",
     "pack",
     "pack_uplink",
-    "restore",
     "unpack",
     "unpack_uplink",
 ]
@@ -71,24 +62,6 @@ def unpack_uplink(body: bytes) -> tuple[int, bytes]:
     return _CHANNEL.unpack_from(body)[0], body[_CHANNEL.size :]
 
 
-def describe(workload: Workload) -> dict[str, Any]:
-    """A workload as plain JSON, for HELLO and for the publisher's configuration."""
-    return {
-        "streams": list(workload.streams),
-        "seed": workload.seed,
-        "epoch_s": workload.epoch_s,
-        "subscribers": workload.subscribers,
-        "pace": list(astuple(workload.pace)),
-    }
-
-
-def restore(table: dict[str, Any]) -> Workload:
-    """The workload that `describe` described."""
-    return Workload(
-        tuple(table["streams"]), table["seed"], table["epoch_s"], table["subscribers"], Pace(*table["pace"])
-    )
-
-
 class Reader:
     """Frames out of a byte stream split anywhere."""
 
@@ -108,9 +81,3 @@ class Reader:
             at = start + size
             yield kind, bytes(buffer[start:at])
         del buffer[:at]
-
-
-def hello(body: bytes) -> dict[str, Any]:
-    """The JSON object of a HELLO frame."""
-    value: dict[str, Any] = json.loads(body)
-    return value

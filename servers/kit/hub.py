@@ -17,8 +17,10 @@ from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Any
 
+from rtbench.messages.feed import Hello
+from rtbench.messages.server import Limits
 from rtbench.servers.kit import feed, liveness
-from rtbench.servers.kit.channel import Channel, ClientTransport, Connection, Encoder, Gap, Limits, Refused
+from rtbench.servers.kit.channel import Channel, ClientTransport, Connection, Encoder, Gap, Refused
 from rtbench.servers.kit.ring import Budget, Held, Ring
 from rtbench.streams import catalogue
 from rtbench.transports.envelope import is_json
@@ -58,13 +60,13 @@ class Hub:
 
     # The feed
 
-    def hello(self, greeting: dict[str, Any]) -> None:
+    def hello(self, greeting: Hello) -> None:
         """The publisher (re)connected. Another epoch is another run of it: ids begin again, everyone is told."""
-        workload: Workload = feed.restore(greeting["workload"])
+        workload = greeting.workload.restore()
         known = {
             "seed": workload.seed,
-            "epoch": greeting["epoch"],
-            "boot_id": greeting["boot_id"],
+            "epoch": greeting.epoch,
+            "boot_id": greeting.boot_id,
         }
         if known == self.plan:
             return

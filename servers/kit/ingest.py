@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
+from rtbench.messages.feed import HELLO
 from rtbench.servers.kit import feed
 from rtbench.servers.kit.hub import Hub
 
@@ -32,7 +33,7 @@ class Ingest(asyncio.Protocol):
             if kind == feed.TICKS:
                 self._hub.publish(body)
             elif kind == feed.HELLO:
-                self._hub.hello(feed.hello(body))
+                self._hub.hello(HELLO(body))
             elif kind == feed.LIVE:
                 self._hub.live.set()
 

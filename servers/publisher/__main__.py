@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import json
 import sys
 from pathlib import Path
 
-from rtbench.servers.kit import feed
-from rtbench.servers.publisher.publisher import Publisher, answer, hurry
+from rtbench.messages.lines import say
+from rtbench.messages.publisher import CONFIG, PostCounts, Ready, Written
+from rtbench.servers.publisher.publisher import Publisher, hurry
 
 _PR_SET_TIMERSLACK = 29
 _SETTLE_S = 1.0
@@ -17,17 +17,15 @@ _SETTLE_S = 1.0
 
 
 def main() -> int:
-    """`python -m rtbench.servers.publisher CONFIG`: CONFIG is JSON; see rtbench.processes.process."""
-    config = json.loads(sys.argv[1])
+    """The exit code. CONFIG is a `PublisherConfig` as JSON."""
+    config = CONFIG(sys.argv[1])
     ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1)
-    publisher = Publisher(
-        feed.restore(config["workload"]), Path(config["path"]), config["ring_messages"], config["ring_bytes"]
-    )
+    publisher = Publisher(config.workload.restore(), Path(config.path), config.ring_messages, config.ring_bytes)
     for finite in (False, True):
         group = [name for name in publisher.workload.streams if publisher.workload.finite(name) == finite]
-        publisher.prepare(group, config["ahead_s"])
+        publisher.prepare(group, config.ahead_s)
     scheduling = hurry()
-    answer({"ready": publisher.epoch, "scheduling": scheduling})
+    say(Ready(publisher.epoch, scheduling))
     # No cycles are made while playing; a collection over 10,000 channels would be late by milliseconds.
     gc.collect()
     gc.freeze()
@@ -39,7 +37,7 @@ def main() -> int:
         if publisher.poster is not None:
             publisher.poster.settle(_SETTLE_S)
         rows = write_table(Path(target), "ticks", publisher.ticks())
-        answer({"ticks": rows, "posts": publisher.poster.counts() if publisher.poster is not None else {}})
+        say(Written(rows, publisher.poster.counts() if publisher.poster is not None else PostCounts()))
     return 0
 
 

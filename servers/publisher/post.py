@@ -11,33 +11,36 @@ import select
 import socket
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import httptools
 
+from rtbench.messages.publisher import PostCounts, PostTo
 from rtbench.streams import find
 from rtbench.transports.envelope import wrap
 from rtbench.workload import Channel
 
 AGAIN_S = 0.05
 """How long after a refused connection the next attempt is."""
+ANSWER_S = 10.0
+MOST_ANSWER_BYTES = 2**20
+"""An answer that takes longer, or is longer, has no end: its request counts as refused, its connection is closed."""
 
 
 class Poster:
-    """All connections to one server. `table` has the members of `rtbench.subjects.Post` and the server's address."""
+    """All connections to one server."""
 
-    def __init__(self, table: Mapping[str, Any], channels: Sequence[Channel]) -> None:
-        address = (table["host"], table["port"])
+    def __init__(self, to: PostTo, channels: Sequence[Channel]) -> None:
+        address, post = (to.host, to.port), to.post
         authority = f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
-        fields = "".join(f"{name}: {value}\r\n" for name, value in table["headers"].items())
+        fields = "".join(f"{name}: {value}\r\n" for name, value in post.headers.items())
         self._tail = f" HTTP/1.1\r\nHost: {authority}\r\n{fields}Content-Length: ".encode()
         self._targets = [
-            table["path"].format(stream=one.stream, channel=one.index, query=one.query).encode() for one in channels
+            post.path.format(stream=one.stream, channel=one.index, query=one.query).encode() for one in channels
         ]
         self._json = [find(one.stream).json_payload for one in channels]
-        self._wrap, self._batch = table["wrap"], max(1, table["batch"])
-        self._lines = [_Line(address) for _ in range(max(1, table["connections"]))]
+        self._wrap, self._batch = post.wrap, max(1, post.batch)
+        self._lines = [_Line(address) for _ in range(max(1, post.connections))]
 
     def post(self, ticks: Sequence[tuple[int, int, bytes]]) -> None:
         """Send messages that are due together: (channel, seq, payload)."""
@@ -63,6 +66,7 @@ class Poster:
 
     def _reconnect(self) -> None:
         for line in self._lines:
+            line.check()
             if line.socket is None and line.waiting and time.monotonic() >= line.again_at:
                 line.flush()  # connects, and sends what the last connection left: no other message may follow
 
@@ -89,14 +93,14 @@ class Poster:
         """Something has not been answered yet."""
         return any(line.waiting for line in self._lines)
 
-    def counts(self) -> dict[str, int]:
-        """Requests answered well, answered with an error, and connections lost, so far; and those not answered."""
-        return {
-            "posted": sum(line.posted for line in self._lines),
-            "refused": sum(line.refused for line in self._lines),
-            "reconnected": sum(max(0, line.connections - 1) for line in self._lines),
-            "unanswered": sum(len(line.requests) + len(line.sent) for line in self._lines),
-        }
+    def counts(self) -> PostCounts:
+        """What became of every request so far."""
+        return PostCounts(
+            posted=sum(line.posted for line in self._lines),
+            refused=sum(line.refused for line in self._lines),
+            reconnected=sum(max(0, line.connections - 1) for line in self._lines),
+            unanswered=sum(len(line.requests) + len(line.sent) for line in self._lines),
+        )
 
 
 class _Line:
@@ -111,6 +115,7 @@ class _Line:
         self.unsent = b""
         self.posted = self.refused = self.connections = 0
         self.again_at = 0.0
+        self._answer_bytes, self._answer_since = 0, 0.0
         self._made = False
         self._parser = httptools.HttpResponseParser(self)
 
@@ -123,6 +128,7 @@ class _Line:
         self.requests.extendleft(reversed(self.sent))
         self.sent.clear()
         self.unsent = b""
+        self._answer_bytes = 0
         self._parser = httptools.HttpResponseParser(self)
         family = socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -173,9 +179,20 @@ class _Line:
         if not data:
             self._lost()
             return
+        self._answer_since = self._answer_since if self._answer_bytes else time.monotonic()
+        self._answer_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
+            self.refused += 1
+            self._lost()
+
+    def check(self) -> None:
+        """Give up an answer that has no end: what it answers was refused, and is not sent again."""
+        late = self._answer_bytes and time.monotonic() - self._answer_since > ANSWER_S
+        if self.socket is not None and (late or self._answer_bytes > MOST_ANSWER_BYTES):
+            if self.sent:
+                self.sent.popleft()
             self.refused += 1
             self._lost()
 
@@ -184,6 +201,7 @@ class _Line:
         status = self._parser.get_status_code()
         if status < 200:
             return
+        self._answer_bytes = 0
         if self.sent:
             self.sent.popleft()
         if status < 300:

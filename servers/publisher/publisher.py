@@ -3,26 +3,28 @@
 Invariant: `due = start + offset` (R1); a tick's `sent` is stamped when the publisher is ready to send it, and sending
 never blocks, so that a server that stopped reading is not blamed on the publisher (R2). It owns the ring from which a
 server that (re)connects is refilled, and the notice that stands on each channel. Run by the campaign and by
-`rtbench serve` (`python -m rtbench.servers.publisher`), steered by JSON lines on standard input; it ends when that
+`rtbench serve` (`python -m rtbench.servers.publisher`), steered by the commands of `rtbench.messages.publisher` on
+standard input; it ends when that
 closes.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import select
 import socket
-import sys
 import time
 import zlib
 from array import array
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from selectors import EVENT_READ, EVENT_WRITE, SelectSelector
 from typing import Any
 
+from rtbench.messages.feed import Hello, PlayedWorkload
+from rtbench.messages.lines import Lines, say, text
+from rtbench.messages.publisher import COMMAND, Command, Pause, Play, PostTo, Resume, Started, Stop
 from rtbench.servers.kit import feed
 from rtbench.servers.kit.ring import Budget, Ring
 from rtbench.servers.publisher.post import AGAIN_S, Poster
@@ -43,6 +45,13 @@ class _Server:
         self.socket = connection
         self.waiting: deque[memoryview] = deque()
         self.reader = feed.Reader()
+        self.events = 0
+        """What the publisher's selector waits for on its socket."""
+
+    @property
+    def open(self) -> bool:
+        """Whether it was not let go of."""
+        return self.socket.fileno() >= 0
 
     def send(self, data: bytes) -> None:
         """Send now what the socket takes, keep the rest. Raises OSError when the server is gone."""
@@ -77,7 +86,7 @@ class Publisher:
         self._rings = [Ring(budget, ring_messages, workload.finite(c.stream)) for c in workload.channels()]
         self._standing: dict[int, bytes] = {}
         """The notice that stands on a channel, packed: retry advice until the next message, an end for ever."""
-        self._servers: dict[int, _Server] = {}
+        self._servers: dict[_Server, None] = {}
         self._listener = socket.socket(socket.AF_UNIX)
         before = os.umask(0o177)
         try:
@@ -88,6 +97,20 @@ class Publisher:
         self._listener.listen(8)
         self._listener.setblocking(False)
         self.poster: Poster | None = None
+        self._posting: dict[int, int] = {}
+        """The poster's descriptors, and what is waited for on each."""
+        # select(2) waits to the microsecond, epoll(7) by whole milliseconds: late by as much (R1).
+        self._selector = SelectSelector()
+        self._lines = Lines()
+        self._commands: dict[type[Command], Callable[[Any], None]] = {
+            Play: self._play,
+            PostTo: self._post_to,
+            Pause: lambda _: self.pause(),
+            Resume: lambda _: self.resume(),
+            Stop: self._stop,
+        }
+        self._over = False
+        self._ticks_path: str | None = None
         # The record of every tick, five int64 each, and a digest: channel, seq, due, sent, bytes.
         self._record = array("q")
         self._digests = array("L")
@@ -173,39 +196,44 @@ class Publisher:
             self._broadcast(feed.frame(feed.TICKS, b"".join(batch)))
 
     def _broadcast(self, data: bytes) -> None:
-        for descriptor, server in list(self._servers.items()):
-            try:
-                server.send(data)
-            except OSError:
-                self._forget(descriptor)
+        for server in list(self._servers):
+            self._send(server, data)
 
-    def _forget(self, descriptor: int) -> None:
-        self._servers.pop(descriptor).socket.close()
+    def _send(self, server: _Server, data: bytes) -> None:
+        try:
+            server.send(data)
+        except OSError:
+            self._forget(server)
+        else:
+            self._watch(server)
 
-    def _accept(self) -> None:
+    def _forget(self, server: _Server) -> None:
+        del self._servers[server]
+        self._selector.unregister(server.socket)
+        server.socket.close()
+
+    def _accept(self, descriptor: int, events: int) -> None:
         connection, _ = self._listener.accept()
         server = _Server(connection)
-        self._servers[connection.fileno()] = server
-        greeting = {
-            "epoch": self.epoch,
-            "boot_id": BOOT_ID.read_text().strip() if BOOT_ID.exists() else "",
-            "workload": feed.describe(self.workload),
-        }
-        frames = [feed.frame(feed.HELLO, json.dumps(greeting).encode())]
+        self._servers[server] = None
+        self._watch(server)
+        boot_id = BOOT_ID.read_text().strip() if BOOT_ID.exists() else ""
+        greeting = Hello(self.epoch, boot_id, PlayedWorkload.of(self.workload))
+        frames = [feed.frame(feed.HELLO, text(greeting).encode())]
         for ring in self._rings:
             if ring.held:
                 frames.append(feed.frame(feed.TICKS, b"".join(held.data for held in ring.held)))
         if self._standing:
             frames.append(feed.frame(feed.TICKS, b"".join(self._standing.values())))
         frames.append(feed.frame(feed.LIVE))
-        try:
-            server.send(b"".join(frames))
-        except OSError:
-            self._forget(connection.fileno())
+        self._send(server, b"".join(frames))
+
+    # The loop
 
     def run(self, commands: int) -> str | None:
-        """Play until a `stop` command (its `ticks` path is returned) or the end of file on descriptor `commands`."""
-        pending = b""
+        """Play until a Stop (its `ticks` is returned) or the end of file on descriptor `commands` (None)."""
+        self._selector.register(commands, EVENT_READ, self._obey)
+        self._selector.register(self._listener, EVENT_READ, self._accept)
         played_ns = 0
         while True:
             next_ns, now_ns = self._next_ns(), time.monotonic_ns()
@@ -214,60 +242,77 @@ class Publisher:
                 self._due()
                 next_ns, now_ns = self._next_ns(), time.monotonic_ns()
             wait = None if next_ns is None else _patience_s(max(next_ns, played_ns + _GAP_NS) - now_ns)
-            reading = [commands, self._listener.fileno(), *self._servers]
-            writing = [descriptor for descriptor, server in self._servers.items() if server.waiting]
-            if self.poster is not None:
-                for known, more in zip((reading, writing), self.poster.descriptors(), strict=True):
-                    known += more
-                if self.poster.waiting:
-                    wait = AGAIN_S if wait is None else min(wait, AGAIN_S)
-            readable, writable, _ = select.select(reading, writing, [], wait)
-            for descriptor in writable:
-                if self.poster is not None and self.poster.ready(descriptor):
-                    continue
-                try:
-                    self._servers[descriptor].flush()
-                except OSError:
-                    self._forget(descriptor)
-            for descriptor in readable:
-                if descriptor == commands:
-                    data = os.read(commands, 65536)
-                    if not data:
-                        return None
-                    *lines, pending = (pending + data).split(b"\n")
-                    for line in lines:
-                        command = json.loads(line)
-                        if command["do"] == "stop":
-                            return str(command.get("ticks", ""))
-                        if command["do"] == "post":
-                            self.poster = Poster(command["post"], self.workload.channels())
-                        elif command["do"] == "pause":
-                            self.pause()
-                        elif command["do"] == "resume":
-                            self.resume()
-                        else:
-                            self.play(command["streams"], command.get("start_ns") or time.monotonic_ns() + 20_000_000)
-                        answer({"started": self.started})
-                elif descriptor == self._listener.fileno():
-                    self._accept()
-                elif self.poster is not None and self.poster.ready(descriptor):
-                    continue
-                elif descriptor in self._servers:
-                    server = self._servers[descriptor]
-                    try:
-                        received = server.socket.recv(65536)
-                    except BlockingIOError:
-                        continue  # another server, which has the descriptor of one that was let go of just now
-                    except OSError:
-                        received = b""
-                    if received:
-                        self._take_uplinks(
-                            feed.unpack_uplink(body)
-                            for kind, body in server.reader.feed(received)
-                            if kind == feed.UPLINK
-                        )
-                    else:
-                        self._forget(descriptor)
+            self._watch_poster()
+            if self.poster is not None and self.poster.waiting:
+                wait = AGAIN_S if wait is None else min(wait, AGAIN_S)
+            for key, events in self._selector.select(wait):
+                key.data(key.fd, events)
+                if self._over:
+                    return self._ticks_path
+
+    def _obey(self, descriptor: int, events: int) -> None:
+        data = os.read(descriptor, 65536)
+        self._over = not data
+        for line in self._lines.feed(data):
+            command = COMMAND(line)
+            self._commands[type(command)](command)
+            if self._over:
+                return
+            say(Started(self.started))
+
+    def _play(self, command: Play) -> None:
+        self.play(command.streams, command.start_ns or time.monotonic_ns() + 20_000_000)
+
+    def _post_to(self, command: PostTo) -> None:
+        self.poster = Poster(command, self.workload.channels())
+
+    def _stop(self, command: Stop) -> None:
+        self._ticks_path, self._over = command.ticks, True
+
+    def _serve(self, server: _Server, events: int) -> None:
+        """Send on to a server, take in what its subscribers said. One that was let go of just now is passed over."""
+        try:
+            if events & EVENT_WRITE and server.open:
+                server.flush()
+                self._watch(server)
+            data = server.socket.recv(65536) if events & EVENT_READ and server.open else None
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if data:
+            frames = server.reader.feed(data)
+            self._take_uplinks(feed.unpack_uplink(body) for kind, body in frames if kind == feed.UPLINK)
+        elif data is not None:
+            self._forget(server)
+
+    def _watch(self, server: _Server) -> None:
+        """Wait for room in its socket, too, as long as something waits to be sent."""
+        wanted = EVENT_READ | (EVENT_WRITE if server.waiting else 0)
+        if server.events != wanted:
+            wait_for = self._selector.modify if server.events else self._selector.register
+            wait_for(server.socket, wanted, lambda _, events: self._serve(server, events))
+            server.events = wanted
+
+    def _watch_poster(self) -> None:
+        """Wait for the poster's connections, which it makes and closes by itself."""
+        if self.poster is None:
+            return
+        reading, writing = self.poster.descriptors()
+        wanted = dict.fromkeys(reading, EVENT_READ) | dict.fromkeys(writing, EVENT_READ | EVENT_WRITE)
+        for descriptor in self._posting.keys() - wanted.keys():
+            self._selector.unregister(descriptor)
+        for descriptor, events in wanted.items():
+            if descriptor not in self._posting:
+                self._selector.register(descriptor, events, self._post_on)
+            elif self._posting[descriptor] != events:
+                self._selector.modify(descriptor, events, self._post_on)
+        self._posting = wanted
+
+    def _post_on(self, descriptor: int, events: int) -> None:
+        if self.poster is not None:
+            self.poster.ready(descriptor)
+            self._watch_poster()  # what it closed may be the next server's descriptor
 
     def ticks(self) -> dict[str, Any]:
         """The columns of ticks.parquet (rtbench.records.tables)."""
@@ -283,11 +328,6 @@ class Publisher:
 def _patience_s(left_ns: int) -> float:
     """How long to wait in one go: select(2) may be late by a thousandth of its timeout, so the last is a short one."""
     return max(0, left_ns if left_ns < 2_000_000 else left_ns - 1_000_000) / 1e9
-
-
-def answer(value: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(value) + "\n")
-    sys.stdout.flush()
 
 
 def hurry() -> str:

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from rtbench.messages.feed import Hello, PlayedWorkload
+from rtbench.messages.server import Limits, ServerOptions
 from rtbench.scenario.model import Scenario
 from rtbench.servers.kit import feed
-from rtbench.servers.kit.app import Options, Server
-from rtbench.servers.kit.channel import Encoder, Limits
+from rtbench.servers.kit.app import Server
+from rtbench.servers.kit.channel import Encoder
 from rtbench.servers.kit.hub import Hub
 from rtbench.subjects import Subject
 from rtbench.subjects.registry import find
@@ -30,7 +32,7 @@ Sabotage = Callable[[Hub], None]
 class _Local(Server):
     """A server without signals; its hub is broken before it hears of anything, then filled and fed by timetable."""
 
-    def __init__(self, subject: Subject, options: Options, workload: Workload, sabotage: Sabotage) -> None:
+    def __init__(self, subject: Subject, options: ServerOptions, workload: Workload, sabotage: Sabotage) -> None:
         super().__init__(subject, options)
         self.workload = workload
         self.sabotage = sabotage
@@ -39,7 +41,7 @@ class _Local(Server):
     def hub(self, encoder: Encoder) -> Hub:
         hub = self._hub = Hub(encoder, self.options.limits)
         self.sabotage(hub)
-        hub.hello({"epoch": "e", "boot_id": "b", "workload": feed.describe(self.workload)})
+        hub.hello(Hello("e", "b", PlayedWorkload.of(self.workload)))
         self._tasks.append(asyncio.create_task(hub.beat()))
         now = time.monotonic_ns()
         for channel in self.workload.channels():
@@ -92,7 +94,7 @@ def serve() -> Iterator[Serve]:
         created = threading.Event()
 
         async def main() -> None:
-            options = Options("127.0.0.1", 0, "", LIMITS, "asyncio", 1.0)
+            options = ServerOptions("127.0.0.1", 0, "", LIMITS, "asyncio", 1.0)
             server = _Local(find(subject), options, scenario.make_workload(), sabotage)
             made.append(server)
             created.set()

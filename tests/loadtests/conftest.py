@@ -13,10 +13,11 @@ import pytest
 from gevent import monkey
 
 from rtbench.loadtests import load as load_module
-from rtbench.loadtests.load import Load, Settings
+from rtbench.loadtests.load import Load
 from rtbench.loadtests.reactor.capture import NO_STAMP, READ_BYTES, CaptureBuffer
 from rtbench.loadtests.reactor.links import Link
 from rtbench.loadtests.subscriber import Subscriber
+from rtbench.messages.load import LoadSettings
 from rtbench.transports.envelope import wrap
 
 
@@ -150,7 +151,7 @@ class FakeReactor:
 class Bench:
     """A Load on a FakeReactor. Kernel stamps here are on a CLOCK_REALTIME that began with CLOCK_MONOTONIC."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: LoadSettings) -> None:
         self.load = Load(settings)
         self.load.base_ns = 0
         self.load.recorder.clock.pairs = [(0, 0)]
@@ -191,8 +192,8 @@ class Bench:
     def requests(self) -> list[tuple[int, ...]]:
         """Rows of requests: subscriber, planned, started, response, status, messages, bytes."""
         self.load.recorder.decode()
-        rows = self.load.recorder.requests.tolist()
-        return [tuple(rows[at : at + 7]) for at in range(0, len(rows), 7)]
+        columns = self.load.recorder.requests.columns()
+        return list(zip(*(column.tolist() for column in columns.values()), strict=True))
 
 
 class _Target:
@@ -209,7 +210,7 @@ TARGET: Any = _Target()
 def bench(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Bench]:
     """Make a Bench: `bench(streams=("stocks",), poll_interval_s=0.5)`."""
     monkeypatch.setattr(load_module, "Reactor", FakeReactor)
-    return lambda **settings: Bench(Settings(**{"capture_bytes": 0, **settings}))
+    return lambda **settings: Bench(LoadSettings(**{"capture_bytes": 0, **settings}))
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,12 @@ def said(script: str, *arguments: str) -> Any:
 COUNTED = """
 import json, sys
 from locust.env import Environment
-from rtbench.loadtests.load import Load, Settings
+from rtbench.loadtests.load import Load
 from rtbench.loadtests.locust_stats import Statistics
 from rtbench.loadtests.subscriber import Endpoint
+from rtbench.messages.load import LoadSettings
 
-load = Load(Settings())
+load = Load(LoadSettings())
 load.transport = "sse"
 environment = Environment()
 statistics = Statistics(load, environment, keep=sys.argv[1] == "keep")
@@ -74,7 +76,7 @@ print(json.dumps({
     "polls": entries["poll", "GET"].num_requests,
     "poll_ms": entries["poll", "GET"].avg_response_time,
     "total": environment.stats.total.num_requests,
-    "kept": len(load.recorder.deliveries) // 8,
+    "kept": len(load.recorder.deliveries),
 }))
 """
 
@@ -95,10 +97,11 @@ def test_rows_are_counted_once_whenever_they_come(keep: str) -> None:
 LATENCY = """
 import json, time
 from locust.env import Environment
-from rtbench.loadtests.load import Load, Settings
+from rtbench.loadtests.load import Load
 from rtbench.loadtests.locust_stats import Statistics
+from rtbench.messages.load import LoadSettings
 
-load = Load(Settings())
+load = Load(LoadSettings())
 load.transport = "websocket"
 environment = Environment()
 statistics = Statistics(load, environment, keep=False)
@@ -116,6 +119,29 @@ print(json.dumps([entry.num_requests, round(entry.avg_response_time / 10), len(s
 
 def test_latency_is_charged_from_the_plan() -> None:
     assert said(LATENCY) == [2, 25, 1]
+
+
+ENDLESS = """
+import json, sys
+from locust.env import Environment
+from rtbench.loadtests import locust_stats
+from rtbench.loadtests.load import Load
+from rtbench.loadtests.subscriber import Endpoint
+from rtbench.messages.load import LoadSettings
+
+load = Load(LoadSettings())
+load.transport, load.target = "sse", Endpoint.of(sys.argv[1])
+locust_stats._PLAN_S = 0.2
+statistics = locust_stats.Statistics(load, Environment(), keep=False)
+load.recorder.deliveries.extend((0, 0, 0, 1, -1, 5, 10, 0))
+statistics.update()
+print(json.dumps(statistics._plan_failed))
+"""
+
+
+@pytest.mark.parametrize("kind", ["text/event-stream", "application/json"])
+def test_a_plan_without_end_is_no_plan(endless: Callable[..., str], kind: str) -> None:
+    assert said(ENDLESS, endless(kind, b" ")) is True
 
 
 def test_shipped_locustfile_lists_its_users() -> None:

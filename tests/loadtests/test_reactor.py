@@ -29,11 +29,12 @@ pytestmark = pytest.mark.slow
 LOAD = """
 import json, sys
 import gevent
-from rtbench.loadtests.load import Load, Settings
+from rtbench.loadtests.load import Load
 from rtbench.loadtests.subscriber import Endpoint
+from rtbench.messages.load import LoadSettings
 
 config = json.loads(sys.argv[1])
-load = Load(Settings(**config["settings"]))
+load = Load(LoadSettings(**config["settings"]))
 target = Endpoint.of(config["url"])
 subscribers = [load.subscriber(config["transport"]) for _ in range(config["subscribers"])]
 users = [gevent.spawn(subscriber.subscribe, target) for subscriber in subscribers]
@@ -119,7 +120,7 @@ def generate(folder: Path, url: str, subscribers: int, transport: str = "sse", *
 
 @pytest.fixture(scope="module", params=["python", "c"])
 def inner_loop(request: pytest.FixtureRequest) -> str:
-    """`Settings.library`: which inner loop reads."""
+    """`LoadSettings.library`: which inner loop reads."""
     if request.param == "python":
         return ""
     library = machine_inner_loop.library()

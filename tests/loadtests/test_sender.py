@@ -12,13 +12,12 @@ from typing import Any
 import pytest
 
 from rtbench.loadtests import sender as module
-from rtbench.loadtests.sender import APART, ChatSettings, PostLink
-from rtbench.records.tables import TABLES
+from rtbench.loadtests.sender import APART, PostLink, sends
+from rtbench.messages.load import ChatSettings
 from rtbench.streams import Pace, Source, catalogue
 from rtbench.streams.chat import utterance
 
 SECOND = 10**9
-COLUMNS = list(TABLES["sends"])
 HEAD = re.compile(rb"POST /send/chat HTTP/1\.1\r\n(.+?)\r\n\r\n", re.DOTALL)
 ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -26,7 +25,7 @@ ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\n{}"
 @pytest.mark.parametrize(("senders", "subscribers"), [(0, 10), (1, 10), (3, 10), (10, 10), (7, 1000)])
 def test_exactly_so_many_send_and_they_are_spread(senders: int, subscribers: int) -> None:
     chat = ChatSettings(senders=senders, subscribers=subscribers)
-    who = [index for index in range(subscribers) if chat.sends(index)]
+    who = [index for index in range(subscribers) if sends(chat, index)]
     assert len(who) == senders
     gaps = [after - before for before, after in pairwise(who)]
     assert not gaps or max(gaps) - min(gaps) <= 1
@@ -71,9 +70,9 @@ class Talk:
             call(*arguments)
 
     def rows(self) -> list[dict[str, int]]:
-        flat = self.here.load.recorder.sends.tolist()
-        size = len(COLUMNS)
-        return [dict(zip(COLUMNS, flat[at : at + size], strict=True)) for at in range(0, len(flat), size)]
+        columns = self.here.load.recorder.sends.columns()
+        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+        return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
 @pytest.fixture

@@ -220,11 +220,12 @@ LOAD = """
 import json, sys
 import gevent
 from pathlib import Path
-from rtbench.loadtests.load import Load, Settings
+from rtbench.loadtests.load import Load
 from rtbench.loadtests.subscriber import Endpoint
+from rtbench.messages.load import LoadSettings
 
 url, ca, folder = sys.argv[1:]
-load = Load(Settings())
+load = Load(LoadSettings())
 target = Endpoint.of(url, ca)
 users = [gevent.spawn(load.subscriber("sse").subscribe, target) for _ in range(3)]
 gevent.joinall(users, timeout=60, raise_error=True)

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from rtbench.cli.serving import DEMO
-from rtbench.processes.process import PublisherProcess, ServerProcess
+from rtbench.processes.publisher import PublisherProcess
+from rtbench.processes.server import ServerProcess
 from rtbench.scenario.model import Scenario
 from rtbench.scenario.tables import WorkloadTable
 

@@ -110,7 +110,7 @@ def test_a_kernel_without_veth_pairs_is_the_trials_failure_and_leaves_nothing(
     begin = Holder.__init__
 
     def pretends(self: Holder, command: Any, cores: Any, log: Path) -> None:
-        begin(self, [sys.executable, "-c", "import sys; print('{}', flush=True); sys.stdin.read()"], (), log)
+        begin(self, [sys.executable, "-c", "import sys; print('{\"ready\":5}', flush=True); sys.stdin.read()"], (), log)
         started.append(self)
 
     def ip(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
@@ -136,7 +136,7 @@ def test_the_offloads_that_the_driver_keeps_are_left(monkeypatch: pytest.MonkeyP
         return int(command == 0x23)  # ETHTOOL_GGSO: still on
 
     monkeypatch.setattr(_namespace, "_ethtool", ethtool)
-    assert _namespace._without_offloads("rtb0") == ["gso"]
+    assert _namespace._without_offloads("rtb0") == ("gso",)
     # Each is switched off and then asked for (linux/ethtool.h: STSO 0x1f, GTSO 0x1e, SGSO, GGSO, SGRO, GGRO).
     assert asked == [("rtb0", command, 0) for command in (0x1F, 0x1E, 0x24, 0x23, 0x2C, 0x2B)]
 
@@ -179,7 +179,7 @@ def test_it_configures_its_end_and_answers(monkeypatch: pytest.MonkeyPatch, caps
     ran: list[list[str]] = []
     monkeypatch.setattr(_namespace.ctypes, "CDLL", lambda *_, **__: Libc())
     monkeypatch.setattr(_namespace.subprocess, "run", lambda command, check: ran.append(command))
-    monkeypatch.setattr(_namespace, "_without_offloads", lambda name: [f"tso of {name}"])
+    monkeypatch.setattr(_namespace, "_without_offloads", lambda name: (f"tso of {name}",))
     told = json.dumps({"interface": "rtb0", "addresses": ["10.77.0.1/30", "fd77::1/64"]})
     monkeypatch.setattr(sys, "stdin", [told])
     assert _namespace.main() == 0

@@ -1,33 +1,21 @@
-"""Servers that are programs: started by a command, asked until they answer, stopped; and what a remote one has not."""
+"""Servers that are programs: started by a command, asked until they answer, stopped."""
 
 from __future__ import annotations
 
 import signal
 import socket
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rtbench.errors import SubjectError, UnavailableError, UserError
+from rtbench.errors import SubjectError, UnavailableError
 from rtbench.machine import probes
-from rtbench.processes.process import ServerProcess
-from rtbench.processes.program import (
-    ProgramServer,
-    ProxyProcess,
-    RemoteServer,
-    free_port,
-    printed,
-    server_of,
-    version_of,
-)
+from rtbench.processes.program import ProgramServer, free_port, printed, version_of
 from rtbench.scenario.loading import build
-from rtbench.scenario.model import Scenario
 from rtbench.subjects import Launch, Program, Requirement, Subject
-from rtbench.subjects.proxies import Proxy
 from rtbench.subjects.registry import find
 
 ANSWERS = """
@@ -41,6 +29,8 @@ while True:
         connection.sendall(b"HTTP/1.1 404 Not Found\\r\\nContent-Length: 0\\r\\n\\r\\n")
     connection.close()
 """
+
+
 SAYS = """
 import json, sys, time
 print(json.dumps({"url": "http://127.0.0.1:1234", "uses": {"loop": "its own"}}), flush=True)
@@ -51,22 +41,6 @@ time.sleep(60)
 def program(script: str, *words: str, **table: Any) -> Subject:
     command = (sys.executable, "-c", script, *words)
     return Subject("sse-mine", "sse", "mine", program=Program(command, **table))
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Any]:
-    """`start(subject, **where)`: its server, which is stopped after the test."""
-    running: list[Any] = []
-
-    def begin(subject: Subject, scenario: Scenario | None = None, **where: Any) -> Any:
-        log = tmp_path / "server.log"
-        feed = tmp_path / "feed.sock"
-        running.append(server_of(subject, scenario or Scenario(), feed, tmp_path, (), log, **where))
-        return running[-1]
-
-    yield begin
-    for one in running:
-        one.stop()
 
 
 def test_a_program_is_asked_until_it_answers(start: Any, tmp_path: Path) -> None:
@@ -212,12 +186,6 @@ def test_a_container_is_counted_by_its_cgroup(start: Any, monkeypatch: pytest.Mo
     assert server.memory_bytes() > 22 < server.resident_bytes()
 
 
-@pytest.mark.slow
-def test_one_of_ours_is_a_process_of_its_own(start: Any, tmp_path: Path) -> None:
-    server = start(find("sse-aiohttp"))
-    assert isinstance(server, ServerProcess)
-
-
 def test_what_plain_tcp_is_called(start: Any) -> None:
     subject = replace(program(ANSWERS, "{host}", "{port}"), transport="tcp")
     assert start(subject).ready().startswith("tcp://127.0.0.1:")
@@ -233,72 +201,33 @@ def test_versions_are_what_programs_print() -> None:
     assert version_of(find("sse-aiohttp")) == "aiohttp"
 
 
-# Not ours
+ENDLESS = """
+import socket, sys
+listener = socket.create_server((sys.argv[1], int(sys.argv[2])))
+while True:
+    connection, _ = listener.accept()
+    try:
+        connection.sendall(b"HTTP/1.1 200 OK\\r\\n\\r\\n")
+        while True:
+            connection.sendall(b"data: 1\\n\\n" * 1000)
+    except OSError:
+        connection.close()
+"""
 
 
-@pytest.mark.parametrize("scheme", ["http", "ws", "tcp"])
-def test_a_remote_server_is_there_or_it_is_not(start: Any, scheme: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as there:
-        url = f"{scheme}://127.0.0.1:{there.getsockname()[1]}"
-        server = start(Subject("x", "sse", "x", url=f"{url}/some/path?x=1"))
-        assert isinstance(server, RemoteServer)
-        assert server.ready() == url
-    with pytest.raises(UserError, match=rf"nothing answers at {url} .*start it first"):
+def test_a_program_whose_answer_has_no_end_is_ready_with_the_beginning(start: Any) -> None:
+    assert start(program(ENDLESS, "{host}", "{port}")).ready(20).startswith("http://127.0.0.1:")
+
+
+@pytest.mark.slow
+def test_a_program_that_listens_and_never_answers(start: Any) -> None:
+    script = "import socket, sys, time; l = socket.create_server((sys.argv[1], int(sys.argv[2]))); time.sleep(60)"
+    server = start(program(script, "{host}", "{port}"))
+    with pytest.raises(SubjectError, match=r"the server did not answer at http://127\.0\.0\.1:\d+ within 0.5 s"):
+        server.ready(0.5)
+
+
+def test_a_program_whose_line_has_no_end(start: Any) -> None:
+    server = start(program("import sys\nwhile True: sys.stdout.write('x' * 65536)", ready="line"))
+    with pytest.raises(SubjectError, match=r"does not say what it should .* is longer than 1,048,576 bytes"):
         server.ready()
-
-
-def test_nothing_of_a_remote_server_is_known_and_nothing_is_done_to_it() -> None:
-    with RemoteServer("https://example.test/x") as server:
-        assert (server.url, server.pid, server.cores, server.exited()) == ("https://example.test", 0, (), None)
-        readings = [server.cpu_ns(), server.memory_bytes(), server.resident_bytes(), server.run_delay_ns()]
-        assert readings == [-1] * 4
-        assert server.tidy() == "not asked: the server is not ours"
-        server.kill()
-        server.stop()
-        assert server.stopped_in_s == 0.0
-        assert "is gone" in str(server.died())
-
-
-# Proxies
-
-
-def proxy(script: str, *words: str, requires: tuple[Requirement, ...] = ()) -> Proxy:
-    def command(before: Any) -> list[str]:
-        where = [str(before.host), str(before.port), str(before.upstream_host), str(before.upstream_port)]
-        return [sys.executable, "-c", script, *where, *words]
-
-    return Proxy("mine", "mine", "a proxy of ours", command, requires, ("echo", "mine 3"))
-
-
-@pytest.fixture
-def before(tmp_path: Path) -> Iterator[Any]:
-    running: list[ProxyProcess] = []
-
-    def begin(one: Proxy, upstream: str = "http://127.0.0.1:8123", **where: Any) -> ProxyProcess:
-        running.append(ProxyProcess(one, upstream, 10, tmp_path, (), tmp_path / "proxy.log", **where))
-        return running[-1]
-
-    yield begin
-    for one in running:
-        one.stop()
-
-
-def test_a_proxy_listens_beside_its_server(before: Any) -> None:
-    process = before(proxy(ANSWERS))
-    assert process.ready() == process.url
-    assert process.url.startswith("http://127.0.0.1:")
-    assert not process.url.endswith(":8123")
-    assert process.uses == {"proxy": "mine", "version": "mine 3"}
-
-
-def test_a_proxy_that_does_not_come_up(before: Any) -> None:
-    with pytest.raises(SubjectError, match=r"the proxy ended early .*it said: bad configuration"):
-        before(proxy("import sys; sys.exit('bad configuration')")).ready()
-    with pytest.raises(SubjectError, match=r"the proxy did not listen within 0\.1 s"):
-        before(proxy("import time; time.sleep(60)")).ready(0.1)
-
-
-def test_a_proxy_that_is_not_installed_says_what_to_do(before: Any) -> None:
-    lacking = Requirement("the program squid", lambda: False, "apt-get install squid")
-    with pytest.raises(UnavailableError, match="the proxy mine needs the program squid: apt-get install squid"):
-        before(proxy("pass", requires=(lacking,)))

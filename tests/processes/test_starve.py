@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -10,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from rtbench.messages.lines import text
+from rtbench.messages.starver import Burn
 from rtbench.processes import _starve
 
 STEP = 10
@@ -40,18 +41,18 @@ def starve(monkeypatch: pytest.MonkeyPatch) -> Starve:
     """`starve(now, *lines)`: what was slept, when told these lines at this instant."""
     monkeypatch.setattr(os, "sched_setscheduler", lambda *_: None)
 
-    def run(now: int, *lines: dict[str, Any]) -> FakeTime:
+    def run(now: int, *lines: Burn) -> FakeTime:
         clock = FakeTime(now)
         monkeypatch.setattr(_starve, "time", clock)
-        monkeypatch.setattr(sys, "stdin", [json.dumps(line) for line in lines])
+        monkeypatch.setattr(sys, "stdin", [text(line) for line in lines])
         _starve.main()
         return clock
 
     return run
 
 
-def told(start_ns: int, end_ns: int, burn_ns: int, every_ns: int) -> dict[str, Any]:
-    return {"start_ns": start_ns, "end_ns": end_ns, "burn_s": burn_ns / 1e9, "every_s": every_ns / 1e9}
+def told(start_ns: int, end_ns: int, burn_ns: int, every_ns: int) -> Burn:
+    return Burn(start_ns, end_ns, burn_ns / 1e9, every_ns / 1e9)
 
 
 def test_it_burns_in_turns_between_two_instants(starve: Starve) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from rtbench.messages.feed import Hello, PlayedWorkload
+from rtbench.messages.server import Limits
 from rtbench.servers.kit import feed
-from rtbench.servers.kit.channel import Limits
 from rtbench.servers.kit.hub import Hub
 from rtbench.streams import Emission, Pace, Source, Stream, catalogue
 from rtbench.workload import NOTICE, Workload
@@ -93,10 +94,10 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> str:
     return "brief"
 
 
-def greeting(*streams: str, epoch: str = "e1", conversation: bool = False) -> dict[str, Any]:
+def greeting(*streams: str, epoch: str = "e1", conversation: bool = False) -> Hello:
     """The publisher's HELLO for these streams."""
     workload = Workload(streams, pace=Pace(conversation=conversation))
-    return {"epoch": epoch, "boot_id": "b", "workload": feed.describe(workload)}
+    return Hello(epoch, "b", PlayedWorkload.of(workload))
 
 
 def notice(kind: str, channel: int = 0, **fields: Any) -> bytes:
@@ -143,6 +144,6 @@ def notice_of() -> Callable[..., bytes]:
 
 
 @pytest.fixture
-def greeting_of() -> Callable[..., dict[str, Any]]:
+def greeting_of() -> Callable[..., Hello]:
     """See `greeting`."""
     return greeting

@@ -18,8 +18,9 @@ from rtbench.conformance._client import Subscriber
 from rtbench.conformance._target import Target
 from rtbench.errors import UserError
 from rtbench.machine import probes
-from rtbench.processes.process import PublisherProcess, ServerProcess
 from rtbench.processes.program import free_port
+from rtbench.processes.publisher import PublisherProcess
+from rtbench.processes.server import ServerProcess
 from rtbench.scenario.model import Scenario
 from rtbench.scenario.tables import ServerTable, WorkloadTable
 from rtbench.servers.kit import app
@@ -34,6 +35,8 @@ OPTIONS = {
     "loop": "uvloop",
     "poll_timeout_s": 25,
     "limits": {"ring_messages": 10, "ring_bytes": 10_000, "buffer_bytes": 10_000, "heartbeat_s": 15},
+    "inject": [],
+    "module": "",
 }
 
 

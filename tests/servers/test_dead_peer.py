@@ -22,8 +22,8 @@ import pytest
 from rtbench.conformance import PUSH
 from rtbench.conformance._client import fetch, held, subscribing
 from rtbench.conformance._target import Target
-from rtbench.processes.process import PublisherProcess
-from rtbench.processes.program import Server, server_of
+from rtbench.processes.publisher import PublisherProcess
+from rtbench.processes.starting import Server, server_of
 from rtbench.scenario.model import Scenario
 from rtbench.scenario.tables import ServerTable
 from rtbench.servers.kit import liveness

@@ -16,11 +16,12 @@ import pytest
 from websockets.sync.client import connect
 
 from rtbench.cli.serving import DEMO
-from rtbench.processes.process import PublisherProcess, ServerProcess
+from rtbench.messages.server import Limits
+from rtbench.processes.publisher import PublisherProcess
+from rtbench.processes.server import ServerProcess
 from rtbench.scenario.model import Scenario
 from rtbench.scenario.tables import WorkloadTable
 from rtbench.servers.demo.demo import MOST_PAGES, Accounts, Lane
-from rtbench.servers.kit.channel import Limits
 from rtbench.servers.kit.cursor import BadParameter
 from rtbench.subjects.registry import catalogue
 

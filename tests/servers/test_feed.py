@@ -5,6 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rtbench.messages.feed import HELLO, Hello, PlayedWorkload
+from rtbench.messages.lines import line
 from rtbench.servers.kit import feed
 from rtbench.streams import Pace
 from rtbench.workload import Workload
@@ -42,7 +44,7 @@ def test_frames_byte_by_byte():
 
 def test_a_workload_comes_out_as_it_went_in():
     workload = Workload(("fanout", "stocks"), 7, 1_000, 12, Pace("unicast", 2.5, 99, "poisson", True, "trace", True))
-    assert feed.restore(feed.describe(workload)) == workload
+    assert HELLO(line(Hello("e", "b", PlayedWorkload.of(workload)))).workload.restore() == workload
 
 
 def test_the_reader_survives_a_consumer_that_stops_in_the_middle():

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from rtbench.processes.process import PublisherProcess
-from rtbench.processes.program import server_of
+from rtbench.processes.publisher import PublisherProcess
+from rtbench.processes.starting import server_of
 from rtbench.scenario.model import Scenario
 from rtbench.servers.kit import sse_encoder
 from rtbench.subjects.registry import find

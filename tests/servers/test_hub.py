@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from rtbench.messages.feed import Hello, PlayedWorkload
+from rtbench.messages.server import Limits
 from rtbench.servers.kit import feed
 from rtbench.servers.kit import hub as hub_module
-from rtbench.servers.kit.channel import Limits
+from rtbench.workload import Workload
 
 SMALL = Limits(ring_messages=10, ring_bytes=2**20, buffer_bytes=200, heartbeat_s=15.0)
 PATIENT = Limits(ring_messages=100, ring_bytes=2**20, buffer_bytes=200, heartbeat_s=15.0)
@@ -82,18 +84,11 @@ def test_refilled_ticks_are_not_sent_twice(make_hub, new_transport, ticks_of):
         hub.publish(ticks_of(1, 2, 3))
         transport = new_transport()
         await hub.attach(transport, hub.channels[0], 0)
-        hub.hello(hub.plan | {"workload": _workload(hub)})
+        hub.hello(Hello(hub.plan["epoch"], hub.plan["boot_id"], PlayedWorkload.of(Workload(tuple(hub.streams)))))
         hub.publish(ticks_of(1, 2, 3, 4))
         assert transport.ids == [1, 2, 3, 4]
 
     play(check())
-
-
-def _workload(hub: Any) -> dict[str, Any]:
-    from rtbench.servers.kit import feed
-    from rtbench.workload import Workload
-
-    return feed.describe(Workload(tuple(hub.streams)))
 
 
 @pytest.mark.parametrize("published_at", range(8))

@@ -26,7 +26,9 @@ from rtbench import conformance
 from rtbench.conformance._client import Subscriber, fetch, subscribing
 from rtbench.conformance._target import Target
 from rtbench.conformance.verify import CaseResult, Stage, _run
-from rtbench.processes.process import STOP_S, Process, PublisherProcess, ServerProcess
+from rtbench.processes.process import STOP_S, Process
+from rtbench.processes.publisher import PublisherProcess
+from rtbench.processes.server import ServerProcess
 from rtbench.scenario.model import Scenario
 from rtbench.servers.kit import feed as wire
 from rtbench.streams import catalogue

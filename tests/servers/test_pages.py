@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from rtbench.cli.serving import DEMO
-from rtbench.processes.process import PublisherProcess, ServerProcess
+from rtbench.processes.publisher import PublisherProcess
+from rtbench.processes.server import ServerProcess
 from rtbench.scenario.model import Scenario
 from rtbench.servers.kit import pages
 

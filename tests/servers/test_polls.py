@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from rtbench.messages.server import Limits
 from rtbench.servers.kit import poll_answer
-from rtbench.servers.kit.channel import Limits
 from rtbench.servers.kit.hub import Hub
 from rtbench.servers.short_poll_aiohttp import respond
 

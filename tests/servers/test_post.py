@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import select
 import socket
 from collections.abc import Iterator
@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from rtbench.messages.publisher import PostCounts, PostTo
 from rtbench.scenario.loading import build
 from rtbench.servers.publisher import post
 from rtbench.servers.publisher.post import Poster
+from rtbench.subjects import Post
 
 WORKLOAD = build(
     {"stream": ["fanout", "events"], "subscribers": 4, "workload": {"channels": "unicast"}}, "x"
@@ -76,8 +78,8 @@ def poster(taker: Taker) -> Iterator[Any]:
     made: list[Poster] = []
 
     def make(**changes: Any) -> Poster:
-        table = {"path": "/p/{stream}?c={channel}", "wrap": True, "connections": 1, "batch": 1, "headers": {}}
-        made.append(Poster({**table, "host": "127.0.0.1", "port": taker.port, **changes}, WORKLOAD.channels()))
+        host, port = changes.pop("host", "127.0.0.1"), changes.pop("port", taker.port)
+        made.append(Poster(PostTo(host, port, Post("/p/{stream}?c={channel}", **changes)), WORKLOAD.channels()))
         return made[-1]
 
     yield make
@@ -103,15 +105,11 @@ def settle(poster: Poster, done: Any) -> None:
     raise AssertionError(poster.counts())
 
 
-def counted(posted: int = 0, refused: int = 0, reconnected: int = 0, unanswered: int = 0) -> dict[str, int]:
-    return {"posted": posted, "refused": refused, "reconnected": reconnected, "unanswered": unanswered}
-
-
 def test_a_message_is_a_request_with_its_envelope(taker: Taker, poster: Any) -> None:
     one = poster(headers={"Authorization": "apikey x"})
     one.post([(2, 7, b'{"a":1}'), (3, 8, b"text")])
     taker.accept()
-    settle(one, lambda: one.counts()["unanswered"] == 2 and not one.descriptors()[1])
+    settle(one, lambda: one.counts().unanswered == 2 and not one.descriptors()[1])
     line, fields, body = taker.take()
     assert line == "POST /p/fanout?c=1 HTTP/1.1"
     assert fields == {
@@ -124,14 +122,14 @@ def test_a_message_is_a_request_with_its_envelope(taker: Taker, poster: Any) -> 
     turn(one)
     taker.connections[0].sendall(OK[5:] + OK)
     settle(one, lambda: not one.waiting)
-    assert one.counts() == counted(posted=2)
+    assert one.counts() == PostCounts(posted=2)
 
 
 def test_the_payload_alone_and_many_a_request(taker: Taker, poster: Any) -> None:
     one = poster(wrap=False, batch=3)
     one.post([(0, seq, b"m%d" % seq) for seq in range(1, 8)])
     taker.accept()
-    settle(one, lambda: one.counts()["unanswered"] == 3 and not one.descriptors()[1])
+    settle(one, lambda: one.counts().unanswered == 3 and not one.descriptors()[1])
     assert [taker.take()[2] for _ in range(3)] == [b"m1\nm2\nm3", b"m4\nm5\nm6", b"m7"]
 
 
@@ -140,12 +138,12 @@ def test_a_channel_keeps_to_one_connection(taker: Taker, poster: Any) -> None:
     one.post([(channel, seq, b"%d.%d" % (channel, seq)) for seq in (1, 2) for channel in range(4)])
     for _ in range(2):
         taker.accept()
-    settle(one, lambda: one.counts()["unanswered"] == 8 and not one.descriptors()[1])
+    settle(one, lambda: one.counts().unanswered == 8 and not one.descriptors()[1])
     bodies = {tuple(taker.take(which)[2] for _ in range(4)) for which in range(2)}
     assert bodies == {(b"0.1", b"0.2", b"2.1", b"2.2"), (b"1.1", b"1.2", b"3.1", b"3.2")}
 
 
-def test_what_the_server_does_not_take_is_counted(taker: Taker, poster: Any) -> None:
+def test_what_the_server_does_not_take_is_PostCounts(taker: Taker, poster: Any) -> None:
     one = poster()
     one.post([(0, seq, b"1") for seq in range(1, 4)])
     taker.accept()
@@ -153,7 +151,7 @@ def test_what_the_server_does_not_take_is_counted(taker: Taker, poster: Any) -> 
         b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno" + OK
     )
     settle(one, lambda: not one.waiting)
-    assert one.counts() == counted(posted=2, refused=1)
+    assert one.counts() == PostCounts(posted=2, refused=1)
 
 
 def test_what_was_not_answered_goes_again_in_order_and_first(taker: Taker, poster: Any) -> None:
@@ -162,17 +160,17 @@ def test_what_was_not_answered_goes_again_in_order_and_first(taker: Taker, poste
     taker.accept()
     assert taker.take()[2] == b"m1"
     taker.connections[0].sendall(OK)
-    settle(one, lambda: one.counts()["posted"] == 1)
+    settle(one, lambda: one.counts().posted == 1)
     taker.connections[0].close()
     settle(one, lambda: not one.descriptors()[0])
     one.post([(0, 4, b"m4")])  # while there is no connection
-    settle(one, lambda: one.counts()["reconnected"] == 1)
+    settle(one, lambda: one.counts().reconnected == 1)
     taker.accept()
     settle(one, lambda: not one.descriptors()[1])
     assert [taker.take()[2] for _ in range(3)] == [b"m2", b"m3", b"m4"]
     taker.connections[1].sendall(OK * 3)
     settle(one, lambda: not one.waiting)
-    assert one.counts() == counted(posted=4, reconnected=1)
+    assert one.counts() == PostCounts(posted=4, reconnected=1)
 
 
 @pytest.mark.slow
@@ -184,7 +182,7 @@ def test_a_server_that_is_away_is_tried_again_without_another_message(poster: An
     one.post([(0, 1, b"m1")])
     for _ in range(10):
         turn(one, 0.02)  # refused, again and again
-    assert one.counts()["unanswered"] == 1
+    assert one.counts().unanswered == 1
     after = Taker(port=port)
     try:
         settle(one, lambda: any(line.socket for line in one._lines) and select.select([after.listener], [], [], 0)[0])
@@ -192,7 +190,7 @@ def test_a_server_that_is_away_is_tried_again_without_another_message(poster: An
         for _ in range(3):
             turn(one, 0.02)
         assert after.take()[2] == b"m1"
-        assert one.counts()["reconnected"] == 0  # what was refused was no connection
+        assert one.counts().reconnected == 0  # what was refused was no connection
     finally:
         after.close()
 
@@ -202,7 +200,7 @@ def test_an_answer_that_is_no_http_is_a_lost_connection(taker: Taker, poster: An
     one.post([(0, 1, b"1")])
     taker.accept()
     taker.connections[0].sendall(b"what?\r\n\r\n")
-    settle(one, lambda: one.counts()["refused"] == 1)
+    settle(one, lambda: one.counts().refused == 1)
     assert one.waiting
 
 
@@ -259,7 +257,7 @@ def test_waiting_before_the_next_attempt(monkeypatch: pytest.MonkeyPatch, poster
     assert one.descriptors() == ([], [])  # lost, and not tried again before its time
     one.post([(0, 2, b"2")])
     assert one.descriptors() == ([], [])
-    assert json.loads(json.dumps(one.counts())) == counted(unanswered=2)
+    assert one.counts() == PostCounts(unanswered=2)
 
 
 def test_settling_waits_for_answers_and_no_longer_than_it_may(taker: Taker, poster: Any) -> None:
@@ -268,8 +266,53 @@ def test_settling_waits_for_answers_and_no_longer_than_it_may(taker: Taker, post
     one.post([(0, 1, b"m1")])
     taker.accept()
     one.settle(0.01)
-    assert one.counts() == counted(unanswered=1)
+    assert one.counts() == PostCounts(unanswered=1)
     assert taker.take()[2] == b"m1"
     taker.connections[0].sendall(OK)
     one.settle(PATIENCE_S)
-    assert one.counts() == counted(posted=1)
+    assert one.counts() == PostCounts(posted=1)
+
+
+def test_an_answer_that_is_too_long_is_a_refusal_and_is_not_asked_for_again(taker: Taker, poster: Any) -> None:
+    one = poster(wrap=False)
+    one.post([(0, 1, b"m1"), (0, 2, b"m2")])
+    taker.accept()
+    assert taker.take()[2] == b"m1"
+    taker.connections[0].sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+    endless = b"data: 1\n\n" * 5000
+    taker.connections[0].settimeout(0.01)
+
+    def refused() -> bool:
+        with contextlib.suppress(OSError):
+            taker.connections[0].sendall(endless)
+        return one.counts().refused == 1
+
+    settle(one, refused)
+    settle(one, lambda: any(line.socket is not None for line in one._lines))
+    taker.accept()
+    settle(one, lambda: not one.descriptors()[1])
+    assert taker.take()[2] == b"m2"
+    taker.connections[1].sendall(OK)
+    settle(one, lambda: not one.waiting)
+    assert one.counts() == PostCounts(posted=1, refused=1, reconnected=1)
+
+
+@pytest.mark.parametrize("more", [b"", b"."])
+def test_an_answer_that_takes_too_long_is_a_refusal(
+    monkeypatch: pytest.MonkeyPatch, taker: Taker, poster: Any, more: bytes
+) -> None:
+    monkeypatch.setattr(post, "ANSWER_S", 0.001)
+    one = poster(wrap=False)
+    one.post([(0, 1, b"m1")])
+    taker.accept()
+    taker.take()
+    taker.connections[0].sendall(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n")
+
+    def refused() -> bool:
+        with contextlib.suppress(OSError):
+            taker.connections[0].sendall(more)
+        return one.counts().refused == 1
+
+    settle(one, refused)
+    assert one.counts() == PostCounts(refused=1)
+    assert not one.waiting

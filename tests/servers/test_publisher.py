@@ -12,15 +12,18 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from queue import Queue
-from typing import Any
 
 import numpy as np
 import pytest
 
+from rtbench.messages.feed import HELLO
+from rtbench.messages.lines import line
+from rtbench.messages.publisher import Command, Pause, Play, PostTo, Resume, Started, Stop
 from rtbench.servers.kit import feed
 from rtbench.servers.publisher import publisher as module
 from rtbench.servers.publisher.publisher import Publisher
 from rtbench.streams import Emission, Notice, Pace, Source, Stream, catalogue
+from rtbench.subjects import Post
 from rtbench.workload import NOTICE, Workload
 
 FAST = Workload(("fanout",), pace=Pace(rate_hz=1000))
@@ -37,11 +40,11 @@ class Running:
         self._thread = threading.Thread(target=publisher.run, args=(self._commands,))
         self._thread.start()
         self._links: list[socket.socket] = []
-        self.answers: Queue[dict[str, Any]] = Queue()
+        self.answers: Queue[Started] = Queue()
 
-    def say(self, **command: Any) -> dict[str, Any]:
+    def say(self, command: Command) -> Started:
         """Give it a command; what it answers."""
-        os.write(self._say, json.dumps(command).encode() + b"\n")
+        os.write(self._say, line(command))
         return self.answers.get(timeout=PATIENCE_S)
 
     def server(self) -> Feed:
@@ -59,7 +62,7 @@ class Running:
             assert not self._thread.is_alive()
             os.close(self._commands)
             self.publisher._listener.close()
-            for server in self.publisher._servers.values():
+            for server in self.publisher._servers:
                 server.socket.close()
             for link in self._links:
                 link.close()
@@ -103,7 +106,7 @@ def running(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.
     publisher = Publisher(workload, path, ring_messages, 2**30)
     publisher.play(workload.streams, time.monotonic_ns() - ago_ns)
     one = Running(publisher, path)
-    monkeypatch.setattr(module, "answer", one.answers.put)
+    monkeypatch.setattr(module, "say", one.answers.put)
     yield one
     one.stop()
 
@@ -117,9 +120,9 @@ def test_a_server_is_greeted_refilled_and_then_live(running: Running):
     server.until(feed.LIVE)
     kinds = [kind for kind, _ in server.frames]
     assert kinds[0] == feed.HELLO
-    greeting = feed.hello(server.frames[0][1])
-    assert feed.restore(greeting["workload"]) == FAST
-    assert greeting["epoch"] == running.publisher.epoch
+    greeting = HELLO(server.frames[0][1])
+    assert greeting.workload.restore() == FAST
+    assert greeting.epoch == running.publisher.epoch
     refilled = [
         tick
         for kind, body in server.frames[: kinds.index(feed.LIVE)]
@@ -195,7 +198,7 @@ def test_nothing_is_played_while_it_pauses_and_then_all_of_it_later(running: Run
     server = running.server()
     before = server.ticks(510)[-1][1]
     start_ns = running.publisher.started["fanout"]
-    assert running.say(do="pause") == {"started": {"fanout": start_ns}}
+    assert running.say(Pause()) == Started({"fanout": start_ns})
     paused_ns = time.monotonic_ns()
     server.link.setblocking(False)
     while True:  # what was on its way
@@ -208,11 +211,11 @@ def test_nothing_is_played_while_it_pauses_and_then_all_of_it_later(running: Run
     assert running.publisher._next_ns() is None
     server.link.settimeout(PATIENCE_S)
     resumed_ns = time.monotonic_ns()
-    answer = running.say(do="resume")
+    answer = running.say(Resume())
     assert server.ticks(held + 20)[-1][1] >= held + 20
     running.stop()
     table = running.publisher.ticks()
-    late_ns = answer["started"]["fanout"] - start_ns
+    late_ns = answer.started["fanout"] - start_ns
     assert late_ns >= resumed_ns - paused_ns
     # Not one is left out or played twice; what was not due before the pause is due as much later as it was long.
     assert table["seq"].tolist() == list(range(1, len(table["seq"]) + 1))
@@ -242,7 +245,7 @@ def test_pausing_twice_is_pausing_once_and_going_on_unasked_changes_nothing(tmp_
 
 def test_a_stream_can_be_played_by_command_and_is_not_played_twice(running: Running):
     start_ns = running.publisher.started["fanout"]
-    assert running.say(do="play", streams=["fanout"], start_ns=5) == {"started": {"fanout": start_ns}}
+    assert running.say(Play(("fanout",), 5)) == Started({"fanout": start_ns})
 
 
 BIG = Workload(("fanout",), pace=Pace(rate_hz=200, payload_bytes=100_000))
@@ -256,7 +259,7 @@ def test_a_server_that_stopped_reading_holds_nobody_up(running: Running):
     stopped.until(feed.HELLO)
     seqs = [tick[1] for tick in reading.ticks(150)]
     assert seqs == list(range(seqs[0], seqs[-1] + 1))
-    waiting = max(sum(map(len, list(server.waiting))) for server in running.publisher._servers.values())
+    waiting = max(sum(map(len, list(server.waiting))) for server in running.publisher._servers)
     assert waiting > 2**20
     late = [tick[1] for tick in stopped.ticks(150)]
     assert late == list(range(late[0], late[-1] + 1))
@@ -306,7 +309,7 @@ def test_notices_keep_their_place_and_the_one_that_stands_is_said_again(
     try:
         first = running.server()
         first.until(feed.LIVE)
-        os.write(running._say, json.dumps({"do": "play", "streams": ["moody"]}).encode() + b"\n")
+        os.write(running._say, line(Play(("moody",), None)))
         live = first.ticks(0, NOTICE, 2)
         assert [tick[1] for tick in live] == [1, NOTICE, 2, NOTICE]
         second = running.server()
@@ -348,3 +351,62 @@ def test_a_publisher_takes_the_place_of_the_one_before_it(tmp_path: Path):
         running.server().until(feed.LIVE)
     finally:
         running.stop()
+
+
+# Its loop
+
+
+def test_commands_that_come_together_are_done_in_order_and_nothing_is_done_after_a_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    publisher = Publisher(FAST, tmp_path / "publisher.sock", 10, 10_000)
+    answers: list[Started] = []
+    monkeypatch.setattr(module, "say", answers.append)
+    reading, writing = os.pipe()
+    os.write(writing, line(Play(("fanout",), 5)) + line(Pause()) + line(Stop("there")) + line(Play(("moody",), 6)))
+    assert publisher.run(reading) == "there"
+    assert answers == [Started({"fanout": 5})] * 2
+    publisher._listener.close()
+    os.close(reading)
+    os.close(writing)
+
+
+def test_a_server_that_left_is_forgotten_while_another_one_stays(running: Running):
+    leaving, staying = running.server(), running.server()
+    seen = staying.ticks(510)[-1][1]
+    leaving.until(feed.LIVE)
+    leaving.link.close()
+    staying.ticks(seen + 50)
+    assert len(running.publisher._servers) == 1
+    again = running.server()  # with the descriptor of the one that left
+    again.until(feed.LIVE)
+    assert len(running.publisher._servers) == 2
+    staying.ticks(seen + 100)
+
+
+def test_what_it_posts_goes_out_and_is_answered_in_the_loop(running: Running):
+    """The answers come when they like, and a connection that is closed is made again."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(PATIENCE_S)
+    command = PostTo("127.0.0.1", listener.getsockname()[1], Post("/p", wrap=False))
+    started = running.publisher.started
+    assert running.say(command) == Started(started)
+    for connections in (1, 2):
+        link, _ = listener.accept()
+        link.settimeout(PATIENCE_S)
+        while b"POST /p HTTP/1.1" not in link.recv(65536):
+            pass
+        link.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        deadline = time.monotonic() + PATIENCE_S
+        while running.publisher.poster.counts().posted < connections:
+            assert time.monotonic() < deadline
+            link.recv(65536)
+        link.close()
+    server = running.server()
+    server.until(feed.LIVE)
+    running.stop()
+    assert running.publisher.poster.counts().reconnected >= 1
+    for one in running.publisher.poster._lines:
+        if one.socket is not None:
+            one.socket.close()
+    listener.close()

@@ -16,8 +16,8 @@ import pytest
 
 from rtbench.conformance._client import Subscriber, fetch
 from rtbench.conformance._target import Target
-from rtbench.processes.process import PublisherProcess
-from rtbench.processes.program import Server, server_of
+from rtbench.processes.publisher import PublisherProcess
+from rtbench.processes.starting import Server, server_of
 from rtbench.scenario.model import Scenario
 from rtbench.scenario.tables import ServerTable, WorkloadTable
 from rtbench.subjects.registry import catalogue, find

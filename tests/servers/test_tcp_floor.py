@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from rtbench.processes.process import PublisherProcess
-from rtbench.processes.program import server_of
+from rtbench.processes.publisher import PublisherProcess
+from rtbench.processes.starting import server_of
 from rtbench.scenario.loading import build
 from rtbench.servers.tcp_floor import Lines
 from rtbench.subjects.registry import find

@@ -16,8 +16,9 @@ from rtbench import programs
 from rtbench.conformance._client import Subscriber
 from rtbench.conformance._target import Target
 from rtbench.errors import UserError
-from rtbench.processes.process import PublisherProcess
-from rtbench.processes.program import ProxyProcess, server_of
+from rtbench.processes.proxy import ProxyProcess
+from rtbench.processes.publisher import PublisherProcess
+from rtbench.processes.starting import server_of
 from rtbench.scenario.loading import build
 from rtbench.servers.proxies import caddy
 from rtbench.subjects import proxies

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import time
 from collections.abc import Callable, Iterator
 from threading import Thread
 from typing import Any
@@ -112,6 +114,30 @@ def test_who_waits_before_it_answers_is_a_long_poll(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(module, "_PATIENCE_S", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         assert subject_at(f"http://127.0.0.1:{silent.getsockname()[1]}{path}").transport == transport
+
+
+def test_a_head_that_does_not_end_is_waited_for_as_long_as_silence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_PATIENCE_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.sendall(b"HTTP/1.1 200 OK\r\n")
+                while True:
+                    connection.sendall(b"A: b\r\n")
+                    time.sleep(0.005)
+
+        thread = Thread(target=serve)
+        thread.start()
+        assert subject_at(f"http://127.0.0.1:{listener.getsockname()[1]}/quiet").transport == "long-poll"
+        thread.join(5)
+
+
+def test_an_event_stream_without_end_is_sse(endless: Callable[..., str]) -> None:
+    assert subject_at(endless() + "/stream").transport == "sse"
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from msgspec import structs
 
 from rtbench import trial
 from rtbench.errors import SubjectError
 from rtbench.machine.placement import Place
-from rtbench.processes import program
-from rtbench.processes.process import Process, ServerProcess
+from rtbench.messages.load import Command, Edge, LoadReport
+from rtbench.processes import starting
+from rtbench.processes.process import Process
+from rtbench.processes.server import ServerProcess
 from rtbench.records import tables
 from rtbench.records.record import plain
 from rtbench.scenario.loading import build
@@ -93,6 +96,22 @@ def gathering(tmp_path: Path) -> Callable[..., Run]:
     return begin
 
 
+def report_of(**changes: Any) -> LoadReport:
+    """What a load process reports that had nothing to do."""
+    idle = Edge(read_ns=0, cpu_ns=0, run_delay_ns=0, decode_cpu_ns=0)
+    report = LoadReport(
+        pid=5, at_start=idle, at_end=idle, decode_cpu_ns=0, captured_bytes=0, clock_pairs=(), hub_lag=(), controls={},
+        faults=(), response_headers={}, due=(), failed={},
+    )  # fmt: skip
+    return structs.replace(report, **changes)
+
+
+@pytest.fixture(name="report_of", scope="session")
+def report_of_() -> Callable[..., LoadReport]:
+    """`report_of(**changes)`: a load process's report."""
+    return report_of
+
+
 # A process group that only pretends
 
 
@@ -112,7 +131,7 @@ class FakeProcess:
         self.subscribed = 0
         self.failed: dict[str, int] = {}
         self.given_up = 0
-        self.finished: dict[str, Any] | None = None
+        self.finished: LoadReport | None = None
         self.closed_window = False
         self.told: list[Any] = []
         """Everything that it was told, in order."""
@@ -150,8 +169,8 @@ class FakeProcess:
     def burn(self, *times: float) -> None:
         self.told.append(("burn", *times))
 
-    def command(self, **value: Any) -> None:
-        self.told.append(value)
+    def command(self, command: Command) -> None:
+        self.told.append(command)
 
     def receive(self) -> None:
         self.says()
@@ -417,7 +436,7 @@ def polled(measure: Measure) -> Whole:
             super().stop(0.05)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(program, "ServerProcess", Stubborn)
+        patch.setattr(starting, "ServerProcess", Stubborn)
         return measure("short-poll-aiohttp", workers=2)
 
 

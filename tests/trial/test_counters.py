@@ -8,8 +8,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from rtbench.machine import probes
+from rtbench.messages.load import Edge, LoadReport
 from rtbench.processes import namespaces
 from rtbench.records import tables
 from rtbench.trial import _counters
@@ -19,16 +21,9 @@ SECOND = 10**9
 NOW = 10 * SECOND
 MakeGroup = Callable[..., Any]
 REPORT: dict[str, Any] = {
-    "cpu_ns_at_start": 10,
-    "cpu_ns_at_end": 30,
-    "run_delay_ns_at_start": 1,
-    "run_delay_ns_at_end": 2,
-    "read_ns_at_start": 5,
-    "read_ns_at_end": 6,
+    "at_start": Edge(read_ns=5, cpu_ns=10, run_delay_ns=1, decode_cpu_ns=3),
+    "at_end": Edge(read_ns=6, cpu_ns=30, run_delay_ns=2, decode_cpu_ns=7),
     "decode_cpu_ns": 9,
-    "decode_cpu_ns_at_start": 3,
-    "decode_cpu_ns_at_end": 7,
-    "hub_lag": [],
 }
 
 
@@ -161,7 +156,7 @@ def test_network_counters_are_of_every_namespace_once(
 
 
 def test_what_the_loads_report_is_summed_and_their_lags_are_in_the_rows(
-    make_group: MakeGroup, moment: list[int]
+    make_group: MakeGroup, moment: list[int], report_of: Callable[..., LoadReport]
 ) -> None:
     group = make_group(2)
     counters = Counters(group)
@@ -169,8 +164,11 @@ def test_what_the_loads_report_is_summed_and_their_lags_are_in_the_rows(
         moment[0] = NOW + second * SECOND
         counters.tick()
     reports = [
-        {**REPORT, "hub_lag": [(NOW - 5, 8), (NOW + 1, 300), (NOW + 2, 200)], "read_ns_at_end": 8},
-        REPORT,
+        report_of(
+            **{**REPORT, "at_end": replace(REPORT["at_end"], read_ns=8)},
+            hub_lag=((NOW - 5, 8), (NOW + 1, 300), (NOW + 2, 200)),
+        ),
+        report_of(**REPORT),
     ]
     counters.close(reports)
     assert columns_of(counters.rows)["hub_lag_max_ns"] == (8, 300, -1)
@@ -182,10 +180,10 @@ def test_what_the_loads_report_is_summed_and_their_lags_are_in_the_rows(
     assert (load["hub_lag_p50_ns"], load["hub_lag_p99_ns"], load["hub_lag_max_ns"]) == (200, 298, 300)
 
 
-def test_without_lags(make_group: MakeGroup, moment: list[int]) -> None:
+def test_without_lags(make_group: MakeGroup, moment: list[int], report_of: Callable[..., LoadReport]) -> None:
     group = make_group()
     counters = Counters(group)
     counters.tick()
-    counters.close([REPORT])
+    counters.close([report_of(**REPORT)])
     assert counters.processes["load"]["hub_lag_p99_ns"] == -1
     assert counters.rows[0][10] == -1

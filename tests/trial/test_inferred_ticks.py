@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rtbench.messages.load import Edge, LoadReport
 from rtbench.records import tables
+from rtbench.trial import _inferred_ticks
 from rtbench.trial._inferred_ticks import UNKNOWN, UNKNOWN_SENT, infer_ticks
 from rtbench.trial._run import Run
 
@@ -39,9 +41,18 @@ def seen(gathering: Callable[..., Run]) -> Callable[..., Run]:
     return begin
 
 
-def reports(due: list[list[int]] | None = None) -> list[dict[str, Any]]:
+IDLE = Edge(read_ns=0, cpu_ns=0, run_delay_ns=0, decode_cpu_ns=0)
+
+
+def reports(due: tuple[tuple[int, int, int], ...] = ()) -> list[LoadReport]:
     """What the load process reported: its clocks, and the due times that payloads gave."""
-    return [{"clock_pairs": [(0, 0), (50, 50 + REAL_AHEAD_NS), (90, 9000)], "due": due or []}]
+    pairs = ((0, 0), (50, 50 + REAL_AHEAD_NS), (90, 9000))
+    return [
+        LoadReport(
+            pid=5, at_start=IDLE, at_end=IDLE, decode_cpu_ns=0, captured_bytes=0, clock_pairs=pairs, hub_lag=(),
+            controls={}, faults=(), response_headers={}, due=due, failed={},
+        )
+    ]  # fmt: skip
 
 
 def ticks(run: Run) -> list[tuple[int, ...]]:
@@ -58,7 +69,7 @@ def test_a_tick_stands_at_its_first_arrival_when_nobody_says_when_it_was_due(see
 
 
 def test_due_times_out_of_payloads_are_put_on_the_monotonic_clock(seen: Callable[..., Run]) -> None:
-    due = [[0, 1, 80 + REAL_AHEAD_NS], [0, 2, 180 + REAL_AHEAD_NS]]
+    due = ((0, 1, 80 + REAL_AHEAD_NS), (0, 2, 180 + REAL_AHEAD_NS))
     run = seen([(0, 0, 1, 100, 105, 8), (0, 0, 2, 200, 205, 7)])
     found = infer_ticks(run, reports(due), NOWHERE)
     assert [row[2:4] for row in ticks(run)] == [(80, 80), (180, 180)]
@@ -67,7 +78,7 @@ def test_due_times_out_of_payloads_are_put_on_the_monotonic_clock(seen: Callable
 
 def test_one_message_without_a_due_time_leaves_latency_unknown(seen: Callable[..., Run]) -> None:
     run = seen([(0, 0, 1, 100, 105, 8), (0, 0, 2, 200, 205, 7)])
-    found = infer_ticks(run, reports([[0, 1, 80 + REAL_AHEAD_NS]]), NOWHERE)
+    found = infer_ticks(run, reports(((0, 1, 80 + REAL_AHEAD_NS),)), NOWHERE)
     assert [row[2] for row in ticks(run)] == [80, 200]
     assert found[:2] == ("unknown", UNKNOWN)
 
@@ -145,6 +156,32 @@ def test_a_plan_that_is_none_is_no_plan(seen: Callable[..., Run], planning: Any,
     run = seen([(0, 0, 1, 100, 105, 8)])
     found = infer_ticks(run, reports(), planning({} if answer is None else {"/plan/fanout": answer}))
     assert found[:2] == ("unknown", UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    ("kind", "piece", "pause_s"),
+    [
+        ("text/event-stream", b"data: 1\n\n", 0.001),
+        ("application/json", b" ", 0.001),
+        ("application/json", b" " * 65536, 0),
+    ],
+)
+def test_a_plan_without_end_is_no_plan(
+    seen: Callable[..., Run], endless: Any, monkeypatch: pytest.MonkeyPatch, kind: str, piece: bytes, pause_s: float
+) -> None:
+    monkeypatch.setattr(_inferred_ticks, "_PATIENCE_S", 0.1)
+    run = seen([(0, 0, 1, 100, 105, 8)])
+    found = infer_ticks(run, reports(), endless(kind, piece, pause_s))
+    assert found[:2] == ("unknown", UNKNOWN)
+
+
+def test_all_plans_together_have_a_limit(
+    seen: Callable[..., Run], planning: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_inferred_ticks, "_PATIENCE_ALL_S", -1)
+    run = seen([(0, 0, 1, 100, 105, 8)])
+    plans = planning({"/plan/fanout": json.dumps({"ticks": [[1, 80 + REAL_AHEAD_NS]]}).encode()})
+    assert infer_ticks(run, reports(), plans)[:2] == ("unknown", UNKNOWN)
 
 
 def test_a_remote_subject_is_written_like_any_other(seen: Callable[..., Run], tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
+from rtbench.messages.load import Edge, LoadReport
 from rtbench.records import tables
 from rtbench.records.manifest import Event, Idle, Ladder, Manifest, Steadiness
 from rtbench.records.record import plain, typed
@@ -22,16 +24,21 @@ from rtbench.trial._run import Run
 
 SECOND = 10**9
 STOP = Event(do="stop", what="server", began_ns=1, ended_ns=2)
-REPORT: dict[str, Any] = {
-    "cpu_ns_at_start": 10,
-    "cpu_ns_at_end": 30,
-    "run_delay_ns_at_start": 1,
-    "run_delay_ns_at_end": 2,
-    "clock_pairs": [[0, 100], [SECOND, SECOND + 100]],
-    "controls": {"heartbeat": 2},
-    "response_headers": {},
-    "faults": [],
-}
+END = Edge(read_ns=850, cpu_ns=30, run_delay_ns=2, decode_cpu_ns=0)
+REPORT = LoadReport(
+    pid=5,
+    at_start=Edge(read_ns=250, cpu_ns=10, run_delay_ns=1, decode_cpu_ns=0),
+    at_end=END,
+    decode_cpu_ns=0,
+    captured_bytes=0,
+    clock_pairs=((0, 100), (SECOND, SECOND + 100)),
+    hub_lag=(),
+    controls={"heartbeat": 2},
+    faults=(),
+    response_headers={},
+    due=(),
+    failed={},
+)
 
 
 @dataclass
@@ -136,7 +143,7 @@ def test_losses_are_counted_with_examples(written: Written) -> None:
 
 def test_faults_and_reconnections_are_warned_of(written: Written) -> None:
     one = written(["open", "closed by the subscriber", "reset"])
-    one.found.reports = [{**REPORT, "faults": ["id 5 after 7", "other"]}]
+    one.found.reports = [replace(REPORT, faults=("id 5 after 7", "other"))]
     judged = one.judge()
     assert (judged.counts.connections, judged.counts.connections_failed) == (3, 1)
     assert judged.bytes["tcp_down"] == 2000  # a connection that was not there at both edges has no share
@@ -149,7 +156,7 @@ def test_faults_and_reconnections_are_warned_of(written: Written) -> None:
 
 def test_a_limit_that_is_crossed_makes_it_invalid(written: Written) -> None:
     one = written(["open", "open"], validity={"client_cpu_share": 1.0})
-    one.found.reports = [{**REPORT, "cpu_ns_at_end": SECOND}]
+    one.found.reports = [replace(REPORT, at_end=replace(END, cpu_ns=SECOND))]
     judged = one.judge()
     assert judged.status == "invalid"
     assert judged.reasons[0].kind == "load generator near its limit"
@@ -183,7 +190,7 @@ def test_compression_is_what_was_negotiated(headers: list[dict[str, str]], found
 def test_compression_goes_over_what_the_server_declared(written: Written) -> None:
     one = written(["open", "open"])
     one.found.uses = {"compression": "none"}
-    one.found.reports = [{**REPORT, "response_headers": {"content-encoding": "gzip"}}]
+    one.found.reports = [replace(REPORT, response_headers={"content-encoding": "gzip"})]
     assert one.manifest()["fairness"] == {"compression": "gzip"}
 
 
@@ -272,14 +279,14 @@ def test_no_ticks_at_all_spoil_everything_and_are_not_asked_about(written: Writt
 
 def test_manifest_has_what_the_trial_gathered(written: Written) -> None:
     one = written(["open", "open"], faults={"kill": [{"at_s": 0.1, "for_s": 0.2}]})
-    one.found.reports = [REPORT, {**REPORT, "clock_pairs": [], "controls": {"heartbeat": 3, "gap": 1}}]
+    one.found.reports = [REPORT, replace(REPORT, clock_pairs=(), controls={"heartbeat": 3, "gap": 1})]
     ladder = typed(Ladder, {"rungs": [], "kernel_bytes_per_connection": 5.0})
     one.found.events, one.found.ladder = [STOP], (ladder, Idle(cpu_ns_per_connection_second=1))
     one.counters.network = {"retransmits_begin": 4}
     judged = Judgement(steadiness=Steadiness(p=0.5))
     found = plain(manifest(one.run.spec, one.found, judged))
     assert found["controls"] == {"heartbeat": 5, "gap": 1}
-    assert found["clocks"] == {"pairs": REPORT["clock_pairs"]}
+    assert found["clocks"] == {"pairs": [list(pair) for pair in REPORT.clock_pairs]}
     assert found["faults"]["kill"][0]["at_s"] == 0.1
     assert found["events"] == [{"do": "stop", "what": "server", "began_ns": 1, "ended_ns": 2}]
     assert found["memory"] == {"rungs": [], "kernel_bytes_per_connection": 5.0}

@@ -45,10 +45,10 @@ def test_subscribers_are_dealt_out_to_the_workers(
     assert [log.name for *_, log, _ in made] == ["load-0.log", "load-1.log", "load-2.log"]
     assert [network for *_, network in made] == ["/proc/9/ns/net"] * 3
     settings = made[0][1]
-    assert settings["streams"] == ["fanout"]
-    assert (settings["unicast"], settings["poll_interval_s"], settings["long_timeout_s"]) == (False, 0.1, 25.0)
-    assert settings["capture_bytes"] == 8 * 2**20
-    assert settings["path"] == "/poll/{query}"
+    assert settings.streams == ("fanout",)
+    assert (settings.unicast, settings.poll_interval_s, settings.long_timeout_s) == (False, 0.1, 25.0)
+    assert settings.capture_bytes == 8 * 2**20
+    assert settings.path == "/poll/{query}"
 
 
 def test_one_worker_has_all_cores_of_the_load(
@@ -58,7 +58,7 @@ def test_one_worker_has_all_cores_of_the_load(
     assert len(list(_loads.loads_of(run, tmp_path, ""))) == 1
     user, settings, share, first, _, cores, log, network = made[0]
     assert (user, share, first, cores, log.name, network) == ("SSEUser", 10_000, 0, (2, 3), "load.log", "")
-    assert settings["capture_bytes"] == _loads.CAPTURE_LIMIT
+    assert settings.capture_bytes == _loads.CAPTURE_LIMIT
 
 
 def test_subscribers_of_a_faulty_subject_name_themselves(
@@ -66,7 +66,7 @@ def test_subscribers_of_a_faulty_subject_name_themselves(
 ) -> None:
     list(_loads.loads_of(gathering("websocket-faulty"), tmp_path, ""))
     assert made[0][0] == "WebSocketUser"
-    assert made[0][1]["path"] == "/ws/{stream}?channel={channel}&subscriber={subscriber}"
+    assert made[0][1].path == "/ws/{stream}?channel={channel}&subscriber={subscriber}"
 
 
 def test_timetable_is_as_long_as_all_that_a_trial_does(tiny: Callable[..., Scenario]) -> None:

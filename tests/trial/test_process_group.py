@@ -12,6 +12,7 @@ import pytest
 
 from rtbench.errors import RtbenchError, SubjectError
 from rtbench.machine.placement import Place
+from rtbench.messages.load import Ramp
 from rtbench.subjects import NOBODY
 from rtbench.subjects.proxies import find as find_proxy
 from rtbench.subjects.registry import find
@@ -34,7 +35,7 @@ def test_a_crew_is_a_publisher_its_loads_and_a_server(make_group: MakeGroup, tmp
     subject, scenario, feed, folder, cores, log = group.server.arguments
     assert (subject, scenario) == (group.run.spec.subject, group.run.spec.scenario)
     assert (feed, folder, cores, log.name) == (group.publisher.socket_path, tmp_path, (0,), "server.log")
-    assert group.server.named == {"port": 0}
+    assert group.server.named == {"host": "", "port": 0, "network": ""}
     assert [load.arguments for load in group.loads] == [("",), ("",)]
     assert (group.network, group.starver) == (None, None)
 
@@ -103,7 +104,7 @@ def test_subscribers_of_a_server_behind_a_proxy_go_to_the_proxy(make_group: Make
     for load in group.loads:
         load.subscribed = 9
     group.ramp(9)
-    assert group.loads[0].told[0]["host"] == group.url
+    assert group.loads[0].told[0].host == group.url
 
 
 def test_a_proxy_that_ends_unasked_ends_the_waiting(make_group: MakeGroup, clock: Any) -> None:
@@ -235,8 +236,8 @@ def test_a_ramp_is_divided_among_the_loads(make_group: MakeGroup, clock: Any) ->
     for load, subscribed in zip(group.loads, (4, 3), strict=True):
         load.subscribed = subscribed
     group.ramp(7)
-    common = {"do": "ramp", "host": group.server.url, "start_ns": clock.now + 50_000_000, "ramp_hz": 150.0}
-    assert [load.told for load in group.loads] == [[{**common, "count": 4}], [{**common, "count": 3}]]
+    start_ns = clock.now + 50_000_000
+    assert [load.told for load in group.loads] == [[Ramp(group.server.url, start_ns, 150.0, n)] for n in (4, 3)]
 
 
 def test_a_ramp_waits_until_all_are_subscribed(make_group: MakeGroup, clock: Any) -> None:
@@ -320,7 +321,7 @@ def test_a_server_that_was_killed_on_purpose_is_not_missed_until_it_is_back(make
     group.restart_server()
     second = group.server
     assert second is not first
-    assert second.named == {"port": 8123}
+    assert second.named == {"host": "", "port": 8123, "network": ""}
     assert second.told == ["ready"]
     assert group.server_cpu_ns == first.cpu  # what is counted goes on from there
     second.code = -11

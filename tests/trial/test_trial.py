@@ -16,6 +16,7 @@ import pytest
 from rtbench import trial
 from rtbench.errors import MeasurementError, RtbenchError, SubjectError, UserError
 from rtbench.machine.placement import Place
+from rtbench.messages.load import Finish, LoadReport
 from rtbench.records import tables
 from rtbench.records.audit import audit
 from rtbench.records.record import plain
@@ -60,19 +61,19 @@ def test_a_load_process_that_cannot_write_is_the_users_to_mend(
     assert caught.value.message == error.message
     assert remedy in caught.value.remedy
     folder = str(tmp_path)
-    assert [load.told for load in group.loads] == [
-        [{"do": "finish", "folder": folder, "suffix": f"-{index}", "polling": False}] for index in range(2)
-    ]
+    assert [load.told for load in group.loads] == [[Finish(folder, f"-{index}", polling=False)] for index in range(2)]
 
 
-def test_one_load_process_writes_the_trials_files_itself(tmp_path: Path, make_group: MakeGroup, clock: Any) -> None:
+def test_one_load_process_writes_the_trials_files_itself(
+    tmp_path: Path, make_group: MakeGroup, clock: Any, report_of: Callable[..., LoadReport]
+) -> None:
     group = make_group()
     load = group.loads[0]
-    load.says = lambda: setattr(load, "finished", {"pid": 5})
+    load.says = lambda: setattr(load, "finished", report_of(pid=7))
     clock.arrivals.append((clock.now + SECOND, load))
     reports = _measuring._finish(group)
-    assert load.told == [{"do": "finish", "folder": str(tmp_path), "suffix": "", "polling": False}]
-    assert reports == [{"pid": 5}]
+    assert load.told == [Finish(str(tmp_path), "", polling=False)]
+    assert reports == [report_of(pid=7)]
 
 
 def requests(subscriber: int, rows: int) -> dict[str, Any]:

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from rtbench.analysis.metrics import catalogue
+from rtbench.messages.load import Edge, LoadReport
 from rtbench.records.reason import Reason
 from rtbench.records.record import plain
 from rtbench.scenario.tables import ValidityTable
@@ -49,16 +51,21 @@ LIMITS = ValidityTable(
 DUE = np.arange(10, dtype=np.int64) * SECOND // 10
 
 
-def load(**changes: Any) -> dict[str, Any]:
+IDLE = Edge(read_ns=0, cpu_ns=5 * SECOND, run_delay_ns=7 * SECOND, decode_cpu_ns=0)
+Pairs = tuple[tuple[int, int], ...]
+
+
+def load(at_start: Edge = IDLE, at_end: Edge = IDLE, pairs: Pairs = ((0, 100), (SECOND, SECOND + 100))) -> LoadReport:
     """What a load process reports that had nothing to do."""
-    report = {
-        "cpu_ns_at_start": 5 * SECOND,
-        "cpu_ns_at_end": 5 * SECOND,
-        "run_delay_ns_at_start": 7 * SECOND,
-        "run_delay_ns_at_end": 7 * SECOND,
-        "clock_pairs": [[0, 100], [SECOND, SECOND + 100]],
-    }
-    return {**report, **changes}
+    return LoadReport(
+        pid=5, at_start=at_start, at_end=at_end, decode_cpu_ns=0, captured_bytes=0, clock_pairs=pairs, hub_lag=(),
+        controls={}, faults=(), response_headers={}, due=(), failed={},
+    )  # fmt: skip
+
+
+def edge(**changes: int) -> Edge:
+    """An edge of the window, with these counters changed."""
+    return replace(IDLE, **changes)
 
 
 def ticks(late_ns: int = 0, due: Any = DUE) -> dict[str, Any]:
@@ -128,15 +135,15 @@ def test_a_reason_is_a_value_with_a_kind_a_message_and_a_remedy() -> None:
 CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, list[str]]] = [
     (
         "load generator near its limit",
-        {"load": [load(cpu_ns_at_end=5 * SECOND + 750_000_000)]},
-        {"load": [load(), load(cpu_ns_at_end=5 * SECOND + 800_000_000)]},
+        {"load": [load(at_end=edge(cpu_ns=5 * SECOND + 750_000_000))]},
+        {"load": [load(), load(at_end=edge(cpu_ns=5 * SECOND + 800_000_000))]},
         "the load process used 80% of its core, the limit is 75%",
         LATENCY + COST,
     ),
     (
         "load generator kept from its core",
-        {"load": [load(run_delay_ns_at_end=7 * SECOND + 20_000_000)]},
-        {"load": [load(), load(run_delay_ns_at_end=7 * SECOND + 25_000_000)]},
+        {"load": [load(at_end=edge(run_delay_ns=7 * SECOND + 20_000_000))]},
+        {"load": [load(), load(at_end=edge(run_delay_ns=7 * SECOND + 25_000_000))]},
         "the load process waited for its core 2.5% of the window, the limit is 2.0%",
         APP + COST,
     ),
@@ -177,8 +184,8 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, list[str]]] = [
     ),
     (
         "clock stepped",
-        {"load": [load(clock_pairs=[[0, 0], [SECOND, SECOND + 1_000_000]])]},
-        {"load": [load(), load(clock_pairs=[[0, 0], [SECOND, SECOND], [2 * SECOND, 2 * SECOND - 3_000_000]])]},
+        {"load": [load(pairs=((0, 0), (SECOND, SECOND + 1_000_000)))]},
+        {"load": [load(), load(pairs=((0, 0), (SECOND, SECOND), (2 * SECOND, 2 * SECOND - 3_000_000)))]},
         "CLOCK_REALTIME moved by 3.00 ms against CLOCK_MONOTONIC, the limit is 1 ms",
         KERNEL,
     ),
@@ -254,7 +261,7 @@ def test_on_the_limit_is_fine_and_over_it_is_a_reason(
 
 
 def test_every_process_over_its_limit_is_named() -> None:
-    busy = load(cpu_ns_at_end=6 * SECOND)
+    busy = load(at_end=edge(cpu_ns=6 * SECOND))
     assert [found.kind for found in judge(load=[busy, busy])] == ["load generator near its limit"] * 2
 
 
@@ -263,7 +270,7 @@ def test_all_limits_at_once_in_the_order_of_the_checks() -> None:
     late = {"read_ns_at_start": SECOND, "read_ns_at_end": 2 * SECOND}
     network = counted(retransmits=9, segments=9, buffer_overruns=9)["network"]
     found = judge(
-        load=[load(cpu_ns_at_end=6 * SECOND, run_delay_ns_at_end=8 * SECOND, clock_pairs=[[0, 0], [1, SECOND]])],
+        load=[load(at_end=edge(cpu_ns=6 * SECOND, run_delay_ns=8 * SECOND), pairs=((0, 0), (1, SECOND)))],
         processes={
             "server": {"run_delay_ns_at_start": 0, "run_delay_ns_at_end": SECOND},
             "load": {"hub_lag_p99_ns": SECOND, "descriptors_share": 1.0, "ports_share": 1.0, **late},
@@ -305,7 +312,7 @@ def test_a_server_on_the_limit_is_no_finding() -> None:
 
 
 def test_a_source_that_the_kernel_lacks_is_no_reason() -> None:
-    assert judge(load=[load(run_delay_ns_at_start=-1, run_delay_ns_at_end=-1)]) == []
+    assert judge(load=[load(edge(run_delay_ns=-1), edge(run_delay_ns=-1))]) == []
     unknown = {"run_delay_ns_at_start": -1, "run_delay_ns_at_end": 9 * SECOND}
     assert judge(processes={"server": unknown, "load": {}, "machine": {}}) == []
     assert judge(**of_load(hub_lag_p99_ns=-1, descriptors_share=-1.0, ports_share=-1.0)) == []
@@ -343,7 +350,7 @@ def test_lateness_outside_the_window_does_not_count() -> None:
 
 
 def test_one_reading_of_the_clocks_cannot_show_a_step() -> None:
-    assert judge(load=[load(clock_pairs=[[0, 100]])]) == []
+    assert judge(load=[load(pairs=((0, 100),))]) == []
 
 
 def test_no_deliveries_have_no_share_of_stamps() -> None:

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from rtbench.messages.server import Limits
 from rtbench.scenario.tables import Injection
 from rtbench.servers import faulty
 from rtbench.servers.faulty import Faults, FaultyHub, FineClock, corrupted
 from rtbench.servers.kit import poll_answer, sse_encoder, websocket_encoder
-from rtbench.servers.kit.channel import Limits
 from rtbench.servers.kit.hub import Hub
 from rtbench.subjects.registry import find
 

@@ -1,0 +1,1 @@
+"""What crosses the border between our processes: one type for each message, used by its writer and its reader."""

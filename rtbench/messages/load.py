@@ -1,0 +1,168 @@
+"""What a load process is given, told by its trial, and answers.
+
+    trial: Ramp, again with a higher count for a ladder    load: Subscribed whenever its numbers changed
+    trial: Window                                          load: WindowClosed, once the counters are read
+    trial: Finish                                          load: Finished; then the trial closes the socket
+
+The load process says Hello first. It says Failure instead of an answer when it cannot go on.
+"""
+
+from __future__ import annotations
+
+from msgspec import field
+
+from rtbench.messages.lines import Message, Reader
+
+
+class ReconnectPolicy(Message, frozen=True):
+    """The scenario's [reconnect] table (`loadtests/reconnect_policy.py`)."""
+
+    eventsource_s: float = 3.0
+    backoff_s: float = 0.5
+    backoff_most_s: float = 10.0
+    seed: int = 1
+
+
+class ChatSettings(Message, frozen=True):
+    """The scenario's [chat], and what a sender's words depend on. `subscribers`: of all load processes together."""
+
+    senders: int = 0
+    rate_hz: float = 1.0
+    subscribers: int = 1
+    seed: int = 1
+    epoch_s: int = 0
+
+
+class LoadSettings(Message, frozen=True):
+    """What a load process is asked to do. The defaults are Locust's own run, without a trial."""
+
+    streams: tuple[str, ...] = ("fanout",)
+    unicast: bool = False
+    poll_interval_s: float = 1.0
+    long_timeout_s: float = 25.0
+    capture_bytes: int = 32 * 2**20
+    path: str = ""
+    """Where to subscribe (`rtbench.subjects.Subject.template`); empty: the contract's place for the transport."""
+    codec: str = ""
+    carries_id: str = "protocol"
+    headers: dict[str, str] = field(default_factory=dict)
+    subprotocol: str = ""
+    greeting: tuple[str, ...] = ()
+    tls_ca: str = ""
+    due: str = ""
+    """Where payloads say when they were due (`rtbench.subjects.Subject`)."""
+    reconnect_policy: ReconnectPolicy = ReconnectPolicy()
+    chat: ChatSettings = ChatSettings()
+    deaf: int = 0
+    """So many subscribers stop reading when the window opens (`[faults] deaf`)."""
+    library: str = ""
+    """The compiled inner loop (`rtbench.machine.inner_loop.library`); empty: the one in Python."""
+    heartbeat_s: float = 0.0
+    """How often a push connection hears something: silent for two of them, its server is gone. 0: not known."""
+
+    @property
+    def poll_interval_ns(self) -> int:
+        """The same in nanoseconds."""
+        return int(self.poll_interval_s * 1e9)
+
+
+class LoadStart(Message, frozen=True):
+    """What a load process begins with (RTBENCH_TRIAL): its control socket's path, its first subscriber's number."""
+
+    control: str
+    first: int
+    settings: LoadSettings
+
+
+class Ramp(Message, frozen=True, tag_field="do", tag="ramp"):
+    """Let the first `count` subscribers connect to `host`, from `start_ns` on (CLOCK_MONOTONIC), at `ramp_hz`."""
+
+    host: str
+    start_ns: int
+    ramp_hz: float
+    count: int
+
+
+class Window(Message, frozen=True, tag_field="do", tag="window"):
+    """The window's edges (CLOCK_MONOTONIC)."""
+
+    start_ns: int
+    end_ns: int
+
+
+class Finish(Message, frozen=True, tag_field="do", tag="finish"):
+    """Decode, write the tables into `folder` with `suffix` in their names (`polling`: requests too), and report."""
+
+    folder: str
+    suffix: str
+    polling: bool
+
+
+class Hello(Message, frozen=True, tag_field="say", tag="hello"):
+    """The load process is up."""
+
+    pid: int
+
+
+class Subscribed(Message, frozen=True, tag_field="say", tag="subscribed"):
+    """How many are subscribed, how often each outcome was none, and how many do not come back."""
+
+    subscribed: int
+    failed: dict[str, int]
+    given_up: int
+
+
+class WindowClosed(Message, frozen=True, tag_field="say", tag="window-closed"):
+    """The counters at the window's end are read."""
+
+
+class Edge(Message, frozen=True):
+    """A load process's own counters at an edge of the window; `read_ns`: when they were read (CLOCK_MONOTONIC)."""
+
+    read_ns: int
+    cpu_ns: int
+    run_delay_ns: int
+    """How long its main thread had waited for its core; -1 where the kernel does not say."""
+    decode_cpu_ns: int
+
+
+class LoadReport(Message, frozen=True):
+    """What a load process says of itself and of what it read."""
+
+    pid: int
+    at_start: Edge
+    at_end: Edge
+    decode_cpu_ns: int
+    captured_bytes: int
+    clock_pairs: tuple[tuple[int, int], ...]
+    """CLOCK_MONOTONIC and CLOCK_REALTIME, read together (R2)."""
+    hub_lag: tuple[tuple[int, int], ...]
+    """When a probe of the event loop was due (CLOCK_MONOTONIC), and by how many nanoseconds it was late (R13)."""
+    controls: dict[str, int]
+    faults: tuple[str, ...]
+    """The first breaches of the wire protocol, in words."""
+    response_headers: dict[str, str]
+    """Of the first response (R11)."""
+    due: tuple[tuple[int, int, int], ...]
+    """Channel, id and the due time (Unix nanoseconds) that the payload carries."""
+    failed: dict[str, int]
+
+
+class Finished(Message, frozen=True, tag_field="say", tag="finished"):
+    """Everything is written."""
+
+    report: LoadReport
+
+
+class Failure(Message, frozen=True, tag_field="say", tag="failure"):
+    """It cannot go on, and why."""
+
+    error: str
+
+
+Command = Ramp | Window | Finish
+Answer = Hello | Subscribed | WindowClosed | Finished | Failure
+
+START: Reader[LoadStart] = Reader(LoadStart)
+COMMAND: Reader[Command] = Reader(Command)
+ANSWER: Reader[Answer] = Reader(Answer)

@@ -1,0 +1,113 @@
+"""A load process, as a trial steers it: commands and answers over a Unix socket.
+
+Invariant: what it answered is in the attributes as soon as `receive` returned; a load process that cannot go on makes
+`receive` raise. The program itself is `loadtests/locustfile.py`; `loadtests/trial.py` is the other end.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import sys
+import time
+from pathlib import Path
+
+from rtbench.errors import RtbenchError, SubjectError
+from rtbench.machine.topology import Cores
+from rtbench.messages.lines import Lines, line, text
+from rtbench.messages.load import (
+    ANSWER,
+    Command,
+    Failure,
+    Finished,
+    LoadReport,
+    LoadSettings,
+    LoadStart,
+    Subscribed,
+    WindowClosed,
+)
+from rtbench.processes.process import STOP_S, Process
+
+
+class LoadProcess(Process):
+    """One Locust process of a trial; commands and answers are JSON lines over a Unix socket."""
+
+    name = "load process"
+
+    def __init__(
+        self,
+        user: str,
+        settings: LoadSettings,
+        share: int,
+        first: int,
+        folder: Path,
+        cores: Cores,
+        log: Path,
+        network: str = "",
+    ) -> None:
+        path = folder / f"load-{first}.sock"
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen(1)
+        self._control: socket.socket | None = None
+        self._answers = Lines()
+        self.subscribed = 0
+        self.failed: dict[str, int] = {}
+        self.given_up = 0
+        self.closed_window = False
+        self.finished: LoadReport | None = None
+        locustfile = Path(__file__).parents[1] / "loadtests" / "locustfile.py"
+        command = [sys.executable, "-m", "locust", "-f", str(locustfile), "--headless", "--skip-log-setup"]
+        command += ["--users", str(share), "--spawn-rate", str(share), "--only-summary", user]
+        environment = {"RTBENCH_TRIAL": text(LoadStart(str(path), first, settings)), "LOCUST_SKIP_UPDATE_CHECK": "1"}
+        super().__init__(command, cores, log, environment, network)
+
+    def connect(self, timeout_s: float = 30) -> None:
+        """Wait for its hello."""
+        deadline = time.monotonic() + timeout_s
+        while not select.select([self._listener], [], [], 0.05)[0]:
+            if self.exited() is not None:
+                raise self.died()
+            if time.monotonic() > deadline:
+                raise SubjectError(f"the load process did not start within {timeout_s:g} s", self.tail())
+        self._control, _ = self._listener.accept()
+
+    def fileno(self) -> int:
+        """The control socket's descriptor, to select on."""
+        assert self._control is not None
+        return self._control.fileno()
+
+    def command(self, command: Command) -> None:
+        """Send a command. Raises SubjectError when the process is gone."""
+        assert self._control is not None
+        try:
+            self._control.sendall(line(command))
+        except OSError as error:
+            raise self.died() from error
+
+    def receive(self) -> None:
+        """Take in what it said; blocks until it said something. Raises SubjectError when it is gone or in trouble."""
+        assert self._control is not None
+        try:
+            data = self._control.recv(2**20)
+        except ConnectionError:
+            data = b""
+        if not data:
+            raise self.died()
+        for one in self._answers.feed(data):
+            match ANSWER(one):
+                case Subscribed(subscribed, failed, given_up):
+                    self.subscribed, self.failed, self.given_up = subscribed, failed, given_up
+                case WindowClosed():
+                    self.closed_window = True
+                case Finished(report):
+                    self.finished = report
+                case Failure(error):
+                    raise RtbenchError(error)
+
+    def stop(self, timeout_s: float = STOP_S) -> None:
+        """Closing the control socket lets it leave at once."""
+        if self._control is not None:
+            self._control.close()
+        self._listener.close()
+        super().stop(timeout_s)

@@ -1,0 +1,71 @@
+"""A server of ours: a subject of `rtbench.servers` in a process of its own.
+
+Invariant: `ready` returns once it accepts and its ring is full. Started by `rtbench.processes.starting`.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from rtbench.errors import SubjectError, UserError
+from rtbench.machine.topology import Cores
+from rtbench.messages.lines import text
+from rtbench.messages.server import READINESS, Limits, ServerOptions
+from rtbench.processes.process import Process
+from rtbench.scenario.model import Scenario
+from rtbench.subjects.names import is_faulty
+
+
+class ServerProcess(Process):
+    """One of our subjects; `url` is known when it is ready."""
+
+    name = "server"
+
+    def __init__(
+        self,
+        subject: str,
+        scenario: Scenario,
+        feed: Path,
+        cores: Cores,
+        log: Path,
+        *,
+        host: str = "",
+        port: int = 0,
+        network: str = "",
+        module: str = "",
+    ) -> None:
+        table = scenario.server
+        options = ServerOptions(
+            host=host or table.host,
+            port=port,
+            ingest=str(feed),
+            limits=Limits(table.ring_messages, table.ring_bytes, table.buffer_bytes, table.heartbeat_s),
+            loop=table.loop,
+            poll_timeout_s=scenario.poll.long_timeout_s,
+            inject=scenario.faults.inject if is_faulty(subject) else (),
+            module=module,
+        )
+        command = [sys.executable, "-m", "rtbench.servers", subject, text(options)]
+        super().__init__(command, cores, log, network=network)
+        self.url = ""
+        self.uses: dict[str, Any] = {}
+
+    def ready(self, timeout_s: float = 20) -> str:
+        """Wait until it accepts; its URL. Raises UserError for what the user can put right (a port in use)."""
+        try:
+            line = self.line(timeout_s)
+        except SubjectError:
+            if self.exited() == 2:
+                raise UserError(self.tail(1).removeprefix("rtbench: ")) from None
+            raise
+        readiness = READINESS(line)
+        self.url, self.uses = readiness.url, readiness.uses
+        return self.url
+
+    def tidy(self) -> str:
+        """Ask it to collect its garbage and give free memory back; what that is, for the record (R4)."""
+        self.kill(signal.SIGUSR1)
+        return "gc.collect() and malloc_trim(0) before each reading"
