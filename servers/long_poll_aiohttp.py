@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from aiohttp import web
+from typing import TYPE_CHECKING
 
 from rtbench.servers.kit import aiohttp_app, poll_answer
 from rtbench.servers.kit.app import Server
 from rtbench.servers.kit.cursor import seconds
+from rtbench.servers.kit.framework import Framework
 from rtbench.servers.kit.hub import Hub
 from rtbench.servers.short_poll_aiohttp import position, respond
 from rtbench.subjects import Subject
+
+if TYPE_CHECKING:
+    from aiohttp import web
+else:
+    web = Framework("aiohttp.web")
 
 LONGEST_S = 300.0
 

@@ -6,14 +6,20 @@ then; a stream that failed for good is 503 once its last message was had.
 
 from __future__ import annotations
 
-from aiohttp import web
+from typing import TYPE_CHECKING
 
 from rtbench.servers.kit import aiohttp_app, poll_answer
 from rtbench.servers.kit.app import Server
 from rtbench.servers.kit.channel import Channel
 from rtbench.servers.kit.cursor import cursor
+from rtbench.servers.kit.framework import Framework
 from rtbench.servers.kit.hub import Hub
 from rtbench.subjects import Subject
+
+if TYPE_CHECKING:
+    from aiohttp import web
+else:
+    web = Framework("aiohttp.web")
 
 
 def entity_tag(value: int) -> str:

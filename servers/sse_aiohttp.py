@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from aiohttp import web
+from typing import TYPE_CHECKING
 
 from rtbench.servers.kit import aiohttp_app, sse_encoder
 from rtbench.servers.kit.app import Server
 from rtbench.servers.kit.cursor import cursor
+from rtbench.servers.kit.framework import Framework
 from rtbench.servers.kit.hub import Hub
 from rtbench.subjects import Subject
+
+if TYPE_CHECKING:
+    from aiohttp import web
+else:
+    web = Framework("aiohttp.web")
 
 
 def handler(hub: Hub) -> aiohttp_app.Handler:

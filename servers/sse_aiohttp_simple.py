@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-
-from aiohttp import web
+from typing import TYPE_CHECKING
 
 from rtbench.servers.kit import aiohttp_app, sse_encoder
 from rtbench.servers.kit.app import Server
+from rtbench.servers.kit.framework import Framework
 from rtbench.servers.kit.queue import Queued, QueuedTransport
 from rtbench.servers.sse_aiohttp import last_event_id
 from rtbench.subjects import Subject
+
+if TYPE_CHECKING:
+    from aiohttp import web
+else:
+    web = Framework("aiohttp.web")
 
 
 async def serve(server: Server) -> None:

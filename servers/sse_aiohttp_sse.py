@@ -7,15 +7,20 @@ TCP_USER_TIMEOUT, which would undo the one that all subjects have (`servers/kit/
 from __future__ import annotations
 
 import contextlib
-
-from aiohttp import web
+from typing import TYPE_CHECKING
 
 from rtbench.servers.kit import aiohttp_app, sse_encoder
 from rtbench.servers.kit.app import Server
+from rtbench.servers.kit.framework import Framework
 from rtbench.servers.kit.queue import Queued, QueuedTransport
 from rtbench.servers.sse_aiohttp import last_event_id
 from rtbench.servers.stacks import python
 from rtbench.subjects import Subject
+
+if TYPE_CHECKING:
+    from aiohttp import web
+else:
+    web = Framework("aiohttp.web")
 
 NEVER_S = 1e9
 

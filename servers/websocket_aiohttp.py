@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-
-from aiohttp import web
+from typing import TYPE_CHECKING
 
 from rtbench.servers.kit import aiohttp_app, websocket_encoder
 from rtbench.servers.kit.app import FAREWELL_S, Server
 from rtbench.servers.kit.channel import Connection
 from rtbench.servers.kit.cursor import cursor
+from rtbench.servers.kit.framework import Framework
 from rtbench.servers.kit.hub import Hub
 from rtbench.subjects import Subject
+
+if TYPE_CHECKING:
+    from aiohttp import web
+else:
+    web = Framework("aiohttp.web")
 
 
 def socket_response() -> web.WebSocketResponse:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-
-from aiohttp import web
+from typing import TYPE_CHECKING
 
 from rtbench.servers.kit import aiohttp_app, websocket_encoder
 from rtbench.servers.kit.app import Server
 from rtbench.servers.kit.cursor import cursor
+from rtbench.servers.kit.framework import Framework
 from rtbench.servers.kit.queue import Queued, QueuedTransport
 from rtbench.servers.websocket_aiohttp import converse, farewell, socket_response
 from rtbench.subjects import Subject
 from rtbench.transports.envelope import wrap
+
+if TYPE_CHECKING:
+    from aiohttp import web
+else:
+    web = Framework("aiohttp.web")
 
 PING = b""
 

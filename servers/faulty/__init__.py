@@ -17,20 +17,24 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
 from itertools import count
-from typing import Any
-
-from aiohttp import web
+from typing import TYPE_CHECKING, Any
 
 from rtbench.messages.server import Limits
 from rtbench.scenario.tables import Injection
 from rtbench.servers.kit import feed
 from rtbench.servers.kit.app import Server
 from rtbench.servers.kit.channel import Channel, ClientTransport, Connection, Encoder
+from rtbench.servers.kit.framework import Framework
 from rtbench.servers.kit.hub import Hub
 from rtbench.servers.kit.ring import Held
 from rtbench.subjects import Subject
 from rtbench.transports.catalogue import find
 from rtbench.workload import NOTICE
+
+if TYPE_CHECKING:
+    from aiohttp import web
+else:
+    web = Framework("aiohttp.web")
 
 _SUBSCRIBER: ContextVar[int] = ContextVar("subscriber", default=-1)
 _CLOCK_MONOTONIC, _TFD_NONBLOCK, _TFD_TIMER_ABSTIME = 1, 0o4000, 1
@@ -42,6 +46,7 @@ def subject(of: Subject) -> Subject:
     async def serve(server: Server) -> None:
         faults = Faults(server.options.inject)
         server.hub_type = faults.hub
+        web.middleware(Faults.middleware)  # marks the function: aiohttp's way to know a middleware
         server.middlewares = (faults.middleware,)
         assert of.serve is not None
         await of.serve(server)
@@ -119,9 +124,6 @@ class Faults:
         if isinstance(response, web.Response) and (delay_s := self.delay_s(subscriber)):
             await self.clock.sleep(delay_s)
         return response
-
-
-web.middleware(Faults.middleware)  # marks the function: aiohttp's way to know a middleware
 
 
 class Tagged(bytes):

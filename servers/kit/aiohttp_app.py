@@ -9,18 +9,22 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
-
-from aiohttp import HttpVersion11, web
-from aiohttp.typedefs import Middleware
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rtbench.servers.kit import pages
 from rtbench.servers.kit.app import BACKLOG, FAREWELL_S, READ_BUFFER_BYTES, Server
 from rtbench.servers.kit.channel import Channel, ClientTransport, Connection
 from rtbench.servers.kit.cursor import BadParameter, cursor, number
+from rtbench.servers.kit.framework import Framework
 from rtbench.servers.kit.hub import MOST_SAID_BYTES, Hub
 from rtbench.servers.kit.queue import QueuedTransport
 from rtbench.transports.catalogue import find
+
+if TYPE_CHECKING:
+    from aiohttp import web
+    from aiohttp.typedefs import Middleware
+else:
+    web = Framework("aiohttp.web")
 
 __all__ = [
     "Handler",
@@ -39,7 +43,7 @@ __all__ = [
     "transport_of",
 ]
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler: TypeAlias = "Callable[[web.Request], Awaitable[web.StreamResponse]]"
 Protocols = Callable[[], asyncio.Protocol]
 """What is called for each connection."""
 
@@ -59,7 +63,7 @@ async def serve(server: Server, hub: Hub, handler: Handler, aliases: bool = Fals
 
 def application(inside: Iterable[Middleware] = (), around: Iterable[Middleware] = ()) -> web.Application:
     """An application without routes; `inside` sees handlers' errors as they are raised, `around` as they are sent."""
-    return web.Application(middlewares=[*around, _errors, *inside], client_max_size=2 * MOST_SAID_BYTES)
+    return web.Application(middlewares=[*around, web.middleware(_errors), *inside], client_max_size=2 * MOST_SAID_BYTES)
 
 
 def mount(app: web.Application, transport: str, handler: Handler, aliases: bool = False) -> None:
@@ -159,7 +163,7 @@ def close_delimited(request: web.Request, response: web.StreamResponse) -> bool:
 
     aiohttp leaves the chunks out by itself, but keeps the connection open behind the stream where it was asked to.
     """
-    if request.version >= HttpVersion11:
+    if request.version >= (1, 1):
         return False
     response.force_close()
     response.headers["Connection"] = "close"
@@ -189,7 +193,6 @@ async def attach(hub: Hub, request: web.Request, channel: Channel, at: int | Non
     return await hub.attach(transport_of(request), channel, at)
 
 
-@web.middleware
 async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
