@@ -56,7 +56,7 @@ def arrive(count):
     global seq
     for _ in range(count):
         seq += 1
-        load.recorder.deliveries.extend((0, 0, 0, seq, -1, 5_000_000, 10, 0))
+        load.recorder.deliveries.append((0, 0, 0, seq, -1, 5_000_000, 10, 0))
         load.recorder.request(0, 1_000_000, 1_000_000, 3_000_000, 200, 100)
 
 def plans():  # waits for a server, and while it does, more arrives
@@ -110,7 +110,7 @@ now = time.monotonic_ns()
 due = time.time_ns() - 250_000_000
 statistics._due_ns[0] = {1: due, 2: due}
 for seq in (1, 2, 3):  # the third has no due time yet: it waits
-    load.recorder.deliveries.extend((0, 0, 0, seq, -1, now, 10, 0))
+    load.recorder.deliveries.append((0, 0, 0, seq, -1, now, 10, 0))
 statistics.update()
 entry = environment.stats.entries["message", "WS"]
 print(json.dumps([entry.num_requests, round(entry.avg_response_time / 10), len(statistics._waiting)]))
@@ -133,7 +133,7 @@ load = Load(LoadSettings())
 load.transport, load.target = "sse", Endpoint.of(sys.argv[1])
 locust_stats._PLAN_S = 0.2
 statistics = locust_stats.Statistics(load, Environment(), keep=False)
-load.recorder.deliveries.extend((0, 0, 0, 1, -1, 5, 10, 0))
+load.recorder.deliveries.append((0, 0, 0, 1, -1, 5, 10, 0))
 statistics.update()
 print(json.dumps(statistics._plan_failed))
 """

@@ -169,12 +169,17 @@ def test_run_delay_is_what_two_threads_on_one_core_wait() -> None:
         assert probes.cores_of(child.pid) == [core]
 
 
-def test_own_readings_do_not_fall() -> None:
-    pid = os.getpid()
-    for probe in (probes.cpu_ns, probes.run_delay_ns):
-        readings = [probe(pid) for _ in range(20)]
-        assert readings == sorted(readings)
-        assert readings[0] >= 0
+def test_readings_do_not_fall() -> None:
+    """Of a process whose threads stay: what a thread had waited leaves with it."""
+    count = "import time; list(map(time.sleep, [0.001] * 60_000))"
+    with subprocess.Popen([sys.executable, "-c", count]) as child:
+        try:
+            for probe in (probes.cpu_ns, probes.run_delay_ns):
+                readings = [probe(child.pid) for _ in range(20)]
+                assert readings == sorted(readings)
+                assert readings[0] >= 0
+        finally:
+            child.kill()
 
 
 def test_missing_process_gives_minus_one(gone: int) -> None:

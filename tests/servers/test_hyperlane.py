@@ -9,6 +9,7 @@ import contextlib
 import http.client
 import json
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -588,6 +589,9 @@ def test_a_thousand_connections_are_said_farewell_in_time(
 ):
     server = fed("stocks")
     with contextlib.ExitStack() as stack:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
         crowd = [
             stack.enter_context(Subscriber(server.target(TRANSPORTS[index % 2], "stocks"))) for index in range(1000)
         ]
