@@ -14,11 +14,12 @@ from typing import Any
 from rtbench.analysis.calibration import deliveries, starvation, stops
 from rtbench.analysis.calibration.aa import AA_METRICS, aa_short, judge_aa
 from rtbench.analysis.calibration.check import Check, measured_trials
+from rtbench.analysis.calibration.loopback import record as loopback
 from rtbench.analysis.evidence import gather
 from rtbench.analysis.notebook import Campaign, load
 from rtbench.analysis.statistics import noise
 
-__all__ = ["AA_METRICS", "Check", "judge", "judge_aa", "noise_of"]
+__all__ = ["AA_METRICS", "Check", "judge", "judge_aa", "loopback", "noise_of"]
 
 Judge = Callable[[Mapping[str, Campaign]], Iterator[Check]]
 

@@ -67,6 +67,7 @@ class Calibration(TypedDict, total=False):
     measured_unix: float
     checks: list[CheckRow]
     noise: NoiseTable
+    loopback: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

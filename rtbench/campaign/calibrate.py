@@ -21,6 +21,8 @@ from rtbench.errors import ResultsError
 from rtbench.machine.fingerprint import fingerprint
 from rtbench.machine.placement import Place
 from rtbench.records import tables
+from rtbench.records.loopback import Loopback
+from rtbench.records.record import plain
 from rtbench.scenario import loading
 from rtbench.scenario.model import Scenario
 from rtbench.subjects import Subject
@@ -56,8 +58,13 @@ def measure(
         campaign.save(campaign.verdict())
 
 
-def result(checks: list[dict[str, Any]], noise: dict[str, dict[str, Any]], aa: bool = False) -> dict[str, Any]:
-    """What the campaigns show (`rtbench.analysis.calibration`), as it is stored, with where it comes from."""
+def result(
+    checks: list[dict[str, Any]],
+    noise: dict[str, dict[str, Any]],
+    aa: bool = False,
+    loopback: Loopback | None = None,
+) -> dict[str, Any]:
+    """What was found (`rtbench.analysis.calibration`), as it is stored, with where it comes from."""
     return {
         "schema": tables.SCHEMA,
         "rtbench": rtbench.__version__,
@@ -66,6 +73,7 @@ def result(checks: list[dict[str, Any]], noise: dict[str, dict[str, Any]], aa: b
         "met": bool(checks) and all(row["met"] for row in checks),
         "checks": checks,
         "noise": {"source": "aa" if aa else "calibrate", "metrics": noise},
+        **({"loopback": plain(loopback)} if loopback is not None else {}),
     }
 
 

@@ -12,12 +12,15 @@ import click
 from rtbench.analysis import calibration as truths
 from rtbench.campaign import calibrate as calibration
 from rtbench.campaign import campaign as campaigns
+from rtbench.campaign import loopback as bench
 from rtbench.campaign import schedule
 from rtbench.campaign.progress import Display
 from rtbench.cli import FINDING
 from rtbench.cli._options import json_option, quiet_option, results, settings_option
 from rtbench.cli.running import check_quickly
+from rtbench.errors import SubjectError
 from rtbench.machine.placement import Place
+from rtbench.records.loopback import Loopback
 from rtbench.scenario import loading as scenarios
 from rtbench.scenario.model import Scenario
 
@@ -30,7 +33,7 @@ from rtbench.scenario.model import Scenario
 def calibrate(context: click.Context, out: Path | None, quiet: bool, as_json: bool) -> None:
     """Measure the harness's own error on this machine: known delays, losses, stops and starvation, an A/A control.
 
-    Takes some four minutes; exit 1 when a truth is not met. The result is quoted on every later report of this machine.
+    Also measures what a sender pays for its receiver on loopback. Takes some four minutes; exit 1 when a truth is not met. The result is quoted on every later report of this machine.
     """
     folder = out or results("calibration")
     context.exit(_known_truths(folder, calibration.scenarios(), quiet, as_json, aa=False))
@@ -47,6 +50,15 @@ def aa(context: click.Context, out: Path | None, settings: tuple[str, ...], quie
     context.exit(_known_truths(out or results("aa"), [scenarios.load("aa", settings)], quiet, as_json, aa=True))
 
 
+def _loopback(place: Place, folder: Path, display: Display) -> Loopback | None:
+    """What a sender pays for its receiver here; None where the bench broke: known truths are judged without it."""
+    try:
+        return truths.loopback(*bench.measure(place, folder))
+    except SubjectError as error:
+        display.note(f"loopback: not measured: {error}")
+        return None
+
+
 def _known_truths(folder: Path, tables: list[Scenario], quiet: bool, as_json: bool, aa: bool) -> int:
     """Measure, judge, store and print; the exit code."""
     takes = [schedule.estimate(table) for table in tables]
@@ -55,15 +67,16 @@ def _known_truths(folder: Path, tables: list[Scenario], quiet: bool, as_json: bo
     command = shlex.join(["rtbench", *sys.argv[1:]])
     each_s = sum(take.seconds for take in takes) / sum(take.trials for take in takes)
     with Display(each_s, quiet) as display:
+        share = None if aa else _loopback(place, folder, display)
         calibration.measure(tables, folder, command, place, display, check_quickly)
     judged = folder / tables[0].name if aa else folder
     checks = truths.judge_aa(judged) if aa else truths.judge(judged)
-    result = calibration.result([one.row() for one in checks], truths.noise_of(judged), aa)
+    result = calibration.result([one.row() for one in checks], truths.noise_of(judged), aa, share)
     stored = calibration.store(result)
     if as_json:
         click.echo(json.dumps(result, indent=1))
     else:
-        click.echo("\n".join(calibration.table(result["checks"])))
+        click.echo("\n".join([*calibration.table(result["checks"]), *(bench.lines(share) if share else ())]))
         met = sum(row["met"] for row in result["checks"])
         click.echo(f"{met} of {len(result['checks'])} met; stored as {stored}, raw files in {folder}")
     return 0 if result["met"] else FINDING

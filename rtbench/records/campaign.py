@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta
 
 from rtbench.errors import ResultsError
 from rtbench.records import record
+from rtbench.records.loopback import Loopback
 from rtbench.records.reason import Reason
 from rtbench.records.record import DAMAGED, Cell, Maybe, Number, Place, Record, Status, Subscribers, Whole
 
@@ -78,6 +79,7 @@ class Calibration(Record, frozen=True, kw_only=True):
     checks: list[CalibrationCheck]
     measured_unix: Number
     noise: Maybe[NoiseFloor] = UNSET
+    loopback: Maybe[Loopback] = UNSET
     environment: Maybe[dict[str, Any]] = UNSET
 
 

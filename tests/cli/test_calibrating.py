@@ -13,8 +13,11 @@ import pytest
 from rtbench.analysis import calibration as truths
 from rtbench.analysis.calibration import Check
 from rtbench.campaign import calibrate
+from rtbench.campaign import loopback as bench
 from rtbench.cli import running
+from rtbench.errors import SubjectError
 from rtbench.machine.placement import Place
+from rtbench.records.loopback import Loopback, LoopbackPace
 from rtbench.scenario.model import Scenario
 
 from .conftest import Call, refused
@@ -25,6 +28,7 @@ class Calibrating:
 
     def __init__(self) -> None:
         self.met = True
+        self.broken = False
         self.measured: list[tuple[list[str], Path, str, Place]] = []
         self.judged: list[tuple[Path, bool]] = []
         self.stored: list[dict[str, Any]] = []
@@ -42,6 +46,16 @@ class Calibrating:
         self.judged.append((folder, aa))
         return [Check(name, 5, 5, "ms", "exact", met) for name, met in (("one", True), ("two", self.met))]
 
+    def loopback(self, answers: tuple[str, str]) -> Loopback:
+        assert answers == ("both", "paces")
+        if self.broken:
+            raise SubjectError("the loopback bench ended early (SIGKILL)")
+        none = LoopbackPace(gap_s=0.05, rounds=10, share_ns=None, states={})
+        return Loopback(
+            message_bytes=170, connections=250, sustained=none, sparse=none, acknowledged_ns=None, at_least_ns=None,
+            why_not="it takes root",
+        )  # fmt: skip
+
     def store(self, result: dict[str, Any]) -> Path:
         self.stored.append(result)
         return Path("/state/abc.json")
@@ -55,6 +69,8 @@ def calibrating(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Calibrating:
         monkeypatch.setattr(calibrate, name, getattr(calibrating, name))
     monkeypatch.setattr(truths, "judge", lambda folder: calibrating.checks(folder, False))
     monkeypatch.setattr(truths, "judge_aa", lambda folder: calibrating.checks(folder, True))
+    monkeypatch.setattr(bench, "measure", lambda place, folder: ("both", "paces"))
+    monkeypatch.setattr(truths, "loopback", lambda *answers: calibrating.loopback(answers))
     monkeypatch.setattr(truths, "noise_of", lambda folder: {"latency": {"floor": 1.1}})
     return calibrating
 
@@ -69,10 +85,20 @@ def test_calibrate_measures_judges_stores_and_shows(call: Call, calibrating: Cal
     (stored,) = calibrating.stored
     assert (stored["met"], [row["name"] for row in stored["checks"]]) == (True, ["one", "two"])
     assert stored["noise"] == {"source": "calibrate", "metrics": {"latency": {"floor": 1.1}}}
-    head, one, two, last = ran.out.splitlines()
+    head, one, two, loopback, last = ran.out.splitlines()
     assert head.split() == ["check", "expected", "measured", "deviation", "allowed"]
     assert (one.split()[:2], two.split()[:2]) == (["ok", "one"], ["ok", "two"])
+    assert loopback.startswith("loopback, what a sender pays for its receiver was not measured: it takes root; run")
+    assert stored["loopback"]["why_not"] == "it takes root"
     assert last == "2 of 2 met; stored as /state/abc.json, raw files in there"
+
+
+def test_a_bench_that_breaks_is_told_and_the_truths_are_judged(call: Call, calibrating: Calibrating) -> None:
+    calibrating.broken = True
+    ran = call("calibrate")
+    assert (ran.code, ran.err) == (0, "loopback: not measured: the loopback bench ended early (SIGKILL)\na note\n")
+    assert "loopback" not in calibrating.stored[0]
+    assert ran.out.splitlines()[-1].startswith("2 of 2 met")
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="with one core there is nothing to keep off")
@@ -103,6 +129,7 @@ def test_calibrate_as_json(call: Call, calibrating: Calibrating) -> None:
 def test_aa_is_one_campaign_that_can_be_set(call: Call, calibrating: Calibrating) -> None:
     ran = call("aa", "--set", "blocks=3", "--set", "subscribers=20")
     assert ran.code == 0
+    assert "loopback" not in calibrating.stored[0]
     ((names, folder, _, _),) = calibrating.measured
     assert names == ["aa"]
     assert re.fullmatch(r"results/\d{8}-\d{6}-aa", str(folder))

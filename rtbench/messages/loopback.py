@@ -1,0 +1,44 @@
+"""What `rtbench calibrate` and the loopback bench tell each other (`rtbench.processes._loopback`).
+
+The bench answers one Measure with one Measured, then ends.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from rtbench.messages.lines import Message, Reader
+
+State = Literal["off", "on", "interrupted", "late-off", "late-on", "dropped"]
+"""How a burst is received; `rtbench.processes._loopback` explains each."""
+
+
+class Measure(Message, frozen=True):
+    """Send `rounds` bursts in each of `states`, `gap_s` apart, to `connections` sockets of a process on core
+    `receiver`."""
+
+    receiver: int
+    connections: int
+    rounds: int
+    gap_s: float
+    states: tuple[State, ...]
+
+
+class Burst(Message, frozen=True):
+    """One message to each connection: CPU a message of both processes, and steering's interrupts a message."""
+
+    sender_ns: float
+    receiver_ns: float
+    interrupts: float
+
+
+class Measured(Message, frozen=True):
+    """`rounds`: state to burst. `why_not`: why receive packets cannot be steered here; empty when they can."""
+
+    message_bytes: int
+    rounds: tuple[dict[State, Burst], ...]
+    why_not: str = ""
+
+
+MEASURE: Reader[Measure] = Reader(Measure)
+MEASURED: Reader[Measured] = Reader(Measured)

@@ -1,0 +1,225 @@
+"""`python -m rtbench.processes._loopback`: what a sender on loopback pays for its receiver (R23).
+
+This process writes a message to each of N connections, one after the other, as a server does with a broadcast; a child
+on another core reads them. On loopback the kernel runs the receiver's TCP in the softirq of the sender. Receive packet
+steering (RPS) moves it to the receiver's core; what the sender's CPU falls by is the share. States of a burst:
+
+- `off`: no steering; the receiver waits in epoll, so that waking it is in the sender's CPU, too.
+- `on`: steered to the receiver's core, where a slow socket filter runs before TCP. That core then never runs out of
+  packets and needs no interrupts. Without the filter an interrupt for every few packets costs the sender as much as it
+  saves: that is `interrupted`.
+- `late-off`, `late-on`: the receiver reads after the burst; `late-on` steers its acknowledgements to the sender's core,
+  in the same way. What the receiver's CPU falls by is what it pays for the sender's TCP.
+- `dropped`: no steering; a socket filter drops each message before the receiver's TCP sees it, and the kernel sends it
+  again later. What the sender's CPU falls by is a part of the share, and takes no privileges.
+
+Invariant: steering is set in network and mount namespaces of this process alone: the machine's own `lo` is never
+touched, and nothing is to be restored, whatever ends this process. Its sends take the time that a server's take; their
+cost in Python is in each state and cancels. Started by `rtbench.processes.loopback`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import random
+import select
+import socket
+import struct
+import sys
+import time
+from pathlib import Path
+
+from rtbench.messages.lines import say
+from rtbench.messages.loopback import MEASURE, Burst, Measure, Measured, State
+
+MESSAGE_BYTES = 170
+_WARM_UP = 24
+"""Messages a connection: TCP acknowledges each of the first 16 segments or so at once."""
+_WARM_UP_S = 0.02
+_WITHOUT_STEERING: tuple[State, ...] = ("off", "dropped")
+
+_CLONE_NEWNS, _CLONE_NEWNET = 0x00020000, 0x40000000
+_MS_REC, _MS_PRIVATE = 0x4000, 1 << 18
+_SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
+_RPS = Path("/sys/class/net/lo/queues/rx-0/rps_cpus")
+_SO_ATTACH_FILTER, _SO_DETACH_FILTER = 26, 27
+
+# Classic BPF (linux/filter.h): code, jt, jf, k.
+_DROP = [(0x06, 0, 0, 0)]
+_SLOW = [(0x00, 0, 0, 1), *[(0x34, 0, 0, 3)] * 600, (0x06, 0, 0, 0xFFFFFFFF)]
+"""Divides 600 times, which takes some microseconds, then lets the whole packet pass."""
+
+_COUNT, _WAIT, _SLOWLY, _NOTHING, _PLAINLY = b"c", b"w", b"s", b"n", b"p"
+"""To the receiver: count the next burst; wait for a word before; let packets pass slowly, not at all, as ever."""
+
+
+def main() -> int:
+    """Measure as told, answer, end."""
+    wanted = MEASURE(sys.stdin.readline())
+    why_not = _namespace(alone=wanted.receiver not in os.sched_getaffinity(0))
+    with _Bench(wanted) as bench:
+        for _ in range(_WARM_UP):
+            bench.burst("off", _WARM_UP_S)
+        states = [state for state in wanted.states if state in _WITHOUT_STEERING or not why_not]
+        drawn = random.Random(0)
+        orders = [drawn.sample(states, len(states)) for _ in range(wanted.rounds)]
+        rounds = tuple({state: bench.burst(state, wanted.gap_s) for state in order} for order in orders)
+    say(Measured(MESSAGE_BYTES, rounds, why_not))
+    return 0
+
+
+def _namespace(alone: bool) -> str:
+    """Enter namespaces of our own, with `lo` up and its steering writable; why not, where that cannot be. `alone`: the
+    receiver has a core of its own."""
+    if not alone:
+        return "sender and receiver share their only core"
+    if os.geteuid() != 0:
+        return "steering received packets takes root"
+    libc = ctypes.CDLL(None, use_errno=True)
+    if (
+        libc.unshare(_CLONE_NEWNET | _CLONE_NEWNS) != 0
+        or libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None) != 0
+        or libc.mount(b"sysfs", b"/sys", b"sysfs", 0, None) != 0
+    ):
+        return f"no namespaces of its own ({os.strerror(ctypes.get_errno())})"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        fcntl.ioctl(sock, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP))
+    try:
+        _steer(None)
+    except OSError as error:
+        return f"this kernel steers no received packets ({error.strerror})"
+    return ""
+
+
+def _steer(core: int | None) -> None:
+    """Have packets on `lo` received on that core; None: on the core that sends them."""
+    mask = 0 if core is None else 1 << core
+    groups = [f"{mask >> at & 0xFFFFFFFF:08x}" for at in range(0, max(1, mask.bit_length()), 32)]
+    _RPS.write_text(",".join(reversed(groups)), encoding="ascii")
+
+
+def _filter(connections: list[socket.socket], program: list[tuple[int, int, int, int]]) -> None:
+    """Put a filter on sockets, in place of any other; an empty one takes it off."""
+    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in program))
+    for connection in connections:
+        if program:
+            attached = struct.pack("HP", len(program), ctypes.addressof(code))
+            connection.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, attached)
+        else:
+            connection.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
+
+
+def _interrupts() -> int:
+    """Interrupts that steering has sent so far, on all cores: `received_rps` of /proc/net/softnet_stat."""
+    lines = Path("/proc/net/softnet_stat").read_text(encoding="ascii").splitlines()
+    return sum(int(line.split()[9], 16) for line in lines)
+
+
+class _Bench:
+    """The connections and the receiver. Its process ends when this one closes its socket, or is gone."""
+
+    def __init__(self, wanted: Measure) -> None:
+        self._cores = min(os.sched_getaffinity(0)), wanted.receiver
+        self._count = wanted.connections
+        listener = socket.create_server(("127.0.0.1", 0), backlog=wanted.connections)
+        self._receiver, other = socket.socketpair()
+        if os.fork() == 0:
+            self._receiver.close()
+            os.sched_setaffinity(0, {wanted.receiver})
+            _receive(other, listener.getsockname(), wanted.connections)
+            os._exit(0)
+        other.close()
+        self._connections = [listener.accept()[0] for _ in range(wanted.connections)]
+        listener.close()
+        for connection in self._connections:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._sends = [connection.send for connection in self._connections]
+
+    def __enter__(self) -> _Bench:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._receiver.close()
+        os.wait()
+
+    def burst(self, state: State, gap_s: float) -> Burst:
+        """One message to each connection, `gap_s` after the last one, received in that state."""
+        sender, receiver = self._cores
+        late = state.startswith("late")
+        if state in ("on", "interrupted"):
+            _steer(receiver)
+        elif state == "late-on":
+            _steer(sender)
+            _filter(self._connections, _SLOW)
+        if state in ("on", "dropped"):
+            self._tell(_SLOWLY if state == "on" else _NOTHING)
+        time.sleep(gap_s)
+        self._tell(_WAIT if late else _COUNT)
+        before = _interrupts()
+        sender_ns = self._send()
+        if late:
+            self._receiver.send(_COUNT)
+        if state == "dropped":
+            self._tell(_PLAINLY)  # what was dropped is sent again some 200 ms later, and is then counted
+        (receiver_ns,) = struct.unpack("q", self._answer(8))
+        interrupts = _interrupts() - before
+        if state == "on":
+            self._tell(_PLAINLY)
+        elif state == "late-on":
+            _filter(self._connections, [])
+        if state in ("on", "interrupted", "late-on"):
+            _steer(None)
+        return Burst(sender_ns / self._count, receiver_ns / self._count, interrupts / self._count)
+
+    def _send(self) -> int:
+        data = bytes(MESSAGE_BYTES)
+        began = time.process_time_ns()
+        for send in self._sends:
+            send(data)
+        return time.process_time_ns() - began
+
+    def _tell(self, word: bytes) -> None:
+        self._receiver.send(word)
+        self._answer(1)
+
+    def _answer(self, count: int) -> bytes:
+        data = self._receiver.recv(count)
+        if not data:
+            raise SystemExit("the receiver is gone")
+        return data
+
+
+def _receive(orders: socket.socket, address: tuple[str, int], count: int) -> None:
+    """The receiver's life: do what `orders` says; after each burst, answer with the CPU that it took."""
+    connections = [socket.create_connection(address) for _ in range(count)]
+    poll = select.epoll()
+    poll.register(orders, select.EPOLLIN)
+    reads = {connection.fileno(): connection.recv for connection in connections}
+    for number in reads:
+        poll.register(number, select.EPOLLIN)
+    filters = {_SLOWLY: _SLOW, _NOTHING: _DROP, _PLAINLY: []}
+    began = received = 0
+    while True:
+        for number, _ in poll.poll():
+            if number != orders.fileno():
+                received += len(reads[number](65536))
+                continue
+            word = orders.recv(1)
+            if not word:
+                return
+            if word in filters:
+                _filter(connections, filters[word])
+            orders.send(word)
+            if word == _WAIT:
+                orders.recv(1)
+            if word not in filters:
+                began, received = time.process_time_ns(), 0
+        if received == count * MESSAGE_BYTES:
+            orders.send(struct.pack("q", time.process_time_ns() - began))
+            received = 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

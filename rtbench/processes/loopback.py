@@ -1,0 +1,28 @@
+"""The loopback bench's process: what a sender pays for its receiver's TCP on this machine (R23).
+
+Used by a calibration.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from rtbench.messages.loopback import MEASURED, Measure, Measured
+from rtbench.processes.process import Process
+
+_PATIENCE_S = 60.0
+
+
+class LoopbackBench(Process):
+    """Sends on `core`; see `_loopback` for what it does."""
+
+    name = "loopback bench"
+
+    def __init__(self, core: int, log: Path) -> None:
+        super().__init__([sys.executable, "-m", "rtbench.processes._loopback"], (core,), log)
+
+    def measure(self, wanted: Measure) -> Measured:
+        """The answer. Raises SubjectError when the bench ends early or takes longer than a minute."""
+        self.send(wanted)
+        return MEASURED(self.line(_PATIENCE_S))
