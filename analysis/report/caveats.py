@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rtbench.analysis.metrics import find
-from rtbench.analysis.report import aliasing, caveat
+from rtbench.analysis.report import aliasing, caveat, loopback
 from rtbench.analysis.report.caveat import Agreeing, Caveat, Text, recorded
 from rtbench.analysis.report.fairness import IDENTITY
 from rtbench.analysis.statistics.compare import LEVEL
@@ -27,7 +27,7 @@ def collect(evidence: Evidence) -> list[Caveat]:
     """All caveats, the grave ones first."""
     sources: tuple[Callable[[Evidence], Iterator[Caveat]], ...] = (
         _unfinished, _too_few, _put_aside, _given, _thresholds, _stalls, _fairness, _arms, _tails, _beats, _censored,
-        _noise, _multiplicity, _calibration, _unsealed, _machine,
+        _noise, _multiplicity, _calibration, loopback.caveats, _unsealed, _machine,
     )  # fmt: skip
     found: dict[tuple[str, str], Caveat] = {}
     for source in sources:
@@ -309,6 +309,6 @@ def _machine(_: Evidence) -> Iterator[Caveat]:
             "one machine, loopback: server, publisher and clients share it, there is no network delay, and the kernel "
             "bills the receivers' work to the sender",
         ),
-        "take ratios from here, absolute numbers from your own network",
+        "take from here which subject costs less; how much less takes two hosts",
         False,
     )

@@ -20,7 +20,7 @@ from rtbench.analysis.advice.advice import Advice
 from rtbench.analysis.evidence import Evidence
 from rtbench.analysis.figures import _style
 from rtbench.analysis.metrics import catalogue
-from rtbench.analysis.report import answer, fairness, proxied, tables
+from rtbench.analysis.report import answer, fairness, loopback, proxied, tables
 from rtbench.analysis.report.caveat import Caveat
 from rtbench.analysis.report.citation import cite, facts
 from rtbench.analysis.report.condense import condense
@@ -120,6 +120,8 @@ def _context(
         "pairs": pairs,
         "recovery_columns": recovery_columns,
         "recovery": recovery,
+        "paying_columns": loopback.HEADINGS,
+        "paying": loopback.table(evidence),
         "proxied": proxied.behind(evidence, latency),
         "held_ms": proxied.HELD_NS // 1_000_000,
         "fairness": fairness.manifests(evidence),

@@ -20,12 +20,13 @@ from rtbench.analysis import claims
 from rtbench.analysis.advice.advice import Advice, advise
 from rtbench.analysis.advice.option import Needs
 from rtbench.analysis.campaigns.load import reportable
-from rtbench.analysis.evidence import Evidence, gather
+from rtbench.analysis.evidence import Evidence, gather, loopback
 from rtbench.analysis.metrics import catalogue
 from rtbench.analysis.report import answer, caveats, page
 from rtbench.analysis.report.caveat import Caveat
 from rtbench.analysis.report.condense import condense
 from rtbench.analysis.report.several import several
+from rtbench.analysis.statistics.compare import Comparison
 from rtbench.analysis.sweep import curves
 from rtbench.errors import ResultsError
 from rtbench.records.record import plain, typed
@@ -118,7 +119,9 @@ def as_json(
             for r in evidence.results
         ],
         "summary": [s.row() for s in evidence.summaries],
-        "comparisons": [c.row() for c in evidence.comparisons if math.isfinite(c.ratio)],
+        "comparisons": [
+            {**c.row(), **_sensitivity(evidence, c)} for c in evidence.comparisons if math.isfinite(c.ratio)
+        ],
         "noise_floor": evidence.noise_floor,
         "sweep": swept.as_dict() if swept is not None else None,
         "multiplicity": [family.row() for family in evidence.families],
@@ -126,6 +129,15 @@ def as_json(
         "calibration": evidence.calibration,
         "advice": advised.row(),
     }
+
+
+def _sensitivity(evidence: Evidence, row: Comparison) -> dict[str, Any]:
+    """What a comparison of server CPU has besides: its range when each server pays for its own TCP alone (R23)."""
+    if row.metric != loopback.METRIC:
+        return {}
+    flows = loopback.flows(evidence)
+    found = loopback.sensitivity(loopback.shares(evidence), row.ratio, flows.get(row.a), flows.get(row.b))
+    return {"sensitivity": None if found is None else {"low": found[0], "high": found[1]}}
 
 
 def as_csv(evidence: Evidence) -> str:

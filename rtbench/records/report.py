@@ -52,8 +52,16 @@ class SummaryRow(Record, frozen=True, kw_only=True):
     high: Value
 
 
+class Sensitivity(Record, frozen=True, kw_only=True):
+    """The range of a ratio of server CPU when each server pays for its own TCP alone (R23)."""
+
+    low: Number
+    high: Number
+
+
 class ComparisonRow(Record, frozen=True, kw_only=True):
-    """Two subjects, one metric: the ratio a/b, its interval, and what that allows to say."""
+    """Two subjects, one metric: the ratio a/b, its interval, and what that allows to say. `sensitivity`: of server CPU
+    only; null where the share was not calibrated."""
 
     metric: str
     a: str
@@ -63,6 +71,7 @@ class ComparisonRow(Record, frozen=True, kw_only=True):
     high: Value
     confidence: Number
     verdict: str
+    sensitivity: Maybe[Sensitivity] = UNSET
 
 
 class ClaimRow(Record, frozen=True, kw_only=True):
