@@ -13,15 +13,21 @@ State = Literal["off", "on", "interrupted", "late-off", "late-on", "dropped"]
 """How a burst is received; `rtbench.processes._loopback` explains each."""
 
 
+WARM_UP = 24
+"""Messages a connection: TCP acknowledges each of the first 16 segments at once, and that is over then."""
+
+
 class Measure(Message, frozen=True):
     """Send `rounds` bursts in each of `states`, `gap_s` apart, to `connections` sockets of a process on core
-    `receiver`."""
+    `receiver`, after `warm_up` bursts that do not count.
+    """
 
     receiver: int
     connections: int
     rounds: int
     gap_s: float
     states: tuple[State, ...]
+    warm_up: int = WARM_UP
 
 
 class Burst(Message, frozen=True):

@@ -35,8 +35,6 @@ from rtbench.messages.lines import say
 from rtbench.messages.loopback import MEASURE, Burst, Measure, Measured, State
 
 MESSAGE_BYTES = 170
-_WARM_UP = 24
-"""Messages a connection: TCP acknowledges each of the first 16 segments or so at once."""
 _WARM_UP_S = 0.02
 _WITHOUT_STEERING: tuple[State, ...] = ("off", "dropped")
 
@@ -60,7 +58,7 @@ def main() -> int:
     wanted = MEASURE(sys.stdin.readline())
     why_not = _namespace(alone=wanted.receiver not in os.sched_getaffinity(0))
     with _Bench(wanted) as bench:
-        for _ in range(_WARM_UP):
+        for _ in range(wanted.warm_up):
             bench.burst("off", _WARM_UP_S)
         states = [state for state in wanted.states if state in _WITHOUT_STEERING or not why_not]
         drawn = random.Random(0)
