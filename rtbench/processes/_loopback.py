@@ -11,7 +11,7 @@ steering (RPS) moves it to the receiver's core; what the sender's CPU falls by i
 - `late-off`, `late-on`: the receiver reads after the burst; `late-on` steers its acknowledgements to the sender's core,
   in the same way. What the receiver's CPU falls by is what it pays for the sender's TCP.
 - `dropped`: no steering; a socket filter drops each message before the receiver's TCP sees it, and the kernel sends it
-  again later. What the sender's CPU falls by is a part of the share, and takes no privileges.
+  again later. What the sender's CPU falls by is a part of the share, and takes no root.
 
 Invariant: steering is set in network and mount namespaces of this process alone: the machine's own `lo` is never
 touched, and nothing is to be restored, whatever ends this process. Its sends take the time that a server's take; their
@@ -36,9 +36,8 @@ from rtbench.messages.loopback import MEASURE, Burst, Measure, Measured, State
 
 MESSAGE_BYTES = 170
 _WARM_UP_S = 0.02
-_WITHOUT_STEERING: tuple[State, ...] = ("off", "dropped")
 
-_CLONE_NEWNS, _CLONE_NEWNET = 0x00020000, 0x40000000
+_CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWNET = 0x00020000, 0x10000000, 0x40000000
 _MS_REC, _MS_PRIVATE = 0x4000, 1 << 18
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
 _RPS = Path("/sys/class/net/lo/queues/rx-0/rps_cpus")
@@ -56,11 +55,12 @@ _COUNT, _WAIT, _SLOWLY, _NOTHING, _PLAINLY = b"c", b"w", b"s", b"n", b"p"
 def main() -> int:
     """Measure as told, answer, end."""
     wanted = MEASURE(sys.stdin.readline())
-    why_not = _namespace(alone=wanted.receiver not in os.sched_getaffinity(0))
+    why_not = _steering(alone=wanted.receiver not in os.sched_getaffinity(0))
+    possible = wanted.states if not why_not else ("off", "dropped") if _filtering() else ("off",)
     with _Bench(wanted) as bench:
         for _ in range(wanted.warm_up):
             bench.burst("off", _WARM_UP_S)
-        states = [state for state in wanted.states if state in _WITHOUT_STEERING or not why_not]
+        states = [state for state in wanted.states if state in possible]
         drawn = random.Random(0)
         orders = [drawn.sample(states, len(states)) for _ in range(wanted.rounds)]
         rounds = tuple({state: bench.burst(state, wanted.gap_s) for state in order} for order in orders)
@@ -68,7 +68,7 @@ def main() -> int:
     return 0
 
 
-def _namespace(alone: bool) -> str:
+def _steering(alone: bool) -> str:
     """Enter namespaces of our own, with `lo` up and its steering writable; why not, where that cannot be. `alone`: the
     receiver has a core of its own."""
     if not alone:
@@ -82,13 +82,34 @@ def _namespace(alone: bool) -> str:
         or libc.mount(b"sysfs", b"/sys", b"sysfs", 0, None) != 0
     ):
         return f"no namespaces of its own ({os.strerror(ctypes.get_errno())})"
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        fcntl.ioctl(sock, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP))
+    _bring_up()
     try:
         _steer(None)
     except OSError as error:
         return f"this kernel steers no received packets ({error.strerror})"
     return ""
+
+
+def _filtering() -> bool:
+    """Whether a TCP socket takes a filter; an ordinary user's on newer kernels only in a user namespace (EPERM)."""
+    if not _takes_filter() and ctypes.CDLL(None).unshare(_CLONE_NEWUSER | _CLONE_NEWNET) == 0:
+        _bring_up()
+    return _takes_filter()
+
+
+def _takes_filter() -> bool:
+    with socket.socket() as sock:
+        try:
+            _filter([sock], _DROP)
+        except PermissionError:
+            return False
+    return True
+
+
+def _bring_up() -> None:
+    """A new network namespace's `lo` is down."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        fcntl.ioctl(sock, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP))
 
 
 def _steer(core: int | None) -> None:

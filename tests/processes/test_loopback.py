@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -71,10 +72,26 @@ def test_where_nothing_can_be_steered_it_says_why_and_measures_the_rest(tmp_path
     assert [set(row) for row in answer.rounds] == [{"off", "dropped"}] * 2
 
 
+@pytest.mark.parametrize(
+    ("before", "unshared", "after"), [(True, -1, True), (False, 0, True), (False, 0, False), (False, -1, False)]
+)
+def test_a_filter_takes_a_user_namespace_where_the_kernel_wants_one(
+    monkeypatch: pytest.MonkeyPatch, before: bool, unshared: int, after: bool
+) -> None:
+    answers, done = [before, after], []
+    libc = SimpleNamespace(unshare=lambda flags: done.append(flags) or unshared)
+    monkeypatch.setattr(_loopback, "_takes_filter", lambda: answers.pop(0))
+    monkeypatch.setattr(_loopback.ctypes, "CDLL", lambda name: libc)
+    monkeypatch.setattr(_loopback, "_bring_up", lambda: done.append("up"))
+    assert _loopback._filtering() is after
+    asked = [] if before else [0x50000000]
+    assert done == asked + ["up"] * (not before and unshared == 0)
+
+
 def test_an_ordinary_user_is_told_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert _loopback._namespace(alone=True) == "steering received packets takes root"
-    assert _loopback._namespace(alone=False) == "sender and receiver share their only core"
+    assert _loopback._steering(alone=True) == "steering received packets takes root"
+    assert _loopback._steering(alone=False) == "sender and receiver share their only core"
 
 
 @pytest.mark.parametrize(
