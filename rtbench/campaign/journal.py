@@ -129,6 +129,10 @@ def taken_up(record: CampaignRecord, folder: Path) -> CampaignRecord:
             f"{folder}: is of scenario {before.scenario_hash}, this one is {record.scenario_hash}",
             "go on with the same scenario and settings",
         )
+    if before.seed != record.seed:
+        raise ResultsError(
+            f"{folder}: has seed {before.seed}, this one is {record.seed}", f"go on with --seed {before.seed}"
+        )
     if differs := difference(before.environment or {}, record.environment or {}):
         raise ResultsError(f"{folder}: was measured elsewhere: {differs}", "measure again, whole")
     rows = numbered(before.trials or ())

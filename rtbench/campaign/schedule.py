@@ -1,12 +1,14 @@
 """The schedule of a campaign: what it would take, what a block has once, in which order, and which trial is next (R7).
 
-Invariant: pure: the same scenario gives the same order, whatever was measured; the same rows and times give the same
-next trial. Called by the campaign and by `--plan`.
+Invariant: pure, `drawn_seed` aside: the same scenario gives the same order and the same seeds, whatever was measured;
+the same rows and times give the same next trial. Called by the campaign and by `rtbench run`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import random
+import secrets
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -92,6 +94,20 @@ def order(scenario: Scenario) -> list[list[str]]:
         draw.shuffle(block)
         blocks.append(block)
     return blocks
+
+
+def drawn_seed() -> int:
+    """A seed for a campaign that names none: a whole number from 1 to 999,999."""
+    return 1 + secrets.randbelow(999_999)
+
+
+def block_seed(seed: int, block: int) -> int:
+    """The seed of a block's workload, from 0 to 2³² - 1: payloads, arrivals, senders' words and reconnect waits.
+
+    The first four bytes, big-endian, of the SHA-256 of `rtbench/SEED/block/BLOCK`, where SEED is the campaign's and
+    BLOCK counts from 1. It is the same for every subject of the block, and when the block is run again.
+    """
+    return int.from_bytes(hashlib.sha256(f"rtbench/{seed}/block/{block}".encode()).digest()[:4], "big")
 
 
 @dataclass(frozen=True, slots=True)

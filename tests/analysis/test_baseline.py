@@ -245,9 +245,10 @@ def test_another_scenario_is_refused_with_the_key_and_both_values(tmp_path: Path
 
 
 @pytest.mark.slow
-def test_other_blocks_and_seeds_are_a_note(tmp_path: Path, make: ModuleType) -> None:
+@pytest.mark.parametrize("hash_", ["other", "0f1e2d3c4b5a"])
+def test_other_blocks_and_seeds_are_a_note(tmp_path: Path, make: ModuleType, hash_: str) -> None:
     one = folder(make, tmp_path / "a", subjects=(SSE,))
-    two = folder(make, tmp_path / "b", subjects=(SSE,), blocks=2, seed=9, scenario_hash="other")
+    two = folder(make, tmp_path / "b", subjects=(SSE,), blocks=2, seed=9, scenario_hash=hash_)
     notes = against(one, two).notes
     assert "scenario.blocks differs: 3 before, 2 now" in notes and "scenario.seed differs: 1 before, 9 now" in notes
 
