@@ -28,9 +28,10 @@ from rtbench.errors import ResultsError
 def gather(campaign: Campaign, calibration: Mapping[str, Any] | None = None) -> Evidence:
     """Measure every trial of a campaign and draw the comparisons.
 
-    `calibration`: this machine's newest one, for a campaign of this machine that was measured before there was any.
+    `calibration`: one of the campaign's machine, instead of what the campaign kept when it was run. Raises ResultsError
+    when it is of another machine.
     """
-    known = cast("Calibration | None", campaign.document.get("calibration") or _of_machine(campaign, calibration))
+    known = cast("Calibration | None", _of_machine(campaign, calibration) or campaign.document.get("calibration"))
     results: list[Result] = []
     warnings = list(campaign.warnings)
     shown: set[str] = set()
@@ -75,10 +76,15 @@ def gather(campaign: Campaign, calibration: Mapping[str, Any] | None = None) -> 
 
 
 def _of_machine(campaign: Campaign, calibration: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """The calibration if it is of the machine that the campaign was measured on."""
-    mine = ((calibration or {}).get("environment") or {}).get("machine")
+    """The calibration, which must be of the machine that the campaign was measured on. Raises ResultsError."""
+    if calibration is None:
+        return None
+    mine = (calibration.get("environment") or {}).get("machine")
     here = (campaign.document.get("environment") or {}).get("machine")
-    return calibration if mine is not None and mine == here else None
+    if mine is None or mine != here:
+        what = f"{calibration.get('file', 'the calibration')} is of machine {mine}, {campaign.paths[0]} of {here}"
+        raise ResultsError(what, "name a calibration of that machine, or none: the campaign keeps its own")
+    return calibration
 
 
 def headline_metrics(summaries: Sequence[Summary]) -> tuple[str, ...]:

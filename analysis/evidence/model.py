@@ -63,6 +63,8 @@ class NoiseTable(TypedDict, total=False):
 class Calibration(TypedDict, total=False):
     """What is read of a calibration.json; other keys are kept as they are."""
 
+    file: str
+    """Its name, when it was named by `--calibration`; missing for what the campaign kept."""
     environment: dict[str, Any]
     measured_unix: float
     checks: list[CheckRow]

@@ -282,7 +282,8 @@ def _calibration(evidence: Evidence) -> Iterator[Caveat]:
     when = time.strftime("%Y-%m-%d", time.gmtime(found["measured_unix"]))
     delays = [abs(row["deviation"]) for row in checks if row["name"].startswith("delay of")]
     error = f", known delays to {max(delays):.2f} ms" if delays else ""
-    text = f"calibrated on {when}: {len(checks) - len(missed)} of {len(checks)} known truths met{error}"
+    named = f" ({found['file']}, named by --calibration)" if "file" in found else ""
+    text = f"calibrated on {when}{named}: {len(checks) - len(missed)} of {len(checks)} known truths met{error}"
     if missed:
         yield Caveat("calibration-not-met", (f"{text}; not met: {'; '.join(missed)}",), "run `rtbench calibrate`", True)
     else:

@@ -50,9 +50,9 @@ def build(paths: Sequence[Path], out: Path | None = None, calibration: Mapping[s
     """Build the report of one results folder, or of several of one environment and scenario. A folder of another
     scenario is one more campaign that the claims take evidence from.
 
-    `out`: the folder to write to; `report/` in the first results folder when not given. `calibration`: this machine's
-    newest, quoted when the campaign is of this machine and has none. Raises ResultsError when the results cannot be
-    read or mixed, or when the report cannot be written.
+    `out`: the folder to write to; `report/` in the first results folder when not given. `calibration`: one of the
+    campaign's machine, instead of what the campaign kept. Raises ResultsError when the results cannot be read or mixed,
+    or when the report cannot be written.
     """
     given = several(paths)
     campaign = given.campaign

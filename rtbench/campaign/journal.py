@@ -144,6 +144,7 @@ def taken_up(record: CampaignRecord, folder: Path) -> CampaignRecord:
         "trials": rows,
         "warnings": before.warnings or [],
         "started_unix": before.started_unix,
+        "calibration": before.calibration or record.calibration,  # what the verdicts rest on does not change
         "order": [drawn.get(block, names) for block, names in enumerate(record.order or (), start=1)],
     }
     return changed(before, **fields)

@@ -30,7 +30,7 @@ from rtbench.scenario.model import Scenario
 def calibrate(context: click.Context, out: Path | None, quiet: bool, as_json: bool) -> None:
     """Measure the harness's own error on this machine: known delays, losses, stops and starvation, an A/A control.
 
-    Takes some four minutes; exit 1 when a truth is not met. The result is quoted on every later report of this machine.
+    Takes some four minutes; exit 1 when a truth is not met. The result goes into every later campaign of this machine.
     """
     folder = out or results("calibration")
     context.exit(_known_truths(folder, calibration.scenarios(), quiet, as_json, aa=False))

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta
 
 from rtbench.errors import ResultsError
-from rtbench.records import record
+from rtbench.records import record, tables
 from rtbench.records.reason import Reason
 from rtbench.records.record import DAMAGED, Cell, Maybe, Number, Place, Record, Status, Subscribers, Whole
 
@@ -79,6 +79,12 @@ class Calibration(Record, frozen=True, kw_only=True):
     measured_unix: Number
     noise: Maybe[NoiseFloor] = UNSET
     environment: Maybe[dict[str, Any]] = UNSET
+
+
+def load_calibration(file: Path) -> dict[str, Any]:
+    """What `rtbench calibrate` stored in `file`, and the name that reports give it (`file`). Raises ResultsError."""
+    found = record.read(Calibration, tables.read_json(file), file, "name a file that `rtbench calibrate` stored")
+    return {**record.plain(found), "file": file.name}
 
 
 class Channel(Record, frozen=True, kw_only=True):

@@ -19,6 +19,8 @@ from rtbench.analysis.campaigns.load import load
 from rtbench.analysis.evidence import Evidence, gather
 from rtbench.analysis.report.report import Report, as_csv, build, remove
 from rtbench.errors import ResultsError
+from rtbench.records.campaign import load_calibration
+from rtbench.records.tables import write_json
 
 pytestmark = pytest.mark.slow
 
@@ -234,7 +236,7 @@ def seen(report: Report) -> str:
 @pytest.mark.usefixtures("few_figures")
 def test_noise_floor_of_a_campaign_with_a_pair_of_its_own(tmp_path: Path, make: ModuleType) -> None:
     folder = small(make, tmp_path / "a", subjects=("sse-aiohttp", "sse-aiohttp@2", "websocket-aiohttp"), blocks=3)
-    report = build([folder], calibration=calibrated())  # of another machine, and of no use here
+    report = build([folder])
     found = as_json(report)
     floor = found["noise_floor"]
     assert (floor["source"], floor["pairs"], floor["blocks"]) == ("campaign", [["sse-aiohttp", "sse-aiohttp@2"]], 3)
@@ -373,25 +375,32 @@ def test_a_calibration_without_delays_has_no_error_of_delays(tmp_path: Path, mak
 
 
 @pytest.mark.usefixtures("few_figures")
-@pytest.mark.parametrize("here", [True, False], ids=["of this machine", "of another"])
-def test_this_machine_s_calibration_is_quoted_for_campaigns_of_this_machine(
-    tmp_path: Path, make: ModuleType, here: bool
-) -> None:
-    folder = small(make, tmp_path / "a")  # measured before there was any
+@pytest.mark.parametrize("kept", [None, "one"])
+def test_a_calibration_that_is_named_is_taken_and_named(tmp_path: Path, make: ModuleType, kept: str | None) -> None:
+    extra = {"calibration": calibrated(met=False)} if kept else {}
+    folder = small(make, tmp_path / "a", extra=extra)
     machine = json.loads((folder / "campaign.json").read_text())["environment"]["machine"]
-    known = calibrated(machine if here else {"name": "another"})
-    report = build([folder], calibration=known)
-    assert ("3 of 3 known truths met" in seen(report)) is here
-    assert as_json(report)["calibration"] == (known if here else None)
-    assert ("not calibrated" in seen(report)) is not here
+    assert as_json(build([folder]))["calibration"] == extra.get(
+        "calibration"
+    )  # no other
+    known = calibrated(machine, noise={"server_cpu_ns_per_message": {"sd": 0.1, "blocks": 6}}) | {"schema": 1}
+    file = tmp_path / "golden.json"
+    write_json(file, known)
+    report = build([folder], calibration=load_calibration(file))
+    assert as_json(report)["calibration"] == known | {"file": "golden.json"}
+    assert as_json(report)["noise_floor"]["metrics"].keys() == {"server_cpu_ns_per_message"}
+    text = "calibrated on 2026-11-24 (golden.json, named by --calibration): 3 of 3 known truths met"
+    assert text in seen(report) and text in (folder / "report/report.md").read_text()
 
 
-@pytest.mark.usefixtures("few_figures")
-def test_what_a_campaign_was_measured_under_goes_before_what_is_newer(tmp_path: Path, make: ModuleType) -> None:
-    folder = small(make, tmp_path / "a", extra={"calibration": calibrated(met=False)})
-    machine = json.loads((folder / "campaign.json").read_text())["environment"]["machine"]
-    report = build([folder], calibration=calibrated(machine))
-    assert as_json(report)["calibration"] == calibrated(met=False)
+def test_a_calibration_of_another_machine_is_refused(tmp_path: Path, make: ModuleType) -> None:
+    with pytest.raises(ResultsError, match=r"the calibration is of machine \{'name': 'another'\}, .*/a of "):
+        build([small(make, tmp_path / "a")], calibration=calibrated({"name": "another"}))
+    write_json(tmp_path / "damaged.json", {"checks": []})
+    with pytest.raises(ResultsError, match=r"damaged\.json: measured_unix is missing: name a file that"):
+        load_calibration(tmp_path / "damaged.json")
+    with pytest.raises(ResultsError, match=r"nowhere\.json: is missing"):
+        load_calibration(tmp_path / "nowhere.json")
 
 
 def test_nothing_at_all_on_a_calibrated_machine(tmp_path: Path, make: ModuleType) -> None:

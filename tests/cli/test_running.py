@@ -116,7 +116,7 @@ def test_no_bundled_scenario_names_a_seed() -> None:
     assert not [path.name for path in FOLDER.glob("*.toml") if "seed" in tomllib.loads(path.read_text())]
 
 
-def test_the_machines_calibration_goes_into_the_campaign_and_its_report(
+def test_the_machines_calibration_goes_into_the_campaign_and_a_report_takes_no_other(
     call: Call, pretended: Pretended, tmp_path: Path
 ) -> None:
     call("run", "smoke", "--out", "before")
@@ -126,7 +126,15 @@ def test_the_machines_calibration_goes_into_the_campaign_and_its_report(
     call("run", "smoke", "--out", "there")
     assert document(Path("there"))["calibration"] == known
     call("report", "before")
-    assert pretended.quoted == [None, known, known]
+    assert pretended.quoted == [None, None, None]
+    stored = calibrate.store(known)
+    assert call("report", "before", "--calibration", str(stored)).code == 0
+    assert pretended.quoted[-1] == known | {"file": "abc.json"}
+    # A newer one changes nothing of a campaign that goes on.
+    calibrate.store(known | {"measured_unix": 6})
+    pretended.statuses = []
+    call("run", "smoke", "--out", "there", "--resume")
+    assert document(Path("there"))["calibration"] == known
 
 
 def test_netns_goes_over_the_scenario(call: Call, pretended: Pretended, monkeypatch: pytest.MonkeyPatch) -> None:
