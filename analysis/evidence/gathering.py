@@ -45,7 +45,7 @@ def gather(campaign: Campaign, calibration: Mapping[str, Any] | None = None) -> 
     names = [s.name for s in subjects]
     summaries, comparisons = [], []
     values_of = {
-        metric.name: {name: values_by_block(results, name, metric.name) for name in names} for metric in catalogue()
+        metric.name: {name: values_by_attempt(results, name, metric.name) for name in names} for metric in catalogue()
     }
     for metric in catalogue():
         logarithmic = metric.unit not in ("share", "messages", "connections")
@@ -143,22 +143,16 @@ def _subject(row: Mapping[str, Any], cell: Mapping[str, Any], results: Sequence[
         arm=row.get("arm", "controlled"),
         technique=row.get("technique", "unknown"),
         trials=len(mine),
-        usable=len({t.block for t in mine if t.status == "ok"}),
+        usable=sum(t.status == "ok" for t in mine),
         row={**row, "subject": name, "base": row["subject"], "cell": dict(cell)},
         base=row["subject"],
         cell=cell,
     )
 
 
-def values_by_block(results: Sequence[Result], subject: str, metric: str) -> dict[int, float | None]:
-    """A subject's metric by block. Where a block was run again, its last usable trial counts."""
-    found: dict[int, float | None] = {}
-    for result in results:
-        if result.trial.item == subject:
-            value = result.usable(metric)
-            if value is not None or result.trial.block not in found:
-                found[result.trial.block] = value
-    return found
+def values_by_attempt(results: Sequence[Result], subject: str, metric: str) -> dict[int, float | None]:
+    """A subject's metric by attempt (`Trial.attempt_key`): every usable trial counts, in a block run again too."""
+    return {result.trial.attempt_key: result.usable(metric) for result in results if result.trial.item == subject}
 
 
 def _noise(

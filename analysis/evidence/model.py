@@ -124,7 +124,7 @@ class Evidence:
     summaries: tuple[Summary, ...]
     comparisons: tuple[Comparison, ...]
     values: Mapping[str, Values]
-    """Metric to subject to block to the value that counts."""
+    """Metric to subject to attempt at a block (`Trial.attempt_key`) to the value that counts."""
     noise_floor: NoiseFloor | None
     """None without an A/A control (R9)."""
     warnings: tuple[dict[str, Any], ...]

@@ -123,7 +123,7 @@ def _difference(
     too_few: dict[str, None] = {}
     for name, was, is_ in pairs:
         for side, evidence, item in (("before", before, was), ("now", now, is_)):
-            usable = len({t.block for t in trials(evidence, item) if t.status == "ok"})
+            usable = sum(t.status == "ok" for t in trials(evidence, item))
             if usable < USABLE_NEEDED:
                 too_few[f"{item} has {usable} valid trial{'s' * (usable != 1)} {side}, {USABLE_NEEDED} are needed"] = (
                     None

@@ -39,7 +39,7 @@ def collect(evidence: Evidence) -> list[Caveat]:
 def _unfinished(evidence: Evidence) -> Iterator[Caveat]:
     for document in evidence.campaign.documents:
         planned = sum(len(row) for row in document.get("order") or [])
-        done = len(document.get("trials") or [])
+        done = len({(row.get("block"), row.get("item") or row["subject"]) for row in document.get("trials") or []})
         if done < planned:
             yield Caveat(
                 "unfinished", (f"{done} of {planned} planned trials were run",), "rtbench run … --resume", True

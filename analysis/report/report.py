@@ -111,8 +111,15 @@ def as_json(
                 "base": r.trial.subject,
                 "cell": dict(r.trial.cell),
                 "block": r.trial.block,
+                "attempt": r.trial.attempt,
                 "status": r.trial.status,
                 "reasons": list(r.trial.reasons),
+                "counts": r.trial.counts,
+                "left_out": {
+                    name: r.trial.why_not(name)
+                    for name, value in r.metrics.items()
+                    if value is not None and r.trial.spoils(name)
+                },
                 "metrics": {metric.name: r.metrics.get(metric.name) for metric in catalogue()},
             }
             for r in evidence.results
@@ -133,7 +140,9 @@ def as_csv(evidence: Evidence) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     keys = list(dict.fromkeys(key for cell in evidence.campaign.cells for key in cell))
-    writer.writerow(["trial", "subject", *keys, "block", "status", "metric", "unit", "value"])
+    writer.writerow(
+        ["trial", "subject", *keys, "block", "status", "metric", "unit", "value", "attempt", "counts", "why"]
+    )
     for r in evidence.results:
         for metric in catalogue():
             value = r.metrics.get(metric.name)
@@ -148,6 +157,9 @@ def as_csv(evidence: Evidence) -> str:
                         metric.name,
                         metric.unit,
                         repr(value),
+                        r.trial.attempt,
+                        "false" if r.trial.spoils(metric.name) else "true",
+                        r.trial.why_not(metric.name),
                     ]
                 )
     return text.getvalue()

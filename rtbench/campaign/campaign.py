@@ -110,8 +110,7 @@ class Campaign:
         """The exit code that the trials earn: 0, or 3 when some subject has too few valid ones (R13)."""
         wanted = min(MIN_VALID, self.scenario.blocks)
         for name in self.items:
-            valid = {row.block for row in self.trials if item_of(row) == name and row.status == "ok"}
-            if len(valid) < wanted:
+            if sum(item_of(row) == name and row.status == "ok" for row in self.trials) < wanted:
                 return 3
         return 0
 

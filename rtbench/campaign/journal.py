@@ -14,12 +14,12 @@ from typing import Any
 from msgspec import UNSET
 
 import rtbench
-from rtbench.campaign.schedule import Item, Turn, numbered, order
+from rtbench.campaign.schedule import Item, Turn, order
 from rtbench.errors import ResultsError, UserError
 from rtbench.machine.fingerprint import difference
 from rtbench.records import campaign as records
 from rtbench.records import tables
-from rtbench.records.campaign import Asked, Calibration, CampaignRecord, Channel, SubjectRow, TrialRow
+from rtbench.records.campaign import Asked, Calibration, CampaignRecord, Channel, SubjectRow, TrialRow, numbered
 from rtbench.records.manifest import Manifest
 from rtbench.records.reason import Reason
 from rtbench.records.record import DAMAGED, Cell, changed, plain, read, typed

@@ -9,13 +9,11 @@ from __future__ import annotations
 import hashlib
 import random
 import secrets
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rtbench.records.campaign import TrialRow, item_of
-from rtbench.records.record import changed
 from rtbench.scenario.model import Cell, Scenario
 from rtbench.scenario.tables import ValidityTable
 
@@ -133,10 +131,10 @@ def next_turn(
 ) -> Turn | None:
     """The trial to run next; None when the campaign is over.
 
-    `order`: the items of each block; `rows`: what is recorded, with attempts (`numbered`); `spent_s`: how long each
-    (block, attempt) has taken since the campaign was begun or taken up again. A block with an invalid trial is run
-    again, whole, as often as `limits` allow (R13). What was begun is finished; what was not has to fit into what is
-    left of `rerun_s`: it will take as long as the attempt before it.
+    `order`: the items of each block; `rows`: what is recorded, with attempts (as `numbered` gives them); `spent_s`: how
+    long each (block, attempt) has taken since the campaign was begun or taken up again. A block with an invalid trial
+    is run again, whole, as often as `limits` allow (R13). What was begun is finished; what was not has to fit into what
+    is left of `rerun_s`: it will take as long as the attempt before it.
     """
     left_s = limits.rerun_s - sum(seconds for (_, attempt), seconds in spent_s.items() if attempt > 1)
     for block, names in enumerate(order, start=1):
@@ -155,17 +153,6 @@ def next_turn(
                 total = sum(map(len, (*order, *again)))
                 return Turn(missing[0], block, names.index(missing[0]) + 1, attempt, len(rows) + 1, total)
     return None
-
-
-def numbered(rows: Iterable[TrialRow]) -> list[TrialRow]:
-    """The rows with their attempts: folders of before have none, and are numbered in their order."""
-    seen: Counter[tuple[int, str]] = Counter()
-    found = []
-    for row in rows:
-        place = (row.block or 0, item_of(row))
-        seen[place] += 1
-        found.append(row if row.attempt else changed(row, attempt=seen[place]))
-    return found
 
 
 def _place(row: TrialRow) -> tuple[int, int]:

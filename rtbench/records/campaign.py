@@ -6,7 +6,8 @@ Invariant: rewritten after every trial, whole and atomically; a trial's row is n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -165,3 +166,14 @@ def lacking(found: CampaignRecord, keys: Sequence[str]) -> str:
 def item_of(row: TrialRow) -> str:
     """The item that a trial is of; folders of before the sweeps have subjects only."""
     return row.item or row.subject
+
+
+def numbered(rows: Iterable[TrialRow]) -> list[TrialRow]:
+    """The rows with their attempts: folders of before have none, and are numbered in their order."""
+    seen: Counter[tuple[int, str]] = Counter()
+    found = []
+    for row in rows:
+        place = (row.block or 0, row.item or f"{row.subject} {record.plain(row.cell)}")
+        seen[place] += 1
+        found.append(row if row.attempt else record.changed(row, attempt=seen[place]))
+    return found

@@ -125,7 +125,7 @@ def test_every_block_has_every_subject_once_in_an_order_from_the_seed_alone() ->
     assert order(scenario(blocks=3, seed=7)) == blocks[:3]  # more blocks later: the first ones stay
 
 
-def test_blocks_differ_in_their_seed_and_subjects_and_passes_inside_a_block_do_not(
+def test_blocks_differ_in_their_seed_and_subjects_and_attempts_inside_a_block_do_not(
     tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seeds: dict[int, set[int]] = {}
@@ -417,7 +417,9 @@ def test_a_block_with_an_invalid_trial_is_run_again_whole(tmp_path: Path, told: 
     assert [number for _, number, _ in told.of("trial")] == list(range(1, 10))
     assert [total for *_, total in told.of("trial")] == [6] * 3 + [9] * 6
     assert told.of("note") == [("block 1 has an invalid trial: it is run again, whole",)]
-    assert campaign.verdict() == 3  # the one that failed in block 2 has a valid trial of one block only
+    valid = [row for row in campaign.trials if row.subject == campaign.trials[7].subject and row.status == "ok"]
+    assert [(row.block, row.attempt) for row in valid] == [(1, 1), (1, 2)]
+    assert campaign.verdict() == 0  # both attempts at block 1 count for the one that failed in block 2
 
 
 def test_a_block_is_run_again_so_often_and_no_more(tmp_path: Path, told: Told) -> None:
