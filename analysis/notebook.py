@@ -95,6 +95,7 @@ def _metrics(evidence: Evidence) -> pd.DataFrame:
         {
             "trial": r.trial.number, "subject": r.trial.item, "block": r.trial.block, "status": r.trial.status,
             "metric": metric.name, "unit": metric.unit, "value": value, "believed": not r.trial.spoils(metric.name),
+            "attempt": r.trial.attempt, "counts": not r.trial.spoils(metric.name), "why": r.trial.why_not(metric.name),
         }
         for r in evidence.results
         for metric in catalogue()

@@ -8,7 +8,7 @@ Options of different stacks are never compared without saying so (R10). Called b
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -124,13 +124,11 @@ class Advice:
         return "\n".join(lines)
 
 
-def of_folder(folder: Path, needs: Needs, every: bool = False, calibration: Mapping[str, Any] | None = None) -> Advice:
-    """Advice from a results folder. `every`: all subjects, not the best of each transport. `calibration`: this
-    machine's newest, of use when the campaign is of this machine. Raises ResultsError for a folder that cannot be read
-    or from which nothing can be concluded, UserError for needs that cannot be."""
+def of_folder(folder: Path, needs: Needs, every: bool = False) -> Advice:
+    """Advice from a results folder. `every`: all subjects, not the best of each transport. Raises ResultsError for a
+    folder that cannot be read or from which nothing can be concluded, UserError for needs that cannot be."""
     needs.check()
-    campaign = load(folder)
-    found = advise(gather(campaign, calibration), needs, every)
+    found = advise(gather(load(folder)), needs, every)
     if not found.ranking:
         why = "; ".join(f"{name}: {reason}" for name, reason in found.left) or "it has no subjects"
         raise ResultsError(f"{folder}: nothing can be advised ({why})", "run more blocks: `rtbench run ci`")

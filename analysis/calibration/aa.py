@@ -41,7 +41,7 @@ def judge_aa(folder: Path) -> list[Check]:
 
 def aa_intervals(evidence: Evidence, blocks_a_pair: int = BLOCKS_A_PAIR) -> list[Comparison]:
     """One comparison for each pair of labels, metric and group of blocks, made as the report makes them."""
-    blocks = sorted({result.trial.block for result in evidence.results})
+    blocks = sorted({result.trial.attempt_key for result in evidence.results})
     groups = [blocks[at : at + blocks_a_pair] for at in range(0, len(blocks), blocks_a_pair)]
     found: list[Comparison] = []
     for metric in AA_METRICS:

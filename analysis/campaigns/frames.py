@@ -37,7 +37,8 @@ FRAMES: Mapping[str, Dtypes] = {
     "trials": {
         "trial": "Int64", "subject": "string", "transport": "string", "stack": "string", "arm": "string",
         "technique": "string", "block": "Int64", "position": "Int64", "status": "string",
-        "window_start_ns": "Int64", "window_end_ns": "Int64",
+        "window_start_ns": "Int64", "window_end_ns": "Int64", "attempt": "Int64", "counts": "string",
+        "left_out": "string",
     },
     "deliveries": _raw(
         "deliveries", due_ns="int64", sent_ns="int64", in_window="bool", first="bool",
@@ -49,7 +50,7 @@ FRAMES: Mapping[str, Dtypes] = {
     "probes": _raw("probes"),
     "metrics": {
         "trial": "int64", "subject": "string", "block": "int64", "status": "string", "metric": "string",
-        "unit": "string", "value": "float64", "believed": "bool",
+        "unit": "string", "value": "float64", "believed": "bool", "attempt": "int64", "counts": "bool", "why": "string",
     },
     "summary": {
         "subject": "string", "metric": "string", "unit": "string", "trials": "int64", "median": "float64",
@@ -63,16 +64,19 @@ FRAMES: Mapping[str, Dtypes] = {
 """Frame to column to dtype. Integer nanoseconds are the trial host's CLOCK_MONOTONIC; -1: did not come."""
 
 ROWS = {
-    "trials": "a trial",
+    "trials": "a trial; `attempt`: 1, or more in a block that was run again; `counts`: all, some or none of its "
+    "metrics; `left_out`: those that do not, `*` is any rest of a name",
     "deliveries": "a delivery; `due_ns`, `sent_ns`: its tick's (-1: no such tick); `first`: the first arrival at that "
     "subscriber; `latency_…`: from `due_ns` (NaN: no stamp of its own)",
     "ticks": "a message of the timetable",
     "connections": "a TCP connection",
     "requests": "an HTTP request (polling; empty for the others)",
     "probes": "a second",
-    "metrics": "a trial and metric that has a value; `believed`: no reason of the trial spoils it (R13)",
+    "metrics": "a trial and metric that has a value; `counts`: it is in medians and comparisons (no reason of the "
+    "trial spoils it, R13), else `why` not; `believed`: the same as `counts`",
     "summary": "a subject and metric: the median trial, the 95 % interval over trials",
-    "comparisons": "a pair and metric: `ratio` a/b, paired by blocks, and its verdict",
+    "comparisons": "a pair and metric: `ratio` a/b, paired by block and attempt, and its verdict; `blocks`: how many "
+    "pairs",
 }
 
 _OF_A_TRIAL = ("deliveries", "ticks", "connections", "requests", "probes")
@@ -162,7 +166,8 @@ def trials(campaign: Campaign) -> pd.DataFrame:
             "trial": t.number, "subject": t.subject, "transport": t.transport, "stack": t.stack, "arm": t.arm,
             "technique": t.technique, "block": t.block, "position": t.position, "status": t.status,
             "window_start_ns": t.window[0] if t.window else None,
-            "window_end_ns": t.window[1] if t.window else None,
+            "window_end_ns": t.window[1] if t.window else None, "attempt": t.attempt, "counts": t.counts,
+            "left_out": " ".join(dict.fromkeys(p for row in t.left_out for p in row.metrics)),
             **t.cell,
         }
         for t in campaign

@@ -104,7 +104,7 @@ def load(path: str | Path | Sequence[str | Path]) -> Campaign:
         documents.append(document)
         warnings += [w for w in document.get("warnings", []) if w not in warnings]
         warnings += _unlisted(folder, record)
-        for listed in record.trials or ():
+        for listed in campaign.numbered(record.trials or ()):
             trial, warning = _trial(folder, record, listed, *numbers)
             entries.append(trial)
             warnings += [warning] if warning else []
@@ -213,6 +213,7 @@ def _trial(
         manifest=document,
         directory=directory,
         cell=cell,
+        attempt=listed.attempt or 1,
     )
     return damaged(trial, fault) if fault else (trial, None)
 

@@ -28,6 +28,17 @@ SPOILT_BY_DEFAULT = (
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Metrics of a trial that do not count (names, or beginnings with a `*`; `*` is all of them), and why."""
+
+    metrics: tuple[str, ...]
+    why: str
+
+    def has(self, metric: str) -> bool:
+        return any(_fits(metric, pattern) for pattern in self.metrics)
+
+
+@dataclass(frozen=True, slots=True)
 class Trial:
     """One trial: its manifest, and how to read its tables. `number` and `block` are unique over all loaded folders."""
 
@@ -50,12 +61,22 @@ class Trial:
     directory: Path
     cell: Mapping[str, Any] = field(default_factory=dict)
     """What the sweep sets for this trial, dotted key to value; empty without a sweep."""
+    attempt: int = 1
+    """1, or more in a block that was run again."""
 
     @property
     def item(self) -> str:
         """What is compared: the subject, with its cell when there is a sweep. `subject` alone names trials of every
         cell."""
         return item_name(self.subject, self.cell)
+
+    @property
+    def attempt_key(self) -> int:
+        """(block, attempt) in one number: what subjects are paired by (R8).
+
+        A block's first attempt has the block's number, any other one a number that no block has.
+        """
+        return self.block + ((self.attempt - 1) << 32)
 
     @property
     def measured(self) -> bool:
@@ -103,14 +124,29 @@ class Trial:
 
     def spoils(self, metric: str) -> bool:
         """Whether a reason of this trial forbids to believe `metric`."""
-        if self.unknown(metric):
-            return True
+        return self.unknown(metric) or any(row.has(metric) for row in self.left_out)
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """What of this trial does not count, and why: one row a reason; empty when all of it does."""
         if self.status == "ok":
-            return False
-        if self.status == "failed":
-            return True
-        patterns = [p for reason in self.reasons for p in (reason.get("metrics") or SPOILT_BY_DEFAULT)]
-        return any(_fits(metric, p) for p in patterns or SPOILT_BY_DEFAULT)
+            return ()
+        reasons = self.reasons or ({"message": "no reason was recorded"},)
+        failed = ("*",) if self.status == "failed" else ()
+        return tuple(
+            LeftOut(failed or tuple(row.get("metrics") or SPOILT_BY_DEFAULT), str(row.get("message", "")))
+            for row in reasons
+        )
+
+    @property
+    def counts(self) -> Literal["all", "some", "none"]:
+        """How much of this trial counts."""
+        patterns = [pattern for row in self.left_out for pattern in row.metrics]
+        return "none" if "*" in patterns else "some" if patterns else "all"
+
+    def why_not(self, metric: str) -> str:
+        """Why this metric does not count; empty when it does."""
+        return "; ".join(row.why for row in self.left_out if row.has(metric))
 
     def failed(self, kind: str, message: str, remedy: str) -> Trial:
         """The same trial, put aside for a reason."""

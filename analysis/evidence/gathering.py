@@ -28,9 +28,10 @@ from rtbench.errors import ResultsError
 def gather(campaign: Campaign, calibration: Mapping[str, Any] | None = None) -> Evidence:
     """Measure every trial of a campaign and draw the comparisons.
 
-    `calibration`: this machine's newest one, for a campaign of this machine that was measured before there was any.
+    `calibration`: one of the campaign's machine, instead of what the campaign kept when it was run. Raises ResultsError
+    when it is of another machine.
     """
-    known = cast("Calibration | None", campaign.document.get("calibration") or _of_machine(campaign, calibration))
+    known = cast("Calibration | None", _of_machine(campaign, calibration) or campaign.document.get("calibration"))
     results: list[Result] = []
     warnings = list(campaign.warnings)
     shown: set[str] = set()
@@ -44,7 +45,7 @@ def gather(campaign: Campaign, calibration: Mapping[str, Any] | None = None) -> 
     names = [s.name for s in subjects]
     summaries, comparisons = [], []
     values_of = {
-        metric.name: {name: values_by_block(results, name, metric.name) for name in names} for metric in catalogue()
+        metric.name: {name: values_by_attempt(results, name, metric.name) for name in names} for metric in catalogue()
     }
     for metric in catalogue():
         logarithmic = metric.unit not in ("share", "messages", "connections")
@@ -75,10 +76,15 @@ def gather(campaign: Campaign, calibration: Mapping[str, Any] | None = None) -> 
 
 
 def _of_machine(campaign: Campaign, calibration: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """The calibration if it is of the machine that the campaign was measured on."""
-    mine = ((calibration or {}).get("environment") or {}).get("machine")
+    """The calibration, which must be of the machine that the campaign was measured on. Raises ResultsError."""
+    if calibration is None:
+        return None
+    mine = (calibration.get("environment") or {}).get("machine")
     here = (campaign.document.get("environment") or {}).get("machine")
-    return calibration if mine is not None and mine == here else None
+    if mine is None or mine != here:
+        what = f"{calibration.get('file', 'the calibration')} is of machine {mine}, {campaign.paths[0]} of {here}"
+        raise ResultsError(what, "name a calibration of that machine, or none: the campaign keeps its own")
+    return calibration
 
 
 def headline_metrics(summaries: Sequence[Summary]) -> tuple[str, ...]:
@@ -137,22 +143,16 @@ def _subject(row: Mapping[str, Any], cell: Mapping[str, Any], results: Sequence[
         arm=row.get("arm", "controlled"),
         technique=row.get("technique", "unknown"),
         trials=len(mine),
-        usable=len({t.block for t in mine if t.status == "ok"}),
+        usable=sum(t.status == "ok" for t in mine),
         row={**row, "subject": name, "base": row["subject"], "cell": dict(cell)},
         base=row["subject"],
         cell=cell,
     )
 
 
-def values_by_block(results: Sequence[Result], subject: str, metric: str) -> dict[int, float | None]:
-    """A subject's metric by block. Where a block was run again, its last usable trial counts."""
-    found: dict[int, float | None] = {}
-    for result in results:
-        if result.trial.item == subject:
-            value = result.usable(metric)
-            if value is not None or result.trial.block not in found:
-                found[result.trial.block] = value
-    return found
+def values_by_attempt(results: Sequence[Result], subject: str, metric: str) -> dict[int, float | None]:
+    """A subject's metric by attempt (`Trial.attempt_key`): every usable trial counts, in a block run again too."""
+    return {result.trial.attempt_key: result.usable(metric) for result in results if result.trial.item == subject}
 
 
 def _noise(

@@ -63,6 +63,8 @@ class NoiseTable(TypedDict, total=False):
 class Calibration(TypedDict, total=False):
     """What is read of a calibration.json; other keys are kept as they are."""
 
+    file: str
+    """Its name, when it was named by `--calibration`; missing for what the campaign kept."""
     environment: dict[str, Any]
     measured_unix: float
     checks: list[CheckRow]
@@ -123,7 +125,7 @@ class Evidence:
     summaries: tuple[Summary, ...]
     comparisons: tuple[Comparison, ...]
     values: Mapping[str, Values]
-    """Metric to subject to block to the value that counts."""
+    """Metric to subject to attempt at a block (`Trial.attempt_key`) to the value that counts."""
     noise_floor: NoiseFloor | None
     """None without an A/A control (R9)."""
     warnings: tuple[dict[str, Any], ...]

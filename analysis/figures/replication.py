@@ -22,6 +22,9 @@ _COLUMNS = 2
 _SPREAD = 0.5
 """How far the trials of one block are set apart, so that none hides another."""
 
+_AGAIN = 0.06
+"""How far right of its block's first attempt each further one is."""
+
 _LEAST = 1.3
 """An axis goes that factor up and down from its middle at least: a difference of one byte is not drawn as a cliff."""
 
@@ -69,7 +72,7 @@ def _strip(axes: Axes, evidence: Evidence, subject: ComparedSubject, metric: str
     """Draw one subject's trials; the numbers of those that do not count."""
     ink, unit = colour(subject.transport), find(metric).unit
     shift = _SPREAD * ((place + 0.5) / max(1, len(evidence.subjects)) - 0.5)
-    counted: dict[int, float] = {}
+    counted: dict[float, float] = {}
     aside = set()
     for result in evidence.of(subject.name):
         value, usable = result.metrics.get(metric), result.usable(metric)
@@ -77,20 +80,20 @@ def _strip(axes: Axes, evidence: Evidence, subject: ComparedSubject, metric: str
             continue
         trial = result.trial
         words = f"{subject.name}, trial {trial.number}, block {trial.block}: {format.quantity(value, unit)}"
-        at = trial.block + shift
+        at = trial.block + shift + _AGAIN * (trial.attempt - 1)
         if usable is None:
             aside.add(trial.number)
             (cross,) = axes.plot([at], [value], marker="x", markersize=4.5, color=ink, alpha=0.8, linestyle="none")
             mark(cross, subject.name, f"{words}, does not count")
             continue
-        counted[trial.block] = value
+        counted[at] = value
         (dot,) = axes.plot(
             [at], [value], marker=marker(subject.stack), markersize=5, color=ink, markerfacecolor=fill(subject)
         )
         mark(dot, subject.name, words)
     joined = sorted(counted.items())
     (drawn,) = axes.plot(
-        [block + shift for block, _ in joined],
+        [at for at, _ in joined],
         [value for _, value in joined],
         color=ink,
         linestyle=line(subject),

@@ -47,7 +47,7 @@ _MAY_DIFFER = ("environment.packages", "environment.rtbench", "rtbench")
 def against(
     baseline: Path, current: Path, tolerance: float = TOLERANCE, calibration: Mapping[str, Any] | None = None
 ) -> Difference:
-    """Compare two results folders. `calibration`: this machine's newest, for the noise floor of what was measured here.
+    """Compare two results folders. `calibration`: one of their machine, instead of what each campaign kept.
 
     Raises ResultsError when one cannot be read, when their scenarios ask different things (it names the key and both
     values), or when no subject is in both.
@@ -123,7 +123,7 @@ def _difference(
     too_few: dict[str, None] = {}
     for name, was, is_ in pairs:
         for side, evidence, item in (("before", before, was), ("now", now, is_)):
-            usable = len({t.block for t in trials(evidence, item) if t.status == "ok"})
+            usable = sum(t.status == "ok" for t in trials(evidence, item))
             if usable < USABLE_NEEDED:
                 too_few[f"{item} has {usable} valid trial{'s' * (usable != 1)} {side}, {USABLE_NEEDED} are needed"] = (
                     None
@@ -151,6 +151,8 @@ def _difference(
         f"{FALSE_DISCOVERIES:.0%} (Benjamini-Hochberg); a regression: worse by more than {100 * (tolerance - 1):.3g} %"
     )
     what = "no A/A control: the noise floor is not known" if floor is None else "nothing below the noise floor is said"
+    named = (now.calibration or {}).get("file")
+    what += f" (calibration {named}, named by --calibration)" if named else ""
     names = title or (str(before.campaign.document.get("campaign")), str(now.campaign.document.get("campaign")))
     refused = [f"times and costs are not compared: {line}" for line in obstacles]
     damage = dict.fromkeys(

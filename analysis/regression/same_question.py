@@ -15,10 +15,14 @@ _OTHER_QUESTION = frozenset({"name", "description", "subjects", "subject", "bloc
 
 def asked_otherwise(one: Mapping[str, Any], other: Mapping[str, Any], here: Path, there: Path) -> list[str]:
     """Notes on keys of the scenario that may differ. Raises ResultsError for one that may not."""
-    if one.get("scenario_hash") == other.get("scenario_hash"):
-        return []
-    notes = []
     ours, theirs = (flat(document.get("scenario") or {}) for document in (one, other))
+    notes = [
+        f"scenario.{key} differs: {ours.get(key)!r} before, {theirs.get(key)!r} now"
+        for key in ("blocks", "seed")
+        if ours.get(key) != theirs.get(key)
+    ]
+    if one.get("scenario_hash") == other.get("scenario_hash"):
+        return notes
     for key in sorted(ours.keys() | theirs.keys()):
         if ours.get(key) == theirs.get(key):
             continue
@@ -27,8 +31,6 @@ def asked_otherwise(one: Mapping[str, Any], other: Mapping[str, Any], here: Path
                 f"not comparable: scenario.{key} differs: {ours.get(key)!r} in {here}, {theirs.get(key)!r} in {there}",
                 "measure both with one scenario",
             )
-        if key in ("blocks", "seed"):
-            notes.append(f"scenario.{key} differs: {ours.get(key)!r} before, {theirs.get(key)!r} now")
     if not ours or not theirs:
         raise ResultsError(
             f"not comparable: scenario_hash differs: {one.get('scenario_hash')!r} in {here}, "

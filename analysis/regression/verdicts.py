@@ -25,7 +25,7 @@ FALSE_DISCOVERIES = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """One metric of one subject before and now: block to the value that counts."""
+    """One metric of one subject before and now: attempt (a block has one or more) to the value that counts."""
 
     was: Mapping[int, float]
     now: Mapping[int, float]
@@ -37,7 +37,7 @@ def trials(evidence: Evidence, item: str) -> list[Trial]:
 
 
 def values_of(evidence: Evidence, item: str, metric: str) -> dict[int, float]:
-    """The metric by block, where it has a value that counts."""
+    """The metric by attempt, where it has a value that counts."""
     return {block: v for block, v in evidence.values[metric][item].items() if v is not None and math.isfinite(v)}
 
 
@@ -51,7 +51,7 @@ def faults(before: Evidence, now: Evidence, name: str, was: str, is_: str, metri
     shares = []
     for evidence, item, found in ((before, was, counts[0]), (now, is_, counts[1])):
         whole = values_of(evidence, item, "expected") if of == "expected" else {}
-        sizes = {t.block: t.subscribers for t in trials(evidence, item)} if of == "subscribers" else whole
+        sizes = {t.attempt_key: t.subscribers for t in trials(evidence, item)} if of == "subscribers" else whole
         shares.append([value / (sizes.get(block) or 1) for block, value in found.items()])
     first, second = (float(sum(found.values())) for found in counts)
     worse = second > 0 and (first == 0 or float(np.median(shares[1])) > max(shares[0]))

@@ -39,7 +39,7 @@ def collect(evidence: Evidence) -> list[Caveat]:
 def _unfinished(evidence: Evidence) -> Iterator[Caveat]:
     for document in evidence.campaign.documents:
         planned = sum(len(row) for row in document.get("order") or [])
-        done = len(document.get("trials") or [])
+        done = len({(row.get("block"), row.get("item") or row["subject"]) for row in document.get("trials") or []})
         if done < planned:
             yield Caveat(
                 "unfinished", (f"{done} of {planned} planned trials were run",), "rtbench run … --resume", True
@@ -282,7 +282,8 @@ def _calibration(evidence: Evidence) -> Iterator[Caveat]:
     when = time.strftime("%Y-%m-%d", time.gmtime(found["measured_unix"]))
     delays = [abs(row["deviation"]) for row in checks if row["name"].startswith("delay of")]
     error = f", known delays to {max(delays):.2f} ms" if delays else ""
-    text = f"calibrated on {when}: {len(checks) - len(missed)} of {len(checks)} known truths met{error}"
+    named = f" ({found['file']}, named by --calibration)" if "file" in found else ""
+    text = f"calibrated on {when}{named}: {len(checks) - len(missed)} of {len(checks)} known truths met{error}"
     if missed:
         yield Caveat("calibration-not-met", (f"{text}; not met: {'; '.join(missed)}",), "run `rtbench calibrate`", True)
     else:

@@ -134,6 +134,7 @@ def _context(
         "audit": tables.audit(evidence),
         "heights": tables.layers(evidence),
         "trials": tables.trials(evidence),
+        "left_out": tables.left_out(evidence),
         "everything": tables.everything(evidence),
         "subjects": evidence.subjects,
         "setup": tables.settings(scenario),

@@ -51,9 +51,9 @@ def build(paths: Sequence[Path], out: Path | None = None, calibration: Mapping[s
     """Build the report of one results folder, or of several of one environment and scenario. A folder of another
     scenario is one more campaign that the claims take evidence from.
 
-    `out`: the folder to write to; `report/` in the first results folder when not given. `calibration`: this machine's
-    newest, quoted when the campaign is of this machine and has none. Raises ResultsError when the results cannot be
-    read or mixed, or when the report cannot be written.
+    `out`: the folder to write to; `report/` in the first results folder when not given. `calibration`: one of the
+    campaign's machine, instead of what the campaign kept. Raises ResultsError when the results cannot be read or mixed,
+    or when the report cannot be written.
     """
     given = several(paths)
     campaign = given.campaign
@@ -112,8 +112,15 @@ def as_json(
                 "base": r.trial.subject,
                 "cell": dict(r.trial.cell),
                 "block": r.trial.block,
+                "attempt": r.trial.attempt,
                 "status": r.trial.status,
                 "reasons": list(r.trial.reasons),
+                "counts": r.trial.counts,
+                "left_out": {
+                    name: r.trial.why_not(name)
+                    for name, value in r.metrics.items()
+                    if value is not None and r.trial.spoils(name)
+                },
                 "metrics": {metric.name: r.metrics.get(metric.name) for metric in catalogue()},
             }
             for r in evidence.results
@@ -145,7 +152,9 @@ def as_csv(evidence: Evidence) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     keys = list(dict.fromkeys(key for cell in evidence.campaign.cells for key in cell))
-    writer.writerow(["trial", "subject", *keys, "block", "status", "metric", "unit", "value"])
+    writer.writerow(
+        ["trial", "subject", *keys, "block", "status", "metric", "unit", "value", "attempt", "counts", "why"]
+    )
     for r in evidence.results:
         for metric in catalogue():
             value = r.metrics.get(metric.name)
@@ -160,6 +169,9 @@ def as_csv(evidence: Evidence) -> str:
                         metric.name,
                         metric.unit,
                         repr(value),
+                        r.trial.attempt,
+                        "false" if r.trial.spoils(metric.name) else "true",
+                        r.trial.why_not(metric.name),
                     ]
                 )
     return text.getvalue()

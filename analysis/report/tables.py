@@ -201,7 +201,7 @@ def trials(evidence: Evidence) -> list[list[str]]:
     latest = latency.replace("_p50_", "_max_")
     return [
         [
-            str(r.trial.number), str(r.trial.block), r.trial.item, r.trial.status,
+            str(r.trial.number), str(r.trial.block), str(r.trial.attempt), r.trial.item, r.trial.status, r.trial.counts,
             format.quantity(r.metrics.get(latency), "ns"),
             format.quantity(r.metrics.get(latest), "ns"),
             format.quantity(r.metrics.get("server_cpu_ns_per_message"), "ns"),
@@ -211,6 +211,18 @@ def trials(evidence: Evidence) -> list[list[str]]:
             "; ".join(_remarks(r)),
         ]
         for r in evidence.results
+    ]  # fmt: skip
+
+
+def left_out(evidence: Evidence) -> list[tuple[str, str, str, str, str, str]]:
+    """What does not count: trial, subject, block, attempt, metrics ("all": every one), and why."""
+    return [
+        (
+            str(r.trial.number), r.trial.item, str(r.trial.block), str(r.trial.attempt),
+            "all" if "*" in row.metrics else ", ".join(row.metrics), row.why,
+        )
+        for r in evidence.results
+        for row in r.trial.left_out
     ]  # fmt: skip
 
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from rtbench import trial
 from rtbench.campaign.journal import Journal, begun, taken_up
 from rtbench.campaign.preflight import prepare
-from rtbench.campaign.schedule import Turn, items, next_turn
+from rtbench.campaign.schedule import Turn, block_seed, items, next_turn
 from rtbench.errors import ResultsError
 from rtbench.machine.fingerprint import fingerprint
 from rtbench.machine.placement import Place
@@ -95,7 +96,8 @@ class Campaign:
 
     def _spec(self, turn: Turn) -> Spec:
         item = self.items[turn.item]
-        table, settings = item.cell.scenario, dict(item.cell.settings)
+        cell, settings = item.cell.scenario, dict(item.cell.settings)
+        table = replace(cell, seed=block_seed(cell.seed, turn.block))
         subject = table.subject_of(item.subject)
         hash_ = self.scenario.hash
         return Spec(turn.number, subject, turn.block, turn.position, table, self._environment, settings, hash_)
@@ -108,8 +110,7 @@ class Campaign:
         """The exit code that the trials earn: 0, or 3 when some subject has too few valid ones (R13)."""
         wanted = min(MIN_VALID, self.scenario.blocks)
         for name in self.items:
-            valid = {row.block for row in self.trials if item_of(row) == name and row.status == "ok"}
-            if len(valid) < wanted:
+            if sum(item_of(row) == name and row.status == "ok" for row in self.trials) < wanted:
                 return 3
         return 0
 

@@ -14,12 +14,12 @@ from typing import Any
 from msgspec import UNSET
 
 import rtbench
-from rtbench.campaign.schedule import Item, Turn, numbered, order
+from rtbench.campaign.schedule import Item, Turn, order
 from rtbench.errors import ResultsError, UserError
 from rtbench.machine.fingerprint import difference
 from rtbench.records import campaign as records
 from rtbench.records import tables
-from rtbench.records.campaign import Asked, Calibration, CampaignRecord, Channel, SubjectRow, TrialRow
+from rtbench.records.campaign import Asked, Calibration, CampaignRecord, Channel, SubjectRow, TrialRow, numbered
 from rtbench.records.manifest import Manifest
 from rtbench.records.reason import Reason
 from rtbench.records.record import DAMAGED, Cell, changed, plain, read, typed
@@ -129,6 +129,10 @@ def taken_up(record: CampaignRecord, folder: Path) -> CampaignRecord:
             f"{folder}: is of scenario {before.scenario_hash}, this one is {record.scenario_hash}",
             "go on with the same scenario and settings",
         )
+    if before.seed != record.seed:
+        raise ResultsError(
+            f"{folder}: has seed {before.seed}, this one is {record.seed}", f"go on with --seed {before.seed}"
+        )
     if differs := difference(before.environment or {}, record.environment or {}):
         raise ResultsError(f"{folder}: was measured elsewhere: {differs}", "measure again, whole")
     rows = numbered(before.trials or ())
@@ -140,6 +144,7 @@ def taken_up(record: CampaignRecord, folder: Path) -> CampaignRecord:
         "trials": rows,
         "warnings": before.warnings or [],
         "started_unix": before.started_unix,
+        "calibration": before.calibration or record.calibration,  # what the verdicts rest on does not change
         "order": [drawn.get(block, names) for block, names in enumerate(record.order or (), start=1)],
     }
     return changed(before, **fields)

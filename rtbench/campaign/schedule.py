@@ -1,19 +1,19 @@
 """The schedule of a campaign: what it would take, what a block has once, in which order, and which trial is next (R7).
 
-Invariant: pure: the same scenario gives the same order, whatever was measured; the same rows and times give the same
-next trial. Called by the campaign and by `--plan`.
+Invariant: pure, `drawn_seed` aside: the same scenario gives the same order and the same seeds, whatever was measured;
+the same rows and times give the same next trial. Called by the campaign and by `rtbench run`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import random
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rtbench.records.campaign import TrialRow, item_of
-from rtbench.records.record import changed
 from rtbench.scenario.model import Cell, Scenario
 from rtbench.scenario.tables import ValidityTable
 
@@ -94,6 +94,20 @@ def order(scenario: Scenario) -> list[list[str]]:
     return blocks
 
 
+def drawn_seed() -> int:
+    """A seed for a campaign that names none: a whole number from 1 to 999,999."""
+    return 1 + secrets.randbelow(999_999)
+
+
+def block_seed(seed: int, block: int) -> int:
+    """The seed of a block's workload, from 0 to 2³² - 1: payloads, arrivals, senders' words and reconnect waits.
+
+    The first four bytes, big-endian, of the SHA-256 of `rtbench/SEED/block/BLOCK`, where SEED is the campaign's and
+    BLOCK counts from 1. It is the same for every subject of the block, and when the block is run again.
+    """
+    return int.from_bytes(hashlib.sha256(f"rtbench/{seed}/block/{block}".encode()).digest()[:4], "big")
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """A trial that is to be run: whose it is, its place in its block, and how many trials there are to be by now.
@@ -117,10 +131,10 @@ def next_turn(
 ) -> Turn | None:
     """The trial to run next; None when the campaign is over.
 
-    `order`: the items of each block; `rows`: what is recorded, with attempts (`numbered`); `spent_s`: how long each
-    (block, attempt) has taken since the campaign was begun or taken up again. A block with an invalid trial is run
-    again, whole, as often as `limits` allow (R13). What was begun is finished; what was not has to fit into what is
-    left of `rerun_s`: it will take as long as the attempt before it.
+    `order`: the items of each block; `rows`: what is recorded, with attempts (as `numbered` gives them); `spent_s`: how
+    long each (block, attempt) has taken since the campaign was begun or taken up again. A block with an invalid trial
+    is run again, whole, as often as `limits` allow (R13). What was begun is finished; what was not has to fit into what
+    is left of `rerun_s`: it will take as long as the attempt before it.
     """
     left_s = limits.rerun_s - sum(seconds for (_, attempt), seconds in spent_s.items() if attempt > 1)
     for block, names in enumerate(order, start=1):
@@ -139,17 +153,6 @@ def next_turn(
                 total = sum(map(len, (*order, *again)))
                 return Turn(missing[0], block, names.index(missing[0]) + 1, attempt, len(rows) + 1, total)
     return None
-
-
-def numbered(rows: Iterable[TrialRow]) -> list[TrialRow]:
-    """The rows with their attempts: folders of before have none, and are numbered in their order."""
-    seen: Counter[tuple[int, str]] = Counter()
-    found = []
-    for row in rows:
-        place = (row.block or 0, item_of(row))
-        seen[place] += 1
-        found.append(row if row.attempt else changed(row, attempt=seen[place]))
-    return found
 
 
 def _place(row: TrialRow) -> tuple[int, int]:

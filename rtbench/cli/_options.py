@@ -20,7 +20,15 @@ PRECEDENCE = (INTERRUPTED, USER, FINDING, TOO_FEW, 0)
 settings_option = click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Lay a value over the scenario; dotted keys."
 )
-seed_option = click.option("--seed", type=click.IntRange(0), help="The workload's and the order's seed.")
+seed_option = click.option(
+    "--seed", type=click.IntRange(0), help="What payloads, arrivals and the order of trials are drawn from."
+)
+calibration_option = click.option(
+    "--calibration",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Judge by this calibration (`rtbench calibrate` prints its path), not by what the campaign kept.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
 quiet_option = click.option("--quiet", is_flag=True, help="Only what went wrong, and the result.")
 

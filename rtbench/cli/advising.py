@@ -10,9 +10,7 @@ import click
 
 from rtbench.analysis.advice import advice
 from rtbench.analysis.advice.option import Needs
-from rtbench.campaign.calibrate import newest
 from rtbench.cli._options import json_option
-from rtbench.machine.fingerprint import fingerprint
 
 
 @click.command(epilog="Example: rtbench advise results/20261124-031500-ci --subscribers 5000 --freshness-ms 200")
@@ -27,5 +25,5 @@ from rtbench.machine.fingerprint import fingerprint
 @json_option
 def advise(folder: Path, every: bool, as_json: bool, **needs: Any) -> None:
     """Which transport for these needs, by a campaign's measurements: ranked, with reasons and what would change it."""
-    found = advice.of_folder(folder, Needs(**needs), every, newest(fingerprint()["machine"]))
+    found = advice.of_folder(folder, Needs(**needs), every)
     click.echo(json.dumps(found.row(), indent=1, allow_nan=False) if as_json else found.text())

@@ -34,7 +34,7 @@ def calibrate(context: click.Context, out: Path | None, quiet: bool, as_json: bo
     """Measure the harness's own error on this machine: known delays, losses, stops and starvation, an A/A control.
 
     Also measures what a sender pays for its receiver on loopback. Takes some four minutes; exit 1 when a truth is not
-    met. The result is quoted on every later report of this machine.
+    met. The result goes into every later campaign of this machine.
     """
     folder = out or results("calibration")
     context.exit(_known_truths(folder, calibration.scenarios(), quiet, as_json, aa=False))

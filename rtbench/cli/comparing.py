@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from rtbench.analysis.regression import baseline, formats
-from rtbench.campaign.calibrate import newest
+from rtbench.cli._options import calibration_option
 from rtbench.errors import UserError
-from rtbench.machine.fingerprint import fingerprint
+from rtbench.records.campaign import load_calibration
 
 
 @click.command(epilog="Example: rtbench compare results/baseline results/20261124-031500-ci --format markdown")
@@ -25,16 +25,22 @@ from rtbench.machine.fingerprint import fingerprint
     show_default=True,
     help="Percent that is no regression.",
 )
+@calibration_option
 @click.pass_context
 def compare(
-    context: click.Context, folders: tuple[Path, ...], kind: str, subjects: str | None, tolerance: float
+    context: click.Context,
+    folders: tuple[Path, ...],
+    kind: str,
+    subjects: str | None,
+    tolerance: float,
+    calibration: Path | None,
 ) -> None:
     """Has anything become worse? Two campaigns, or two subjects of one; exit 1 on a regression.
 
     A difference is said only outside the noise, with false discoveries held to 5 %. On another machine, kernel or
     Python times and costs are not compared, counts and bytes are.
     """
-    calibration, limit = newest(fingerprint()["machine"]), 1 + tolerance / 100
+    other, limit = load_calibration(calibration) if calibration else None, 1 + tolerance / 100
     if subjects is not None:
         names = [name.strip() for name in subjects.split(",")]
         if len(names) != 2 or len(folders) != 1:
@@ -42,10 +48,10 @@ def compare(
                 "--subjects compares two subjects of one folder", "rtbench compare DIR --subjects BASE,HEAD"
             )
         base, head = names
-        found = baseline.within(folders[0], base, head, limit, calibration)
+        found = baseline.within(folders[0], base, head, limit, other)
     elif len(folders) != 2:
         raise UserError("compare needs two folders", "rtbench compare BASELINE DIR, or DIR --subjects BASE,HEAD")
     else:
-        found = baseline.against(*folders, limit, calibration)
+        found = baseline.against(*folders, limit, other)
     click.echo(formats.render(found, kind), nl=False)
     context.exit(found.exit_code)

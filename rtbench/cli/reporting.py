@@ -1,4 +1,4 @@
-"""The report, from the raw files alone: `rtbench report`. Nothing here needs a network."""
+"""The report, from the results folders alone: `rtbench report`. Nothing here needs a network."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from pathlib import Path
 import click
 
 from rtbench.analysis.report.report import build
-from rtbench.campaign.calibrate import newest
-from rtbench.cli._options import PRECEDENCE
-from rtbench.machine.fingerprint import fingerprint
+from rtbench.cli._options import PRECEDENCE, calibration_option
+from rtbench.records.campaign import load_calibration
 
 
-def write_report(folders: list[Path], out: Path | None, code: int) -> int:
+def write_report(folders: list[Path], out: Path | None, code: int, calibration: Path | None = None) -> int:
     """Write the report of these folders, print its headlines; the exit code."""
-    made = build(folders, out, newest(fingerprint()["machine"]))
+    made = build(folders, out, load_calibration(calibration) if calibration else None)
     for line in made.headlines:
         click.echo(line)
     for line in made.caveats:
@@ -26,7 +25,8 @@ def write_report(folders: list[Path], out: Path | None, code: int) -> int:
 @click.command(epilog="Example: rtbench report results/20261124-031500-ci")
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR...")
 @click.option("--out", type=click.Path(path_type=Path), help="Where to (default: report/ in the first folder).")
+@calibration_option
 @click.pass_context
-def report(context: click.Context, folders: tuple[Path, ...], out: Path | None) -> None:
-    """Build the report again, from the raw files alone."""
-    context.exit(write_report(list(folders), out, 0))
+def report(context: click.Context, folders: tuple[Path, ...], out: Path | None, calibration: Path | None) -> None:
+    """Build the report again, from the folders alone: the same folders give the same report on any machine."""
+    context.exit(write_report(list(folders), out, 0, calibration))

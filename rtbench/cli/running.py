@@ -23,6 +23,7 @@ from rtbench.cli.reporting import write_report
 from rtbench.conformance.verify import quick_check
 from rtbench.errors import UserError
 from rtbench.machine.fingerprint import fingerprint
+from rtbench.records import campaign as records
 from rtbench.scenario import loading as scenarios
 from rtbench.scenario.model import Scenario
 from rtbench.subjects import Subject
@@ -66,11 +67,7 @@ def run(
         overrides["netns"] = True
     if owned:
         overrides["i_own_this_host"] = True
-    table = scenarios.load(scenario, settings, overrides)
-    if resume and out is None:
-        raise UserError("--resume needs to know which campaign", "name its folder with --out")
-    if resume and not (out / "campaign.json").exists() if out else False:
-        raise UserError(f"{out}: holds no campaign to go on with", "leave --resume out to begin one")
+    table = scenarios.load(scenario, settings, overrides, unnamed := {"seed": _seed(resume, out)})
     _judgeable(table)
     table, warnings = preflight.available(table)
     for warning in warnings:
@@ -88,7 +85,10 @@ def run(
             )
         return
     folder = out or results(table.name)
-    command = shlex.join(["rtbench", *sys.argv[1:]])
+    words = ["rtbench", *(word for word in sys.argv[1:] if word != "--resume")]
+    if seed is None and table.seed == unnamed["seed"]:
+        words += ["--seed", str(table.seed)]
+    command = shlex.join(words)
     campaign = campaigns.Campaign(
         table, folder, command, resume, calibration.newest(fingerprint()["machine"]), [*warnings, *shared]
     )
@@ -96,7 +96,8 @@ def run(
     try:
         with Display(take.seconds / take.trials, quiet) as display:
             if not quiet:
-                display.note(f"{table.name}: {take.trials} trials, about {take.seconds / 60:.0f} min, into {folder}")
+                length = f"{take.trials} trials, about {take.seconds / 60:.0f} min"
+                display.note(f"{table.name}: {length}, seed {table.seed}, into {folder}")
             campaign.run(place, display, check_quickly)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -109,6 +110,21 @@ def run(
     code = write_report([folder], None, code)
     _step_summary(folder / "report" / "report.md")
     context.exit(code)
+
+
+def _seed(resume: bool, out: Path | None) -> int:
+    """The seed of a campaign whose scenario and command name none: that of the campaign that goes on, or a drawn one.
+
+    Raises UserError when there is no campaign to go on with.
+    """
+    if not resume:
+        return schedule.drawn_seed()
+    if out is None:
+        raise UserError("--resume needs to know which campaign", "name its folder with --out")
+    if not (out / "campaign.json").exists():
+        raise UserError(f"{out}: holds no campaign to go on with", "leave --resume out to begin one")
+    recorded = records.load(out).seed
+    return recorded if isinstance(recorded, int) else schedule.drawn_seed()
 
 
 def _judgeable(table: Scenario) -> None:
@@ -138,7 +154,7 @@ def _step_summary(report: Path) -> None:
 
 
 def _resume(command: str, folder: Path) -> str:
-    words = [word for word in shlex.split(command) if word != "--resume"]
+    words = shlex.split(command)
     if "--out" not in words:
         words += ["--out", str(folder)]
     return shlex.join([*words, "--resume"])

@@ -6,14 +6,15 @@ Invariant: rewritten after every trial, whole and atomically; a trial's row is n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta
 
 from rtbench.errors import ResultsError
-from rtbench.records import record
+from rtbench.records import record, tables
 from rtbench.records.loopback import Loopback
 from rtbench.records.reason import Reason
 from rtbench.records.record import DAMAGED, Cell, Maybe, Number, Place, Record, Status, Subscribers, Whole
@@ -81,6 +82,12 @@ class Calibration(Record, frozen=True, kw_only=True):
     noise: Maybe[NoiseFloor] = UNSET
     loopback: Maybe[Loopback] = UNSET
     environment: Maybe[dict[str, Any]] = UNSET
+
+
+def load_calibration(file: Path) -> dict[str, Any]:
+    """What `rtbench calibrate` stored in `file`, and the name that reports give it (`file`). Raises ResultsError."""
+    found = record.read(Calibration, tables.read_json(file), file, "name a file that `rtbench calibrate` stored")
+    return {**record.plain(found), "file": file.name}
 
 
 class Channel(Record, frozen=True, kw_only=True):
@@ -161,3 +168,14 @@ def lacking(found: CampaignRecord, keys: Sequence[str]) -> str:
 def item_of(row: TrialRow) -> str:
     """The item that a trial is of; folders of before the sweeps have subjects only."""
     return row.item or row.subject
+
+
+def numbered(rows: Iterable[TrialRow]) -> list[TrialRow]:
+    """The rows with their attempts: folders of before have none, and are numbered in their order."""
+    seen: Counter[tuple[int, str]] = Counter()
+    found = []
+    for row in rows:
+        place = (row.block or 0, row.item or f"{row.subject} {record.plain(row.cell)}")
+        seen[place] += 1
+        found.append(row if row.attempt else record.changed(row, attempt=seen[place]))
+    return found

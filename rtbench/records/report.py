@@ -6,7 +6,7 @@ notebooks. Its keys and their order are the contract (interface.md, "report.json
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import UNSET
 
@@ -28,15 +28,18 @@ class ReportSubject(SubjectRow, frozen=True, kw_only=True):
 
 
 class ReportTrial(Record, frozen=True, kw_only=True):
-    """One trial's metrics, by name."""
+    """One trial's metrics, by name. `counts`: how much of it does; `left_out`: what of `metrics` does not, and why."""
 
     trial: Place
     subject: str
     base: str
     cell: dict[str, Any]
     block: Place
+    attempt: Place
     status: Status
     reasons: list[Reason]
+    counts: Literal["all", "some", "none"]
+    left_out: dict[str, str]
     metrics: dict[str, Value]
 
 

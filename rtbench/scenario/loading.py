@@ -32,10 +32,16 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
-def load(name: str, settings: Iterable[str] = (), overrides: Mapping[str, Any] | None = None) -> Scenario:
+def load(
+    name: str,
+    settings: Iterable[str] = (),
+    overrides: Mapping[str, Any] | None = None,
+    unnamed: Mapping[str, Any] | None = None,
+) -> Scenario:
     """The scenario called `name`, or at the path `name`, with `KEY=VALUE` settings and then `overrides` laid over it.
 
-    Raises ScenarioError for a file that is missing or no TOML, an unknown key, a wrong type, an impossible value.
+    `unnamed`: values for top-level keys that none of them names. Raises ScenarioError for a file that is missing or no
+    TOML, an unknown key, a wrong type, an impossible value.
     """
     path = Path(name) if "/" in name or name.endswith(".toml") else FOLDER / f"{name}.toml"
     try:
@@ -46,7 +52,7 @@ def load(name: str, settings: Iterable[str] = (), overrides: Mapping[str, Any] |
         ) from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ScenarioError(f"{path}: cannot be read as TOML ({error})", "correct the file") from error
-    table.setdefault("name", path.stem)
+    table = {**(unnamed or {}), "name": path.stem, **table}
     workload = table.get("workload")
     if isinstance(workload, dict) and isinstance(workload.get("trace"), str) and workload["trace"]:
         workload["trace"] = str(path.parent / workload["trace"])  # beside the scenario, wherever that is run from

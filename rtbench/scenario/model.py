@@ -130,12 +130,13 @@ class Scenario:
 
     @property
     def hash(self) -> str:
-        """12 hexadecimal digits of everything but the words and how often it is repeated.
+        """12 hexadecimal digits of everything but the words, how often it is repeated, and the seed.
 
-        While the number of load processes is not decided it counts as one, which it was before it could be chosen.
+        The seed counts as 1, which it was in campaigns of before it was drawn: those have the same hash. While the
+        number of load processes is not decided it counts as one, which it was before it could be chosen.
         """
         table = {k: v for k, v in self.as_dict().items() if k not in ("name", "description", "blocks")}
-        table["workers"] = self.workers or 1
+        table |= {"workers": self.workers or 1, "seed": 1}
         if self.trace_sha256:
             table["trace_sha256"] = self.trace_sha256
         return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()[:12]

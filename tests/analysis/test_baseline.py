@@ -245,9 +245,10 @@ def test_another_scenario_is_refused_with_the_key_and_both_values(tmp_path: Path
 
 
 @pytest.mark.slow
-def test_other_blocks_and_seeds_are_a_note(tmp_path: Path, make: ModuleType) -> None:
+@pytest.mark.parametrize("hash_", ["other", "0f1e2d3c4b5a"])
+def test_other_blocks_and_seeds_are_a_note(tmp_path: Path, make: ModuleType, hash_: str) -> None:
     one = folder(make, tmp_path / "a", subjects=(SSE,))
-    two = folder(make, tmp_path / "b", subjects=(SSE,), blocks=2, seed=9, scenario_hash="other")
+    two = folder(make, tmp_path / "b", subjects=(SSE,), blocks=2, seed=9, scenario_hash=hash_)
     notes = against(one, two).notes
     assert "scenario.blocks differs: 3 before, 2 now" in notes and "scenario.seed differs: 1 before, 9 now" in notes
 
@@ -259,13 +260,16 @@ def test_nothing_below_the_noise_floor_is_a_difference(tmp_path: Path, make: Mod
     slow_down(two, SSE, 1.2)
     table = {"server_cpu_ns_per_message": {"sd": 0.5, "blocks": 20}}
     calibration = {"environment": {"machine": make.environment()["machine"]}, "noise": {"metrics": table}, "checks": []}
+    assert against(one, two).exit_code == 1
+    calibration["file"] = "here.json"
     found = against(one, two, calibration=calibration)
     change = of(found, SSE, "server_cpu_ns_per_message")
     assert (change.verdict, found.exit_code) == ("no difference seen", 0)
     assert change.why.startswith("below the noise floor of ")
-    assert "nothing below the noise floor is said" in found.notes
+    assert "nothing below the noise floor is said (calibration here.json, named by --calibration)" in found.notes
     elsewhere = calibration | {"environment": {"machine": "another"}}
-    assert against(one, two, calibration=elsewhere).exit_code == 1
+    with pytest.raises(ResultsError, match=r"here\.json is of machine another, "):
+        against(one, two, calibration=elsewhere)
 
 
 @pytest.mark.slow

@@ -61,7 +61,7 @@ def test_the_keys_of_the_contract(report: dict[str, Any]) -> None:
         "noise_floor", "sweep", "multiplicity", "claims", "calibration", "advice",
     ]  # fmt: skip
     assert {tuple(t) for t in report["trials"]} == {
-        ("trial", "subject", "base", "cell", "block", "status", "reasons", "metrics")
+        ("trial", "subject", "base", "cell", "block", "attempt", "status", "reasons", "counts", "left_out", "metrics")
     }
     assert {tuple(s) for s in report["summary"]} == {("subject", "metric", "unit", "trials", "median", "low", "high")}
     assert {"metric", "a", "b", "ratio", "low", "high", "confidence", "verdict"} <= report["comparisons"][0].keys()

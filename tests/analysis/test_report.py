@@ -14,11 +14,15 @@ from typing import Any
 import pytest
 from scipy import stats
 
+import rtbench.analysis
 from rtbench.analysis import figures
 from rtbench.analysis.campaigns.load import load
 from rtbench.analysis.evidence import Evidence, gather
-from rtbench.analysis.report.report import Report, as_csv, build, remove
+from rtbench.analysis.report import tables
+from rtbench.analysis.report.report import Report, build, remove
 from rtbench.errors import ResultsError
+from rtbench.records.campaign import load_calibration
+from rtbench.records.tables import write_json
 
 pytestmark = pytest.mark.slow
 
@@ -135,7 +139,12 @@ def test_markdown_fits_a_comment(out: Path) -> None:
 
 def test_csv_is_tidy(out: Path) -> None:
     rows = list(csv.DictReader(io.StringIO((out / "metrics.csv").read_text())))
-    assert list(rows[0]) == ["trial", "subject", "block", "status", "metric", "unit", "value"]
+    heads = ["trial", "subject", "block", "status", "metric", "unit", "value", "attempt", "counts", "why"]
+    assert list(rows[0]) == heads
+    aside = {row["metric"]: row["why"] for row in rows if row["counts"] == "false"}
+    assert {row["trial"] for row in rows if row["counts"] == "false"} == {"6"}
+    assert "latency_app_p50_ns" in aside and "lost" not in aside
+    assert set(aside.values()) == {"the load generator read late"}
     assert {r["trial"] for r in rows} == {str(n) for n in range(1, 13) if n != 11}
     assert all(float(r["value"]) == float(r["value"]) for r in rows)
 
@@ -234,7 +243,7 @@ def seen(report: Report) -> str:
 @pytest.mark.usefixtures("few_figures")
 def test_noise_floor_of_a_campaign_with_a_pair_of_its_own(tmp_path: Path, make: ModuleType) -> None:
     folder = small(make, tmp_path / "a", subjects=("sse-aiohttp", "sse-aiohttp@2", "websocket-aiohttp"), blocks=3)
-    report = build([folder], calibration=calibrated())  # of another machine, and of no use here
+    report = build([folder])
     found = as_json(report)
     floor = found["noise_floor"]
     assert (floor["source"], floor["pairs"], floor["blocks"]) == ("campaign", [["sse-aiohttp", "sse-aiohttp@2"]], 3)
@@ -373,25 +382,30 @@ def test_a_calibration_without_delays_has_no_error_of_delays(tmp_path: Path, mak
 
 
 @pytest.mark.usefixtures("few_figures")
-@pytest.mark.parametrize("here", [True, False], ids=["of this machine", "of another"])
-def test_this_machine_s_calibration_is_quoted_for_campaigns_of_this_machine(
-    tmp_path: Path, make: ModuleType, here: bool
-) -> None:
-    folder = small(make, tmp_path / "a")  # measured before there was any
+@pytest.mark.parametrize("kept", [None, "one"])
+def test_a_calibration_that_is_named_is_taken_and_named(tmp_path: Path, make: ModuleType, kept: str | None) -> None:
+    extra = {"calibration": calibrated(met=False)} if kept else {}
+    folder = small(make, tmp_path / "a", extra=extra)
     machine = json.loads((folder / "campaign.json").read_text())["environment"]["machine"]
-    known = calibrated(machine if here else {"name": "another"})
-    report = build([folder], calibration=known)
-    assert ("3 of 3 known truths met" in seen(report)) is here
-    assert as_json(report)["calibration"] == (known if here else None)
-    assert ("not calibrated" in seen(report)) is not here
+    assert as_json(build([folder]))["calibration"] == extra.get("calibration")  # no other
+    known = calibrated(machine, noise={"server_cpu_ns_per_message": {"sd": 0.1, "blocks": 6}}) | {"schema": 1}
+    file = tmp_path / "golden.json"
+    write_json(file, known)
+    report = build([folder], calibration=load_calibration(file))
+    assert as_json(report)["calibration"] == known | {"file": "golden.json"}
+    assert as_json(report)["noise_floor"]["metrics"].keys() == {"server_cpu_ns_per_message"}
+    text = "calibrated on 2026-11-24 (golden.json, named by --calibration): 3 of 3 known truths met"
+    assert text in seen(report) and text in (folder / "report/report.md").read_text()
 
 
-@pytest.mark.usefixtures("few_figures")
-def test_what_a_campaign_was_measured_under_goes_before_what_is_newer(tmp_path: Path, make: ModuleType) -> None:
-    folder = small(make, tmp_path / "a", extra={"calibration": calibrated(met=False)})
-    machine = json.loads((folder / "campaign.json").read_text())["environment"]["machine"]
-    report = build([folder], calibration=calibrated(machine))
-    assert as_json(report)["calibration"] == calibrated(met=False)
+def test_a_calibration_of_another_machine_is_refused(tmp_path: Path, make: ModuleType) -> None:
+    with pytest.raises(ResultsError, match=r"the calibration is of machine \{'name': 'another'\}, .*/a of "):
+        build([small(make, tmp_path / "a")], calibration=calibrated({"name": "another"}))
+    write_json(tmp_path / "damaged.json", {"checks": []})
+    with pytest.raises(ResultsError, match=r"damaged\.json: measured_unix is missing: name a file that"):
+        load_calibration(tmp_path / "damaged.json")
+    with pytest.raises(ResultsError, match=r"nowhere\.json: is missing"):
+        load_calibration(tmp_path / "nowhere.json")
 
 
 def test_nothing_at_all_on_a_calibrated_machine(tmp_path: Path, make: ModuleType) -> None:
@@ -470,16 +484,53 @@ def test_old_figures_go(golden: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "figures/gone.svg").exists() and (tmp_path / "figures/mine.txt").exists()
 
 
-def test_a_block_that_was_run_again_counts_once(tmp_path: Path, make: ModuleType) -> None:
-    folder = small(make, tmp_path / "a", subjects=("sse-aiohttp",), blocks=3, invalid={2: ()})
-    campaign = json.loads((folder / "campaign.json").read_text())
-    campaign["trials"][2]["block"] = 2
-    (folder / "campaign.json").write_text(json.dumps(campaign))
+@pytest.mark.usefixtures("few_figures")
+@pytest.mark.parametrize("recorded", [True, False], ids=["attempts recorded", "a folder of before"])
+def test_valid_trials_of_both_attempts_count_and_are_paired_within_their_attempt(
+    tmp_path: Path, make: ModuleType, recorded: bool
+) -> None:
+    """Three blocks of two subjects; the third is the second run again, because one trial of that was invalid."""
+    folder = small(make, tmp_path / "a", blocks=3, invalid={3: ("latency_app_*",)})
+    document = json.loads((folder / "campaign.json").read_text())
+    for row in document["trials"][4:]:
+        row["block"] = 2
+        manifest = folder / row["directory"] / "manifest.json"
+        write_json(manifest, json.loads(manifest.read_text()) | {"block": 2})
+    for number, row in enumerate(document["trials"]):
+        row |= {"attempt": 2 if number >= 4 else 1} if recorded else {}
+    write_json(folder / "campaign.json", document | {"order": document["order"][:2]})
     evidence: Evidence = gather(load(folder))
-    found = evidence.summary("sse-aiohttp", "latency_app_p50_ns")
-    assert found is not None and found.trials == 2
-    assert evidence.subjects[0].usable == 2
-    assert len(list(csv.reader(io.StringIO(as_csv(evidence))))) > 100
+    whole = gather(load(small(make, tmp_path / "b", blocks=3, invalid={3: ("latency_app_*",)})))
+    spoiled = document["trials"][2]["subject"]
+    for subject in evidence.names:
+        app, kernel = (evidence.summary(subject, f"latency_{name}_p50_ns") for name in ("app", "kernel"))
+        assert app is not None and kernel is not None
+        assert (app.trials, kernel.trials) == (2 if subject == spoiled else 3, 3)
+    assert [s.usable for s in evidence.subjects] == [2 if s.name == spoiled else 3 for s in evidence.subjects]
+    # An attempt is what a block is: the same numbers as of three blocks.
+    assert [c.row() for c in evidence.comparisons] == [c.row() for c in whole.comparisons]
+    assert [s.row() for s in evidence.summaries] == [s.row() for s in whole.summaries]
+    report = build([folder])
+    rows = {row["trial"]: row for row in as_json(report)["trials"]}
+    assert [rows[n]["attempt"] for n in range(1, 7)] == [1, 1, 1, 1, 2, 2]
+    assert [rows[n]["block"] for n in range(1, 7)] == [1, 1, 2, 2, 2, 2]
+    assert [rows[n]["counts"] for n in range(1, 7)] == ["all", "all", "some", "all", "all", "all"]
+    assert set(rows[3]["left_out"].values()) == {"the load generator read late"}
+    assert {name for name in rows[3]["metrics"] if name.startswith("latency_app")} >= rows[3]["left_out"].keys() > set()
+    assert tables.left_out(evidence) == [("3", spoiled, "2", "1", "latency_app_*", "the load generator read late")]
+    assert "What does not count, and why" in report.path.read_text()
+    assert f"| 3 | {spoiled} | 2 | 1 |" in (folder / "report/report.md").read_text()
+    assert not any("planned trials were run" in line for line in report.caveats)
+    found = rtbench.analysis.load(folder)
+    trials = found.trials.set_index("trial")
+    assert trials.loc[3, ["attempt", "counts", "left_out"]].tolist() == [1, "some", "latency_app_*"]
+    metrics = found.metrics
+    counted = metrics[metrics["counts"] & (metrics["metric"] == "latency_app_p50_ns")]
+    for subject, values in counted.groupby("subject")["value"]:
+        row = evidence.summary(subject, "latency_app_p50_ns")
+        assert row is not None and row.median == pytest.approx(values.median())
+    assert set(metrics[~metrics["counts"]]["why"]) == {"the load generator read late"}
+    assert (metrics["counts"] == metrics["believed"]).all() and set(metrics[metrics["counts"]]["why"]) == {""}
 
 
 def test_the_markdown_fits_a_pull_request_comment(out: Path, few_figures: None) -> None:

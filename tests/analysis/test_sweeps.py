@@ -191,7 +191,8 @@ def test_the_report_of_a_sweep(folder: Path, tmp_path: Path) -> None:
     assert "<h1>golden: 3 subjects compared</h1>" in page
     assert markdown.startswith("## golden: 3 subjects compared")
     table = list(csv.DictReader(io.StringIO((tmp_path / "metrics.csv").read_text())))
-    assert list(table[0]) == ["trial", "subject", "subscribers", "block", "status", "metric", "unit", "value"]
+    heads = "trial subject subscribers block status metric unit value attempt counts why"
+    assert list(table[0]) == heads.split()
     assert {(r["subject"], r["subscribers"]) for r in table} >= {("sse-aiohttp", "2"), ("websocket-websockets", "32")}
     assert {int(r["subscribers"]) * 10 for r in table} == {
         int(float(r["value"])) for r in table if r["metric"] == "expected"

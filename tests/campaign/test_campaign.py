@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import resource
@@ -20,7 +21,7 @@ from rtbench.campaign import campaign as campaigns
 from rtbench.campaign import preflight, schedule
 from rtbench.campaign.campaign import Campaign, stay_on
 from rtbench.campaign.preflight import prepare
-from rtbench.campaign.schedule import estimate, order
+from rtbench.campaign.schedule import block_seed, estimate, order
 from rtbench.errors import ResultsError, UserError
 from rtbench.machine.placement import Place
 from rtbench.records import tables
@@ -122,6 +123,30 @@ def test_every_block_has_every_subject_once_in_an_order_from_the_seed_alone() ->
     assert blocks == order(many)
     assert blocks != order(scenario(blocks=40, seed=8))
     assert order(scenario(blocks=3, seed=7)) == blocks[:3]  # more blocks later: the first ones stay
+
+
+def test_blocks_differ_in_their_seed_and_subjects_and_attempts_inside_a_block_do_not(
+    tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds: dict[int, set[int]] = {}
+
+    def run(spec: Spec, *words: Any) -> Manifest:
+        seeds.setdefault(spec.block, set()).add(spec.scenario.seed)
+        return told.run(spec, *words)
+
+    monkeypatch.setattr(campaigns.trial, "run", run)
+    told.statuses = {2: "invalid"}
+    measure(tmp_path, told, seed=7, validity={"reruns": 1})
+    assert len(told.of("run")) == 9
+    assert seeds == {1: {block_seed(7, 1)}, 2: {block_seed(7, 2)}}
+    assert document(tmp_path)["seed"] == 7
+
+
+def test_the_seed_of_a_block_is_what_its_docstring_says() -> None:
+    for seed, block in ((1, 1), (2**63 - 1, 1000)):
+        digest = hashlib.sha256(f"rtbench/{seed}/block/{block}".encode()).digest()
+        assert block_seed(seed, block) == int.from_bytes(digest[:4], "big")
+    assert len({block_seed(seed, block) for seed in range(9) for block in range(1, 9)}) == 72
 
 
 @pytest.mark.slow
@@ -392,7 +417,9 @@ def test_a_block_with_an_invalid_trial_is_run_again_whole(tmp_path: Path, told: 
     assert [number for _, number, _ in told.of("trial")] == list(range(1, 10))
     assert [total for *_, total in told.of("trial")] == [6] * 3 + [9] * 6
     assert told.of("note") == [("block 1 has an invalid trial: it is run again, whole",)]
-    assert campaign.verdict() == 3  # the one that failed in block 2 has a valid trial of one block only
+    valid = [row for row in campaign.trials if row.subject == campaign.trials[7].subject and row.status == "ok"]
+    assert [(row.block, row.attempt) for row in valid] == [(1, 1), (1, 2)]
+    assert campaign.verdict() == 0  # both attempts at block 1 count for the one that failed in block 2
 
 
 def test_a_block_is_run_again_so_often_and_no_more(tmp_path: Path, told: Told) -> None:

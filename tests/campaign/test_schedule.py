@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtbench.campaign.schedule import Turn, next_turn, numbered
-from rtbench.records.campaign import TrialRow
+from rtbench.campaign.schedule import Turn, next_turn
+from rtbench.records.campaign import TrialRow, numbered
 from rtbench.records.record import Status, plain, read
 from rtbench.scenario.tables import ValidityTable
 

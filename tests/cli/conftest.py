@@ -107,7 +107,6 @@ def pretended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pretended:
     monkeypatch.setattr(running, "fingerprint", lambda: {"cores": 2, "machine": "abc"})
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
-    monkeypatch.setattr(reporting, "fingerprint", lambda: {"cores": 2, "machine": "abc"})
     monkeypatch.setattr(reporting, "build", pretended.build)
     return pretended
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from rtbench.campaign import calibrate
 from rtbench.scenario.loading import load
 
 from .conftest import Call, Pretended, document, refused
@@ -61,3 +62,28 @@ def test_a_threshold_from_its_scenario_to_the_exit_code(
         assert (says is None) or (key in text and says in text)
     found = [w for w in json.loads((folder / "report/report.json").read_text())["warnings"] if w["kind"] == "threshold"]
     assert bool(found) == (says is not None)
+
+
+@pytest.mark.slow
+def test_a_report_is_a_function_of_its_folder(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two state directories, one of them with a calibration of the campaign's machine: the same bytes (R22)."""
+    machine = document(GOLDEN)["environment"]["machine"]
+    known = {"environment": {"machine": machine}, "noise": {"metrics": {"lost": {"sd": 9, "blocks": 9}}}, "checks": []}
+    made: list[dict[str, bytes]] = []
+    said = []
+    for name in ("empty", "calibrated"):
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / name))
+        here = calibrate.home()
+        here.mkdir(parents=True)
+        monkeypatch.setattr("rtbench.machine.fingerprint._machine", lambda: machine["name"])
+        if name == "calibrated":
+            (here / f"{machine['name']}.json").write_text(json.dumps(known | {"measured_unix": 5}))
+        out = tmp_path / f"report-{name}"
+        assert call("report", str(GOLDEN), "--out", str(out)).code == 0
+        made.append({str(p.relative_to(out)): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()})
+        said.append(call("compare", str(GOLDEN), str(GOLDEN)) + call("advise", str(GOLDEN)))
+    assert made[0].keys() > {"report.json", "report.md", "report.html", "metrics.csv"}
+    assert made[0] == made[1] and said[0] == said[1]
+    out = tmp_path / "named"
+    assert call("report", str(GOLDEN), "--out", str(out), "--calibration", str(here / "golden.json")).code == 0
+    assert "golden.json, named by --calibration" in (out / "report.md").read_text()

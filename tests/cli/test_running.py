@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from rtbench.cli import running
 from rtbench.errors import UserError
 from rtbench.machine import probes
 from rtbench.records.record import Status
-from rtbench.scenario.loading import load
+from rtbench.scenario.loading import FOLDER, load
 from rtbench.subjects import registry as subject_catalogue
 
 from .conftest import Call, Pretended, document, refused
@@ -77,14 +78,45 @@ def test_run_measures_reports_and_keeps_its_exit_code(call: Call, pretended: Pre
         "caveat: no control",
         "report: there/report/report.html",
     ]
-    assert re.fullmatch(r"smoke: 10 trials, about \d+ min, into there\na note\n", ran.err)
+    assert re.fullmatch(r"smoke: 10 trials, about \d+ min, seed 9, into there\na note\n", ran.err)
     assert pretended.built == [([folder], None)]
     value = document(folder)
     assert (value["exit"], value["seed"]) == (0, 9)
     assert value["command"] == "rtbench run smoke --out there --seed 9"
 
 
-def test_the_machines_calibration_goes_into_the_campaign_and_its_report(
+def test_a_seed_that_nothing_names_is_drawn_printed_recorded_and_in_the_command(
+    call: Call, pretended: Pretended, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = call("run", "ci", "--out", "there")
+    seed = document(Path("there"))["seed"]
+    assert 1 <= seed < 1_000_000 and f"seed {seed}, into there" in ran.err
+    command = document(Path("there"))["command"]
+    assert command == f"rtbench run ci --out there --seed {seed}"
+    monkeypatch.setattr(schedule, "drawn_seed", lambda: 77)
+    call("run", "ci", "--out", "again")
+    assert (document(Path("again"))["seed"], seed != 77) == (77, True)
+    # What goes on keeps its seed; the command that repeats it does not say --resume.
+    pretended.statuses = []
+    call("run", "ci", "--out", "there", "--resume")
+    assert (document(Path("there"))["seed"], document(Path("there"))["command"]) == (seed, command)
+    line = refused(call("run", "ci", "--out", "there", "--resume", "--seed", "5"))
+    assert line == f"there: has seed {seed}, this one is 5: go on with --seed {seed}"
+    # A scenario that names one keeps it, and so does a setting.
+    pretended.statuses = ["ok"] * 10
+    (tmp_path / "mine.toml").write_text('subjects = ["sse-aiohttp"]\nseed = 8\n')
+    call("run", "mine.toml", "--out", "mine")
+    mine = document(Path("mine"))
+    assert (mine["seed"], mine["command"]) == (8, "rtbench run mine.toml --out mine")
+    call("run", "ci", "--out", "set", "--set", "seed=0")
+    assert document(Path("set"))["seed"] == 0
+
+
+def test_no_bundled_scenario_names_a_seed() -> None:
+    assert not [path.name for path in FOLDER.glob("*.toml") if "seed" in tomllib.loads(path.read_text())]
+
+
+def test_the_machines_calibration_goes_into_the_campaign_and_a_report_takes_no_other(
     call: Call, pretended: Pretended, tmp_path: Path
 ) -> None:
     call("run", "smoke", "--out", "before")
@@ -94,7 +126,15 @@ def test_the_machines_calibration_goes_into_the_campaign_and_its_report(
     call("run", "smoke", "--out", "there")
     assert document(Path("there"))["calibration"] == known
     call("report", "before")
-    assert pretended.quoted == [None, known, known]
+    assert pretended.quoted == [None, None, None]
+    stored = calibrate.store(known)
+    assert call("report", "before", "--calibration", str(stored)).code == 0
+    assert pretended.quoted[-1] == known | {"file": "abc.json"}
+    # A newer one changes nothing of a campaign that goes on.
+    calibrate.store(known | {"measured_unix": 6})
+    pretended.statuses = []
+    call("run", "smoke", "--out", "there", "--resume")
+    assert document(Path("there"))["calibration"] == known
 
 
 def test_netns_goes_over_the_scenario(call: Call, pretended: Pretended, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,10 +187,10 @@ def test_interrupted_run_keeps_what_there_is_and_says_how_to_go_on(call: Call, p
     pretended.statuses, pretended.error = ["ok"] * 4, KeyboardInterrupt()
     ran = call("run", "smoke", "--out", "my results", "--set", "blocks=2")
     assert (ran.code, ran.out) == (130, "")
-    last = ran.err.splitlines()[-1]
+    last, seed = ran.err.splitlines()[-1], document(Path("my results"))["seed"]
     assert last == (
         "rtbench: interrupted; 4 of 10 trials are kept in my results; "
-        "go on with: rtbench run smoke --out 'my results' --set blocks=2 --resume"
+        f"go on with: rtbench run smoke --out 'my results' --set blocks=2 --seed {seed} --resume"
     )
     assert pretended.built == []
     assert (document(Path("my results"))["exit"], len(document(Path("my results"))["trials"])) == (130, 4)
@@ -165,7 +205,10 @@ def test_hint_names_the_folder_that_was_chosen_for_the_user(call: Call, pretende
     pretended.error = KeyboardInterrupt()
     ran = call("run", "smoke")
     (folder,) = (tmp_path / "results").iterdir()
-    assert ran.err.rstrip().endswith(f"go on with: rtbench run smoke --out results/{folder.name} --resume")
+    seed = document(folder)["seed"]
+    assert ran.err.rstrip().endswith(
+        f"go on with: rtbench run smoke --seed {seed} --out results/{folder.name} --resume"
+    )
 
 
 def test_run_that_finds_the_disk_full_is_the_users_to_mend(call: Call, pretended: Pretended) -> None:

@@ -426,10 +426,10 @@ def changed() -> list[tuple[str, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize(("key", "table"), changed(), ids=[key for key, _ in changed()])
-def test_hash_is_of_everything_but_words_and_blocks(key: str, table: dict[str, Any]) -> None:
+def test_hash_is_of_everything_but_words_blocks_and_seed(key: str, table: dict[str, Any]) -> None:
     scenario = build(table, SOURCE)
     assert scenario != Scenario()
-    assert (scenario.hash == Scenario().hash) is (key in ("name", "description", "blocks"))
+    assert (scenario.hash == Scenario().hash) is (key in ("name", "description", "blocks", "seed"))
 
 
 def test_who_sends_can(tmp_path: Path) -> None:
