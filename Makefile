@@ -49,7 +49,7 @@ demo: $(VENV)/.run ## four transports side by side in your browser (PORT=8000 fo
 calibrate: $(VENV)/.run ## known truths in, deviations out, stored for this machine's reports (some 4 minutes)
 	$(BIN)/rtbench calibrate $(if $(OUT),--out $(OUT)) $(ARGS)
 
-aa: $(VENV)/.run ## twenty real A/A pairs: this machine's noise floor (some 25 minutes)
+aa: $(VENV)/.run ## twenty real A/A pairs: this machine's noise floor (some 30 minutes)
 	$(BIN)/rtbench aa $(if $(OUT),--out $(OUT)) $(ARGS)
 
 report: $(VENV)/.run ## rebuild the newest campaign's report from its raw files (DIR=results/... for another)

@@ -13,9 +13,15 @@ _OTHER_QUESTION = frozenset({"name", "description", "subjects", "subject", "bloc
 """Keys of a scenario that do not change what is asked of a subject."""
 
 
+def _asked(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The scenario's keys; one that came later has the value that it had in effect before."""
+    asked = flat(document.get("scenario") or {})
+    return {"warmup_messages": 0, **asked} if asked else {}
+
+
 def asked_otherwise(one: Mapping[str, Any], other: Mapping[str, Any], here: Path, there: Path) -> list[str]:
     """Notes on keys of the scenario that may differ. Raises ResultsError for one that may not."""
-    ours, theirs = (flat(document.get("scenario") or {}) for document in (one, other))
+    ours, theirs = (_asked(document) for document in (one, other))
     notes = [
         f"scenario.{key} differs: {ours.get(key)!r} before, {theirs.get(key)!r} now"
         for key in ("blocks", "seed")

@@ -17,6 +17,7 @@ from rtbench.machine import placement, topology
 from rtbench.machine.placement import Place
 from rtbench.processes import namespaces
 from rtbench.records.reason import Reason
+from rtbench.scenario import warm_up
 from rtbench.scenario.model import Scenario
 from rtbench.subjects import Subject
 from rtbench.trial.validity import COST, LATENCY
@@ -70,6 +71,8 @@ def placed(scenario: Scenario) -> tuple[Scenario, Place, list[Reason]]:
 
 def prepare(scenario: Scenario) -> list[Subject]:
     """The subjects, once it is sure that the campaign can run here. Raises UserError."""
+    for cell in scenario.cells():
+        warm_up.check(cell.scenario)
     subjects = [scenario.subject_of(name) for name in scenario.subjects]
     for subject in subjects:
         subject.check()

@@ -16,6 +16,7 @@ from typing import Any
 from rtbench.records.campaign import TrialRow, item_of
 from rtbench.scenario.model import Cell, Scenario
 from rtbench.scenario.tables import ValidityTable
+from rtbench.scenario.warm_up import warm_up_s
 
 START_S = 3.0
 """What a trial takes besides ramp, warm-up, window and grace, seen on two cores: starting 1.6 s, writing 0.5-1.5 s."""
@@ -53,7 +54,7 @@ def estimate(scenario: Scenario) -> Estimate:
 def _trial(scenario: Scenario) -> tuple[float, float]:
     """Seconds and bytes of one trial."""
     each_s = (
-        scenario.subscribers / scenario.ramp_hz + scenario.warmup_s + scenario.window_s + scenario.grace_s + START_S
+        scenario.subscribers / scenario.ramp_hz + warm_up_s(scenario) + scenario.window_s + scenario.grace_s + START_S
     )
     ladder = scenario.memory
     each_s += len(ladder.ladder) * (ladder.idle_s + ladder.stream_s + RUNG_S)

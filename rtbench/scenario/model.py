@@ -8,8 +8,10 @@ servers and load processes get their share of it.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
+import operator
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,6 +44,9 @@ from rtbench.workload import Workload
 MOST_WORKERS = 4
 """Load processes that a scenario gets without naming a number; more cores than that are left to those who name it."""
 
+_LATER: Mapping[str, Any] = {"warmup_messages": 0, "validity.moved_share": ValidityTable().moved_share}
+"""Keys that scenarios did not have once, and the value with which a campaign is as it was without them."""
+
 _DERIVED = {"derived": True}
 """Marks what loading adds: no key of the TOML file, and nothing of `as_dict`."""
 
@@ -60,6 +65,7 @@ class Scenario:
     seed: int = ruled(number(int, 0, 2**63 - 1), 1)
     ramp_hz: float = ruled(number(float, 1, 100_000, " connections a second"), 1000.0)
     warmup_s: float = ruled(number(float, 0, 3600, " seconds"), 2.0)
+    warmup_messages: int = ruled(number(int, 0, 100_000, " messages a channel, beside warmup_s: the longer counts"), 20)
     window_s: float = ruled(number(float, 0.2, 86_400, " seconds"), 10.0)
     grace_s: float = ruled(number(float, 0.1, 600, " seconds"), 1.5)
     workers: int = ruled(number(int, 0, 64, " load processes; 0: as many as there are cores for, at most 4"), 0)
@@ -133,10 +139,16 @@ class Scenario:
         """12 hexadecimal digits of everything but the words, how often it is repeated, and the seed.
 
         The seed counts as 1, which it was in campaigns of before it was drawn: those have the same hash. While the
-        number of load processes is not decided it counts as one, which it was before it could be chosen.
+        number of load processes is not decided it counts as one, which it was before it could be chosen. A key that
+        came later and does not act (`_LATER`) is left out: folders measured before keep their hash.
         """
         table = {k: v for k, v in self.as_dict().items() if k not in ("name", "description", "blocks")}
         table |= {"workers": self.workers or 1, "seed": 1}
+        for key, idle in _LATER.items():
+            *parents, last = key.split(".")
+            inner = functools.reduce(operator.getitem, parents, table)
+            if inner[last] == idle:
+                del inner[last]
         if self.trace_sha256:
             table["trace_sha256"] = self.trace_sha256
         return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()[:12]

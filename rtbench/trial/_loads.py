@@ -12,6 +12,7 @@ from rtbench.machine import inner_loop
 from rtbench.messages.load import ChatSettings, LoadSettings, ReconnectPolicy
 from rtbench.processes.load import LoadProcess
 from rtbench.scenario.model import Scenario
+from rtbench.scenario.warm_up import warm_up_s
 from rtbench.transports.catalogue import find
 from rtbench.trial._run import Run
 
@@ -22,9 +23,8 @@ CAPTURE_LIMIT = 192 * 2**20
 def length_s(scenario: Scenario) -> float:
     """How long the timetable of a trial is, by the plan, with some to spare."""
     climb_s = len(scenario.memory.ladder) * scenario.memory.stream_s
-    return (
-        scenario.subscribers / scenario.ramp_hz + climb_s + scenario.warmup_s + scenario.window_s + scenario.grace_s + 5
-    )
+    ramp_s = scenario.subscribers / scenario.ramp_hz
+    return ramp_s + climb_s + warm_up_s(scenario) + scenario.window_s + scenario.grace_s + 5
 
 
 def loads_of(run: Run, sockets: Path, network: str) -> Iterator[LoadProcess]:

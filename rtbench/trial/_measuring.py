@@ -91,7 +91,9 @@ def measure(run: Run, found: Measured) -> None:
             group.publisher.play(finite)
 
         run.stage("warming up")
-        start_ns, end_ns = found.window = _window.choose(group.workload, scenario, group.publisher.started)
+        start_ns, end_ns = found.window = _window.choose(
+            group.workload, scenario, group.publisher.started, group.subscribed_ns
+        )
         found.timeline |= {"window_start_ns": start_ns, "window_end_ns": end_ns}
         _faults.plan(group, start_ns)
         for load in group.loads:

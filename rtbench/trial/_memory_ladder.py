@@ -48,6 +48,7 @@ def climb_ladder(group: ProcessGroup) -> tuple[Ladder, Idle]:
         row: dict[str, Any] = {"connections": rung, "idle_cpu_ns_per_second": used_ns / took_ns * 1e9}
         row |= _held(group, "idle")
         group.publisher.resume()
+        group.subscribed_ns = time.monotonic_ns()  # what was due before was not sent to these
         group.until(time.monotonic_ns() + int(ladder.stream_s * 1e9))
         group.server.tidy()
         group.until(time.monotonic_ns() + int(_TIDY_S * 1e9))

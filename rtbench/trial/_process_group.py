@@ -45,6 +45,8 @@ class ProcessGroup:
         """What servers of this trial that are gone had used."""
         self.events: list[Event] = []
         """What was done to the processes on purpose, and when."""
+        self.subscribed_ns = -1
+        """From when on messages went to all who are subscribed now."""
         scenario, place = run.spec.scenario, run.place
         self.workload = scenario.make_workload()
         self._stack, self._sockets = stack, sockets
@@ -168,6 +170,7 @@ class ProcessGroup:
             if any(process.exited() is not None for process in (self.publisher, self.server, *loads)):
                 raise
             raise SubjectError(f"only {self._have(count)} within {patience_s:.0f} s ({self._why()})") from error
+        self.subscribed_ns = time.monotonic_ns()
         if self.subscribed < count:
             raise SubjectError(f"only {self._have(count)}, and the others do not come back ({self._why()})")
 

@@ -1,6 +1,7 @@
 """Where the window lies: after the warm-up, with its edges where nothing is due (R5, R14).
 
-Invariant: start and end are as far apart as the scenario says, whatever is due. Called by the trial.
+Invariant: start and end are as far apart as the scenario says, whatever is due; before the start every endless channel
+has had `warmup_messages` due. Called by the trial.
 """
 
 from __future__ import annotations
@@ -8,17 +9,28 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Iterator, Mapping
+from itertools import islice
 
 from rtbench.scenario.model import Scenario
+from rtbench.scenario.warm_up import conversation_s
 from rtbench.workload import Channel, Workload, quiet_instant
 
 FEW_CHANNELS = 100
 """Up to so many channels the window's edges are looked for where nothing is due; beyond, something always is."""
 
 
-def choose(workload: Workload, scenario: Scenario, started: Mapping[str, int]) -> tuple[int, int]:
-    """(start_ns, end_ns), CLOCK_MONOTONIC. `started`: when each stream's timetable began."""
-    after_ns = time.monotonic_ns() + int(scenario.warmup_s * 1e9) + 20_000_000
+_MARGIN_NS = 20_000_000
+"""From a warm-up's last due time to the window: that message is delivered by then."""
+
+
+def choose(workload: Workload, scenario: Scenario, started: Mapping[str, int], subscribed_ns: int) -> tuple[int, int]:
+    """(start_ns, end_ns), CLOCK_MONOTONIC.
+
+    `started`: when each stream's timetable began; `subscribed_ns`: from when on messages went to all subscribers.
+    """
+    warm_ns = time.monotonic_ns() + int(scenario.warmup_s * 1e9)
+    had_ns = max(_had_ns(workload, scenario, started, subscribed_ns), default=0)
+    after_ns = max(warm_ns, had_ns, time.monotonic_ns()) + _MARGIN_NS
     many = workload.unicast and len(workload.streams) * scenario.subscribers > FEW_CHANNELS
     if many or not started:  # nothing started: the server has a timetable of its own
         start_ns = after_ns
@@ -28,6 +40,17 @@ def choose(workload: Workload, scenario: Scenario, started: Mapping[str, int]) -
         within_ns = int(min(1.0, scenario.window_s / 10) * 1e9)
         start_ns = quiet_instant(due, after_ns, within_ns)
     return start_ns, start_ns + int(scenario.window_s * 1e9)
+
+
+def _had_ns(workload: Workload, scenario: Scenario, started: Mapping[str, int], subscribed_ns: int) -> Iterator[int]:
+    """When each endless channel has had the warm-up's messages due since everyone is subscribed."""
+    count = scenario.warmup_messages
+    for channel in workload.channels() if count else ():
+        if workload.takes(channel.number):
+            yield time.monotonic_ns() + int(conversation_s(scenario) * 1e9)
+        elif channel.stream in started and not workload.finite(channel.stream):
+            due = (due_ns for due_ns in _due_ns(workload, channel, started[channel.stream]) if due_ns >= subscribed_ns)
+            yield next(islice(due, count - 1, None))
 
 
 def _due_ns(workload: Workload, channel: Channel, started_ns: int) -> Iterator[int]:

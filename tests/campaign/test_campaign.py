@@ -170,7 +170,8 @@ def test_plan_counts_the_ladder() -> None:
     flat = estimate(scenario())
     ladder = {"ladder": [2, 5, 10], "idle_s": 3, "stream_s": 4}
     climbed = estimate(scenario(memory=ladder))
-    assert climbed.seconds - flat.seconds == pytest.approx(6 * 3 * (3 + 4 + schedule.RUNG_S))
+    warm_s = 4.0 - 2.0  # 20 messages take 4 s; the last rung has sent them already, and `warmup_s` is left
+    assert climbed.seconds - flat.seconds == pytest.approx(6 * (3 * (3 + 4 + schedule.RUNG_S) - warm_s))
 
 
 def test_plan_counts_trials_time_and_disk() -> None:
@@ -185,6 +186,9 @@ def test_plan_counts_trials_time_and_disk() -> None:
         "disk_bytes": take.disk_bytes,
     }
     assert estimate(scenario(**{**table, "workload": {"rate_hz": 200}})).disk_bytes > 1.9 * take.disk_bytes
+    # 300 messages of warm-up take 3 s, which is longer than `warmup_s`.
+    longer = estimate(scenario(**table, warmup_messages=300))
+    assert longer.seconds - take.seconds == pytest.approx(12 * 2)
     # A stream with a pace of its own does not care for the scenario's.
     assert estimate(scenario(**table, stream="stocks")).disk_bytes < take.disk_bytes
 

@@ -72,6 +72,8 @@ def test_subscribers_of_a_faulty_subject_name_themselves(
 def test_timetable_is_as_long_as_all_that_a_trial_does(tiny: Callable[..., Scenario]) -> None:
     # 5 subscribers at 200 a second, 0.1 s warm-up, 0.5 s window, 0.5 s grace, and 5 s to spare.
     assert _loads.length_s(tiny()) == pytest.approx(6.125)
+    # 20 messages at 50 a second are 0.4 s.
+    assert _loads.length_s(tiny(warmup_messages=20)) == pytest.approx(6.425)
     # While a ladder's rungs are idle the timetable stands still.
     ladder = {"ladder": [1, 2, 5], "idle_s": 100, "stream_s": 2}
     assert _loads.length_s(tiny(memory=ladder)) == pytest.approx(12.125)
