@@ -71,7 +71,7 @@ ROWS = {
     "ticks": "a message of the timetable",
     "connections": "a TCP connection",
     "requests": "an HTTP request (polling; empty for the others)",
-    "probes": "a second",
+    "probes": "a second, or an edge of a twelfth of the window",
     "metrics": "a trial and metric that has a value; `counts`: it is in medians and comparisons (no reason of the "
     "trial spoils it, R13), else `why` not; `believed`: the same as `counts`",
     "summary": "a subject and metric: the median trial, the 95 % interval over trials",

@@ -135,6 +135,8 @@ def _context(
         "heights": tables.layers(evidence),
         "trials": tables.trials(evidence),
         "left_out": tables.left_out(evidence),
+        "halves": tables.halves(evidence),
+        "half_columns": tables.HALVES,
         "everything": tables.everything(evidence),
         "subjects": evidence.subjects,
         "setup": tables.settings(scenario),

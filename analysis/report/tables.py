@@ -6,7 +6,8 @@ Invariant: a cell is what a reader sees (formatted), a row carries its arm, and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -224,6 +225,43 @@ def left_out(evidence: Evidence) -> list[tuple[str, str, str, str, str, str]]:
         for r in evidence.results
         for row in r.trial.left_out
     ]  # fmt: skip
+
+
+HALVES = (
+    ("latency_kernel_p50_ns", "latency p50"),
+    ("latency_app_p50_ns", "latency p50 (application)"),
+    ("server_cpu_ns_per_message", "server CPU / msg"),
+    ("client_cpu_ns_per_message", "client CPU / msg"),
+)
+
+
+def halves(evidence: Evidence) -> list[tuple[str, list[str]]]:
+    """The second half of the window against the first: a row a subject, its median trial and the lowest and highest.
+
+    No rows for campaigns measured before manifests had halves.
+    """
+    rows = []
+    for subject in evidence.subjects:
+        pairs = [r.trial.manifest.get("halves") for r in evidence.of(subject.name) if r.trial.measured]
+        cells = [_change([pair for pair in pairs if pair and len(pair) == 2], metric) for metric, _ in HALVES]
+        if any(cell != format.MISSING for cell in cells):
+            rows.append((subject.name, cells))
+    return rows
+
+
+def _change(pairs: Sequence[Sequence[Mapping[str, float | None]]], metric: str) -> str:
+    """`+0.4 % [-1.1, +2.0]`."""
+    changes = [100 * (second / first - 1) for first, second in _known(pairs, metric)]
+    if not changes:
+        return format.MISSING
+    return f"{statistics.median(changes):+.1f} % [{min(changes):+.1f}, {max(changes):+.1f}]"
+
+
+def _known(pairs: Sequence[Sequence[Mapping[str, float | None]]], metric: str) -> Iterator[tuple[float, float]]:
+    for first, second in pairs:
+        one, other = first.get(metric), second.get(metric)
+        if one and other:
+            yield one, other
 
 
 def _remarks(result: Result) -> list[str]:

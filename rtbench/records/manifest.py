@@ -94,11 +94,24 @@ class Event(Record, frozen=True, kw_only=True):
 
 
 class Steadiness(Record, frozen=True, kw_only=True):
-    """The drift test of the window (R14); empty when the trial was not asked."""
+    """The drift tests of the window (R14): of latency, and of CPU a message; empty when the trial was not asked."""
 
     drift_share: Maybe[Number] = UNSET
     p: Maybe[Number] = UNSET
     batches: Maybe[Whole] = UNSET
+    server_cpu_drift_share: Maybe[Number] = UNSET
+    server_cpu_p: Maybe[Number] = UNSET
+    client_cpu_drift_share: Maybe[Number] = UNSET
+    client_cpu_p: Maybe[Number] = UNSET
+
+
+class Half(Record, frozen=True, kw_only=True):
+    """Figures of a half of the window; null: not known. Latency is of what was due in it, CPU of what arrived in it."""
+
+    latency_kernel_p50_ns: Maybe[Number] = UNSET
+    latency_app_p50_ns: Maybe[Number] = UNSET
+    server_cpu_ns_per_message: Maybe[Number] = UNSET
+    client_cpu_ns_per_message: Maybe[Number] = UNSET
 
 
 class Rung(Record, frozen=True, kw_only=True):
@@ -135,7 +148,8 @@ class File(Record, frozen=True, kw_only=True):
 
 class Manifest(Record, frozen=True, kw_only=True):
     """manifest.json. `processes`: server, publisher, load, machine, maybe proxy; `audit`: a kind to examples of
-    (subscriber, seq); `fairness`: what the server says that it uses; `files`: by name."""
+    (subscriber, seq); `fairness`: what the server says that it uses; `halves`: of the window, the first one first;
+    `files`: by name."""
 
     schema: int
     trial: Maybe[Place] = UNSET
@@ -168,6 +182,7 @@ class Manifest(Record, frozen=True, kw_only=True):
     events: Maybe[list[Event]] = UNSET
     faults: Maybe[dict[str, Any]] = UNSET
     steadiness: Maybe[Steadiness] = UNSET
+    halves: Maybe[list[Half]] = UNSET
     memory: Maybe[Ladder] = UNSET
     idle: Maybe[Idle] = UNSET
     controls: Maybe[dict[str, Whole]] = UNSET

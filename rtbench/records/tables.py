@@ -94,7 +94,8 @@ TABLES: Mapping[str, Mapping[str, np.dtype[Any]]] = {
         "payload_bytes": _I32,
         "digest": _U32,
     },
-    # One row a second, taken by the campaign; counters are cumulative, -1 where a source is missing.
+    # One row a second and 13 evenly over the window, taken by the campaign; counters are cumulative, -1 where a source
+    # is missing.
     "probes": {
         "at_ns": _I64,
         "server_cpu_ns": _I64,

@@ -43,7 +43,7 @@ def run(spec: Spec, campaign: Path, place: Place, stage: Callable[[str], None]) 
         judged = Judgement("invalid", [Reason("measurement", error.message, error.remedy, EVERYTHING)])
     found.reach("closed")
     if found.counters is not None and found.counters.rows:
-        columns = dict(zip(tables.TABLES["probes"], zip(*found.counters.rows, strict=True), strict=True))
+        columns = found.counters.columns
         store(lambda: tables.write_table(run.folder / "probes.parquet", "probes", columns), run.folder)
     files = store(lambda: tables.sums(run.folder), run.folder)
     made = changed(manifest(spec, found, judged), files={name: typed(File, row) for name, row in files.items()})

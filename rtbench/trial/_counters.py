@@ -1,4 +1,5 @@
-"""What is counted while a trial runs: a row a second, and everything at the edges of the window (R4, R13).
+"""What is counted while a trial runs: a row a second and a row at the edges of each of the window's batches; everything
+at the edges of the window (R4, R13, R14).
 
 Invariant: nothing that takes longer than a millisecond is asked between the edges. Called by the trial; `tick` by the
 process group's loop.
@@ -15,7 +16,9 @@ import numpy as np
 from rtbench.machine import probes
 from rtbench.messages.load import LoadReport
 from rtbench.processes import namespaces
+from rtbench.records.tables import TABLES, Columns
 from rtbench.trial._process_group import ProcessGroup
+from rtbench.trial.steadiness import edges
 
 
 class Counters:
@@ -51,9 +54,16 @@ class Counters:
 
     def tick(self) -> None:
         """A row, when a second has passed."""
+        if time.monotonic_ns() >= self._next_ns:
+            self._row()
+
+    def watch(self, window: tuple[int, int]) -> None:
+        """Plan the rows between the window's batches, by which CPU is tested for drift. The edges have theirs."""
+        for at_ns in edges(window)[1:-1]:
+            self._group.at(at_ns, self._row)
+
+    def _row(self) -> None:
         now = time.monotonic_ns()
-        if now < self._next_ns:
-            return
         self._next_ns = now + 1_000_000_000
         group = self._group
         server, loads = group.server, group.loads
@@ -91,6 +101,7 @@ class Counters:
             self.wire[f"wire_bytes_{suffix}"] = probes.wire_bytes(group.server.pid, namespaces.INTERFACE)
         self._network(suffix)
         table["machine"][f"read_ns_{suffix}"] = time.monotonic_ns()
+        self._row()
 
     def afterwards(self) -> None:
         """After the window: what takes tens of milliseconds to ask for."""
@@ -102,16 +113,22 @@ class Counters:
         table["load"]["ports_share"] = max(probes.ports_share(load.pid) for load in group.loads)
         self._network("end")
 
+    @property
+    def columns(self) -> Columns:
+        """The rows as the columns of probes.parquet."""
+        rows = np.asarray(self.rows, dtype=np.int64)
+        return dict(zip(TABLES["probes"], rows.T, strict=True)) if self.rows else {}
+
     def close(self, reports: Sequence[LoadReport]) -> None:
         """Take over what the load processes reported of themselves."""
         load = self.processes["load"]
-        for suffix, edges in (
+        for suffix, read in (
             ("at_start", [report.at_start for report in reports]),
             ("at_end", [report.at_end for report in reports]),
         ):
-            load[f"cpu_ns_{suffix}"] = sum(edge.cpu_ns for edge in edges)
-            load[f"run_delay_ns_{suffix}"] = sum(edge.run_delay_ns for edge in edges)
-            load[f"read_ns_{suffix}"] = max(edge.read_ns for edge in edges)
+            load[f"cpu_ns_{suffix}"] = sum(edge.cpu_ns for edge in read)
+            load[f"run_delay_ns_{suffix}"] = sum(edge.run_delay_ns for edge in read)
+            load[f"read_ns_{suffix}"] = max(edge.read_ns for edge in read)
         load["decode_cpu_ns"] = sum(report.decode_cpu_ns for report in reports)
         load["decode_cpu_ns_in_window"] = sum(
             report.at_end.decode_cpu_ns - report.at_start.decode_cpu_ns for report in reports

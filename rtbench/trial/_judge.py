@@ -14,15 +14,17 @@ from typing import Any
 import numpy as np
 
 from rtbench.records import tables
-from rtbench.records.audit import Match, in_window, match
 from rtbench.records.audit import judge as audit
-from rtbench.records.manifest import Counts, Steadiness
+from rtbench.records.audit import match
+from rtbench.records.manifest import Counts, Half, Steadiness
 from rtbench.records.reason import Reason
-from rtbench.records.record import Status
+from rtbench.records.record import Status, typed
 from rtbench.trial import steadiness, validity
+from rtbench.trial._arrivals import Arrivals
 from rtbench.trial._measuring import Measured
 from rtbench.trial._run import Run
 from rtbench.trial._uplink import uplink
+from rtbench.trial.steadiness import BATCHES, Drift, Spent, edges
 from rtbench.workload import Workload
 
 
@@ -38,6 +40,7 @@ class Judgement:
     """A kind ("lost", …) to the first few (subscriber, seq) of it."""
     bytes: dict[str, int] = field(default_factory=dict)
     steadiness: Steadiness = Steadiness()
+    halves: list[Half] = field(default_factory=list)
     negotiated: dict[str, str] = field(default_factory=dict)
     """What client and server agreed on, as the load processes saw it."""
 
@@ -68,13 +71,15 @@ def judge(run: Run, found: Measured) -> Judgement:
     made = int(np.count_nonzero(listening))
     # A trial that was disturbed on purpose is not asked whether it was steady.
     asked = not found.events and len(ticks["due_ns"])
-    drift = _drift(joined, deliveries, ticks, window) if asked else None
+    arrivals = Arrivals.of(joined, deliveries, ticks, window)
+    spent = _spent(found.counters.columns, deliveries)
+    steady = _steady(arrivals, spent, window) if asked else _Steady()
     return Judgement(
         status="invalid" if reasons else "ok",
         reasons=reasons,
         warnings=[
             *validity.findings(evidence),
-            *_unsteady(drift, spec.scenario.validity.drift_share),
+            *steady.warnings(spec.scenario.validity.drift_share),
             *_broken([fault for report in found.reports for fault in report.faults]),
             *_made_again(made - spec.scenario.subscribers),
         ],
@@ -88,7 +93,8 @@ def judge(run: Run, found: Measured) -> Judgement:
         ),
         audit={kind: list(pairs) for kind, pairs in audited.examples.items()},
         bytes=_bytes(connections, deliveries, evidence.arrived),
-        steadiness=Steadiness(drift_share=drift.share, p=drift.p, batches=drift.batches) if drift else Steadiness(),
+        steadiness=steady.record(),
+        halves=_halves(arrivals, spent, window, found.due != "unknown"),
         negotiated={"compression": compression(report.response_headers for report in found.reports)},
     )
 
@@ -113,21 +119,72 @@ def _played(ticks: tables.Columns, workload: Workload) -> tables.Columns:
     return {**ticks, "sent_ns": np.where(uplink(workload, ticks["channel"]), ticks["due_ns"], ticks["sent_ns"])}
 
 
-def _drift(
-    joined: Match, deliveries: tables.Columns, ticks: tables.Columns, window: tuple[int, int]
-) -> steadiness.Drift | None:
-    """The drift of latency through the window (R14), by kernel stamps where half of the messages have one."""
-    kept = joined.first & in_window(ticks, window)[joined.tick]
-    stamped = kept & (deliveries["kernel_ns"] >= 0)
-    enough = 2 * np.count_nonzero(stamped) >= np.count_nonzero(kept)
-    here, received = (stamped, "kernel_ns") if enough else (kept, "app_ns")
-    return steadiness.drift(ticks["due_ns"][joined.tick[here]], deliveries[received][here], window)
+@dataclass(frozen=True, slots=True)
+class _Steady:
+    """The drift tests of a trial; None: it was not asked, or too little is there to say."""
+
+    latency: Drift | None = None
+    server: Drift | None = None
+    client: Drift | None = None
+
+    def warnings(self, limit: float) -> Iterator[Reason]:
+        """What was not steady, and what that spoils."""
+        for what, drift, spoils in (
+            ("latency", self.latency, validity.LATENCY),
+            ("server CPU a message", self.server, ["server_cpu_ns_per_message", "machine_busy_ns_per_message"]),
+            ("client CPU a message", self.client, ["client_cpu_ns_per_message"]),
+        ):
+            if drift is not None and drift.significant and abs(drift.share) > limit:
+                its = "its median" if what == "latency" else "it"
+                text = f"{what} was not steady: {its} changed by {drift.share:+.0%} over the window, limit {limit:.0%}"
+                yield Reason("not steady", text, "a longer warm-up", spoils)
+
+    def record(self) -> Steadiness:
+        """As the manifest has it."""
+        found: dict[str, float] = {}
+        if self.latency:
+            found |= {"drift_share": self.latency.share, "p": self.latency.p, "batches": self.latency.batches}
+        for who, drift in (("server", self.server), ("client", self.client)):
+            if drift:
+                found |= {f"{who}_cpu_drift_share": drift.share, f"{who}_cpu_p": drift.p}
+        return typed(Steadiness, found)
 
 
-def _unsteady(drift: steadiness.Drift | None, limit: float) -> Iterator[Reason]:
-    if drift is not None and drift.significant and abs(drift.share) > limit:
-        text = f"latency was not steady: its median changed by {drift.share:+.0%} over the window, limit {limit:.0%}"
-        yield Reason("not steady", text, "a longer warm-up", validity.LATENCY)
+def _steady(arrivals: Arrivals, spent: Mapping[str, Spent], window: tuple[int, int]) -> _Steady:
+    """The drift of latency through the window, by kernel stamps where half of the messages have one; and of CPU."""
+    of, received_ns = arrivals.headline
+    return _Steady(
+        steadiness.drift(arrivals.due_ns[of], received_ns, window),
+        *(spent[who].drift(window) for who in ("server", "client")),
+    )
+
+
+def _spent(probes: tables.Columns, deliveries: tables.Columns) -> dict[str, Spent]:
+    """The CPU of server and client as it was read through the trial, with when messages came to the client's kernel."""
+    kernel, app = deliveries["kernel_ns"], deliveries["app_ns"]
+    arrived = np.sort(np.where(kernel >= 0, kernel, app))
+    none = np.empty(0, dtype=np.int64)
+    return {
+        who: Spent(probes.get("at_ns", none), probes.get(f"{column}_cpu_ns", none), arrived)
+        for who, column in (("server", "server"), ("client", "load"))
+    }
+
+
+def _halves(arrivals: Arrivals, spent: Mapping[str, Spent], window: tuple[int, int], due_known: bool) -> list[Half]:
+    """The figures of the window's halves; latency is null where nobody knows what was due when."""
+    middle = edges(window)[BATCHES // 2]
+    found = []
+    for begin, end in ((window[0], middle), (middle, window[1])):
+        here = arrivals.between(begin, end)
+        found.append(
+            Half(
+                latency_kernel_p50_ns=here.kernel_p50_ns() if due_known else None,
+                latency_app_p50_ns=here.app_p50_ns() if due_known else None,
+                server_cpu_ns_per_message=spent["server"].per_message(begin, end),
+                client_cpu_ns_per_message=spent["client"].per_message(begin, end),
+            )
+        )
+    return found
 
 
 def _broken(faults: Sequence[str]) -> Iterator[Reason]:

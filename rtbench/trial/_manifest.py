@@ -63,6 +63,7 @@ def manifest(spec: Spec, found: Measured, judged: Judgement) -> Manifest:
         events=found.events,
         faults=spec.scenario.as_dict()["faults"],
         steadiness=judged.steadiness,
+        halves=judged.halves,
         memory=memory,
         idle=idle,
         controls=dict(controls),

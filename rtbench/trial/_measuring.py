@@ -96,6 +96,7 @@ def measure(run: Run, found: Measured) -> None:
         )
         found.timeline |= {"window_start_ns": start_ns, "window_end_ns": end_ns}
         _faults.plan(group, start_ns)
+        counters.watch(found.window)
         for load in group.loads:
             load.command(Window(start_ns, end_ns))
         group.until(start_ns)

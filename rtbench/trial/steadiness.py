@@ -1,19 +1,22 @@
-"""Was the window steady? A drift test on the latency of what was due in it (R14).
+"""Was the window steady? A drift test on the latency of what was due in it, and on the CPU that it took (R14).
 
-Deliveries are put into batches of equal duration by their due times; each batch gives its median latency; a line is
-fitted through these. Batch medians, not messages: a thousand copies of one broadcast are one event, and neighbouring
-ticks are not independent. Called by the trial's judge.
+The window is put into batches of equal duration. A batch gives the median latency of what was due in it, or the
+processor time of a message that arrived in it; a line is fitted through these. Batches, not messages: a thousand
+copies of one broadcast are one event, and neighbouring ticks are not independent. Called by the trial's judge; the
+counters are read at the batches' edges.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 BATCHES = 12
+"""An even number: the edge in the middle parts the window's halves."""
 LEAST = 6
 """Batches with something in them, below which nothing is said."""
 LEVEL = 0.01
@@ -35,6 +38,11 @@ class Drift:
         return self.p < LEVEL
 
 
+def edges(window: tuple[int, int]) -> list[int]:
+    """Where batches begin and end, ns, the window's own edges included."""
+    return [window[0] + (window[1] - window[0]) * number // BATCHES for number in range(BATCHES + 1)]
+
+
 def drift(due_ns: Ints, received_ns: Ints, window: tuple[int, int]) -> Drift | None:
     """The drift of the median of `received_ns − due_ns` over the window (one entry a delivery due in it).
 
@@ -46,6 +54,36 @@ def drift(due_ns: Ints, received_ns: Ints, window: tuple[int, int]) -> Drift | N
         return None
     latency = received_ns - due_ns
     return fit((numbers + 0.5) / BATCHES, [float(np.median(latency[batch == number])) for number in numbers])
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """A cumulative CPU counter as it was read (`at_ns` rising; -1: it could not be), and when messages came."""
+
+    at_ns: Ints
+    cpu_ns: Ints
+    arrived_ns: Ints
+
+    def per_message(self, begin_ns: int, end_ns: int) -> float | None:
+        """CPU a message, ns, from the first reading at or after `begin_ns` to the first at or after `end_ns`.
+
+        None where there is no such reading, or nothing arrived meanwhile.
+        """
+        first, last = np.searchsorted(self.at_ns, (begin_ns, end_ns))
+        if last >= self.at_ns.size or min(self.cpu_ns[first], self.cpu_ns[last]) < 0:
+            return None
+        used = int(self.cpu_ns[last] - self.cpu_ns[first])
+        count = int(np.diff(np.searchsorted(self.arrived_ns, self.at_ns[[first, last]]))[0])
+        return used / count if count > 0 and used >= 0 else None
+
+    def drift(self, window: tuple[int, int]) -> Drift | None:
+        """The drift of CPU a message over the window; None where too few batches say what it was."""
+        at = edges(window)
+        costs = [self.per_message(begin, end) for begin, end in pairwise(at)]
+        known = [(number + 0.5, cost) for number, cost in enumerate(costs) if cost is not None]
+        if len(known) < LEAST:
+            return None
+        return fit([number / BATCHES for number, _ in known], [cost for _, cost in known])
 
 
 def fit(at: Any, values: Any) -> Drift | None:

@@ -16,6 +16,7 @@ from rtbench.processes import namespaces
 from rtbench.records import tables
 from rtbench.trial import _counters
 from rtbench.trial._counters import Counters
+from rtbench.trial.steadiness import BATCHES, edges
 
 SECOND = 10**9
 NOW = 10 * SECOND
@@ -70,8 +71,32 @@ def test_cpu_of_a_server_that_was_killed_stays_counted(make_group: MakeGroup, mo
     group.server.cpu = 30
     counters.tick()
     counters.edge("at_end")
-    assert columns_of(counters.rows)["server_cpu_ns"] == (530,)
+    assert columns_of(counters.rows)["server_cpu_ns"] == (530, 530)
     assert counters.processes["server"]["cpu_ns_at_end"] == 530
+
+
+def test_a_window_has_a_row_at_each_edge_of_its_batches(make_group: MakeGroup, clock: Any, moment: list[int]) -> None:
+    group = make_group()
+    counters = Counters(group)
+    window = (clock.now + SECOND, clock.now + 13 * SECOND)
+
+    def row_at(until_ns: int) -> None:
+        group.until(until_ns)
+        moment[0] = clock.now
+
+    counters.watch(window)
+    assert len(group._planned) == BATCHES - 1
+    for at_ns in edges(window):
+        moment[0] = at_ns
+        row_at(at_ns)
+        if at_ns in window:
+            counters.edge("at_start")
+    assert counters.columns["at_ns"].tolist() == edges(window)
+    assert counters.columns.keys() == tables.TABLES["probes"].keys()
+
+
+def test_no_rows_have_no_columns(make_group: MakeGroup) -> None:
+    assert Counters(make_group()).columns == {}
 
 
 def test_processes_are_named_with_their_cores(make_group: MakeGroup, moment: list[int]) -> None:

@@ -50,7 +50,7 @@ class Files:
 
     def __post_init__(self) -> None:
         processes: dict[str, Any] = {"server": {}, "load": {}, "machine": {}}
-        self.counters: Any = SimpleNamespace(processes=processes, network={}, wire={})
+        self.counters: Any = SimpleNamespace(processes=processes, network={}, wire={}, columns={})
         self.found.counters = self.counters
         self.found.window, self.found.reports = (250, 850), [REPORT]
 
@@ -258,6 +258,57 @@ def test_a_trial_that_was_disturbed_on_purpose_is_not_asked(written: Written, dr
     one.found.events = [STOP]
     judged = one.judge()
     assert (drifting, plain(judged.steadiness)) == ([], {})
+
+
+# Probes that were read at the edges of twelfths of the window (250, 850), CPU of the server and of the load process.
+READ = np.arange(250, 851, 50)
+
+
+def probed(server: Any, load: Any) -> dict[str, Any]:
+    return {"at_ns": READ, "server_cpu_ns": np.asarray(server), "load_cpu_ns": np.asarray(load)}
+
+
+def test_cpu_that_drifts_is_marked_with_what_that_spoils(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = written(["open", "open"], validity={"drift_share": 0.5})
+    one.counters.columns = probed(READ, READ)
+    found = {"server": -0.6, "client": 0.7}
+    shares = iter(found.values())
+    monkeypatch.setattr(steadiness.Spent, "drift", lambda *_: steadiness.Drift(next(shares), 0.001, 12))
+    judged = one.judge()
+    assert [(warning.kind, warning.message, warning.metrics) for warning in judged.warnings] == [
+        (
+            "not steady",
+            "server CPU a message was not steady: it changed by -60% over the window, limit 50%",
+            ["server_cpu_ns_per_message", "machine_busy_ns_per_message"],
+        ),
+        (
+            "not steady",
+            "client CPU a message was not steady: it changed by +70% over the window, limit 50%",
+            ["client_cpu_ns_per_message"],
+        ),
+    ]
+    assert plain(judged.steadiness).items() >= {"server_cpu_drift_share": -0.6, "client_cpu_p": 0.001}.items()
+    assert judged.status == "ok"
+
+
+def test_halves_have_their_own_figures(written: Written) -> None:
+    """Ticks 3 to 5 are due in the first half, 6 to 8 in the second; two subscribers each."""
+    one = written(["open", "open"])
+    one.counters.columns = probed(np.where(READ > 550, 9 * READ - 4400, READ), READ * 2)
+    first, second = plain(one.judge().halves)
+    assert first == {
+        "latency_kernel_p50_ns": 2,
+        "latency_app_p50_ns": 3,
+        "server_cpu_ns_per_message": 300 / 6,
+        "client_cpu_ns_per_message": 600 / 6,
+    }
+    assert second == {**first, "server_cpu_ns_per_message": 2700 / 6}
+
+
+def test_halves_of_what_nobody_knows_are_null(written: Written) -> None:
+    one = written(["open", "open"])
+    one.found.due = "unknown"
+    assert [set(plain(half).values()) for half in one.judge().halves] == [{None}, {None}]
 
 
 def test_too_little_to_say_is_not_said(written: Written) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rtbench.trial.steadiness import BATCHES, LEVEL, Drift, drift, fit
+from rtbench.trial.steadiness import BATCHES, LEVEL, Drift, Spent, drift, edges, fit
 
 SECOND = 10**9
 WINDOW = (5 * SECOND, 17 * SECOND)
@@ -89,3 +89,54 @@ def test_steady_noise_is_called_a_drift_as_rarely_as_it_says() -> None:
     called = sum(change is not None and change.significant for change in changes)
     low, high = stats.binom.interval(0.999, 1000, LEVEL)
     assert low <= called <= high
+
+
+# CPU a message
+
+
+def spent(cost_ns: Any, at: Any = None) -> Spent:
+    """Five broadcasts a second to 1,000; a message takes `cost_ns` (one for each batch)."""
+    at = np.asarray(edges(WINDOW) if at is None else at)
+    arrived = np.repeat(DUE + SECOND // 10, 1000)
+    used = np.asarray(cost_ns)[(DUE - WINDOW[0]) // SECOND] * 1000
+    cpu = [9 * SECOND + int(used[at_ns > DUE].sum()) for at_ns in at]
+    return Spent(at, np.asarray(cpu), arrived)
+
+
+def test_edges_of_the_batches_have_the_middle_of_the_window_among_them() -> None:
+    assert edges(WINDOW) == [number * SECOND for number in range(5, 18)]
+    assert edges(WINDOW)[BATCHES // 2] == sum(WINDOW) // 2
+
+
+def test_cpu_a_message_is_what_was_used_between_two_readings() -> None:
+    one = spent([8000] * 6 + [7000] * 6)
+    middle = sum(WINDOW) // 2
+    assert one.per_message(WINDOW[0], middle) == 8000
+    assert one.per_message(middle, WINDOW[1]) == 7000
+    assert one.per_message(*WINDOW) == 7500
+
+
+def test_readings_that_came_late_count_the_messages_between_them() -> None:
+    late = spent([7000] * 12, np.asarray(edges(WINDOW)) + SECOND // 3)
+    assert late.per_message(*WINDOW) == 7000
+
+
+def test_cpu_that_is_dearer_at_first_has_drifted() -> None:
+    """As pushes did when the window opened with TCP's first segments: a tenth and more in the first two seconds."""
+    drifted = spent(np.linspace(8000, 6000, BATCHES)).drift(WINDOW)
+    assert drifted is not None
+    assert drifted.share == pytest.approx(-2000 / 7000 * BATCHES / (BATCHES - 1))
+    assert drifted.significant
+    assert spent([7000] * 12).drift(WINDOW) == Drift(0.0, 1.0, BATCHES)
+
+
+def test_what_could_not_be_read_says_nothing() -> None:
+    one = spent([7000] * 12)
+    unread = Spent(one.at_ns, np.full(13, -1), one.arrived_ns)
+    assert (unread.per_message(*WINDOW), unread.drift(WINDOW)) == (None, None)
+    none = np.empty(0, dtype=np.int64)
+    assert Spent(none, none, one.arrived_ns).drift(WINDOW) is None
+    assert Spent(one.at_ns, one.cpu_ns, none).drift(WINDOW) is None
+    assert Spent(one.at_ns[:-1], one.cpu_ns[:-1], one.arrived_ns).per_message(*WINDOW) is None  # not read at the end
+    restarted = Spent(one.at_ns, one.cpu_ns[::-1], one.arrived_ns)
+    assert restarted.per_message(*WINDOW) is None

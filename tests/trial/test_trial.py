@@ -109,7 +109,8 @@ def test_whose_fault_it_is_decides_the_status(
 ) -> None:
     def measure(run: Run, found: Measured) -> None:
         (run.folder / "server.log").write_text("oh\n")
-        counters: Any = SimpleNamespace(rows=[(5, *[-1] * 11)] * probed, processes={}, network={}, wire={})
+        row = {name: np.array([5 if name == "at_ns" else -1]) for name in tables.TABLES["probes"]}
+        counters: Any = SimpleNamespace(rows=[row] * probed, columns=row, processes={}, network={}, wire={})
         found.counters = counters
         raise error
 
