@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
@@ -129,14 +130,13 @@ class Trial:
     @property
     def left_out(self) -> tuple[LeftOut, ...]:
         """What of this trial does not count, and why: one row a reason; empty when all of it does."""
-        if self.status == "ok":
-            return ()
-        reasons = self.reasons or ({"message": "no reason was recorded"},)
-        failed = ("*",) if self.status == "failed" else ()
-        return tuple(
-            LeftOut(failed or tuple(row.get("metrics") or SPOILT_BY_DEFAULT), str(row.get("message", "")))
-            for row in reasons
-        )
+        if self.status == "ok":  # what counts may have reasons against some of its tails
+            reasons, whole = self.reasons, ()
+        else:
+            reasons = self.reasons or ({"message": "no reason was recorded"},)
+            whole = ("*",) if self.status == "failed" else SPOILT_BY_DEFAULT
+        found = [(tuple(row.get("metrics") or whole), str(row.get("message", ""))) for row in reasons]
+        return tuple(LeftOut(("*",) if self.status == "failed" else metrics, why) for metrics, why in found if metrics)
 
     @property
     def counts(self) -> Literal["all", "some", "none"]:
@@ -160,4 +160,4 @@ def item_name(subject: str, cell: Mapping[str, Any]) -> str:
 
 
 def _fits(metric: str, pattern: str) -> bool:
-    return metric == pattern or (pattern.endswith("*") and metric.startswith(pattern[:-1]))
+    return fnmatchcase(metric, pattern)

@@ -56,17 +56,17 @@ def _too_few(evidence: Evidence) -> Iterator[Caveat]:
 def _put_aside(evidence: Evidence) -> Iterator[Caveat]:
     for result in evidence.results:
         trial = result.trial
-        if trial.status == "ok":
-            continue
-        for reason in trial.reasons or ({"kind": trial.status, "message": "no reason was recorded"},):
+        counts = trial.status == "ok"
+        unsaid = () if counts else ({"kind": trial.status, "message": "no reason was recorded"},)
+        for reason in trial.reasons or unsaid:
             yield Caveat(
                 str(reason.get("kind", trial.status)),
                 recorded(str(reason.get("message", "")), evidence.names),
                 str(reason.get("remedy", "")),
-                True,
+                not counts,
                 trials=((trial.number, trial.item),),
-                status=trial.status,
-                spoils=tuple(reason.get("metrics") or ()) if trial.status == "invalid" else (),
+                status="" if counts else trial.status,
+                spoils=() if trial.status == "failed" else tuple(reason.get("metrics") or ()),
             )
 
 

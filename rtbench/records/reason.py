@@ -8,7 +8,7 @@ from rtbench.records.record import Record
 
 
 class Reason(Record, frozen=True, kw_only=False):
-    """What happened, what to do about it, and the metrics that it spoils (names, or prefixes that end with `*`).
+    """What happened, what to do about it, and the metrics that it spoils (names; `*` stands for any text).
 
     rtbench writes all four; of a reason that somebody else wrote, what is missing is empty.
     """

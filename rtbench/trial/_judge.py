@@ -19,6 +19,7 @@ from rtbench.records.audit import match
 from rtbench.records.manifest import Counts, Half, Steadiness
 from rtbench.records.reason import Reason
 from rtbench.records.record import Status, typed
+from rtbench.transports.catalogue import find
 from rtbench.trial import steadiness, validity
 from rtbench.trial._arrivals import Arrivals
 from rtbench.trial._measuring import Measured
@@ -56,26 +57,29 @@ def judge(run: Run, found: Measured) -> Judgement:
     channel_of = np.asarray([workload.channel_of(index) for index in range(spec.scenario.subscribers)], dtype=np.int64)
     joined = match(deliveries, ticks, channel_of)
     audited = audit(joined, deliveries, ticks, window, channel_of)
+    played = _played(ticks, workload)
+    arrivals = Arrivals.of(joined, deliveries, played, window)
     evidence = validity.Inputs(
         window=window,
         load=found.reports,
         processes=found.counters.processes,
         network=found.counters.network,
         cores=os.cpu_count() or 1,
-        ticks=_played(ticks, workload),
+        ticks=played,
         deliveries=deliveries,
         limits=spec.scenario.validity,
+        arrivals=arrivals if found.due != "unknown" else arrivals.between(0, 0),
+        polls=find(spec.subject.transport).polls,
     )
     reasons = validity.check(evidence)
     outcomes, listening = connections["outcome"], connections["connection"] >= 0
     made = int(np.count_nonzero(listening))
     # A trial that was disturbed on purpose is not asked whether it was steady.
     asked = not found.events and len(ticks["due_ns"])
-    arrivals = Arrivals.of(joined, deliveries, ticks, window)
     spent = _spent(found.counters.columns, deliveries)
     steady = _steady(arrivals, spent, window) if asked else _Steady()
     return Judgement(
-        status="invalid" if reasons else "ok",
+        status=validity.status(reasons),
         reasons=reasons,
         warnings=[
             *validity.findings(evidence),

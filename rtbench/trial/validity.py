@@ -2,21 +2,27 @@
 
 A check looks at what a trial recorded and gives a reason when a limit was crossed: what, by how much, which metrics it
 spoils, and what to do. Invariant: validity is per metric; a late client spoils application latency long before it
-spoils kernel latency, and bytes hardly ever. A server that is at its limit is a finding about it, not a reason.
+spoils kernel latency, and bytes hardly ever. A disturbance spoils what it could have moved by more than `moved_share`
+(METHODOLOGY.md has the reasoning). A server that is at its limit is a finding about it, not a reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from rtbench.messages.load import LoadReport
 from rtbench.records.reason import Reason
+from rtbench.records.record import Status
 from rtbench.records.tables import Columns
 from rtbench.scenario.tables import ValidityTable
+from rtbench.trial._arrivals import Arrivals, median
 
 APP = ["latency_app_*", "kernel_to_app_*"]
 LATENCY = [
@@ -24,6 +30,11 @@ LATENCY = [
     "arrival_gap_*",
 ]  # fmt: skip
 KERNEL = ["latency_kernel_*", "sent_to_kernel_*", "kernel_to_app_*"]
+POLLED = [
+    "latency_kernel_*", "sent_to_kernel_*", "sent_to_request_*", "request_to_*", "poll_round_trip_*",
+    "requests_per_message", "empty_poll_share",
+]  # fmt: skip
+"""What a load process spoils besides when it sends the requests late."""
 COST = ["*_cpu_ns_per_message", "machine_busy_ns_per_message"]
 WIRE = ["wire_*"]
 READ_BY_LOAD = ["client_cpu_ns_per_message", "tcp_*_bytes_per_message"]
@@ -31,12 +42,17 @@ READ_BY_CAMPAIGN = ["server_cpu_ns_per_message", "proxy_cpu_ns_per_message", "ma
 SETUP = ["connect_*", "response_*", "first_message_*", "connections_failed"]
 EVERYTHING = ["*"]
 
+_TAILS = {"p90": 0.9, "p99": 0.99, "p999": 0.999, "max": 1.0}
+_TAIL = re.compile(rf".*_({'|'.join(_TAILS)})_ns")
+
 QUIETER = "stop what else runs on this machine"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Inputs:
-    """What the checks look at: a trial's counters, as its manifest has them. `load`: one entry a load process."""
+    """What the checks look at: a trial's counters, as its manifest has them. `load`: one entry a load process;
+    `arrivals`: what was due in the window, empty where nobody knows what was due when; `polls`: the load process asks.
+    """
 
     window: tuple[int, int]
     load: Sequence[LoadReport]
@@ -46,6 +62,29 @@ class Inputs:
     ticks: Columns
     deliveries: Columns
     limits: ValidityTable
+    arrivals: Arrivals
+    polls: bool = False
+
+    @cached_property
+    def instants(self) -> int:
+        """How many distinct instants something was due at in the window."""
+        due = self.ticks["due_ns"]
+        return int(np.unique(due[(due >= self.window[0]) & (due < self.window[1])]).size)
+
+    @cached_property
+    def latency_ns(self) -> npt.NDArray[np.int64]:
+        """The headlined latency of each arrival (`Arrivals.headline`)."""
+        of, received_ns = self.arrivals.headline
+        return received_ns - self.arrivals.due_ns[of]
+
+    def moves(self, waited_ns: float, median_ns: int | None) -> bool | None:
+        """Whether `waited_ns` of waiting in the window could have moved this median latency by more than the limit.
+
+        All of it may lie on the moments at which something was due. None where there is no such median.
+        """
+        if not median_ns or median_ns < 0 or not self.instants:
+            return None
+        return waited_ns / self.instants > self.limits.moved_share * median_ns
 
     @property
     def window_ns(self) -> int:
@@ -78,6 +117,12 @@ def findings(evidence: Inputs) -> list[Reason]:
     return [found for one in _FINDINGS for found in one(evidence)]
 
 
+def status(reasons: Iterable[Reason]) -> Status:
+    """What a trial with these reasons is: it counts when they spoil nothing but tails."""
+    tails = all(one.metrics and all(_TAIL.fullmatch(name) for name in one.metrics) for one in reasons)
+    return "ok" if tails else "invalid"
+
+
 def _client_cpu(evidence: Inputs) -> Iterator[Reason]:
     limit = evidence.limits.client_cpu_share
     for load in evidence.load:
@@ -91,19 +136,54 @@ def _client_cpu(evidence: Inputs) -> Iterator[Reason]:
             )
 
 
+def _tails(*spans: str) -> list[str]:
+    """The tails of these spans: one moment may hold all that was waited."""
+    return [f"{span}_{level}_ns" for span in spans for level in _TAILS]
+
+
 def _run_delay(evidence: Inputs) -> Iterator[Reason]:
-    limit = evidence.limits.run_delay_share
+    """A push waits in the kernel, with its stamp; a poll is asked for late, and everything of it is."""
+    limit, arrivals = evidence.limits.run_delay_share, evidence.arrivals
+    kernel_ns, app_ns = arrivals.kernel_p50_ns(), arrivals.app_p50_ns()
+    stamped = 2 * np.count_nonzero(arrivals.stamped) >= arrivals.stamped.size
     for load in evidence.load:
         if load.at_start.run_delay_ns < 0:
             continue
-        share = (load.at_end.run_delay_ns - load.at_start.run_delay_ns) / evidence.window_ns
-        if share > limit:
-            yield Reason(
-                "load generator kept from its core",
-                f"the load process waited for its core {share:.1%} of the window, the limit is {limit:.1%}",
-                QUIETER,
-                APP + COST,
-            )
+        waited_ns = load.at_end.run_delay_ns - load.at_start.run_delay_ns
+        over = waited_ns / evidence.window_ns > limit
+        # What it waited between stamp and reading is in that gap: application latency was moved by no more.
+        gap_ns = max(0, app_ns - kernel_ns) if stamped and kernel_ns is not None and app_ns is not None else None
+        of_app_ns = waited_ns if gap_ns is None else min(waited_ns, gap_ns * evidence.instants)
+        app_moves, kernel_moves = evidence.moves(of_app_ns, app_ns), evidence.moves(waited_ns, kernel_ns or app_ns)
+        spoils = _spoiled(app_moves, over, APP, _tails("latency_app", "kernel_to_app"))
+        spoils += _spoiled(kernel_moves, over, POLLED, _POLL_COST) if evidence.polls else []
+        text = f"the load process waited for its core {waited_ns / evidence.window_ns:.1%} of the window"
+        yield from _waited(f"load generator{_KEPT}", text, waited_ns, limit if over else None, spoils, evidence)
+
+
+_KEPT = " kept from its core"
+_POLL_COST = ["request_to_*", "poll_round_trip_*", "requests_per_message", "empty_poll_share"]
+
+
+def _spoiled(moves: bool | None, over: bool, all_of_it: Sequence[str], rest: Sequence[str]) -> list[str]:
+    """All, where the median may have moved or is not known; the rest, where much was waited all the same."""
+    return list(all_of_it if moves or (moves is None and over) else rest if over else ())
+
+
+def _waited(
+    kind: str, text: str, waited_ns: float, limit: float | None, spoils: list[str], evidence: Inputs
+) -> Iterator[Reason]:
+    """The reason against a trial in which a process waited for its core. `limit`: the share of the window, if it was
+    crossed; then the costs are spoilt, too."""
+    if limit is not None:
+        yield Reason(kind, f"{text}, the limit is {limit:.1%}", QUIETER, spoils + COST)
+    elif spoils:
+        each_ms, middle_ms = waited_ns / evidence.instants / 1e6, (median(evidence.latency_ns) or 0) / 1e6
+        text += (
+            f", {each_ms:.2f} ms at each due time: that could move the median latency of {middle_ms:.3g} ms by more "
+            f"than {evidence.limits.moved_share:.0%}"
+        )
+        yield Reason(kind, text, QUIETER, spoils)
 
 
 def _event_loop_lag(evidence: Inputs) -> Iterator[Reason]:
@@ -114,7 +194,7 @@ def _event_loop_lag(evidence: Inputs) -> Iterator[Reason]:
             f"the load process's 10 ms timers were late by {late_ns / 1e6:.1f} ms at p99, the limit is "
             f"{limit * 1e3:g} ms",
             "fewer subscribers or messages, or stop what else runs on this machine",
-            APP,
+            APP + (POLLED if evidence.polls else []),
         )
 
 
@@ -126,13 +206,10 @@ def _server_run_delay(evidence: Inputs) -> Iterator[Reason]:
         waited_ns -= evidence.gained("proxy", "cpu_ns")
         beyond = ", its proxy's turns not counted"
     share = waited_ns / evidence.window_ns
-    if share > limit:
-        yield Reason(
-            "server kept from its core",
-            f"the server waited for its core {share:.1%} of the window{beyond}, the limit is {limit:.1%}",
-            QUIETER,
-            LATENCY + COST,
-        )
+    over, moves = share > limit, evidence.moves(waited_ns, median(evidence.latency_ns))
+    spoils = _spoiled(moves, over, LATENCY, _tails("latency_kernel", "latency_app", "sent_to_kernel"))
+    text = f"the server waited for its core {share:.1%} of the window{beyond}"
+    yield from _waited(f"server{_KEPT}", text, waited_ns, limit if over else None, spoils, evidence)
 
 
 def _server_saturated(evidence: Inputs) -> Iterator[Reason]:
@@ -257,15 +334,39 @@ def _publisher_late(evidence: Inputs) -> Iterator[Reason]:
     if not inside.any():
         yield Reason("no messages", "nothing was due in the window", "a longer window or a higher rate", EVERYTHING)
         return
-    late = float(np.percentile((evidence.ticks["sent_ns"] - due)[inside], 99)) / 1e9
+    late_ns = (evidence.ticks["sent_ns"] - due)[inside]
     limit = evidence.limits.publisher_late_s
-    if late > limit:
+    count = int(np.count_nonzero(late_ns > limit * 1e9))
+    if not count:
+        return
+    spoils = _moved_by_lateness(evidence, limit * 1e9, int(late_ns.max()))
+    if spoils:
         yield Reason(
             "publisher late",
-            f"the publisher was late by {late * 1e3:.2f} ms at p99, the limit is {limit * 1e3:g} ms",
+            f"the publisher sent {count:,} of {late_ns.size:,} messages more than {limit * 1e3:g} ms late, up to "
+            f"{late_ns.max() / 1e6:.2f} ms, which moves what it spoils by more than {evidence.limits.moved_share:.0%}",
             "a lower rate, or stop what else runs on this machine",
-            LATENCY,
+            spoils,
         )
+
+
+def _moved_by_lateness(evidence: Inputs, limit_ns: float, latest_ns: int) -> list[str]:
+    """The metrics that messages sent late have moved: median and p90 beside what they were without these messages'
+    lateness; a tail beyond them is few messages, so the latest may be all of it."""
+    of, _ = evidence.arrivals.headline
+    latency_ns, late_ns = evidence.latency_ns, evidence.arrivals.late_ns[of]
+    if not latency_ns.size:
+        return LATENCY
+    on_time_ns = latency_ns - np.where(late_ns > limit_ns, late_ns, 0)
+    share, spoils = evidence.limits.moved_share, []
+    for level, q in {"p50": 0.5, **_TAILS}.items():
+        value = float(np.quantile(latency_ns, q))
+        moved = value - float(np.quantile(on_time_ns, q)) if level in ("p50", "p90") else latest_ns
+        if moved > share * value:
+            if level == "p50":
+                return LATENCY
+            spoils += [f"{span}_{level}_ns" for span in ("latency_kernel", "latency_app", "due_to_sent")]
+    return spoils
 
 
 def _clock_step(evidence: Inputs) -> Iterator[Reason]:

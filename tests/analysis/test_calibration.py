@@ -193,8 +193,8 @@ def test_what_is_compared_with_a_trial_that_failed_is_not_judged(folder: Folder,
     checks = folder.judge()
     assert checks[0] == Check(f"trials of {name}", 1, 0, "trials", "all measured", False)
     assert {check.name.partition(":")[0] for check in checks[1:]} <= {
-        "load starved, short stalls",
-        "load starved, long stalls",
+        "load starved, short stalls, sse",
+        "load starved, long stalls, sse",
     }
 
 
@@ -468,10 +468,10 @@ def starved_checks(folder: Folder, **changes: Any) -> dict[str, bool]:
 
 def test_a_starved_load_generator_is_invalid_and_its_kernel_stamps_hardly_move(folder: Folder) -> None:
     assert starved_checks(folder) == {
-        "load starved, short stalls: INVALID": True,
-        "load starved, short stalls: kernel latency moves": True,
+        "load starved, short stalls, sse: INVALID": True,
+        "load starved, short stalls, sse: kernel latency moves": True,
     }
-    moved = by_name(folder.judge(), "load starved, short stalls: kernel latency moves")
+    moved = by_name(folder.judge(), "load starved, short stalls, sse: kernel latency moves")
     assert moved.measured == pytest.approx(0.05, abs=1e-4)
     assert "9.55 ms that application latency moves" in moved.allowed
 
@@ -491,8 +491,26 @@ def test_what_a_starved_load_generator_must_not_show(
     folder: Folder, changes: dict[str, Any], invalid: bool, moves: bool
 ) -> None:
     assert starved_checks(folder, **changes) == {
-        "load starved, short stalls: INVALID": invalid,
-        "load starved, short stalls: kernel latency moves": moves,
+        "load starved, short stalls, sse: INVALID": invalid,
+        "load starved, short stalls, sse: kernel latency moves": moves,
+    }
+
+
+@pytest.mark.parametrize("stalls", ["short", "long"])
+@pytest.mark.parametrize(
+    ("metrics", "met"), [(["latency_app_*", "latency_kernel_*"], True), (["latency_app_*"], False)]
+)
+def test_polls_of_a_starved_load_generator_are_not_believed_at_the_kernel_either(
+    folder: Folder, stalls: str, metrics: list[str], met: bool
+) -> None:
+    """The starved process sends the requests."""
+    subjects = ["short-poll-aiohttp", "long-poll-aiohttp"]
+    folder.campaign("rested", [trial(name) for name in subjects])
+    reasons = [{"kind": "kept from its core", "message": "", "remedy": "", "metrics": metrics}]
+    folder.campaign(f"starved-{stalls}", [trial(name, status="invalid", reasons=reasons) for name in subjects])
+    assert verdicts(folder.judge()) == {
+        f"load starved, {stalls} stalls, short-poll: INVALID": met,
+        f"load starved, {stalls} stalls, long-poll: INVALID": met,
     }
 
 
@@ -530,9 +548,9 @@ def test_stalls_longer_than_the_gap_share_stamps_as_arithmetic_says(folder: Fold
     """Of the seven that are due at 0, 100, … 600 ms the last keeps its stamp; those at 700, 800 and 900 ms, too."""
     checks = long_checks(folder)
     assert [(check.name, check.met) for check in checks] == [
-        ("load starved, long stalls: INVALID", True),
-        ("load starved, long stalls: share with a stamp of their own", True),
-        ("load starved, long stalls: kernel latency of these moves", True),
+        ("load starved, long stalls, sse: INVALID", True),
+        ("load starved, long stalls, sse: share with a stamp of their own", True),
+        ("load starved, long stalls, sse: kernel latency of these moves", True),
     ]
     assert (checks[1].expected, checks[1].measured) == (0.4, 0.4)
 
@@ -549,7 +567,7 @@ def test_stalls_longer_than_the_gap_share_stamps_as_arithmetic_says(folder: Fold
 )
 def test_what_long_stalls_must_not_show(folder: Folder, changes: dict[str, Any], unmet: str) -> None:
     checks = long_checks(folder, **changes)
-    assert [check.name for check in checks if not check.met] == [f"load starved, long stalls: {unmet}"]
+    assert [check.name for check in checks if not check.met] == [f"load starved, long stalls, sse: {unmet}"]
 
 
 # A/A

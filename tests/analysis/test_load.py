@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 
 from rtbench.analysis import load
-from rtbench.analysis.evidence import gather
+from rtbench.analysis.campaigns.trials import Status, Trial
+from rtbench.analysis.evidence import Evidence, gather
+from rtbench.analysis.report import caveats
 from rtbench.errors import ResultsError
 
 
@@ -149,3 +152,25 @@ def test_an_invalid_trial_without_names_is_not_believed_for_latency_and_cost(tmp
     trial = load(make.write(tmp_path / "a", plan))[1]
     assert trial.spoils("server_cpu_ns_per_message") and trial.spoils("latency_kernel_p50_ns")
     assert not trial.spoils("lost") and not trial.spoils("tcp_down_bytes_per_message")
+
+
+def against(trial: Trial, status: Status, *metrics: str) -> Trial:
+    return replace(trial, status=status, reasons=({"kind": "x", "message": "late", "metrics": list(metrics)},))
+
+
+def test_a_trial_that_counts_may_have_tails_that_are_not_believed(evidence: Evidence) -> None:
+    first = evidence.results[0]
+    trial = against(first.trial, "ok", "latency_kernel_max_ns")
+    assert trial.spoils("latency_kernel_max_ns") and not trial.spoils("latency_kernel_p50_ns")
+    assert not against(trial, "ok").spoils("latency_kernel_p50_ns")
+    told = caveats.collect(replace(evidence, results=(replace(first, trial=trial),)))
+    (caveat,) = [one for one in told if one.kind == "x"]
+    assert caveat.message == "trial 1, sse-aiohttp: late (spoils latency_kernel_max_ns)"
+    assert not caveat.grave
+
+
+def test_a_star_stands_for_any_text(evidence: Evidence) -> None:
+    """As the validity gate writes what it spoils: the costs of server, client and proxy alike."""
+    trial = against(evidence.results[0].trial, "invalid", "*_cpu_ns_per_message", "tcp_*_bytes_per_message")
+    assert trial.spoils("server_cpu_ns_per_message") and trial.spoils("tcp_up_bytes_per_message")
+    assert not trial.spoils("machine_busy_ns_per_message")

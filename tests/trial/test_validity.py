@@ -15,18 +15,21 @@ from rtbench.messages.load import Edge, LoadReport
 from rtbench.records.reason import Reason
 from rtbench.records.record import plain
 from rtbench.scenario.tables import ValidityTable
+from rtbench.trial._arrivals import Arrivals
 from rtbench.trial.validity import (
     APP,
     COST,
     EVERYTHING,
     KERNEL,
     LATENCY,
+    POLLED,
     READ_BY_CAMPAIGN,
     READ_BY_LOAD,
     SETUP,
     Inputs,
     check,
     findings,
+    status,
 )
 
 SECOND = 10**9
@@ -102,6 +105,9 @@ def counted(suffixes: tuple[str, str] = ("at_start", "at_end"), **amounts: int) 
     return {"network": table}
 
 
+NONE = Arrivals(*[np.empty(0, dtype=np.int64)] * 4)
+"""Arrivals of a server whose due times nobody knows: a limit then spoils all that it could."""
+
 GOOD = Inputs(
     window=(0, SECOND),
     load=[load()],
@@ -111,6 +117,7 @@ GOOD = Inputs(
     ticks=ticks(),
     **arrived(),
     limits=LIMITS,
+    arrivals=NONE,
 )
 WHOLE = ("begin", "end")
 
@@ -179,7 +186,8 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, list[str]]] = [
         "publisher late",
         {"ticks": ticks(1_000_000)},
         {"ticks": ticks(1_500_000)},
-        "the publisher was late by 1.50 ms at p99, the limit is 1 ms",
+        "the publisher sent 10 of 10 messages more than 1 ms late, up to 1.50 ms, which moves what it spoils by more "
+        "than 10%",
         LATENCY,
     ),
     (
@@ -371,7 +379,7 @@ def test_bytes_and_counts_are_spoilt_by_nothing_but_an_empty_window() -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", sorted({*APP, *LATENCY, *KERNEL, *COST, *SETUP, *EVERYTHING, *READ_BY_CAMPAIGN, *READ_BY_LOAD})
+    "pattern", sorted({*APP, *POLLED, *LATENCY, *KERNEL, *COST, *SETUP, *EVERYTHING, *READ_BY_CAMPAIGN, *READ_BY_LOAD})
 )
 def test_every_pattern_spoils_metrics_that_there_are(pattern: str) -> None:
     assert any(fnmatch(metric.name, pattern) for metric in catalogue())
@@ -388,3 +396,139 @@ def test_a_server_may_wait_for_its_own_proxy() -> None:
     assert found.message == (
         "the server waited for its core 3.0% of the window, its proxy's turns not counted, the limit is 2.0%"
     )
+
+
+# What a disturbance could have moved
+
+FIFTY = np.arange(50, dtype=np.int64) * SECOND // 5
+MS = 10**6
+
+
+def pushes(late_ns: Any = 0, kernel_ms: float = 5, app_ms: float = 5.2, stamped: float = 1.0, **more: Any) -> Inputs:
+    """Fifty broadcasts in ten seconds, each to a hundred: at the median so much later in the kernel and in the code."""
+    each = np.broadcast_to(np.asarray(late_ns), FIFTY.size)
+    due, late = np.repeat(FIFTY, 100), np.repeat(each, 100)
+    spread = MS * kernel_ms * (np.tile(np.linspace(0.2, 1.8, 100), FIFTY.size) - 1)
+    kernel = due + late + (MS * kernel_ms + spread).astype(np.int64)
+    app = due + late + (MS * app_ms + spread).astype(np.int64)
+    kernel = np.where(np.arange(due.size) < stamped * due.size, kernel, -1)
+    return dataclasses.replace(
+        GOOD,
+        window=(0, 10 * SECOND),
+        ticks={"due_ns": FIFTY, "sent_ns": FIFTY + each},
+        arrivals=Arrivals(due, late, kernel, app),
+        **more,
+    )
+
+
+def late(ms: float, count: int = 50) -> Any:
+    """The first `count` of fifty messages were sent so late."""
+    return np.where(np.arange(50) < count, int(ms * MS), 0)
+
+
+def spoilt(found: list[Reason]) -> set[str]:
+    patterns = [name for reason in found for name in reason.metrics]
+    return {metric.name for metric in catalogue() if any(fnmatch(metric.name, pattern) for pattern in patterns)}
+
+
+@pytest.mark.parametrize(("ms", "count"), [(1.74, 1), (2.4, 2)])
+def test_a_late_message_or_two_spoil_the_maximum_and_not_the_median(ms: float, count: int) -> None:
+    """What made 3 of 10 trials of an ordinary user invalid."""
+    (found,) = check(pushes(late(ms, count)))
+    assert spoilt([found]) >= {"latency_kernel_max_ns", "latency_app_max_ns", "due_to_sent_max_ns"}
+    assert not spoilt([found]) & {
+        "latency_kernel_p50_ns", "latency_app_p50_ns", "latency_kernel_within_tick_p99_ns",
+        "server_cpu_ns_per_message", "tcp_down_bytes_per_message",
+    }  # fmt: skip
+    assert found.message == (
+        f"the publisher sent {count} of 50 messages more than 1 ms late, up to {ms:.2f} ms, which moves what it spoils "
+        "by more than 10%"
+    )
+    assert status([found]) == "ok"
+
+
+def test_many_late_messages_spoil_all_latency() -> None:
+    (found,) = check(pushes(late(2, 40)))
+    assert (found.metrics, status([found])) == (LATENCY, "invalid")
+
+
+def test_lateness_that_could_not_have_moved_anything_is_no_reason() -> None:
+    """Half a second behind, as short polls are: two milliseconds are nothing."""
+    assert check(pushes(late(2), kernel_ms=500, app_ms=500)) == []
+
+
+def waited(ms: float) -> dict[str, Any]:
+    return {"load": [load(at_end=edge(run_delay_ns=IDLE.run_delay_ns + int(ms * MS)))]}
+
+
+def server_waited(ms: float) -> dict[str, Any]:
+    return gained("server", "run_delay_ns", int(ms * MS))
+
+
+def test_a_load_process_that_waited_spoils_what_that_could_have_moved() -> None:
+    """40 ms of ten seconds are 0.4 %, and 0.8 ms at each of fifty due times."""
+    assert check(pushes(**waited(40))) == []  # kernel to app are 0.2 ms: no more was moved
+    (found,) = check(pushes(app_ms=7, **waited(40)))
+    assert (found.kind, found.metrics) == ("load generator kept from its core", APP)
+    assert found.message == (
+        "the load process waited for its core 0.4% of the window, 0.80 ms at each due time: that could move the median "
+        "latency of 4.96 ms by more than 10%"
+    )
+    assert check(pushes(app_ms=5.5, **waited(40))) == check(pushes(app_ms=7, **waited(30))) == []
+
+
+def test_without_stamps_the_whole_wait_may_be_in_application_latency() -> None:
+    (found,) = check(pushes(stamped=0, **waited(40)))
+    assert found.metrics == APP
+
+
+def test_a_load_process_that_waited_long_spoils_cost_and_tails_whatever_the_median_is() -> None:
+    (found,) = check(pushes(kernel_ms=500, app_ms=500, **waited(250)))
+    assert found.message == "the load process waited for its core 2.5% of the window, the limit is 2.0%"
+    assert spoilt([found]) >= {"server_cpu_ns_per_message", "client_cpu_ns_per_message", "latency_app_max_ns"}
+    assert not spoilt([found]) & {"latency_app_p50_ns", "latency_kernel_max_ns"}
+    assert status([found]) == "invalid"
+
+
+def test_who_polls_late_spoils_the_kernels_stamps_too() -> None:
+    assert check(pushes(polls=True, **waited(20))) == []
+    (found,) = check(pushes(polls=True, **waited(40)))
+    assert found.metrics == POLLED
+    assert spoilt([found]) >= {
+        "latency_kernel_p50_ns", "sent_to_request_p50_ns", "request_to_kernel_p50_ns", "poll_round_trip_p50_ns",
+        "requests_per_message",
+    }  # fmt: skip
+    (found,) = check(pushes(kernel_ms=500, app_ms=500, polls=True, **waited(250)))
+    assert "latency_kernel_p50_ns" not in spoilt([found])
+    assert "poll_round_trip_p50_ns" in spoilt([found])
+
+
+def test_a_late_event_loop_polls_late() -> None:
+    behind = of_load(hub_lag_p99_ns=30 * MS)
+    assert [found.metrics for found in check(pushes(**behind))] == [APP]
+    assert [found.metrics for found in check(pushes(polls=True, **behind))] == [APP + POLLED]
+
+
+def test_a_server_that_waited_spoils_what_that_could_have_moved() -> None:
+    """30 ms are 0.6 ms at each due time, of a median of 5 ms."""
+    assert check(pushes(**server_waited(20))) == []
+    (found,) = check(pushes(**server_waited(30)))
+    assert (found.kind, found.metrics) == ("server kept from its core", LATENCY)
+    (found,) = check(pushes(kernel_ms=500, app_ms=500, **server_waited(250)))
+    assert "latency_kernel_p50_ns" not in spoilt([found])
+    assert spoilt([found]) >= {"server_cpu_ns_per_message", "latency_kernel_max_ns"}
+
+
+@pytest.mark.parametrize(
+    ("metrics", "is_"),
+    [
+        ([], "ok"),
+        ([["latency_app_max_ns"]], "ok"),
+        ([["latency_app_max_ns", "latency_app_p50_ns"]], "invalid"),
+        ([["latency_*"]], "invalid"),
+        ([["latency_app_p99_ns"], ["connect_*"]], "invalid"),
+        ([[]], "invalid"),
+    ],
+)
+def test_a_trial_counts_whose_reasons_spoil_nothing_but_tails(metrics: list[list[str]], is_: str) -> None:
+    assert status(Reason("a", "b", "c", names) for names in metrics) == is_
