@@ -46,7 +46,7 @@ bench-full: $(VENV)/.run ## the same with longer windows and more blocks (some 5
 demo: $(VENV)/.run ## four transports side by side in your browser (PORT=8000 for a port of your choice)
 	$(BIN)/rtbench demo --port $(or $(PORT),0) $(ARGS)
 
-calibrate: $(VENV)/.run ## known truths in, deviations out, stored for this machine's reports (some 5 minutes)
+calibrate: $(VENV)/.run ## known truths in, deviations out, stored for this machine's reports (some 6 minutes)
 	$(BIN)/rtbench calibrate $(if $(OUT),--out $(OUT)) $(ARGS)
 
 aa: $(VENV)/.run ## twenty real A/A pairs: this machine's noise floor (some 30 minutes)

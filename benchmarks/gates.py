@@ -66,8 +66,8 @@ def judged(drawn: Drawn, who: str, polls: bool) -> tuple[float, bool, bool, bool
     delay_ns = int(drawn.at_tick_ns.sum() + drawn.besides_ns)
     idle, end = (Edge(read_ns=0, cpu_ns=0, run_delay_ns=ns, decode_cpu_ns=0) for ns in (0, delay_ns * (who == "load")))
     load = LoadReport(
-        pid=1, at_start=idle, at_end=end, decode_cpu_ns=0, captured_bytes=0, clock_pairs=((0, 0),), hub_lag=(), controls={},
-        faults=(), response_headers={}, due=(), failed={},
+        pid=1, at_start=idle, at_end=end, decode_cpu_ns=0, captured_bytes=0, clock_pairs=((0, 0),), hub_lag=(),
+        controls={}, faults=(), response_headers={}, due=(), failed={},
     )  # fmt: skip
     server = {"run_delay_ns_at_start": 0, "run_delay_ns_at_end": delay_ns * (who == "server")}
     reasons = validity.check(
