@@ -30,13 +30,13 @@ SPOILT_BY_DEFAULT = (
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Metrics of a trial that do not count (names, or beginnings with a `*`; `*` is all of them), and why."""
+    """Metrics of a trial that do not count (names; `*` stands for any text), and why."""
 
     metrics: tuple[str, ...]
     why: str
 
     def has(self, metric: str) -> bool:
-        return any(_fits(metric, pattern) for pattern in self.metrics)
+        return any(fnmatchcase(metric, pattern) for pattern in self.metrics)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class Trial:
 
     def unknown(self, metric: str) -> bool:
         """Whether the trial says that this cannot be known of its subject: a server with a timetable of its own."""
-        return any(_fits(metric, pattern) for pattern in self.manifest.get("unknown") or ())
+        return any(fnmatchcase(metric, pattern) for pattern in self.manifest.get("unknown") or ())
 
     def spoils(self, metric: str) -> bool:
         """Whether a reason of this trial forbids to believe `metric`."""
@@ -130,13 +130,15 @@ class Trial:
     @property
     def left_out(self) -> tuple[LeftOut, ...]:
         """What of this trial does not count, and why: one row a reason; empty when all of it does."""
-        if self.status == "ok":  # what counts may have reasons against some of its tails
-            reasons, whole = self.reasons, ()
-        else:
-            reasons = self.reasons or ({"message": "no reason was recorded"},)
-            whole = ("*",) if self.status == "failed" else SPOILT_BY_DEFAULT
-        found = [(tuple(row.get("metrics") or whole), str(row.get("message", ""))) for row in reasons]
-        return tuple(LeftOut(("*",) if self.status == "failed" else metrics, why) for metrics, why in found if metrics)
+        # What counts may have reasons against some of its tails.
+        counts, failed = self.status == "ok", self.status == "failed"
+        whole: tuple[str, ...] = () if counts else SPOILT_BY_DEFAULT
+        unsaid = () if counts else ({"message": "no reason was recorded"},)
+        return tuple(
+            LeftOut(metrics, str(row.get("message", "")))
+            for row in self.reasons or unsaid
+            if (metrics := ("*",) if failed else tuple(row.get("metrics") or whole))
+        )
 
     @property
     def counts(self) -> Literal["all", "some", "none"]:
@@ -157,7 +159,3 @@ class Trial:
 def item_name(subject: str, cell: Mapping[str, Any]) -> str:
     """`sse-aiohttp [subscribers=100]`, as campaign.json writes it; the subject's name without a sweep."""
     return f"{subject} [{' '.join(f'{key}={value}' for key, value in cell.items())}]" if cell else subject
-
-
-def _fits(metric: str, pattern: str) -> bool:
-    return fnmatchcase(metric, pattern)

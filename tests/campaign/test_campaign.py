@@ -196,6 +196,13 @@ def test_plan_counts_trials_time_and_disk() -> None:
 # Can it run here?
 
 
+def test_a_stream_that_warms_up_for_minutes_is_refused_in_every_cell() -> None:
+    prepare(scenario())
+    slow = scenario(sweep={"workload": {"rate_hz": [5, 0.1]}})
+    with pytest.raises(UserError, match=r"20 messages of warm-up take 200 s, the limit is 60 s"):
+        prepare(slow)
+
+
 def limits(monkeypatch: pytest.MonkeyPatch, hard: int) -> list[tuple[int, int]]:
     """Pretend that this is the hard limit of descriptors; what is set is in the list."""
     asked: list[tuple[int, int]] = []

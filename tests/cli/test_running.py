@@ -226,6 +226,7 @@ subscribers = 5
 blocks = 2
 ramp_hz = 200
 warmup_s = 0.1
+warmup_messages = 5
 window_s = 0.5
 grace_s = 0.3
 
@@ -237,6 +238,7 @@ client_cpu_share = 1.0
 run_delay_share = 1.0
 hub_lag_s = 60
 server_run_delay_share = 1.0
+moved_share = 1000
 steal_share = 1.0
 throttle_events = 1000000
 publisher_late_s = 60

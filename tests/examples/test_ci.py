@@ -14,7 +14,8 @@ import pytest
 
 HERE = Path(__file__).parents[2] / "examples/ci"
 QUICK = (
-    "subscribers=5", "blocks=2", "warmup_s=0.3", "window_s=1", "grace_s=0.5", "validity.reruns=0",
+    "subscribers=5", "blocks=2", "warmup_s=0.3", "warmup_messages=5", "window_s=1", "grace_s=0.5",
+    "validity.reruns=0", "validity.moved_share=1000",
     "validity.hub_lag_s=60", "validity.publisher_late_s=60", "validity.client_cpu_share=1",
 )  # fmt: skip
 

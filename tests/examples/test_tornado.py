@@ -27,6 +27,7 @@ GUIDE = (
 EASY = (
     "client_cpu_share=1.0", "run_delay_share=1.0", "steal_share=1.0", "publisher_late_s=60", "hub_lag_s=60",
     "server_run_delay_share=1.0", "drift_share=100", "retransmit_share=1.0", "stamped_share=0.0", "edge_share=1.0",
+    "moved_share=1000",
 )  # fmt: skip
 
 
@@ -100,6 +101,7 @@ def test_it_is_compared(mine: Path) -> None:
         "blocks=2",
         "window_s=1",
         "warmup_s=0.3",
+        "warmup_messages=5",
         "grace_s=0.5",
         *(f"validity.{one}" for one in EASY),
     ]
