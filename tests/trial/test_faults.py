@@ -261,11 +261,13 @@ def test_a_starved_load_generator_is_invalid_and_nothing_is_lost(measure: Callab
     if subprocess.run([sys.executable, "-c", hurry], capture_output=True, check=False).returncode:
         pytest.skip("who may not run before others (SCHED_FIFO) cannot starve anybody for sure")
     row = {"what": "load", "at_s": 0, "for_s": 1, "burn_s": 0.08, "every_s": 0.1}
-    whole = measure("sse-aiohttp", {"run_delay_share": 0.3}, window_s=1, faults={"starve": [row]})
+    whole = measure("sse-aiohttp", {"run_delay_share": 0.3, "moved_share": 0.1}, window_s=1, faults={"starve": [row]})
     manifest = whole.manifest
     assert manifest["status"] == "invalid"
-    (reason,) = manifest["reasons"]
-    assert reason["kind"] == "load generator kept from its core"
+    # Half a millisecond of latency is moved by little: on a busy machine the server's waiting may be a reason, too.
+    reasons = {reason["kind"]: reason for reason in manifest["reasons"]}
+    assert reasons.keys() - {"server kept from its core"} == {"load generator kept from its core"}
+    reason = reasons["load generator kept from its core"]
     assert "latency_app_*" in reason["metrics"]
     assert "latency_kernel_*" not in reason["metrics"]
     (event,) = manifest["events"]
