@@ -20,7 +20,7 @@ FINDING, USER, TOO_FEW, INTERRUPTED = 1, 2, 3, 130
 """Exit codes (interface.md); 0 is done."""
 
 COMMANDS = {
-    "list": ("listing", "list_", "What there is: subjects, streams, scenarios or metrics."),
+    "list": ("listing", "list_", "What there is: subjects, streams, scenarios, metrics, or past results."),
     "ticks": ("ticks", "ticks", "The workload itself, one JSON object a line."),
     "serve": ("serving", "serve", "One server with every stream played into it."),
     "demo": ("serving", "demo", "Four transports side by side, live, in a browser."),

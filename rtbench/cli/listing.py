@@ -1,4 +1,4 @@
-"""What there is: `rtbench list`.
+"""What there is, and what was measured: `rtbench list`.
 
 Invariant: a list imports what it lists and nothing else: whoever asks for subjects waits for no scenario and no metric.
 """
@@ -6,7 +6,9 @@ Invariant: a list imports what it lists and nothing else: whoever asks for subje
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -16,7 +18,7 @@ from rtbench.cli._options import json_option
 Rows = list[dict[str, Any]]
 
 
-def _subjects() -> Rows:
+def _subjects(_: Path) -> Rows:
     from rtbench.subjects import registry
 
     rows: Rows = []
@@ -28,7 +30,7 @@ def _subjects() -> Rows:
     return rows
 
 
-def _streams() -> Rows:
+def _streams(_: Path) -> Rows:
     from rtbench import streams
 
     return [
@@ -37,7 +39,7 @@ def _streams() -> Rows:
     ]
 
 
-def _scenarios() -> Rows:
+def _scenarios(_: Path) -> Rows:
     from rtbench.scenario import loading
 
     return [
@@ -52,7 +54,7 @@ def _scenarios() -> Rows:
     ]
 
 
-def _metrics() -> Rows:
+def _metrics(_: Path) -> Rows:
     from rtbench.analysis import metrics
 
     return [
@@ -61,25 +63,46 @@ def _metrics() -> Rows:
     ]
 
 
-LISTS: Mapping[str, tuple[Callable[[], Rows], tuple[str, ...]]] = {
+def _results(holder: Path) -> Rows:
+    from rtbench.records import past
+
+    rows = past.campaigns(holder)
+    return [
+        {**row.row(), "started": row.started, "state": row.state, "first": textwrap.shorten(row.answer, 100)}
+        for row in rows
+    ]
+
+
+LISTS: Mapping[str, tuple[Callable[[Path], Rows], tuple[str, ...]]] = {
     "subjects": (_subjects, ("subject", "arm", "technique", "description", "here")),
     "streams": (_streams, ("stream", "description")),
     "scenarios": (_scenarios, ("scenario", "description")),
     "metrics": (_metrics, ("metric", "unit", "description")),
+    "results": (_results, ("result", "started", "scenario", "machine", "state", "first")),
 }
 """What can be listed: its rows, and which of their keys the table shows."""
 
 
 @click.command("list", epilog="Example: rtbench list subjects --json")
 @click.argument("what", type=click.Choice(list(LISTS)))
+@click.option(
+    "--in",
+    "holder",
+    type=click.Path(path_type=Path),
+    default=Path("results"),
+    show_default=True,
+    help="Of results: the folder that holds them.",
+)
 @json_option
-def list_(what: str, as_json: bool) -> None:
-    """What there is: subjects, streams, scenarios or metrics."""
+def list_(what: str, holder: Path, as_json: bool) -> None:
+    """What there is: subjects, streams, scenarios or metrics; results: past campaigns, newest first."""
     found, shown = LISTS[what]
-    rows = found()
+    rows = found(holder)
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return
-    widths = {name: max(len(str(row[name])) for row in rows) for name in shown[:-1]}
+    if what == "results" and not rows:
+        click.echo(f"rtbench: no campaigns in {holder}; `rtbench run smoke` measures one", err=True)
+    widths = {name: max((len(str(row[name])) for row in rows), default=0) for name in shown[:-1]}
     for row in rows:
         click.echo("  ".join([*(f"{row[name]:<{widths[name]}}" for name in shown[:-1]), str(row[shown[-1]])]))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from rtbench.analysis.history import index
 from rtbench.analysis.report.report import build
 from rtbench.cli._options import PRECEDENCE, calibration_option
 from rtbench.records.campaign import load_calibration
@@ -19,6 +20,11 @@ def write_report(folders: list[Path], out: Path | None, code: int, calibration: 
     for line in made.caveats:
         click.echo(f"caveat: {line}")
     click.echo(f"report: {made.path}")
+    for holder in dict.fromkeys(folder.resolve().parent for folder in folders):
+        try:
+            index.rebuild(holder)
+        except OSError as error:
+            click.echo(f"rtbench: warning: {holder / 'index.html'} cannot be written ({error.strerror})", err=True)
     return min((code, int(made.exit_code)), key=PRECEDENCE.index)
 
 

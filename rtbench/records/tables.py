@@ -165,7 +165,11 @@ def concatenate(kind: str, parts: list[Columns]) -> Columns:
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON to `path`, atomically. A NaN is our bug and raises ValueError."""
-    text = json.dumps(value, indent=1, allow_nan=False) + "\n"
+    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path`, atomically."""
     with _replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from rtbench.analysis.history.index import rebuild
 from rtbench.analysis.report.report import build
 
 QUIET = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
@@ -174,11 +175,42 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     return (folder / "node_modules/axe-core/axe.min.js").read_text(encoding="utf-8")
 
 
+@pytest.fixture(scope="module")
+def history(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page of past campaigns: one that is whole, one with long words, one that is damaged."""
+    holder = tmp_path_factory.mktemp("history") / "results"
+    shutil.copytree(golden, holder / "golden")
+    build([holder / "golden"])
+    (holder / ("long" * 40)).mkdir()
+    (holder / ("long" * 40) / "campaign.json").write_text('{"schema": 1, "environment": {"cpu": "%s"}}' % ("x" * 400))
+    (holder / "bad").mkdir()
+    (holder / "bad/campaign.json").write_text("{")
+    page = rebuild(holder)
+    assert page is not None
+    return page.as_uri()
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (390, "dark")])
+def test_the_page_of_past_campaigns(chromium: Any, history: str, axe: str, width: int, theme: str) -> None:
+    page = show(chromium, history, width, theme)
+    assert page.get_log("browser") == []
+    assert page.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]["width"] == width
+    paper = of(page, "getComputedStyle(document.body).backgroundColor")
+    assert paper == {"light": "rgb(253, 253, 251)", "dark": "rgb(22, 22, 20)"}[theme]
+    _axe_finds_nothing(page, axe, least=10)
+    page.find_element("link text", "report").click()
+    assert of(page, "document.querySelectorAll('#answer').length") == 1
+
+
 @pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (390, "dark")])
 def test_axe_finds_nothing(chromium: Any, url: str, axe: str, width: int, theme: str) -> None:
     page = show(chromium, url, width, theme)
     page.execute_script("for (const fold of document.querySelectorAll('details')) fold.open = true;")
+    _axe_finds_nothing(page, axe, least=20)
+
+
+def _axe_finds_nothing(page: Any, axe: str, least: int) -> None:
     page.execute_cdp_cmd("Runtime.evaluate", {"expression": axe})
     found = page.execute_async_script("axe.run(document).then(arguments[0])")
-    assert len(found["passes"]) > 20
+    assert len(found["passes"]) > least
     assert [(v["id"], v["impact"], v["nodes"][0]["html"][:200]) for v in found["violations"]] == []

@@ -82,6 +82,19 @@ def test_list_metrics(call: Call) -> None:
     assert found[0].keys() == {"metric", "unit", "better", "description"}
 
 
+def test_list_results(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call("list", "results") == (0, "", "rtbench: no campaigns in results; `rtbench run smoke` measures one\n")
+    assert json.loads(call("list", "results", "--json").out) == []
+    folder = tmp_path / "mine" / "a"
+    folder.mkdir(parents=True)
+    (folder / "campaign.json").write_text('{"schema": 1, "scenario": {"name": "ci"}, "exit": 3}')
+    (row,) = json.loads(call("list", "results", "--in", "mine", "--json").out)
+    assert row.items() >= {"result": "mine/a", "scenario": "ci", "exit": 3, "answer": "", "fault": ""}.items()
+    (line,) = call("list", "results", "--in", "mine").out.splitlines()
+    assert line.split() == ["mine/a", "ci", *["0", "of", "0", "trials", "valid,", "exit", "code", "3"]]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "not_needed"),
@@ -91,6 +104,7 @@ def test_list_metrics(call: Call) -> None:
         (("list", "subjects"), ("rtbench.scenario.model", "rtbench.scenario.loading", "rtbench.analysis", "numpy")),
         (("list", "scenarios"), ("rtbench.analysis", "pandas", "matplotlib")),
         (("list", "metrics"), ("matplotlib", "jinja2")),
+        (("list", "results"), ("rtbench.scenario", "rtbench.subjects", "rtbench.analysis", "pandas")),
     ],
 )
 def test_a_list_imports_only_what_it_lists(words: tuple[str, ...], not_needed: tuple[str, ...]) -> None:

@@ -25,6 +25,17 @@ def test_report_of_several_folders(call: Call, pretended: Pretended) -> None:
     assert pretended.built == [([Path("a"), Path("b")], Path("c"))]
 
 
+def test_the_page_of_past_campaigns_follows_each_report(call: Call, pretended: Pretended, tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    assert call("report", "results/ONE", "elsewhere/b").err == ""
+    assert (tmp_path / "results/index.html").exists() and not (tmp_path / "elsewhere").exists()
+    (tmp_path / "results/index.html").unlink()
+    (tmp_path / "results/index.html").mkdir()
+    ran = call("report", "results/ONE")
+    assert ran.code == 0
+    assert ran.err == f"rtbench: warning: {tmp_path}/results/index.html cannot be written (Is a directory)\n"
+
+
 GOLDEN = Path(__file__).parents[1] / "golden/results"
 
 

@@ -160,7 +160,8 @@ def test_quiet_leaves_the_result(call: Call, pretended: Pretended) -> None:
 
 def test_results_go_into_a_folder_of_their_own(call: Call, pretended: Pretended, tmp_path: Path) -> None:
     assert call("run", "smoke").code == 0
-    (folder,) = (tmp_path / "results").iterdir()
+    folder, page = sorted((tmp_path / "results").iterdir())
+    assert page.name == "index.html"
     assert re.fullmatch(r"\d{8}-\d{6}-smoke", folder.name)
 
 

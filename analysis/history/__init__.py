@@ -1,0 +1,1 @@
+"""The page of past campaigns: results/index.html."""
