@@ -7,10 +7,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 OUT ?=
 
 HYPERLANE := servers/hyperlane/target/release/rtbench-hyperlane
+REFERENCE_OUT := $(or $(OUT),results/$(shell date -u +%Y%m%d-%H%M%S)-$(NAME))
 RUSTUP := curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test bench bench-full report demo calibrate aa stacks hyperlane lint types clean
+.PHONY: help setup test bench bench-full report demo calibrate aa reference stacks hyperlane lint types clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,6 +55,11 @@ aa: $(VENV)/.run ## twenty real A/A pairs: this machine's noise floor (some 30 m
 
 report: $(VENV)/.run ## rebuild the newest campaign's report from its raw files (DIR=results/... for another)
 	$(BIN)/rtbench report $(or $(DIR),$(shell ls -td results/*/campaign.json 2>/dev/null | grep -v reference | head -1 | xargs -r dirname)) $(ARGS)
+
+reference: $(VENV)/.run ## measure a reference result again: make reference NAME=ci (SCENARIO= and ARGS= where they differ)
+	@test -n "$(NAME)" || { echo "reference: which one? make reference NAME=ci" >&2; exit 2; }
+	$(BIN)/rtbench run $(or $(SCENARIO),$(NAME)) --out $(REFERENCE_OUT) $(ARGS) || [ $$? = 3 ]
+	$(BIN)/python benchmarks/reference.py $(REFERENCE_OUT) $(NAME)
 
 stacks: $(VENV)/.stacks ## install the Python stacks that are subjects, too: Starlette, uvicorn, aiohttp-sse, picows
 

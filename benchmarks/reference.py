@@ -1,0 +1,49 @@
+"""`python benchmarks/reference.py FOLDER NAME`: make a measured campaign the reference result NAME.
+
+Invariant: results/reference/NAME holds report.md, one figure, campaign.json and metrics.csv; `ci` has report.html, too.
+Everything else of the folder stays out of git: the command in campaign.json repeats it. Called by `make reference`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+REFERENCE = Path(__file__).parent.parent / "results" / "reference"
+FIGURES = ("decision.svg", "sweep.svg")
+"""The figure that a reader decides by; of a sweep, its curves. The first that the report has."""
+WHOLE = "ci"
+"""The reference whose report.html stands for the form of all."""
+
+
+def keep(folder: Path, name: str, reference: Path = REFERENCE) -> Path:
+    """Replace `reference`/`name` by what is kept of the results folder; its new path. Raises SystemExit when the
+    campaign is not finished, lacks a file, or `name` is not the name of a folder: then nothing is replaced."""
+    if name != Path(name).name or name in ("", ".", ".."):
+        raise SystemExit(f"reference: NAME={name!r}: expected the name of a folder")
+    report = folder / "report"
+    figure = next((one for one in FIGURES if (report / "figures" / one).is_file()), FIGURES[0])
+    kept = {
+        "campaign.json": folder / "campaign.json",
+        "report.md": report / "report.md",
+        "metrics.csv": report / "metrics.csv",
+        f"figures/{figure}": report / "figures" / figure,
+        **({"report.html": report / "report.html"} if name == WHOLE else {}),
+    }
+    missing = [str(path) for path in kept.values() if not path.is_file()]
+    if missing:
+        raise SystemExit(f"reference: {', '.join(missing)}: missing; run `rtbench report {folder}`")
+    target = reference / name
+    new = reference / f".{name}.new"
+    shutil.rmtree(new, ignore_errors=True)
+    (new / "figures").mkdir(parents=True)
+    for inside, path in kept.items():
+        shutil.copyfile(path, new / inside)
+    shutil.rmtree(target, ignore_errors=True)
+    new.rename(target)
+    return target
+
+
+if __name__ == "__main__":
+    print(keep(Path(sys.argv[1]), sys.argv[2]))
