@@ -23,7 +23,21 @@ ROOT = Path(__file__).parent.parent
 ROOMS = ("rtbench", "servers", "loadtests", "analysis", "tests", "benchmarks", "examples", "docs", "results", ".ci")
 LINKED = ("servers", "loadtests", "analysis")
 """rtbench/servers and the others are links to the folders of that name."""
-READ = {".py", ".md", ".c", ".rs", ".js", ".html", ".css", ".toml", ".yml", ".importlinter", "Makefile", "run"}
+READ = {
+    ".py",
+    ".md",
+    ".c",
+    ".rs",
+    ".js",
+    ".html",
+    ".css",
+    ".toml",
+    ".yml",
+    ".importlinter",
+    "Makefile",
+    "run",
+    "llms.txt",
+}
 NOT_OURS = re.compile(r"results/(?!README\.md)|tests/golden/results/|servers/hyperlane/target/|.*__pycache__/")
 
 ENDING = r"(?:md|py|c|rs|js|html|css|toml|svg|png|yml)"
