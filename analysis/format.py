@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 
-from rtbench.analysis.statistics.compare import Comparison, Summary
+from rtbench.analysis.statistics.compare import Estimate, Summary
+from rtbench.analysis.statistics.judgement import Comparison
 
 MISSING = "–"
 
@@ -70,7 +71,7 @@ def interval(row: tuple[float | None, float | None, float | None], unit: str) ->
     return summary(Summary("", "", unit, 0, *row))
 
 
-def ratio(row: Comparison) -> str:
+def ratio(row: Estimate) -> str:
     """`1.32× [1.25, 1.40]`."""
     text = f"{number(row.ratio)}×"
     return text if row.low is None or row.high is None else f"{text} [{_end(row.low)}, {_end(row.high)}]"
@@ -84,12 +85,55 @@ def markdown(value: object) -> str:
     return text
 
 
+def share(value: float) -> str:
+    """`5 %`, `33 %`, `0.2 %`: a share with two digits at most."""
+    return f"{float(f'{100 * value:.2g}'):g} %"
+
+
+def statement(row: Comparison, relative_to: str = "") -> str:
+    """What a comparison allows to say: `1.32× [1.25, 1.40]`, `equivalent within ±5 % (1.01× [0.98, 1.03])`, `not
+    resolved: 1.17× [1.03, 1.33], could differ by up to 33 % (24 blocks would settle it)` or `too few blocks to say
+    (10.4×, 2 blocks)`. `relative_to` is named where the sentence around it does not do that.
+    """
+    words = {"equivalent": "to", "not resolved": "relative to", "too few blocks": "with"}
+    to = f" {words.get(row.verdict, 'of')} {relative_to}" if relative_to else ""
+    more = f", {', '.join(notes)}" if (notes := _notes(row)) else ""
+    if row.verdict == "equivalent":
+        return f"equivalent{to} within ±{share(row.margin)} ({ratio(row)}){more}"
+    if row.verdict == "too few blocks":
+        verb = f"compare{to}" if to else "say"
+        return f"too few blocks to {verb} ({number(row.ratio)}×, {row.blocks} block{'s' * (row.blocks != 1)})"
+    if row.verdict == "not resolved":
+        return f"not resolved{to}: {ratio(row)}, {_up_to(row)}{more} ({_needed(row)})"
+    return f"{ratio(row)}{to}"
+
+
 def undecided(row: Comparison) -> str:
-    """What the verdict "no difference seen" was limited by and what it would take: `5 % would take 9 blocks`."""
-    words = {"multiplicity": "not after false-discovery control", "noise floor": "within the noise floor"}
-    parts = [words[row.limited_by]] if row.limited_by in words else []
-    if row.blocks_needed is not None:
-        parts.append(f"5 % would take {row.blocks_needed:,} blocks")
-    elif row.low is not None:
-        parts.append("5 % would take more than 10,000 blocks")
-    return ", ".join(parts)
+    """The same for a cell of a table that has the ratio: `could differ by up to 33 %; 24 blocks would settle it`."""
+    if row.verdict == "too few blocks":
+        return "too few blocks to say"
+    if row.verdict == "not resolved":
+        return "; ".join([_up_to(row), *_notes(row), _needed(row)])
+    return ", ".join(_notes(row))
+
+
+def _up_to(row: Comparison) -> str:
+    up_to = row.could_be_up_to or 0.0
+    return f"could differ by up to {share(up_to)}" if up_to < 1 else f"could differ up to {_end(1 + up_to)}×"
+
+
+def _notes(row: Comparison) -> list[str]:
+    """What is seen and may not be claimed."""
+    if row.within_floor and row.noise_floor is not None:
+        floor = number(row.noise_floor)
+        return [f"a difference is seen, {number(row.ratio)}×, but it lies within the A/A noise floor of {floor}×"]
+    if row.limited_by == "noise floor" and row.noise_floor is not None:
+        return [f"the A/A noise floor of {number(row.noise_floor)}× is wider than ±{share(row.margin)}"]
+    return ["its interval excludes 1, but it does not stand among so many"] if row.limited_by == "multiplicity" else []
+
+
+def _needed(row: Comparison) -> str:
+    if row.blocks_needed is None:
+        return "more than 10,000 blocks would settle it"
+    several = f" in {round(row.blocks_needed * row.campaigns / row.blocks)} campaigns" if row.campaigns > 1 else ""
+    return f"{row.blocks_needed:,} blocks{several} would settle it"

@@ -1,25 +1,28 @@
 """Which transport for these needs: ranked, with the measurements behind each reason, and what would change it.
 
-Invariant: two options are told apart only by a ratio whose interval excludes 1 and that is beyond the noise floor (R8,
-R9); where both take less of a core than `TRIVIAL`, or nothing tells them apart, it does not matter, and that is said.
-Options of different stacks are never compared without saying so (R10). Called by `rtbench advise` and the report.
+Invariant: two options are told apart only by a difference that is claimed (`judgement`). Where both take less of a core
+than `TRIVIAL`, or are equivalent, it does not matter; where that is not resolved, it is named as open. Costs that were
+measured alike keep the report's verdict; where the needs scale one of them otherwise, all such ratios are a family of
+their own. Options of different stacks are never compared without saying so (R10). Called by `rtbench advise` and the
+report.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from rtbench.analysis import format
-from rtbench.analysis.advice.option import CPU, Needs, Option
+from rtbench.analysis.advice.option import CPU, SAME, Needs, Option
 from rtbench.analysis.advice.options import options
 from rtbench.analysis.advice.reasons import percent
 from rtbench.analysis.campaigns.load import load
 from rtbench.analysis.evidence import Evidence, gather
-from rtbench.analysis.statistics.compare import Comparison, compare, verdict
+from rtbench.analysis.statistics.judgement import Comparison
 from rtbench.analysis.sweep.cells import cells
 from rtbench.errors import ResultsError
 
@@ -37,6 +40,8 @@ class Ranked:
     ratio: Comparison | None
     note: str
     tie: str
+    near: Comparison | None = None
+    """Its cost over that of the first of its own place; None for that one, and where no block has both."""
 
     def row(self) -> dict[str, Any]:
         """For JSON."""
@@ -63,7 +68,17 @@ class Ranked:
             "note": self.note,
             "cost_ratio": None
             if r is None
-            else {"to": r.b, "ratio": r.ratio, "low": r.low, "high": r.high, "verdict": r.verdict},
+            else {
+                "to": r.b,
+                "ratio": r.ratio,
+                "low": r.low,
+                "high": r.high,
+                "verdict": r.verdict,
+                "margin": r.margin,
+                "could_be_up_to": r.could_be_up_to,
+                "within_floor": r.within_floor,
+                "family": r.family,
+            },
         }
 
 
@@ -76,6 +91,8 @@ class Advice:
     ranking: tuple[Ranked, ...]
     equal: tuple[str, ...]
     """Where it does not matter, and why."""
+    open: tuple[str, ...]
+    """Who shares a place only because nothing measured tells them apart, and what is known."""
     changes: tuple[str, ...]
     left: tuple[tuple[str, str], ...]
     """Who is not ranked, and why."""
@@ -89,8 +106,10 @@ class Advice:
         names = " or ".join(o.name for o in first)
         if first[0].unmet:
             return f"Nothing that was measured meets these needs; {names} comes nearest ({'; '.join(first[0].unmet)})."
-        matter = ": it does not matter which" if len(first) > 1 else ""
-        return f"{names}{matter}."
+        if len(first) < 2:
+            return f"{names}."
+        known = any(line.startswith(f"{', '.join(o.name for o in first)}: ") for line in self.equal)
+        return f"{names}: {'it does not matter which' if known else 'nothing measured here tells them apart'}."
 
     def row(self) -> dict[str, Any]:
         """For JSON."""
@@ -101,6 +120,7 @@ class Advice:
             "answer": self.answer,
             "ranking": [r.row() for r in self.ranking],
             "does_not_matter": list(self.equal),
+            "not_resolved": list(self.open),
             "would_change": list(self.changes),
             "not_ranked": [{"subject": name, "why": why} for name, why in self.left],
         }
@@ -116,6 +136,7 @@ class Advice:
             lines += [f"   · {text}" for text in (*option.reasons, *([one.note] if one.note else []))]
         for title, texts in (
             ("It does not matter", self.equal),
+            ("Not told apart", self.open),
             ("What would change this", self.changes),
             ("Not ranked", [f"{name}: {why}" for name, why in self.left]),
         ):
@@ -144,31 +165,41 @@ def advise(evidence: Evidence, needs: Needs, every: bool = False) -> Advice:
         for option in ordered:
             best.setdefault(option.subject.transport, option)
         ordered = list(best.values())
-    ranking = _ranked(ordered)
+    costs = cost_ratios(ordered)
+    ranking = _ranked(ordered, costs)
     return Advice(
         campaign=str(evidence.campaign.document.get("campaign")),
         needs=needs,
         ranking=tuple(ranking),
-        equal=tuple(_equal(ranking)),
-        changes=tuple(_changes(ranking, needs)),
+        equal=tuple(text for known, text in _places(ranking) if known),
+        open=tuple(text for known, text in _places(ranking) if not known),
+        changes=tuple(_changes(ranking, costs, needs)),
         left=tuple(left),
     )
 
 
-def cost_ratio(a: Option, b: Option) -> Comparison | None:
-    """The cost of a over that of b under the needs: the measured ratio times that of the two factors."""
-    if a.cell is b.cell:
-        found = a.cell.evidence.comparison(CPU, a.subject.name, b.subject.name)
-    else:
+Costs = Mapping[tuple[str, str], Comparison]
+"""Two options' names to the cost of the first over that of the second."""
+
+
+def cost_ratios(options: Sequence[Option]) -> Costs:
+    """The cost ratio of every pair of options under the needs: the measured ratio times that of the two factors."""
+    found: dict[tuple[str, str], Comparison] = {}
+    scaled = []
+    for a, b in combinations(options, 2):
+        evidence, by = b.cell.evidence, a.factor / b.factor if b.factor else 0.0
+        whole = evidence.comparison(CPU, a.subject.name, b.subject.name) if a.cell is b.cell else None
+        if whole is not None and abs(by - 1) <= SAME:
+            found[a.name, b.name] = replace(whole, a=a.name, b=b.name)
+            continue
         values = {o.name: o.cell.evidence.values[CPU].get(o.subject.name, {}) for o in (a, b)}
-        each = compare(CPU, values, [(a.name, b.name)])
-        found = each[0] if each else None
-    if found is None or not b.factor:
-        return None
-    by = a.factor / b.factor
-    low, high = (None if x is None else x * by for x in (found.low, found.high))
-    said = verdict(found.ratio * by, low, high, a.cell.evidence.floor(CPU))
-    return replace(found, a=a.name, b=b.name, ratio=found.ratio * by, low=low, high=high, verdict=said)
+        one = whole or evidence.estimate(CPU, values, a.name, b.name)
+        if one is not None and by:
+            scaled.append(replace(one.times(by), a=a.name, b=b.name))
+    if scaled:
+        judged = options[0].cell.evidence.judge(scaled, "advice")
+        found |= {(one.a, one.b): one for one in judged}
+    return found | {(b, a): one.inverse() for (a, b), one in found.items()}
 
 
 def _apart(a: Option, leader: Option, ratio: Comparison | None) -> bool:
@@ -177,14 +208,14 @@ def _apart(a: Option, leader: Option, ratio: Comparison | None) -> bool:
         return True
     if _trivial(a) and _trivial(leader):
         return False
-    return ratio is not None and ratio.verdict != "no difference seen"
+    return ratio is not None and ratio.different
 
 
 def _trivial(option: Option) -> bool:
     return (option.cores if option.high is None else option.high) < TRIVIAL
 
 
-def _ranked(ordered: Sequence[Option]) -> list[Ranked]:
+def _ranked(ordered: Sequence[Option], costs: Costs) -> list[Ranked]:
     found: list[Ranked] = []
     leader: Option | None = None
     for place, option in enumerate(ordered, start=1):
@@ -193,10 +224,10 @@ def _ranked(ordered: Sequence[Option]) -> list[Ranked]:
             found.append(Ranked(1, option, None, "", ""))
             continue
         first = found[0].option
-        near, ratio = cost_ratio(option, leader), cost_ratio(option, first)
+        near, ratio = (costs.get((option.name, other.name)) for other in (leader, first))
         apart = _apart(option, leader, near)
         rank, tie = (place, "") if apart else (found[-1].rank, _note(option, leader, near))
-        found.append(Ranked(rank, option, ratio, _note(option, first, ratio), tie))
+        found.append(Ranked(rank, option, ratio, _note(option, first, ratio), tie, None if apart else near))
         leader = option if apart else leader
     return found
 
@@ -204,41 +235,42 @@ def _ranked(ordered: Sequence[Option]) -> list[Ranked]:
 def _note(option: Option, leader: Option, ratio: Comparison | None) -> str:
     if ratio is None:
         return f"there is no block to compare its cost with {leader.name}'s"
-    same = ratio.verdict == "no difference seen"
-    said = "" if ratio.low is None or not same else ", no difference seen"
-    said = ", too few blocks to tell" if ratio.low is None else said
     stacks = option.subject.stack != leader.subject.stack
     across = f" (stacks differ: {option.subject.stack}, {leader.subject.stack})" if stacks else ""
-    return f"its server CPU is {format.ratio(ratio)} of {leader.name}'s{said}{across}"
+    if ratio.different:
+        return f"its server CPU is {format.ratio(ratio)} of {leader.name}'s{across}"
+    return f"its server CPU beside {leader.name}'s: {format.statement(ratio)}{across}"
 
 
-def _equal(ranking: Sequence[Ranked]) -> list[str]:
-    """Groups of one place, with what makes them equal."""
-    lines = []
+def _places(ranking: Sequence[Ranked]) -> list[tuple[bool, str]]:
+    """Groups of one place with what puts them there, and whether it is known that it does not matter."""
+    lines: list[tuple[bool, str]] = []
     for rank in sorted({r.rank for r in ranking}):
         group = [r for r in ranking if r.rank == rank]
         if len(group) < 2:
             continue
         names = ", ".join(r.option.name for r in group)
-        if all(_trivial(r.option) for r in group):
+        known = all(_trivial(r.option) for r in group)
+        if known:
             most = max(r.option.high or r.option.cores for r in group)
             ages = [format.quantity(r.option.age_p50_ns, "ns") for r in group]
             why = f"each takes less than {percent(TRIVIAL)} of a core (at most {percent(most)})"
             why += f"; their data is {', '.join(ages)} old at the median, choose by that if it matters"
         else:
             why = "; ".join(f"{r.option.name}: {r.tie}" for r in group[1:])
-        lines.append(f"{names}: {why}")
+            known = all(r.near is not None and r.near.verdict == "equivalent" for r in group[1:])
+        lines.append((known, f"{names}: {why}"))
     return lines
 
 
-def _changes(ranking: Sequence[Ranked], needs: Needs) -> list[str]:
+def _changes(ranking: Sequence[Ranked], costs: Costs, needs: Needs) -> list[str]:
     """Conditions under which another would come first, computed from what was measured."""
     if not ranking:
         return []
     first = ranking[0].option
     lines = []
     for one in ranking[1:]:
-        lines += _for_polls(one.option, first, needs)
+        lines += _for_polls(one.option, first, costs, needs)
         if one.option.unmet and one.option.age_p90_ns is not None and _too_old(one.option, needs):
             age = format.quantity(one.option.age_p90_ns, "ns")
             lines.append(f"{one.option.name} would be fresh enough if data might be {age} old.")
@@ -260,12 +292,12 @@ def _too_old(option: Option, needs: Needs) -> bool:
     return needs.freshness_ms is not None and (option.age_p90_ns or 0.0) > needs.freshness_ms * 1e6
 
 
-def _for_polls(one: Option, first: Option, needs: Needs) -> list[str]:
+def _for_polls(one: Option, first: Option, costs: Costs, needs: Needs) -> list[str]:
     """The interval and the rate at which a short poll's cost meets that of a transport that does not poll so."""
     if (one.interval_s is None) == (first.interval_s is None):
         return []
     poll, other = (one, first) if one.interval_s is not None else (first, one)
-    ratio, interval_s = cost_ratio(poll, other), poll.interval_s
+    ratio, interval_s = costs.get((poll.name, other.name)), poll.interval_s
     if ratio is None or interval_s is None:
         return []
     rate = needs.rate_hz or other.seen.rate_hz

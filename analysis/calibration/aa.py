@@ -11,7 +11,7 @@ from rtbench.analysis.calibration.check import Check
 from rtbench.analysis.evidence import Evidence, gather
 from rtbench.analysis.notebook import Campaign, load
 from rtbench.analysis.statistics import noise
-from rtbench.analysis.statistics.compare import CONFIDENCE, Comparison, compare
+from rtbench.analysis.statistics.compare import CONFIDENCE, Estimate, compare
 
 AA_METRICS = (
     "latency_kernel_p50_ns", "latency_kernel_within_tick_p99_ns", "server_cpu_ns_per_message",
@@ -39,11 +39,11 @@ def judge_aa(folder: Path) -> list[Check]:
     return result
 
 
-def aa_intervals(evidence: Evidence, blocks_a_pair: int = BLOCKS_A_PAIR) -> list[Comparison]:
+def aa_intervals(evidence: Evidence, blocks_a_pair: int = BLOCKS_A_PAIR) -> list[Estimate]:
     """One comparison for each pair of labels, metric and group of blocks, made as the report makes them."""
     blocks = sorted({result.trial.attempt_key for result in evidence.results})
     groups = [blocks[at : at + blocks_a_pair] for at in range(0, len(blocks), blocks_a_pair)]
-    found: list[Comparison] = []
+    found: list[Estimate] = []
     for metric in AA_METRICS:
         for group in groups:
             values = {

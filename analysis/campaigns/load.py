@@ -41,6 +41,14 @@ class Campaign:
         return self.documents[0]
 
     @property
+    def names(self) -> list[str]:
+        """What each folder's campaign is called; with its number where two have one name."""
+        found = [
+            str(document.get("campaign", path.name)) for path, document in zip(self.paths, self.documents, strict=True)
+        ]
+        return found if len(set(found)) == len(found) else [f"{name} ({n})" for n, name in enumerate(found, 1)]
+
+    @property
     def subjects(self) -> list[dict[str, Any]]:
         """One row a subject: subject, transport, stack, arm, technique, in the order of the scenario."""
         rows: dict[str, dict[str, Any]] = {}

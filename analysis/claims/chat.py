@@ -25,7 +25,7 @@ def judge(evidence: Evidence) -> Finding | None:
     beside = [p for a, b in found if (p := compared(evidence, "tcp_up_bytes_per_message", a, b)) is not None]
     outcome = direction(points, "a lower")
     verdicts = {p.verdict for p in points}
-    if outcome == "no difference seen" and "a lower" in verdicts:
+    if outcome != "contradicted" and "a lower" in verdicts:
         outcome = "supported"  # lower somewhere, higher nowhere: that is to win
     return Finding(outcome, sentence([*points, *beside]), (*points, *beside), _flips(table, senders))
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from rtbench.analysis.evidence import Evidence
 
-Outcome = Literal["supported", "contradicted", "no difference seen", "not tested by this campaign"]
+Outcome = Literal["supported", "contradicted", "equivalent", "not resolved", "not tested by this campaign"]
 NOT_TESTED: Outcome = "not tested by this campaign"
 
 

@@ -52,7 +52,7 @@ def judge(evidence: Evidence) -> Finding | None:
         f"Of {total.alive:,} connections to a server that was stopped, {total.by_heartbeat:,} were given up for two "
         f"missing heartbeats and {total.by_tcp:,} were ended by TCP. {'; '.join(p.text for p in points)}."
     )
-    outcome: Outcome = "contradicted" if total.by_tcp else "no difference seen"
+    outcome: Outcome = "contradicted" if total.by_tcp else "not resolved"
     if not total.by_tcp and total.by_heartbeat == total.alive:
         outcome = "supported"
     flips = "A process that dies on a living host is noticed by TCP itself: its kernel sends FIN or RST."

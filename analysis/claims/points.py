@@ -11,6 +11,7 @@ from rtbench.analysis import format
 from rtbench.analysis.claims.claim import Outcome, Point
 from rtbench.analysis.evidence import ComparedSubject, Evidence
 from rtbench.analysis.metrics import find
+from rtbench.analysis.statistics.judgement import DIFFERENT
 
 
 def compared(evidence: Evidence, metric: str, a: str, b: str) -> Point | None:
@@ -18,8 +19,8 @@ def compared(evidence: Evidence, metric: str, a: str, b: str) -> Point | None:
     found = evidence.comparison(metric, a, b)
     if found is None or found.low is None:
         return None
-    said = {"a lower": "lower", "a higher": "higher"}.get(found.verdict, found.verdict)
-    text = f"{a} {format.ratio(found)} of {b} ({said})"
+    said = {"a lower": " (lower)", "a higher": " (higher)"}.get(found.verdict, "")
+    text = f"{a} {format.statement(found, b)}{said}"
     return Point(metric, a, b, found.ratio, found.low, found.high, "ratio", found.verdict, text)
 
 
@@ -60,11 +61,14 @@ def pairs(
 
 
 def direction(points: Sequence[Point], claimed: str) -> Outcome:
-    """Supported when every comparison has the verdict that is claimed; contradicted when one has the opposite."""
+    """Supported when every comparison has the verdict that is claimed; contradicted when one has the opposite;
+    equivalent when all are."""
     verdicts = {p.verdict for p in points}
-    if verdicts - {claimed, "no difference seen"}:
+    if verdicts & ({*DIFFERENT} - {claimed}):
         return "contradicted"
-    return "supported" if verdicts == {claimed} else "no difference seen"
+    if verdicts == {claimed}:
+        return "supported"
+    return "equivalent" if verdicts == {"equivalent"} else "not resolved"
 
 
 def sentence(points: Sequence[Point]) -> str:

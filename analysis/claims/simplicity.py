@@ -40,9 +40,7 @@ def of(folder: Path) -> Finding | None:
         for suffix, language in LANGUAGES.items()
     ]
     each = [_outcome([sizes[suffix, name] for name in TRANSPORTS]) for suffix in LANGUAGES]
-    outcome: Outcome = "contradicted" if "contradicted" in each else "no difference seen"
-    if set(each) == {"supported"}:
-        outcome = "supported"
+    outcome: Outcome = "contradicted" if "contradicted" in each else each[0] if len(set(each)) == 1 else "not resolved"
     fewest = {
         language: min(TRANSPORTS, key=lambda name: sizes[suffix, name].tokens) for suffix, language in LANGUAGES.items()
     }
@@ -60,9 +58,9 @@ def _said(one: Size) -> str:
 
 
 def _outcome(sizes: list[Size]) -> Outcome:
-    """SSE's first: supported when it has the fewest tokens, contradicted when another has fewer."""
+    """SSE's first: supported when it has the fewest tokens, contradicted when another has fewer, else equivalent."""
     mine, least = sizes[0].tokens, min(s.tokens for s in sizes[1:])
-    return "supported" if mine < least else "contradicted" if mine > least else "no difference seen"
+    return "supported" if mine < least else "contradicted" if mine > least else "equivalent"
 
 
 HYPOTHESIS = Hypothesis(

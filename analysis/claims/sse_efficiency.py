@@ -6,8 +6,7 @@ envelope that WebSocket needs to carry an id against an event's field names.
 
 from __future__ import annotations
 
-import math
-
+from rtbench.analysis import format
 from rtbench.analysis.claims.claim import Finding, Hypothesis, Point
 from rtbench.analysis.claims.points import compared, direction, pairs, sentence
 from rtbench.analysis.evidence import Evidence
@@ -32,10 +31,10 @@ def judge(evidence: Evidence) -> Finding | None:
 
 
 def _flips(points: list[Point], evidence: Evidence) -> str:
-    """What could not be told apart, and where the bytes cross."""
-    floor = evidence.floor(METRIC) or 1.0
-    halves = [math.sqrt(p.high / p.low) for p in points if p.low and p.high and p.verdict == "no difference seen"]
-    seen = f"A difference in CPU below {max(*halves, floor) - 1:.0%} cannot be seen here. " if halves else ""
+    """How far CPU could differ where that is not resolved, and where the bytes cross."""
+    found = [evidence.comparison(METRIC, p.a, p.b) for p in points]
+    open_ = [one.could_be_up_to for one in found if one is not None and one.could_be_up_to is not None]
+    seen = f"CPU could still differ by up to {format.share(max(open_))} here. " if open_ else ""
     return f"{seen}{bytes_by_specification()}"
 
 

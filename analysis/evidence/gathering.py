@@ -14,14 +14,24 @@ import numpy as np
 
 from rtbench.analysis.campaigns.load import Campaign, changed, damaged
 from rtbench.analysis.campaigns.trials import Trial, item_name
-from rtbench.analysis.evidence.model import Calibration, ComparedSubject, Evidence, NoiseFloor, NoiseTable, Result
+from rtbench.analysis.evidence.model import (
+    Calibration,
+    ComparedSubject,
+    Evidence,
+    NoiseFloor,
+    NoiseTable,
+    Result,
+    campaign_of_block,
+    margin_of,
+)
 from rtbench.analysis.metrics import catalogue, measure
 from rtbench.analysis.samples.framing import FRAMED
 from rtbench.analysis.samples.samples import Samples
 from rtbench.analysis.samples.series import reduce
-from rtbench.analysis.statistics.compare import Summary, Values, compare, summarise
-from rtbench.analysis.statistics.multiplicity import control
+from rtbench.analysis.statistics.compare import Estimate, Summary, Values, summarise
+from rtbench.analysis.statistics.judgement import Comparison, Family, Floors, judge
 from rtbench.analysis.statistics.noise import Noise, noise, pairs
+from rtbench.analysis.statistics.random_effects import Combined, compare_all
 from rtbench.errors import ResultsError
 
 
@@ -43,7 +53,7 @@ def gather(campaign: Campaign, calibration: Mapping[str, Any] | None = None) -> 
             shown.add(trial.item)
     subjects = tuple(_subject(row, cell, results) for cell in campaign.cells for row in campaign.subjects)
     names = [s.name for s in subjects]
-    summaries, comparisons = [], []
+    summaries = []
     values_of = {
         metric.name: {name: values_by_attempt(results, name, metric.name) for name in names} for metric in catalogue()
     }
@@ -53,18 +63,26 @@ def gather(campaign: Campaign, calibration: Mapping[str, Any] | None = None) -> 
             values = list(values_of[metric.name][subject.name].values())
             summaries.append(summarise(subject.name, metric.name, metric.unit, values, logarithmic=logarithmic))
     noises, source = _noise(names, values_of, known)
+    estimates: list[Estimate] = []
+    combined: list[Combined] = []
+    campaigns = campaign_of_block(results)
     for metric in catalogue():
         for cell in campaign.cells if metric.compared else ():
             here = {s.name: values_of[metric.name][s.name] for s in subjects if s.cell == cell}
-            comparisons += compare(metric.name, here, cell=cell)
+            found, several = compare_all(metric.name, here, campaigns, cell=cell)
+            estimates += found
+            combined += several
     headline = headline_metrics(summaries)
-    judged, families = control(comparisons, headline, lambda metric: noises[metric].floor if metric in noises else None)
+    judged, families = _judged(
+        estimates, headline, margin_of(campaign), lambda metric: noises[metric].floor if metric in noises else None
+    )
     return Evidence(
         campaign=campaign,
         results=tuple(results),
         subjects=subjects,
         summaries=tuple(summaries),
         comparisons=judged,
+        combined=tuple(combined),
         values=values_of,
         noise_floor=_noise_floor(names, values_of, noises, source),
         warnings=tuple(warnings),
@@ -73,6 +91,22 @@ def gather(campaign: Campaign, calibration: Mapping[str, Any] | None = None) -> 
         headline=headline,
         families=families,
     )
+
+
+def _judged(
+    estimates: Sequence[Estimate], headline: Sequence[str], margin: float, floors: Floors
+) -> tuple[tuple[Comparison, ...], tuple[Family, ...]]:
+    """Every estimate in its family, in their order. There are two, the headline metrics (every pair of every matrix
+    that the page shows) and all others, so that a metric added to the second does not change what the first says."""
+    split = {name: [i for i, e in enumerate(estimates) if (e.metric in headline) == (name == "headline")]
+             for name in ("headline", "other")}  # fmt: skip
+    found: dict[int, Comparison] = {}
+    families = []
+    for name, places in split.items():
+        judged, family = judge([estimates[i] for i in places], name, margin, floors)
+        found |= zip(places, judged, strict=True)
+        families.append(family)
+    return tuple(found[i] for i in range(len(estimates))), tuple(families)
 
 
 def _of_machine(campaign: Campaign, calibration: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
@@ -90,7 +124,7 @@ def _of_machine(campaign: Campaign, calibration: Mapping[str, Any] | None) -> Ma
 def headline_metrics(summaries: Sequence[Summary]) -> tuple[str, ...]:
     """What the matrices and the curves of a sweep show, where it was measured: the latency that is headlined (the
     kernel's where one is known, R2, else the application's), its tails over subscribers and in time, costs, memory and
-    recovery. The first family of the multiplicity control."""
+    recovery. The first family of the judgement."""
     kernel = any(s.metric == "latency_kernel_p50_ns" and s.median is not None for s in summaries)
     latency = "latency_kernel" if kernel else "latency_app"
     return (

@@ -5,7 +5,7 @@ Invariant: nothing here is computed from raw files; look-ups only. Made by `gath
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
@@ -13,9 +13,12 @@ from rtbench.analysis.campaigns.load import Campaign
 from rtbench.analysis.campaigns.trials import Trial
 from rtbench.analysis.samples.series import Series
 from rtbench.analysis.samples.stalls import Stall
-from rtbench.analysis.statistics.compare import Comparison, Summary, Values
-from rtbench.analysis.statistics.multiplicity import Family
+from rtbench.analysis.statistics.compare import Estimate, Summary, Values
+from rtbench.analysis.statistics.judgement import Comparison, Family, judge
 from rtbench.analysis.statistics.noise import Noise
+from rtbench.analysis.statistics.power import Floor
+from rtbench.analysis.statistics.random_effects import Combined, compare_all
+from rtbench.scenario.tables import EquivalenceTable
 
 USABLE_NEEDED = 2
 """Trials that a subject needs before anything is concluded: fewer have no interval. Below it: exit 3."""
@@ -124,6 +127,8 @@ class Evidence:
     subjects: tuple[ComparedSubject, ...]
     summaries: tuple[Summary, ...]
     comparisons: tuple[Comparison, ...]
+    combined: tuple[Combined, ...]
+    """Of several campaigns: what each says by itself, and how far they agree; empty for one."""
     values: Mapping[str, Values]
     """Metric to subject to attempt at a block (`Trial.attempt_key`) to the value that counts."""
     noise_floor: NoiseFloor | None
@@ -136,7 +141,7 @@ class Evidence:
     headline: tuple[str, ...]
     """The metrics of the comparison matrices."""
     families: tuple[Family, ...]
-    """How many comparisons were made, and how many of their verdicts stand together."""
+    """The families of `comparisons`: how many each has, and how many of its verdicts stand together."""
 
     @property
     def latency(self) -> str:
@@ -159,9 +164,24 @@ class Evidence:
             return sides[a, b]
         return sides[b, a].inverse() if sides else None
 
-    def floor(self, metric: str) -> float | None:
-        """The noise floor of a metric, a ratio ≥ 1; None where it is not known."""
-        return self.noise_floor["metrics"].get(metric) if self.noise_floor else None
+    @property
+    def margin(self) -> float:
+        """The declared margin of equivalence, as a share."""
+        return margin_of(self.campaign)
+
+    def floor_of(self, metric: str) -> Floor | None:
+        """The noise floor of a metric by number of blocks; None where it is not known."""
+        found = self.noises.get(metric)
+        return None if found is None else found.floor
+
+    def estimate(self, metric: str, values: Values, a: str, b: str) -> Estimate | None:
+        """A pair that is not among the comparisons, as of two cells of a sweep; None where no block has both."""
+        found, _ = compare_all(metric, values, campaign_of_block(self.results), [(a, b)])
+        return found[0] if found else None
+
+    def judge(self, estimates: Sequence[Estimate], family: str) -> tuple[Comparison, ...]:
+        """More comparisons, as a family of their own, judged as those of the report are."""
+        return judge(estimates, family, self.margin, self.floor_of)[0]
 
     def of(self, subject: str) -> list[Result]:
         return [r for r in self.results if r.trial.item == subject]
@@ -182,6 +202,18 @@ class Evidence:
         return [s for s in self.subjects if s.usable < USABLE_NEEDED]
 
 
+def margin_of(campaign: Campaign) -> float:
+    """The margin of equivalence that a campaign's scenario declares, else the default."""
+    table = (campaign.document.get("scenario") or {}).get("equivalence") or {}
+    return float(table.get("margin") or EquivalenceTable().margin)
+
+
+def campaign_of_block(results: Sequence[Result]) -> dict[int, int]:
+    """Block to the results folder that it is of, from 0 (block numbers are unique over all folders)."""
+    folders = list(dict.fromkeys(r.trial.directory.parent.parent for r in results))
+    return {r.trial.block: folders.index(r.trial.directory.parent.parent) for r in results}
+
+
 def alone(evidence: Evidence, cell: Mapping[str, Any]) -> Evidence:
     """One cell of a sweep as a campaign of its own, its subjects under their own names. No number is made anew:
     intervals, verdicts and what they were controlled for stay those of the whole."""
@@ -197,6 +229,11 @@ def alone(evidence: Evidence, cell: Mapping[str, Any]) -> Evidence:
         summaries=tuple(replace(s, subject=mine[s.subject]) for s in evidence.summaries if s.subject in mine),
         comparisons=tuple(
             replace(c, a=mine[c.a], b=mine[c.b], cell={}) for c in evidence.comparisons if c.cell == cell
+        ),
+        combined=tuple(
+            replace(c, together=replace(c.together, a=mine[c.together.a], b=mine[c.together.b], cell={}))
+            for c in evidence.combined
+            if c.together.cell == cell
         ),
         values={metric: {base: rows[name] for name, base in mine.items()} for metric, rows in evidence.values.items()},
     )

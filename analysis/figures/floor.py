@@ -22,7 +22,7 @@ from rtbench.analysis.figures._style import (
     quantity_axis,
     rows,
 )
-from rtbench.analysis.statistics.compare import Comparison
+from rtbench.analysis.statistics.compare import Estimate
 
 ARM = "floor"
 
@@ -75,7 +75,7 @@ def draw(evidence: Evidence) -> Drawing | None:
     return Drawing(canvas, caption)
 
 
-def _ratio(axes: Axes, subject: ComparedSubject, ratio: Comparison, title: str, at: float) -> None:
+def _ratio(axes: Axes, subject: ComparedSubject, ratio: Estimate, title: str, at: float) -> None:
     ink = colour(subject.transport)
     words = f"{subject.name}, {title}: {format.ratio(ratio)} the floor"
     if ratio.low is not None and ratio.high is not None:

@@ -1,17 +1,16 @@
 """Before and after, subject by subject: has anything become worse? Two campaigns, or two subjects of one campaign.
 
-Invariant: a difference is said only when it survives control of the false discovery rate (Benjamini and Hochberg 1995;
-valid for metrics that move together) over all comparisons that were judged, and lies outside the noise floor (R9). Two
-campaigns share no blocks: Welch's t-interval of the difference of mean logs. Two subjects of one campaign share them:
-the paired t-interval. Counts of faults are exact, and judged as such. What was measured on another machine, kernel or
-Python has no comparable times and costs: they are refused with the key and both values, while facts (counts, bytes) are
-still compared. Another scenario is another question: refused as a whole. Called by `rtbench compare`.
+Invariant: what a ratio allows to say is decided by `judgement`, as in the report. Two campaigns share no blocks:
+Welch's t-interval of the difference of mean logs, all of them one family. Two subjects of one campaign share them:
+their comparisons, verdicts and families are those of the campaign's report: the two never contradict each other.
+Counts of faults are exact, and judged as such. What was measured on another machine, kernel or Python has no comparable
+times and costs: they are refused with the key and both values, while facts (counts, bytes) are still compared. Another
+scenario is another question: refused as a whole. Called by `rtbench compare`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,15 @@ import numpy as np
 from rtbench.analysis.campaigns.load import checked_keys, load
 from rtbench.analysis.campaigns.trials import item_name
 from rtbench.analysis.evidence import USABLE_NEEDED, Evidence, gather
-from rtbench.analysis.metrics import Metric, catalogue
+from rtbench.analysis.metrics import catalogue
 from rtbench.analysis.regression import verdicts
-from rtbench.analysis.regression.changes import Change, Difference
+from rtbench.analysis.regression.changes import FAULTS, Change, Difference
 from rtbench.analysis.regression.same_question import asked_otherwise
-from rtbench.analysis.regression.verdicts import FALSE_DISCOVERIES, Sides, faults, trials, values_of
+from rtbench.analysis.regression.verdicts import FALSE_DISCOVERIES, Opened, Sides, faults, trials, values_of
 from rtbench.analysis.statistics.compare import CONFIDENCE
+from rtbench.analysis.statistics.judgement import Comparison, Family, judge
 from rtbench.analysis.statistics.multiplicity import adjust
+from rtbench.analysis.statistics.power import Floor
 from rtbench.errors import ResultsError
 
 JUDGED = (
@@ -34,8 +35,6 @@ JUDGED = (
     "tcp_down_bytes_per_message", "tcp_up_bytes_per_message", "connect_p50_ns",
 )  # fmt: skip
 """What can be a regression by its ratio: more of them would only cost power."""
-
-FAULTS = ("lost", "duplicated", "reordered", "corrupted", "connections_failed")
 
 TOLERANCE = 1.05
 """A change smaller than this is no regression, however narrow its interval."""
@@ -118,8 +117,7 @@ def _difference(
     title: tuple[str, str] | None = None,
 ) -> Difference:
     """`pairs`: what it is called, and the items before and now."""
-    floor = _floor(before, now)
-    raw: list[tuple[Change, Metric]] = []
+    found: list[Opened] = []
     too_few: dict[str, None] = {}
     for name, was, is_ in pairs:
         for side, evidence, item in (("before", before, was), ("now", now, is_)):
@@ -131,26 +129,19 @@ def _difference(
         for metric in catalogue():
             values = Sides(values_of(before, was, metric.name), values_of(now, is_, metric.name), paired)
             if metric.name in FAULTS:
-                raw += [(change, metric) for change in faults(before, now, name, was, is_, metric)]
+                found += [Opened(change) for change in faults(before, now, name, was, is_, metric)]
             elif metric.name in JUDGED and (values.was or values.now):
-                raw.append((verdicts.tested(name, metric, values, obstacles), metric))
-    adjusted = iter(adjust(np.array([c.p for c, _ in raw if c.p is not None], dtype=np.float64)).tolist())
-    changes = []
-    for change, metric in raw:
-        if change.p is not None:
-            change = verdicts.judged(replace(change, p=next(adjusted)), metric, floor, tolerance)
-        elif (
-            change.verdict in ("worse", "better") and metric.name in JUDGED
-        ):  # exact: nothing was tested, the tolerance still holds
-            change = verdicts.judged(change, metric, floor, tolerance)
-        changes.append(change)
-    tested = sum(change.p is not None for change in changes)
-    how = "paired by blocks" if paired else "Welch's t"
+                reported = now.comparison(metric.name, is_, was) if paired else None
+                found.append(verdicts.opened(name, metric, values, obstacles, reported))
+    changes, families = _judged(found, before, now, tolerance)
+    how = "as its report has them, paired by blocks" if paired else "Welch's t"
+    sizes = "; ".join(f"{family.name}: {family.size}" for family in families)
     judged = (
-        f"{tested} comparisons judged ({how}, {CONFIDENCE:.0%} intervals), false discoveries held to "
+        f"judged together, {how}: {sizes}; {CONFIDENCE:.0%} intervals, false discoveries held to "
         f"{FALSE_DISCOVERIES:.0%} (Benjamini-Hochberg); a regression: worse by more than {100 * (tolerance - 1):.3g} %"
     )
-    what = "no A/A control: the noise floor is not known" if floor is None else "nothing below the noise floor is said"
+    known = before.noise_floor or now.noise_floor
+    what = "nothing below the noise floor is claimed" if known else "no A/A control: the noise floor is not known"
     named = (now.calibration or {}).get("file")
     what += f" (calibration {named}, named by --calibration)" if named else ""
     names = title or (str(before.campaign.document.get("campaign")), str(now.campaign.document.get("campaign")))
@@ -171,9 +162,26 @@ def _items(evidence: Evidence) -> list[str]:
     return [item for _, item in sorted(found, key=lambda row: row[0])]
 
 
-def _floor(before: Evidence, now: Evidence) -> dict[str, float] | None:
-    """The larger of both noise floors of every metric, None when neither has one."""
-    tables = [e.noise_floor["metrics"] for e in (before, now) if e.noise_floor]
-    if not tables:
-        return None
-    return {name: max(table.get(name, 1.0) for table in tables) for table in tables for name in table}
+def _judged(
+    found: Sequence[Opened], before: Evidence, now: Evidence, tolerance: float
+) -> tuple[list[Change], tuple[Family, ...]]:
+    """The changes with their verdicts, and the families that these were judged in."""
+
+    def floors(metric: str) -> Floor | None:
+        each = [floor for side in (before, now) if (floor := side.floor_of(metric)) is not None]
+        return (lambda blocks: max(floor(blocks) for floor in each)) if each else None
+
+    changes = [one.change for one in found]
+    estimates = {i: one.estimate for i, one in enumerate(found) if one.estimate is not None}
+    reported = {i: one for i, one in estimates.items() if isinstance(one, Comparison)}
+    fresh = {i: one for i, one in estimates.items() if i not in reported}
+    margin = min(before.margin, now.margin)
+    together, family = judge(list(fresh.values()), "before and after", margin, floors)
+    for i, one in {**reported, **dict(zip(fresh, together, strict=True))}.items():
+        changes[i] = verdicts.judged(changes[i], one, tolerance)
+    bare = {i: one.p for i, one in enumerate(found) if one.p is not None}
+    q = adjust(np.array(list(bare.values()), dtype=np.float64)).tolist()
+    for i, adjusted in zip(bare, q, strict=True):
+        changes[i] = verdicts.without_ratio(changes[i], adjusted)
+    mine = {one.family for one in reported.values()}
+    return changes, tuple(f for f in now.families if f.name in mine) if reported else (family,)

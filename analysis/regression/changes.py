@@ -1,7 +1,7 @@
 """What has become of one metric of one subject, and all of that together: the result of comparing two sides.
 
 Invariant: plain values; what makes a change a regression is decided in `baseline`, not here. Made by `baseline`,
-said by `baseline_formats`.
+printed by `formats`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from rtbench.analysis import format
+from rtbench.analysis.statistics.judgement import Comparison
+
+FAULTS = ("lost", "duplicated", "reordered", "corrupted", "connections_failed")
+"""Metrics that count faults: exact numbers, without a ratio."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,27 +31,29 @@ class Change:
     low: float | None
     high: float | None
     verdict: str
-    """"worse", "better", "no difference seen" or "not comparable"."""
+    """"worse", "better", "equivalent", "not resolved", "too few blocks" or "not comparable"; of counts and of values
+    without a ratio also "unchanged"."""
     regression: bool
     why: str = ""
     """What the verdict hangs on, when that is not the interval alone."""
-    p: float | None = None
-    """Adjusted for all comparisons (Benjamini-Hochberg); None where nothing was tested."""
+    q: float | None = None
+    """Of values without a ratio: p, adjusted for all such comparisons."""
+    judged: Comparison | None = None
+    """The ratio with what it allows to say; None without a ratio."""
 
     def text(self) -> str:
-        """`8.71 ms → 9.90 ms, 1.14× [1.08, 1.20], worse`."""
-        parts = [f"{format.quantity(self.before, self.unit)} → {format.quantity(self.now, self.unit)}"]
-        if self.ratio is not None:
-            interval = "" if self.low is None or self.high is None else f" [{_short(self.low)}, {_short(self.high)}]"
-            parts.append(f"{_short(self.ratio)}×{interval}")
-        return ", ".join([*parts, f"{self.verdict}{f' ({self.why})' if self.why else ''}"])
+        """`8.71 ms → 9.90 ms, 1.14× [1.08, 1.20], worse`; `8.71 ms → 8.80 ms, equivalent within ±5 % (…)`."""
+        values = f"{format.quantity(self.before, self.unit)} → {format.quantity(self.now, self.unit)}"
+        said = self.verdict if self.judged is None or self.judged.different else ""
+        ratio = "" if self.judged is None else format.statement(self.judged)
+        return ", ".join(part for part in (values, ratio, said + (f" ({self.why})" if self.why else "")) if part)
 
     def row(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
-
-
-def _short(ratio: float) -> str:
-    return format.number(ratio) if 1e-6 < ratio < 1e9 else f"{ratio:.3g}"
+        """For JSON; `p` and `q` with the family that they are adjusted in."""
+        known = {name: getattr(self, name) for name in self.__slots__ if name != "judged"}
+        names = ("p", "q", "family", "margin", "could_be_up_to", "within_floor", "noise_floor", "blocks_needed")
+        more = {name: getattr(self.judged, name) for name in names} if self.judged else dict.fromkeys(names)
+        return {**known, **more, "q": more["q"] if self.judged else self.q}
 
 
 @dataclass(frozen=True, slots=True)

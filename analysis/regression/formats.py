@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from xml.etree import ElementTree
 
 from rtbench.analysis import format
-from rtbench.analysis.regression.changes import Change, Difference
+from rtbench.analysis.regression.changes import FAULTS, Change, Difference
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What no XML 1.0 document may hold, not even escaped (section 2.2)."""
@@ -31,7 +31,8 @@ def _summary(found: Difference) -> str:
     aside = found.count("not comparable")
     if aside:
         parts.append(f"{aside} not comparable")
-    return f"{', '.join(parts)} in {len(found.changes)} comparisons"
+    counts = sum(c.metric in FAULTS for c in found.changes)
+    return f"{', '.join(parts)} in {len(found.changes) - counts} comparisons and {counts} counts of faults"
 
 
 def _mark(change: Change) -> str:
@@ -70,7 +71,7 @@ def _markdown(found: Difference) -> str:
     rest = [c for c in found.changes if c.verdict not in ("worse", "better")]
     if rest:
         lines += [
-            "<details><summary>No difference seen, or not comparable</summary>",
+            "<details><summary>Equivalent, not resolved, unchanged, or not comparable</summary>",
             "",
             *table(rest),
             "",
@@ -114,7 +115,7 @@ def _junit(found: Difference) -> str:
 def _json(found: Difference) -> str:
     """The difference for machines."""
     table = {
-        "schema": 1,
+        "schema": 2,
         "baseline": found.baseline,
         "current": found.current,
         "regressions": len(found.regressions),

@@ -1,48 +1,54 @@
-"""Two samples of few values: the difference of their means with Student's t-interval and the p of no difference.
+"""Two samples of few values: the difference of their means with its standard error and degrees of freedom.
 
-Invariant: `(mean, low, high, p)` of now − was at the report's confidence, from scipy; where both are the same in every
-trial, counts and sizes, there is no chance to speak of: the interval is a point and p is 0 or 1. Called by `baseline`.
+Invariant: where both are the same in every trial, counts and sizes, there is no chance to speak of: the error is 0.
+Called by `verdicts`.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
-
-from rtbench.analysis.statistics.compare import CONFIDENCE
+from scipy import special
 
 Floats = npt.NDArray[np.float64]
 
 
-def welch(was: Floats, now: Floats) -> tuple[float, float, float, float]:
-    """Difference of means now − was with Welch's t-interval, and the two-sided p of no difference. Two values a side at
-    least."""
-    vary = not (_nothing(now - now[0], now) and _nothing(was - was[0], was))
-    return _tested(float(now.mean() - was.mean()), was, now, vary, lambda: stats.ttest_ind(now, was, equal_var=False))
+class Mean(NamedTuple):
+    """A difference of means, now − was."""
+
+    difference: float
+    error: float
+    freedom: float
+
+    @property
+    def p(self) -> float:
+        """Two-sided, of no difference."""
+        if self.error == 0:
+            return float(self.difference == 0)
+        return 2 * float(special.stdtr(self.freedom, -abs(self.difference) / self.error))
 
 
-def paired(was: Floats, now: Floats) -> tuple[float, float, float, float]:
+def welch(was: Floats, now: Floats) -> Mean:
+    """Of two samples that share no blocks (Welch, Biometrika 34:28, 1947). Two values a side at least."""
+    if _nothing(now - now[0], now) and _nothing(was - was[0], was):
+        return _exact(float(now.mean() - was.mean()), was, now)
+    one, other = (float(side.var(ddof=1)) / side.size for side in (was, now))
+    freedom = (one + other) ** 2 / (one**2 / (was.size - 1) + other**2 / (now.size - 1))
+    return Mean(float(now.mean() - was.mean()), (one + other) ** 0.5, freedom)
+
+
+def paired(was: Floats, now: Floats) -> Mean:
     """The same of values that belong together, one pair a block."""
     differences = now - was
-    vary = not _nothing(differences - differences[0], was, now)
-    return _tested(float(differences.mean()), was, now, vary, lambda: stats.ttest_rel(now, was))
+    if _nothing(differences - differences[0], was, now):
+        return _exact(float(differences.mean()), was, now)
+    return Mean(float(differences.mean()), float(differences.std(ddof=1)) / was.size**0.5, was.size - 1)
 
 
-def _tested(
-    mean: float, was: Floats, now: Floats, vary: bool, test: Callable[[], Any]
-) -> tuple[float, float, float, float]:
-    if not vary:
-        return mean, mean, mean, 1.0 if _nothing(np.array([mean]), was, now) else 0.0
-    with warnings.catch_warnings():  # scipy doubts a variance of 0; here one side may well be the same in every trial
-        warnings.filterwarnings("ignore", "Precision loss", RuntimeWarning)
-        found = test()
-        interval = found.confidence_interval(CONFIDENCE)
-    return mean, float(interval.low), float(interval.high), float(found.pvalue)
+def _exact(difference: float, was: Floats, now: Floats) -> Mean:
+    return Mean(0.0 if _nothing(np.array([difference]), was, now) else difference, 0.0, 1)
 
 
 def _nothing(amounts: Floats, *beside: Floats) -> bool:

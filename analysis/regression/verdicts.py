@@ -1,7 +1,7 @@
 """What became of one metric of one subject: its ratio tested, and the verdict once p is adjusted for all that were.
 
-Invariant: the side that a change points to comes from its values alone; whether it is a difference, and whether that is
-a regression, is decided in `judged`. Counts of faults are exact, and judged as such. Called by `baseline`.
+Invariant: what a ratio allows to say is decided by `judgement`, as in the report; here it gets its side and the
+tolerance. Counts of faults are exact, and judged as such. Called by `baseline`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from rtbench.analysis.campaigns.trials import Trial
 from rtbench.analysis.evidence import Evidence
 from rtbench.analysis.metrics import Metric
 from rtbench.analysis.regression.changes import Change
-from rtbench.analysis.regression.t_tests import paired, welch
+from rtbench.analysis.regression.t_tests import Floats, paired, welch
+from rtbench.analysis.statistics.compare import LEVEL, Estimate, estimate
+from rtbench.analysis.statistics.judgement import ENOUGH, Comparison
 
-FALSE_DISCOVERIES = 0.05
-"""The share of false ones that is accepted among the differences that are said."""
+FALSE_DISCOVERIES = LEVEL
+"""The share of false ones that is accepted among the differences that are claimed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,62 +58,83 @@ def faults(before: Evidence, now: Evidence, name: str, was: str, is_: str, metri
     first, second = (float(sum(found.values())) for found in counts)
     worse = second > 0 and (first == 0 or float(np.median(shares[1])) > max(shares[0]))
     better = first > 0 and (second == 0 or float(np.median(shares[0])) > max(shares[1]))
-    said = "worse" if worse else "better" if better else "no difference seen"
+    same = "unchanged" if first == second else "not resolved"
+    said = "worse" if worse else "better" if better else same
     yield Change(name, metric.name, metric.unit, first, second, None, None, None, said, worse)
 
 
-def tested(name: str, metric: Metric, sides: Sides, obstacles: Sequence[str]) -> Change:
-    """The ratio with its interval and raw p, the verdict still open; or "not comparable" with the reason."""
-    ratio: float | None
-    low: float | None
-    high: float | None
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A change whose verdict is open: what is to be judged of it. None of both: it is not comparable."""
+
+    change: Change
+    estimate: Estimate | None = None
+    """Its ratio; of two subjects of one campaign the report's comparison, which is judged already."""
+    p: float | None = None
+    """Of values with zeros, which have no ratio."""
+
+
+def opened(
+    name: str, metric: Metric, sides: Sides, obstacles: Sequence[str] = (), reported: Comparison | None = None
+) -> Opened:
+    """The ratio of one metric of one subject; or "not comparable" with the reason. `reported`: the report's comparison
+    of the two sides."""
     before, now = (float(np.median(list(side.values()))) if side else None for side in (sides.was, sides.now))
 
-    def aside(why: str) -> Change:
-        return Change(name, metric.name, metric.unit, before, now, None, None, None, "not comparable", False, why)
+    def change(verdict: str, why: str = "") -> Change:
+        return Change(name, metric.name, metric.unit, before, now, None, None, None, verdict, False, why)
 
     if obstacles and not metric.name.endswith("bytes_per_message"):
-        return aside(obstacles[0])
+        return Opened(change("not comparable", obstacles[0]))
     if not sides.was or not sides.now:
-        return aside(f"no valid value {'before' if not sides.was else 'now'}")
+        return Opened(change("not comparable", f"no valid value {'before' if not sides.was else 'now'}"))
     blocks = sorted(sides.was.keys() & sides.now.keys())
-    was, is_ = ([side[b] for b in (blocks if sides.paired else side)] for side in (sides.was, sides.now))
-    if len(was) < 2 or len(is_) < 2:
-        return aside("two trials of each are needed")
-    test = paired if sides.paired else welch
-    if min(*was, *is_) <= 0:  # zero has no logarithm: tested as they are, no ratio
-        difference, _, _, p = test(np.array(was), np.array(is_))
-        ratio = low = high = None
-    else:
-        difference, low, high, p = test(np.log(was), np.log(is_))
-        ratio, low, high = math.exp(difference), math.exp(low), _exp(high)
-        before, now = float(stats.gmean(was)), float(stats.gmean(is_))
-    said = "worse" if difference > 0 else "better"
-    if _same(was) and _same(is_):  # sizes often are the same in every trial: no chance is in them, nothing to test
-        said = said if p < 1 else "no difference seen"
-        return Change(name, metric.name, metric.unit, before, now, ratio, low, high, said, False)
-    return Change(name, metric.name, metric.unit, before, now, ratio, low, high, said, False, p=p)
+    was, is_ = (np.array([side[b] for b in (blocks if sides.paired else side)]) for side in (sides.was, sides.now))
+    fewest = min(was.size, is_.size)
+    if not fewest:
+        return Opened(change("not comparable", "no block has both"))
+    if reported is None and min(*was, *is_) <= 0:  # zero has no logarithm: tested as they are, no ratio
+        if fewest < ENOUGH:
+            return Opened(change("too few blocks"))
+        found = (paired if sides.paired else welch)(was, is_)
+        side = "worse" if found.difference > 0 else "better" if found.difference < 0 else "unchanged"
+        return Opened(change(side), p=found.p)
+    before, now = (float(stats.gmean(side[(was > 0) & (is_ > 0)] if sides.paired else side)) for side in (was, is_))
+    return Opened(change("open"), reported or _ratio(name, metric.name, np.log(was), np.log(is_)))
 
 
-def _same(values: Sequence[float]) -> bool:
-    return max(values) - min(values) <= 1e-12 * abs(max(values))
+def _ratio(name: str, metric: str, was: Floats, now: Floats) -> Estimate:
+    """Now over before of two campaigns, which share no blocks."""
+    fewest = min(was.size, now.size)
+    if fewest < 2:
+        return estimate(metric, name, "the baseline", float(now.mean() - was.mean()), None, 0, blocks=fewest)
+    found = welch(was, now)
+    sd = found.error * math.sqrt(fewest)
+    return estimate(metric, name, "the baseline", *found, blocks=fewest, sd=sd)
 
 
-def _exp(value: float) -> float:
-    return math.exp(min(value, 700.0))
+_SIDES = {"a higher": "worse", "a lower": "better"}
+"""Lower is better in every metric that is judged."""
 
 
-def judged(change: Change, metric: Metric, floor: Mapping[str, float] | None, tolerance: float) -> Change:
-    """The verdict, now that p is adjusted. `change.verdict` is the side it points to (lower is better in JUDGED)."""
-    if change.verdict == "no difference seen":
-        return change
-    if change.p is not None and change.p > FALSE_DISCOVERIES:
-        alone = change.low is not None and change.high is not None and not change.low <= 1 <= change.high
-        why = "its interval alone would say one; not among so many" if alone else ""
-        return replace(change, verdict="no difference seen", why=why)
-    least = (floor or {}).get(metric.name, 1.0)
-    if change.ratio is not None and abs(math.log(change.ratio)) <= math.log(least):
-        return replace(change, verdict="no difference seen", why=f"below the noise floor of {least - 1:.1%}")
-    worse = change.verdict == "worse"
-    beyond = worse and (change.ratio is None or change.ratio > tolerance)
-    return replace(change, regression=beyond, why="within the tolerance" if worse and not beyond else "")
+def judged(change: Change, found: Comparison, tolerance: float) -> Change:
+    """The change with its verdict. A regression: worse, by more than the tolerance."""
+    said = _SIDES.get(found.verdict, found.verdict)
+    beyond = said == "worse" and found.ratio > tolerance
+    why = "within the tolerance" if said == "worse" and not beyond else ""
+    return replace(
+        change,
+        ratio=found.ratio,
+        low=found.low,
+        high=found.high,
+        verdict=said,
+        regression=beyond,
+        why=why,
+        judged=found,
+    )
+
+
+def without_ratio(change: Change, q: float) -> Change:
+    """The verdict on values with zeros. `change.verdict` is the side that they point to."""
+    said = change.verdict if q <= FALSE_DISCOVERIES or change.verdict == "unchanged" else "not resolved"
+    return replace(change, verdict=said, regression=said == "worse", q=q)

@@ -1,9 +1,8 @@
 """The answer in three sentences: latency, what it costs the server, whether everything arrived; of a sweep, how the
 first two grow over its key and where the order flips.
 
-Invariant: a sentence names its arm and never ranks across arms (R10); every number in it carries its interval, and a
-difference whose interval holds 1 is said not to be seen (R8). Called by the report, for its first lines and for the
-terminal.
+Invariant: a sentence names its arm and never ranks across arms (R10); every number in it carries its interval, and what
+is said of a comparison is its verdict (R8). Called by the report, for its first lines and for the terminal.
 """
 
 from __future__ import annotations
@@ -74,22 +73,17 @@ def _within(evidence: Evidence, metric: str, subjects: Sequence[ComparedSubject]
     if not known:
         return "not measured"
     best = known[0][0].name
-    parts = [f"{best} {format.summary(known[0][1])}"]
+    parts = []
     for subject, row, _ in known[1:NAMED]:
         found = evidence.comparison(metric, subject.name, best)
-        if found is None or found.low is None:
-            parts.append(f"{subject.name} {format.summary(row)}, too few blocks to compare")
-        elif found.verdict == "no difference seen":
-            note = "".join(f"; {note}" for note in [format.undecided(found)] if note)
-            parts.append(f"{subject.name} no difference seen ({format.ratio(found)}{note})")
-        else:
-            parts.append(f"{subject.name} {format.ratio(found)} of that")
+        said = f"{format.summary(row)}, no block has both" if found is None else format.statement(found)
+        parts.append(f"{subject.name} {said}")
     if len(known) > NAMED:
         parts.append(f"{len(known) - NAMED} more in the table")
+    relative = f"; relative to it: {'; '.join(parts)}" if parts else ""
     missing = [s.name for s, row in rows if row is None or row.median is None]
-    if missing:
-        parts.append(f"not measured: {', '.join(missing)}")
-    return ", ".join(parts)
+    unknown = f"; not measured: {', '.join(missing)}" if missing else ""
+    return f"{best} {format.summary(known[0][1])}{relative}{unknown}"
 
 
 def _delivery(evidence: Evidence) -> str:

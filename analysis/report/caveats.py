@@ -213,15 +213,16 @@ def _beats(evidence: Evidence) -> Iterator[Caveat]:
 
 
 def _multiplicity(evidence: Evidence) -> Iterator[Caveat]:
+    floor = " and the noise floor" if evidence.noise_floor else ""
     for family in evidence.families:
         if family.name == "headline" and family.comparisons:
             yield Caveat(
                 "multiplicity",
                 (
-                    f"{family.comparisons:,} comparisons of headline metrics were made; were all subjects "
+                    f"{family.size} (headline metrics) were judged together; were all subjects "
                     f"alike, some {family.comparisons * LEVEL:.0f} intervals would exclude 1 by chance. "
                     f"{family.alone:,} do, {family.differences:,} are called a difference after false-discovery "
-                    f"control (Benjamini–Hochberg, {LEVEL:.0%}) and the noise floor",
+                    f"control (Benjamini–Hochberg, {LEVEL:.0%}){floor}",
                 ),
                 "",
                 False,
@@ -260,7 +261,7 @@ def _noise(evidence: Evidence) -> Iterator[Caveat]:
         "noise-floor",
         (
             f"noise floor over {floor['blocks']} blocks, from {whose}: {', '.join(shown)}; no smaller difference is "
-            "called one",
+            "called one, and nothing is called equivalent within less",
         ),
         "",
         False,

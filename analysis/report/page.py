@@ -130,6 +130,8 @@ def _context(
         "rows": rows,
         "arms": evidence.arms,
         "matrices": tables.matrices(evidence),
+        "margin": format.share(evidence.margin),
+        "combined": tables.combined(evidence),
         "counts": tables.COUNTS,
         "audit": tables.audit(evidence),
         "heights": tables.layers(evidence),

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from rtbench.analysis.report import answer, caveats, page
 from rtbench.analysis.report.caveat import Caveat
 from rtbench.analysis.report.condense import condense
 from rtbench.analysis.report.several import several
-from rtbench.analysis.statistics.compare import Comparison
+from rtbench.analysis.statistics.judgement import Comparison
 from rtbench.analysis.sweep import curves
 from rtbench.errors import ResultsError
 from rtbench.records.record import plain, typed
@@ -126,9 +125,8 @@ def as_json(
             for r in evidence.results
         ],
         "summary": [s.row() for s in evidence.summaries],
-        "comparisons": [
-            {**c.row(), **_sensitivity(evidence, c)} for c in evidence.comparisons if math.isfinite(c.ratio)
-        ],
+        "comparisons": [{**c.row(), **_sensitivity(evidence, c)} for c in evidence.comparisons],
+        "combined": [c.row(evidence.campaign.names) for c in evidence.combined],
         "noise_floor": evidence.noise_floor,
         "sweep": swept.as_dict() if swept is not None else None,
         "multiplicity": [family.row() for family in evidence.families],

@@ -17,6 +17,7 @@ from rtbench.analysis.evidence import ComparedSubject, Evidence, Result
 from rtbench.analysis.metrics import catalogue, find
 from rtbench.analysis.report.caveat import written
 from rtbench.analysis.report.caveats import stalled
+from rtbench.analysis.statistics.compare import bounded_exp
 from rtbench.analysis.sweep.cells import flat
 
 _HEIGHTS = ("payload", "tcp_down", "tcp_up", "wire")
@@ -25,7 +26,8 @@ COUNTS = ("expected", "delivered", "lost", "duplicated", "reordered", "corrupted
 
 @dataclass(frozen=True, slots=True)
 class MatrixCell:
-    """A cell of a comparison matrix. `side`: "lower", "higher", "none" (no difference seen), "empty"."""
+    """A cell of a comparison matrix. `side`: "lower", "higher", "equivalent", "open" (not resolved, or too few blocks),
+    "empty"."""
 
     text: str
     side: str
@@ -130,15 +132,45 @@ def _cell(evidence: Evidence, metric: str, a: str, b: str, across: bool) -> Matr
     found = evidence.comparison(metric, a, b)
     if found is None:
         return MatrixCell("", "empty", across)
-    sides = {"a lower": "lower", "a higher": "higher"}
-    side = sides.get(found.verdict, "none")
-    note = " (no interval)" if found.low is None else ""
+    sides = {"a lower": "lower", "a higher": "higher", "equivalent": "equivalent"}
     text = format.ratio(found)
-    if side != "none" and text.startswith("1.00×"):  # a difference of bytes may be smaller than three digits show
+    if found.different and text.startswith("1.00×"):  # a difference of bytes may be smaller than three digits show
         text = f"{found.ratio:.6f}".rstrip("0") + "×"
-    if side == "none" and (words := format.undecided(found)):
-        note += f"; {words}"
-    return MatrixCell(text + note, side, across)
+    note = f"; {words}" if (words := format.undecided(found)) else ""
+    return MatrixCell(text + note, sides.get(found.verdict, "open"), across)
+
+
+@dataclass(frozen=True, slots=True)
+class CombinedTable:
+    """Several campaigns: a row a pair and headline metric, a column a campaign and some for all together."""
+
+    count: int
+    title: str
+    heads: list[str]
+    rows: list[tuple[str, list[str]]]
+
+
+def combined(evidence: Evidence) -> CombinedTable:
+    """What each of several campaigns says by itself, and all together; without rows for one campaign."""
+    names = evidence.campaign.names
+    rows = []
+    for metric in _headlines(evidence):
+        for one in evidence.combined:
+            if one.together.metric != metric:
+                continue
+            effects, each = one.effects, dict(one.each)
+            own = [format.ratio(each[at]) if at in each else format.MISSING for at in range(len(names))]
+            tau = format.MISSING if effects.tau is None else format.share(bounded_exp(effects.tau) - 1)
+            i2 = format.MISSING if effects.i2 is None else f"{effects.i2:.0%}"
+            ends = (
+                format.MISSING
+                if effects.predicted is None
+                else " to ".join(f"{format.number(bounded_exp(end))}×" for end in effects.predicted)
+            )
+            name = f"{_SHORT.get(metric, find(metric).title)}: {one.together.a} relative to {one.together.b}"
+            rows.append((name, [*own, format.ratio(one.together), tau, i2, ends]))
+    heads = [*names, "combined", "τ", "I²", "next"]
+    return CombinedTable(len(names), "random effects over campaigns", heads, rows)
 
 
 def values(evidence: Evidence, columns: Sequence[tuple[str, str]]) -> tuple[list[str], list[tuple[str, list[str]]]]:

@@ -8,15 +8,15 @@ own differences, n−1 degrees of freedom. Both are that strict because a test o
 wrongly costs coverage (90 % in 3 blocks for one of eight subjects three times as noisy as the others, without the
 second condition) while not pooling only costs width. What it covers is simulated by `benchmarks/coverage.py`;
 METHODOLOGY.md has the table. Messages inside a trial are never treated as independent: one number a trial goes in.
-Every interval stands alone at its confidence; verdicts are corrected for how many there are (`multiplicity`). Called by
-the evidence and the calibration.
+Every interval stands alone at its confidence; what may be said of it is decided in `judgement`, for all comparisons of
+a family at once. Called by the evidence and the calibration.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -35,9 +35,9 @@ Values = Mapping[str, Mapping[int, float | None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """a against b in one metric: ratio = a/b. `low` and `high` are None when there are too few blocks for an
-    interval."""
+class Estimate:
+    """a against b in one metric: ratio = a/b. Nothing is concluded from it yet: `judgement` does that. `low` and `high`
+    are None when there are too few blocks for an interval."""
 
     metric: str
     a: str
@@ -48,36 +48,78 @@ class Comparison:
     confidence: float
     blocks: int
     pooled: bool
-    verdict: str
     p: float | None = None
-    """Two-sided, of no difference; below 0.05 exactly when the interval excludes 1. None without an interval."""
-    q: float | None = None
-    """The same, adjusted for how many comparisons its family has (`multiplicity`)."""
+    """Two-sided, of a ratio of 1; below 0.05 exactly when the interval excludes 1. None without an interval."""
     sd: float | None = None
     """Standard deviation of the log-ratio in one block."""
-    limited_by: str | None = None
-    """Why no difference is called: "blocks" (too few for an interval), "interval", "multiplicity", "noise floor"."""
-    blocks_needed: int | None = None
-    """Blocks that would resolve a difference of 5 % with a power of 80 %; None where a difference is seen, and where
-    it is not known or more than 10,000."""
+    error: float | None = None
+    """Standard error of the mean log-ratio."""
+    freedom: float = 0.0
+    """Degrees of freedom of `error`."""
+    campaigns: int = 1
+    """How many campaigns it is combined of (`random_effects`)."""
     cell: Mapping[str, Any] = field(default_factory=dict)
     """The cell of the sweep that both are in."""
 
-    def inverse(self) -> Comparison:
-        """b against a."""
-        swapped = {"a lower": "a higher", "a higher": "a lower"}.get(self.verdict, self.verdict)
-        low = 1 / self.high if self.high else None
-        high = 1 / self.low if self.low else None
-        return replace(self, a=self.b, b=self.a, ratio=1 / self.ratio, low=low, high=high, verdict=swapped)
+    def limits(self, confidence: float) -> tuple[float, float] | None:
+        """The t-interval of the log-ratio at another confidence, from the same variance and freedom."""
+        if self.error is None:
+            return None
+        half = float(special.stdtrit(self.freedom, (1 + confidence) / 2)) * self.error
+        return math.log(self.ratio) - half, math.log(self.ratio) + half
 
-    def row(self) -> dict[str, Any]:
-        """The row of report.json."""
-        return {
-            "metric": self.metric, "a": self.a, "b": self.b, "ratio": self.ratio, "low": self.low, "high": self.high,
-            "confidence": self.confidence, "verdict": self.verdict, "blocks": self.blocks, "pooled": self.pooled,
-            "p": self.p, "q": self.q, "limited_by": self.limited_by, "blocks_needed": self.blocks_needed,
-            "cell": dict(self.cell),
-        }  # fmt: skip
+    def times(self, factor: float) -> Estimate:
+        """The same ratio times a known number."""
+        return estimate(
+            self.metric, self.a, self.b, math.log(self.ratio) + math.log(factor), self.error, self.freedom,
+            blocks=self.blocks, pooled=self.pooled, sd=self.sd, confidence=self.confidence, campaigns=self.campaigns,
+            cell=self.cell,
+        )  # fmt: skip
+
+
+def estimate(
+    metric: str,
+    a: str,
+    b: str,
+    mean: float,
+    error: float | None,
+    freedom: float,
+    *,
+    blocks: int,
+    pooled: bool = False,
+    sd: float | None = None,
+    confidence: float = CONFIDENCE,
+    campaigns: int = 1,
+    cell: Mapping[str, Any] | None = None,
+) -> Estimate:
+    """An estimate from a mean log-ratio, its standard error (None: not known) and the degrees of freedom of that."""
+    low = high = p = None
+    if error is not None:
+        half = float(special.stdtrit(freedom, (1 + confidence) / 2)) * error
+        low, high = bounded_exp(mean - half), bounded_exp(mean + half)
+        p = 2 * float(special.stdtr(freedom, -abs(mean) / error)) if error > 0 else float(mean == 0)
+    return Estimate(
+        metric,
+        a,
+        b,
+        bounded_exp(mean),
+        low,
+        high,
+        confidence,
+        blocks,
+        pooled,
+        p,
+        sd,
+        error,
+        freedom,
+        campaigns,
+        cell or {},
+    )
+
+
+def bounded_exp(value: float) -> float:
+    """exp that stays a finite number above 0: two blocks may give an interval of any width."""
+    return math.exp(max(-700.0, min(value, 700.0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +156,12 @@ def compare(
     metric: str,
     values: Values,
     pairs: Sequence[tuple[str, str]] | None = None,
-    noise_floor: float | None = None,
     confidence: float = CONFIDENCE,
     cell: Mapping[str, Any] | None = None,
-) -> list[Comparison]:
+) -> list[Estimate]:
     """Compare every pair (or the given ones) that has a positive value of both in one block at least.
 
-    `noise_floor` is a ratio ≥ 1 (R9): a difference that is smaller is none. A zero has no logarithm: such a value is
-    left out. `cell`: of the sweep, if there is one; it is only noted.
+    A zero has no logarithm: such a value is left out. `cell`: of the sweep, if there is one; it is only noted.
     """
     logs = {
         subject: {block: math.log(v) for block, v in row.items() if v is not None and v > 0 and math.isfinite(v)}
@@ -135,8 +175,7 @@ def compare(
         blocks = sorted(logs.get(a, {}).keys() & logs.get(b, {}).keys())
         if blocks:
             differences = np.array([logs[a][block] - logs[b][block] for block in blocks])
-            found = pair(metric, a, b, differences, shared, noise_floor=noise_floor, confidence=confidence)
-            results.append(replace(found, cell=cell or {}))
+            results.append(pair(metric, a, b, differences, shared, confidence=confidence, cell=cell))
     return results
 
 
@@ -147,50 +186,21 @@ def pair(
     differences: npt.NDArray[np.float64],
     shared: Residual | None,
     *,
-    noise_floor: float | None,
-    confidence: float,
-) -> Comparison:
-    """One comparison from the log-ratios of its blocks and the residual variance of its table."""
+    confidence: float = CONFIDENCE,
+    cell: Mapping[str, Any] | None = None,
+) -> Estimate:
+    """One estimate from the log-ratios of its blocks and the residual variance of its table."""
     count = differences.size
-    mean = float(differences.mean())
-    low = high = p = sd = None
-    pooled = False
+    pooled, sd, error, freedom = False, None, None, 0.0
     if count > 1:
-        variance, freedom = float(differences.var(ddof=1)), count - 1
+        variance, freedom = float(differences.var(ddof=1)), float(count - 1)
         if shared is not None and shared.homogeneous and variance <= POOLING_EXCESS * 2 * shared.variance:
-            pooled, variance, freedom = True, 2 * shared.variance, shared.freedom
+            pooled, variance, freedom = True, 2 * shared.variance, float(shared.freedom)
         sd, error = math.sqrt(variance), math.sqrt(variance / count)
-        half = float(special.stdtrit(freedom, (1 + confidence) / 2)) * error
-        low, high = math.exp(mean - half), math.exp(mean + half)
-        p = 2 * float(special.stdtr(freedom, -abs(mean) / error)) if error > 0 else float(mean == 0)
-    said = verdict(math.exp(mean), low, high, noise_floor)
-    return Comparison(
-        metric=metric,
-        a=a,
-        b=b,
-        ratio=math.exp(mean),
-        low=low,
-        high=high,
-        confidence=confidence,
-        blocks=count,
-        pooled=pooled,
-        verdict=said,
-        p=p,
-        sd=sd,
-        limited_by="blocks" if low is None else None,
-    )
-
-
-def verdict(
-    ratio: float, low: float | None, high: float | None, noise_floor: float | None = None, q: float | None = None
-) -> str:
-    """What the interval allows to say; nothing without one, nothing inside the noise floor (R9), nothing that does not
-    stand among all comparisons of its family (`q`)."""
-    if low is None or high is None or low <= 1 <= high or (q is not None and q > LEVEL):
-        return "no difference seen"
-    if noise_floor is not None and abs(math.log(ratio)) <= math.log(noise_floor):
-        return "no difference seen"
-    return "a lower" if high < 1 else "a higher"
+    return estimate(
+        metric, a, b, float(differences.mean()), error, freedom,
+        blocks=count, pooled=pooled, sd=sd, confidence=confidence, cell=cell,
+    )  # fmt: skip
 
 
 def residual(logs: Mapping[str, Mapping[int, float]]) -> Residual | None:

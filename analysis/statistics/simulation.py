@@ -1,6 +1,7 @@
 """What the intervals and verdicts of a report are worth, by simulated campaigns whose truth is known (R8).
 
-Invariant: the code that is judged is the code that reports use (`compare`, `multiplicity`, `power`, `sweeps`' lines);
+Invariant: the code that is judged is the code that reports use (`compare`, `judgement`, `random_effects`, `power`,
+`line`);
 only the logarithms are drawn, from a seed. Residuals are scaled to one standard deviation and centred, so that the true
 ratio of two subjects is 1 whatever their shapes. Called by `benchmarks/coverage.py`, which prints METHODOLOGY.md's
 tables, and by the tests that guard them.
@@ -10,15 +11,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
 from rtbench.analysis.statistics import line
-from rtbench.analysis.statistics.compare import Comparison, compare, pair, residual_of
-from rtbench.analysis.statistics.multiplicity import NONE, control
+from rtbench.analysis.statistics.compare import Estimate, compare, pair, residual_of
+from rtbench.analysis.statistics.judgement import DIFFERENT, Comparison, Verdict, judge
 from rtbench.analysis.statistics.power import blocks_needed
+from rtbench.analysis.statistics.random_effects import combine
 
 Floats = npt.NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Floats]
@@ -87,7 +90,7 @@ def coverage(case: SimulatedCase, blocks: int, subjects: int, campaigns: int = 2
     for _ in range(campaigns):
         table = case.table(rng, subjects, blocks)
         shared = residual_of(table) if subjects > 2 else None
-        found = pair("simulated", "0", "1", table[0] - table[1], shared, noise_floor=None, confidence=0.95)
+        found = pair("simulated", "0", "1", table[0] - table[1], shared, confidence=0.95)
         held += found.low is not None and found.high is not None and found.low <= 1 <= found.high
     return held / campaigns
 
@@ -156,16 +159,17 @@ def discoveries(
     count = 0
     for _ in range(campaigns):
         common = SHAPES[shape](rng, (len(names), blocks))
-        rows: list[Comparison] = []
+        rows: list[Estimate] = []
         for metric in range(metrics):
             left = (common + SHAPES[shape](rng, common.shape)) / math.sqrt(2)
             logs = SD * left + np.array(effects)[:, None] + BLOCK_SD * rng.standard_normal(blocks)
             values = {n: dict(enumerate(np.exp(row).tolist())) for n, row in zip(names, logs, strict=True)}
             rows += compare(f"metric {metric}", values)
         count = len(rows)
-        controlled, _ = control(rows, {row.metric for row in rows}, lambda _: None)
-        for at, said in ((0, rows), (1, controlled)):
-            called = [row for row in said if row.verdict != NONE]
+        alone = [_judged(row) for row in rows]
+        controlled, _ = judge([replace(row, sd=None) for row in rows], "simulated", MARGIN, lambda _: None)
+        for at, said in ((0, alone), (1, controlled)):
+            called = [row for row in said if row.different]
             false = sum(not truth[row.a, row.b] for row in called)
             there = sum(truth[row.a, row.b] for row in said)
             sums[at] += false > 0
@@ -174,23 +178,64 @@ def discoveries(
     return Discoveries(count, *(float(share) for share in sums / campaigns))
 
 
+MARGIN = 0.05
+
+VERDICTS: tuple[Verdict, ...] = (*DIFFERENT, "equivalent", "not resolved", "too few blocks")
+
+
+def _judged(one: Estimate) -> Comparison:
+    """A comparison that is the only one of its family; nobody asks here how many blocks would settle it."""
+    return judge([replace(one, sd=None)], "simulated", MARGIN, lambda _: None)[0][0]
+
+
+def statements(
+    case: SimulatedCase, sd: float, blocks: int, subjects: int, ratio: float, campaigns: int = 2000, seed: int = 1
+) -> dict[Verdict, float]:
+    """Shares of campaigns in which subject 0 beside 1, truly `ratio` apart, gets each verdict, judged alone.
+
+    `sd`: residual standard deviation of a log.
+    """
+    rng = np.random.default_rng(seed)
+    counts = dict.fromkeys(VERDICTS, 0)
+    for _ in range(campaigns):
+        table = case.table(rng, subjects, blocks) * (sd / SD)
+        shared = residual_of(table) if subjects > 2 else None
+        logs = table[0] - table[1] + math.log(ratio)
+        counts[_judged(pair("simulated", "0", "1", logs, shared)).verdict] += 1
+    return {verdict: count / campaigns for verdict, count in counts.items()}
+
+
+def combined_coverage(
+    shape: str, campaigns: int, blocks: int, tau: float, repetitions: int = 2000, seed: int = 1
+) -> float:
+    """Share of combinations of so many campaigns whose interval holds the truth. `tau`: of the log-ratio."""
+    rng = np.random.default_rng(seed)
+    held = 0
+    for _ in range(repetitions):
+        means, errors = [], []
+        for _ in range(campaigns):
+            table = SD * SHAPES[shape](rng, (2, blocks))
+            found = pair("simulated", "0", "1", table[0] - table[1] + tau * rng.standard_normal(), None)
+            means.append(math.log(found.ratio))
+            errors.append(found.error)
+        whole = combine(means, errors)
+        held += abs(whole.mean) <= float(special.stdtrit(whole.freedom, 0.975)) * whole.error
+    return held / repetitions
+
+
 def detected(sd: float, subjects: int, blocks: int, effect: float, campaigns: int = 2000, seed: int = 1) -> float:
     """Share of campaigns of so many blocks that call a true ratio of `effect` a difference, subjects alike in noise.
 
     `sd`: of a pair's log-ratio in one block.
     """
-    rng = np.random.default_rng(seed)
-    called = 0
-    for _ in range(campaigns):
-        table = sd / math.sqrt(2) * rng.standard_normal((subjects, blocks))
-        shared = residual_of(table) if subjects > 2 else None
-        logs = table[0] - table[1] + math.log(effect)
-        called += pair("simulated", "0", "1", logs, shared, noise_floor=None, confidence=0.95).verdict == "a higher"
-    return called / campaigns
+    found = statements(CASES[0], sd / math.sqrt(2), blocks, subjects, effect, campaigns, seed)
+    return found["a lower" if effect < 1 else "a higher"]
 
 
-def power(sd: float, subjects: int, campaigns: int = 2000) -> tuple[int, float]:
-    """The blocks that are said to resolve 5 %, and the share of simulated campaigns of as many that do."""
-    needed = blocks_needed(sd, level=0.05)
+def power(sd: float, subjects: int, campaigns: int = 2000) -> tuple[int, float, float]:
+    """The blocks that are said to settle 5 %; of simulated campaigns of as many, the share that call a ratio of 1.05 a
+    difference, and the share that call a ratio of 1 equivalent."""
+    needed = blocks_needed(sd, level=0.05, margin=MARGIN)
     assert needed is not None
-    return needed, detected(sd, subjects, needed, 1.05, campaigns)
+    same = statements(CASES[0], sd / math.sqrt(2), needed, subjects, 1.0, campaigns)["equivalent"]
+    return needed, detected(sd, subjects, needed, 1 + MARGIN, campaigns), same

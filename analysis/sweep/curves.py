@@ -20,7 +20,7 @@ import numpy as np
 from rtbench.analysis.evidence import ComparedSubject, Evidence
 from rtbench.analysis.metrics import find
 from rtbench.analysis.statistics import line
-from rtbench.analysis.statistics.compare import LEVEL, compare, verdict
+from rtbench.analysis.statistics.compare import LEVEL, Estimate
 from rtbench.analysis.statistics.multiplicity import adjust
 from rtbench.analysis.statistics.noise import Noise
 from rtbench.analysis.sweep.rows import Crossover, Curve, CurvePoint, Exponent, Flip, Fresh, KeyEffect, Slice, Sweep
@@ -47,7 +47,7 @@ def study(evidence: Evidence) -> Sweep | None:
                 if part.numeric:
                     exponents.append(_exponent(evidence, part, base.base, metric))
                 else:
-                    changes.append(_change(evidence, part, base.base, metric, noises.get(metric)))
+                    changes.append(_change(evidence, part, base.base, metric))
             for a, b in itertools.combinations(bases(evidence), 2) if part.numeric else ():
                 if (flip := _crossover(evidence, part, metric, a, b, noises.get(metric))) is not None:
                     crossovers.append(flip)
@@ -56,7 +56,7 @@ def study(evidence: Evidence) -> Sweep | None:
         parts,
         tuple(curves),
         tuple(_bent([one for one in exponents if one is not None])),
-        tuple(one for one in changes if one is not None),
+        tuple(_effects(evidence, [one for one in changes if one is not None])),
         tuple(crossovers),
         tuple(_freshness(evidence, cells)),
     )
@@ -117,18 +117,25 @@ def _logs(evidence: Evidence, part: Slice, base: str, metric: str) -> dict[float
     }
 
 
-def _change(evidence: Evidence, part: Slice, base: str, metric: str, noise: Noise | None) -> KeyEffect | None:
+_Change = tuple[Slice, str, Any, Any, Estimate]
+"""A slice, a subject, the first and the last value of the key, and what lies between them."""
+
+
+def _change(evidence: Evidence, part: Slice, base: str, metric: str) -> _Change | None:
     names = list(_names(evidence, part, base))
     if len(names) < 2:
         return None
     (first, before), (last, now) = names[0], names[-1]
     values = {name: evidence.values[metric][name] for name in (before, now)}
-    for found in compare(metric, values, [(now, before)]):
-        if found.blocks > 1:
-            floor = None if noise is None else noise.floor(found.blocks)
-            said = verdict(found.ratio, found.low, found.high, floor)
-            return KeyEffect(part.key, part.at, base, first, last, replace(found, verdict=said))
-    return None
+    found = evidence.estimate(metric, values, now, before)
+    return None if found is None or found.blocks < 2 else (part, base, first, last, found)
+
+
+def _effects(evidence: Evidence, changes: list[_Change]) -> Iterator[KeyEffect]:
+    """The key effects, judged as one family."""
+    judged = evidence.judge([found for *_, found in changes], "key effects")
+    for (part, base, first, last, _), found in zip(changes, judged, strict=True):
+        yield KeyEffect(part.key, part.at, base, first, last, found)
 
 
 def _exponent(evidence: Evidence, part: Slice, base: str, metric: str) -> Exponent | None:

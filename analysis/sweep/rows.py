@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rtbench.analysis.statistics.compare import Comparison
+from rtbench.analysis.statistics.judgement import Comparison
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class KeyEffect:
     first: Any
     last: Any
     comparison: Comparison
-    """Of the two cells, in one metric; its verdict is by the interval and the noise floor: alone, not among others."""
+    """Of the two cells, in one metric; judged in the family of all key effects of the sweep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,13 +159,11 @@ class Sweep:
 
     def as_dict(self) -> dict[str, Any]:
         """`sweep` of report.json: keys, curves, exponents, changes, crossovers, freshness."""
-        return {
-            "keys": list(self.keys),
-            **{
-                name: [asdict(row) for row in getattr(self, name)]
-                for name in ("curves", "exponents", "changes", "crossovers", "freshness")
-            },
-        }
+        names = ("curves", "exponents", "changes", "crossovers", "freshness")
+        table = {name: [asdict(row) for row in getattr(self, name)] for name in names}
+        for row, one in zip(table["changes"], self.changes, strict=True):
+            row["comparison"] = one.comparison.row()
+        return {"keys": list(self.keys), **table}
 
     def exponent(self, where: Slice, subject: str, metric: str) -> Exponent | None:
         found = (

@@ -93,18 +93,16 @@ def _growth(evidence: Evidence, sweep: Sweep, part: Slice, metric: str) -> str:
 
 
 def _changes(sweep: Sweep, metric: str) -> str:
-    """`faults.deaf = 1 beside 0 — sse-aiohttp no difference seen (0.967× [0.880, 1.06])`, of the first key."""
+    """`faults.deaf: 1 relative to 0 — sse-aiohttp equivalent within ±5 % (0.987× [0.970, 1.01])`, of the first key."""
     part = sweep.slices[0]
     said = []
     for one in sweep.changes:
         if (one.key, one.at, one.comparison.metric) == (part.key, part.at, metric):
-            ratio = format.ratio(one.comparison)
-            same = one.comparison.verdict == "no difference seen"
-            said.append(f"{one.subject} no difference seen ({ratio})" if same else f"{one.subject} {ratio}")
+            said.append(f"{one.subject} {format.statement(one.comparison)}")
     more = [f"{len(said) - NAMED} more in report.json"] if len(said) > NAMED else []
     (first, *_, last) = (value for value, _ in part.cells)
-    found = ", ".join([*said[:NAMED], *more]) or "too few complete blocks"
-    return f"{where(part)}: {last} beside {first} — {found}"
+    found = "; ".join([*said[:NAMED], *more]) or "too few complete blocks"
+    return f"{where(part)}: {last} relative to {first} — {found}"
 
 
 def _order(sweep: Sweep, part: Slice, metric: str) -> str:

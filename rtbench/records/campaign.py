@@ -39,6 +39,12 @@ class Memory(Record, frozen=True, kw_only=True):
     ladder: Maybe[list[Number]] = UNSET
 
 
+class Equivalence(Record, frozen=True, kw_only=True):
+    """[equivalence]; missing in a folder that says nothing of it: the default of `rtbench.scenario`."""
+
+    margin: Maybe[Annotated[float, Meta(gt=0, le=1)]] = UNSET
+
+
 class Asked(Record, frozen=True, kw_only=True):
     """The resolved scenario. Only what the analysis reads is listed; `rtbench.scenario` knows every key."""
 
@@ -51,6 +57,7 @@ class Asked(Record, frozen=True, kw_only=True):
     poll: Maybe[dict[str, Any]] = UNSET
     memory: Maybe[Memory] = UNSET
     thresholds: Maybe[dict[str, Limit]] = UNSET
+    equivalence: Maybe[Equivalence] = UNSET
 
 
 class CalibrationCheck(Record, frozen=True, kw_only=True):

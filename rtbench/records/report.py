@@ -63,8 +63,11 @@ class Sensitivity(Record, frozen=True, kw_only=True):
 
 
 class ComparisonRow(Record, frozen=True, kw_only=True):
-    """Two subjects, one metric: the ratio a/b, its interval, and what that allows to say. `sensitivity`: of server CPU
-    only; null where the share was not calibrated."""
+    """Two subjects, one metric: the ratio a/b, its interval, and what that allows to say (METHODOLOGY.md).
+
+    `margin`, `could_be_up_to`: shares. `within_floor`: a difference is seen, but inside the A/A noise floor.
+    `sensitivity`: of server CPU only; null where the share was not calibrated.
+    """
 
     metric: str
     a: str
@@ -73,7 +76,10 @@ class ComparisonRow(Record, frozen=True, kw_only=True):
     low: Value
     high: Value
     confidence: Number
-    verdict: str
+    verdict: Literal["a lower", "a higher", "equivalent", "not resolved", "too few blocks"]
+    margin: Number
+    could_be_up_to: Value
+    within_floor: bool
     sensitivity: Maybe[Sensitivity] = UNSET
 
 
@@ -89,8 +95,36 @@ class FamilyRow(Record, frozen=True, kw_only=True):
 
     family: str
     comparisons: int
+    metrics: int
     alone: int
     differences: int
+
+
+class CampaignRatio(Record, frozen=True, kw_only=True):
+    """What one of several campaigns says by itself."""
+
+    campaign: str
+    ratio: Number
+    low: Value
+    high: Value
+    blocks: int
+
+
+class CombinedRow(Record, frozen=True, kw_only=True):
+    """A comparison of several campaigns: each, and their random-effects summary. `tau`: of the log-ratio."""
+
+    metric: str
+    a: str
+    b: str
+    cell: dict[str, Any]
+    ratio: Number
+    low: Value
+    high: Value
+    tau: Value
+    i2: Value
+    predicted_low: Value
+    predicted_high: Value
+    campaigns: list[CampaignRatio]
 
 
 class ReportRecord(Record, frozen=True, kw_only=True):
@@ -105,6 +139,7 @@ class ReportRecord(Record, frozen=True, kw_only=True):
     trials: list[ReportTrial]
     summary: list[SummaryRow]
     comparisons: list[ComparisonRow]
+    combined: list[CombinedRow]
     noise_floor: dict[str, Any] | None
     sweep: Maybe[dict[str, Any]] = UNSET
     multiplicity: list[FamilyRow]

@@ -24,8 +24,9 @@ def check(scenario: Scenario, source: str) -> None:
         raise ScenarioError(f"{source}: subjects: one is named twice", "name each once")
     if scenario.workers > scenario.subscribers:
         raise ScenarioError(f"{source}: workers = {scenario.workers}", "there cannot be more than subscribers")
-    if "place" in (key.partition(".")[0] for key in scenario.sweep):
-        raise ScenarioError(f"{source}: place is no axis of a sweep", "run a campaign for each placement")
+    for name, each in (("place", "placement"), ("equivalence", "margin")):
+        if name in (key.partition(".")[0] for key in scenario.sweep):
+            raise ScenarioError(f"{source}: {name} is no axis of a sweep", f"run a campaign for each {each}")
     if scenario.memory.ladder and scenario.memory.ladder[-1] != scenario.subscribers:
         raise ScenarioError(
             f"{source}: memory.ladder ends with {scenario.memory.ladder[-1]:,}",

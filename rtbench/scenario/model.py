@@ -18,6 +18,7 @@ from typing import Any
 
 from rtbench.scenario.tables import (
     ChatTable,
+    EquivalenceTable,
     FaultsTable,
     MemoryTable,
     PlaceTable,
@@ -75,6 +76,7 @@ class Scenario:
     i_own_this_host: bool = ruled(flag(), False)
     server: ServerTable = field(default_factory=ServerTable)
     place: PlaceTable = field(default_factory=PlaceTable)
+    equivalence: EquivalenceTable = field(default_factory=EquivalenceTable)
     workload: WorkloadTable = field(default_factory=WorkloadTable)
     poll: PollTable = field(default_factory=PollTable)
     reconnect: ReconnectTable = field(default_factory=ReconnectTable)
@@ -99,11 +101,12 @@ class Scenario:
     def as_dict(self) -> dict[str, Any]:
         """Nested plain values, as in the TOML file and in campaign.json.
 
-        Without [place] when nothing is set in it, as in the folders measured before there was one.
+        Without [place] and [equivalence] when nothing is set in them, as in the folders measured before these were.
         """
         table = {item.name: _plain(getattr(self, item.name)) for item in keys(Scenario)}
-        if self.place == PlaceTable():
-            del table["place"]
+        for name, empty in (("place", PlaceTable()), ("equivalence", EquivalenceTable())):
+            if getattr(self, name) == empty:
+                del table[name]
         if len(self.stream) == 1:
             table["stream"] = self.stream[0]
         return table

@@ -88,6 +88,13 @@ class PlaceTable:
 
 
 @dataclass(frozen=True, slots=True)
+class EquivalenceTable:
+    """[equivalence]: how far a ratio may be from 1 and still be called equivalent, declared beforehand (R8)."""
+
+    margin: float = ruled(number(float, 0.001, 1, ": 0.05 is a ratio between 1/1.05 and 1.05"), 0.05)
+
+
+@dataclass(frozen=True, slots=True)
 class WorkloadTable:
     """[workload]: for the streams that leave pace, size or source to the scenario."""
 

@@ -146,12 +146,13 @@ def test_cheap_is_cheap_enough(four: Evidence) -> None:
     assert "old at the median" in found.equal[0]
 
 
-def test_no_difference_seen_does_not_matter(make: ModuleType, tmp_path: Path) -> None:
+def test_what_is_not_resolved_is_open(make: ModuleType, tmp_path: Path) -> None:
     folder = written(make, tmp_path / "a", subjects=("sse-aiohttp", "websocket-aiohttp", "long-poll-aiohttp"))
     cost(folder, "websocket-aiohttp", 7 / 9)
     found = of_folder(folder, Needs(subscribers=MANY))
     assert [rank for rank, _ in places(found)] == [1, 1, 3]
-    assert "no difference seen" in found.equal[0] and "it does not matter which" in found.answer
+    assert found.equal == () and "not resolved: " in found.open[0]
+    assert found.answer.endswith(": nothing measured here tells them apart.")
 
 
 def test_a_difference_within_the_noise_floor_does_not_matter(make: ModuleType, tmp_path: Path) -> None:
@@ -330,7 +331,7 @@ def test_the_command(folder: Path) -> None:
     table = json.loads(done.stdout)
     assert table["ranking"][0]["subject"] == "sse-aiohttp" and table["needs"]["subscribers"] == 1000
     assert set(table) == {
-        "schema", "campaign", "needs", "answer", "ranking", "does_not_matter", "would_change", "not_ranked",
+        "schema", "campaign", "needs", "answer", "ranking", "does_not_matter", "not_resolved", "would_change", "not_ranked",
     }  # fmt: skip
     assert table["ranking"][1]["cost_ratio"]["to"] == "sse-aiohttp"
     text = CliRunner().invoke(cli, [*words, "--all", "--bidirectional"], catch_exceptions=False).stdout

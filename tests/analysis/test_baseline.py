@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from rtbench.analysis.metrics import Metric
 from rtbench.analysis.regression import baseline, verdicts
 from rtbench.analysis.regression.baseline import FALSE_DISCOVERIES, against, within
 from rtbench.analysis.regression.changes import Change, Difference
 from rtbench.analysis.regression.formats import FORMATS, render
-from rtbench.analysis.regression.t_tests import paired, welch
+from rtbench.analysis.regression.t_tests import Mean, paired, welch
+from rtbench.analysis.statistics.compare import estimate
+from rtbench.analysis.statistics.judgement import judge
 from rtbench.analysis.statistics.multiplicity import adjust
 from rtbench.errors import ResultsError
 
@@ -51,25 +54,31 @@ def told(found: Difference) -> set[tuple[str, str]]:
 # The statistics
 
 
+def agrees(found: Mean, mean: float, interval: tuple[float, float], p: float) -> None:
+    assert (found.difference, found.p) == pytest.approx((mean, p))
+    assert stats.t.interval(0.95, found.freedom, mean, found.error) == pytest.approx(interval)
+
+
 def test_welch_agrees_with_scipy() -> None:
     was, now = np.log([1.0, 1.2, 1.1]), np.log([2.0, 2.1, 2.6, 1.9])
     theirs = stats.ttest_ind(now, was, equal_var=False)
     interval = theirs.confidence_interval(0.95)
-    assert welch(was, now) == pytest.approx((now.mean() - was.mean(), interval.low, interval.high, theirs.pvalue))
+    agrees(welch(was, now), now.mean() - was.mean(), (interval.low, interval.high), theirs.pvalue)
 
 
 def test_paired_agrees_with_scipy() -> None:
     was, now = np.array([1.0, 1.2, 1.1]), np.array([2.0, 2.1, 2.6])
     theirs = stats.ttest_rel(now, was)
     interval = theirs.confidence_interval(0.95)
-    assert paired(was, now) == pytest.approx(((now - was).mean(), interval.low, interval.high, theirs.pvalue))
+    agrees(paired(was, now), (now - was).mean(), (interval.low, interval.high), theirs.pvalue)
 
 
 @pytest.mark.parametrize("test", [welch, paired])
 def test_what_is_the_same_in_every_trial_is_exact(test: Any) -> None:
     two, three = np.log([2.0, 2.0]), np.log([3.0, 3.0])
-    assert test(two, two) == (0, 0, 0, 1)
-    assert test(two, three)[3] == 0.0
+    same, other = test(two, two), test(two, three)
+    assert (same.difference, same.error, same.p) == (0, 0, 1)
+    assert (other.error, other.p) == (0, 0.0)
 
 
 def test_false_discoveries_are_held() -> None:
@@ -85,7 +94,7 @@ def test_campaigns_of_one_server_seldom_differ() -> None:
     found = 0
     for _ in range(300):
         values = rng.normal(0, 0.05, (14, 2, 5))
-        found += min(adjust(np.array([welch(was, now)[3] for was, now in values]))) <= FALSE_DISCOVERIES
+        found += min(adjust(np.array([welch(was, now).p for was, now in values]))) <= FALSE_DISCOVERIES
     assert found / 300 <= 0.05 + 2 * (0.05 * 0.95 / 300) ** 0.5
 
 
@@ -98,7 +107,10 @@ def test_identical_folders_do_not_differ(tmp_path: Path, make: ModuleType) -> No
     shutil.copytree(one, tmp_path / "b")
     for found in (against(one, tmp_path / "b"), against(one, one)):
         assert found.exit_code == 0 and len(found.changes) == 22
-        assert {c.verdict for c in found.changes} == {"no difference seen"}
+        assert {c.verdict for c in found.changes} == {"equivalent", "not resolved", "unchanged"}
+        for change in found.changes:  # a ratio of 1, as sure as three trials a side make it
+            counted = change.judged is None
+            assert change.verdict == "unchanged" if counted else change.judged.limited_by in (None, "interval")
         assert {c.ratio for c in found.changes} == {None, 1.0}
     assert "both are the same folder" in found.notes
 
@@ -151,7 +163,7 @@ def test_junit_is_what_ci_systems_read(tmp_path: Path, make: ModuleType) -> None
     changes = (
         Change(*names, "ns", 1.0, 2.0, 2.0, 1.9, 2.1, "worse", True),
         Change("x", "z", "ns", 1.0, 2.0, None, None, None, "not comparable", False, "kernel <differs>"),
-        Change("x", "w", "ns", 1.0, 1.0, 1.0, 0.9, 1.1, "no difference seen", False),
+        Change("x", "w", "ns", 1.0, 1.0, 1.0, 0.9, 1.1, "not resolved", False),
     )
     text = render(Difference("a", "b", changes, ("note",), ("x has 1 valid trial now",)), "junit")
     root = ElementTree.fromstring(text)
@@ -170,7 +182,8 @@ def test_junit_is_what_ci_systems_read(tmp_path: Path, make: ModuleType) -> None
 
 
 def test_names_cannot_break_out_of_markdown_or_the_terminal() -> None:
-    change = Change("<b>|x`\n", "m", "ns", 1.0, 2.0, 2.0, 1.9, 2.1, "worse", True)
+    (ratio,) = judge([estimate("m", "x", "y", np.log(2.0), 0.01, 4, blocks=5)], "", 0.05, lambda _: None)[0]
+    change = Change("<b>|x`\n", "m", "ns", 1.0, 2.0, 2.0, 1.9, 2.1, "worse", True, judged=ratio)
     found = Difference("a", "\x1b[31mb", (change,), (), ())
     row = next(line for line in render(found, "markdown").splitlines() if "2.00×" in line)
     assert row.startswith("| &lt;b&gt;\\|x' | m |")
@@ -189,7 +202,7 @@ def test_another_machine_refuses_times_and_compares_facts(tmp_path: Path, make: 
     }  # fmt: skip
     for change in found.changes:
         if change.metric in refused:
-            assert change.why == "environment.kernel differs: '6.1.0-golden' before, '7.0' now" and change.p is None
+            assert change.why == "environment.kernel differs: '6.1.0-golden' before, '7.0' now" and not change.judged
     assert {m for _, m in told(found)} == {"lost"} and found.exit_code == 1
     assert of(found, SSE, "tcp_down_bytes_per_message").ratio == 1.0
     for kind in FORMATS:
@@ -221,7 +234,8 @@ def test_too_few_trials_conclude_nothing(tmp_path: Path, make: ModuleType) -> No
     assert "no valid value now" in {c.why for c in found.changes}
     assert "0 valid trials" in render(found, "text") and "0 valid trials" in render(found, "markdown")
     alone = against(one, one)
-    assert {c.why for c in alone.changes if c.verdict == "not comparable"} == {"two trials of each are needed"}
+    assert {c.verdict for c in alone.changes} == {"too few blocks", "unchanged"}
+    assert "too few blocks to say (1.00×, 1 block)" in render(alone, "text")
 
 
 def test_a_finding_goes_before_too_few() -> None:
@@ -264,9 +278,10 @@ def test_nothing_below_the_noise_floor_is_a_difference(tmp_path: Path, make: Mod
     calibration["file"] = "here.json"
     found = against(one, two, calibration=calibration)
     change = of(found, SSE, "server_cpu_ns_per_message")
-    assert (change.verdict, found.exit_code) == ("no difference seen", 0)
-    assert change.why.startswith("below the noise floor of ")
-    assert "nothing below the noise floor is said (calibration here.json, named by --calibration)" in found.notes
+    assert (change.verdict, found.exit_code) == ("not resolved", 0) and change.judged is not None
+    assert change.judged.within_floor and change.row()["within_floor"]
+    assert "a difference is seen, " in change.text() and "but it lies within the A/A noise floor of " in change.text()
+    assert "nothing below the noise floor is claimed (calibration here.json, named by --calibration)" in found.notes
     elsewhere = calibration | {"environment": {"machine": "another"}}
     with pytest.raises(ResultsError, match=r"here\.json is of machine another, "):
         against(one, two, calibration=elsewhere)
@@ -311,40 +326,55 @@ def test_faults_are_judged_exactly(tmp_path: Path, make: ModuleType) -> None:
         for other in (none, some, every)
     }
     assert said == {
-        ("a", "a"): "no difference seen", ("a", "b"): "worse", ("a", "c"): "worse",
-        ("b", "a"): "better", ("b", "b"): "no difference seen", ("b", "c"): "no difference seen",
-        ("c", "a"): "better", ("c", "b"): "no difference seen", ("c", "c"): "no difference seen",
+        ("a", "a"): "unchanged", ("a", "b"): "worse", ("a", "c"): "worse",
+        ("b", "a"): "better", ("b", "b"): "unchanged", ("b", "c"): "not resolved",
+        ("c", "a"): "better", ("c", "b"): "not resolved", ("c", "c"): "unchanged",
     }  # fmt: skip
+
+
+def metric_of(name: str) -> Metric:
+    return next(m for m in baseline.catalogue() if m.name == name)
 
 
 @pytest.mark.parametrize(
     ("now", "said", "regression"),
-    [((0.0, 0.0, 0.0), "no difference seen", False), ((5.0, 5.1, 5.0), "worse", True)],
+    [
+        ((0.0, 0.0, 0.0), "unchanged", False),
+        ((5.0, 5.1, 5.0), "worse", True),
+        ((0.0, 5.0, 0.1), "not resolved", False),
+        ((0.0, 5.0), "too few blocks", False),
+    ],
 )
 def test_zeros_have_no_ratio_but_a_verdict(now: tuple[float, ...], said: str, regression: bool) -> None:
-    metric = next(m for m in baseline.catalogue() if m.name == "tcp_up_bytes_per_message")
     sides = verdicts.Sides(dict(enumerate((0.0, 0.0, 0.0))), dict(enumerate(now)), paired=False)
-    raw = verdicts.tested("x", metric, sides, ())
-    assert raw.ratio is None
-    change = verdicts.judged(raw, metric, None, 1.05)
+    raw = verdicts.opened("x", metric_of("tcp_up_bytes_per_message"), sides)
+    assert raw.change.ratio is None and raw.estimate is None
+    change = raw.change if raw.p is None else verdicts.without_ratio(raw.change, raw.p)
     assert (change.verdict, change.regression) == (said, regression)
 
 
-@pytest.mark.parametrize(("now", "regression"), [(104.0, False), (106.0, True)])
-def test_what_is_the_same_in_every_trial_needs_no_test(now: float, regression: bool) -> None:
-    metric = next(m for m in baseline.catalogue() if m.name == "tcp_down_bytes_per_message")
+@pytest.mark.parametrize(
+    ("now", "said", "regression"), [(100.0, "equivalent", False), (104.0, "worse", False), (106.0, "worse", True)]
+)
+def test_what_is_the_same_in_every_trial_is_sure(now: float, said: str, regression: bool) -> None:
     sides = verdicts.Sides(dict.fromkeys(range(3), 100.0), dict.fromkeys(range(3), now), paired=False)
-    raw = verdicts.tested("x", metric, sides, ())
-    assert (raw.verdict, raw.p) == ("worse", None)
-    assert verdicts.judged(raw, metric, None, 1.05).regression is regression
+    raw = verdicts.opened("x", metric_of("tcp_down_bytes_per_message"), sides)
+    assert raw.estimate is not None and raw.estimate.p == float(now == 100)
+    (found,) = judge([raw.estimate], "", 0.05, lambda _: None)[0]
+    change = verdicts.judged(raw.change, found, 1.05)
+    assert (change.verdict, change.regression) == (said, regression)
 
 
 def test_an_interval_that_does_not_survive_the_others_says_so() -> None:
-    metric = next(m for m in baseline.catalogue() if m.name == "connect_p50_ns")
-    raw = Change("x", metric.name, "ns", 1.0, 1.2, 1.2, 1.1, 1.3, "worse", False, p=0.2)
-    change = verdicts.judged(raw, metric, None, 1.05)
-    assert (change.verdict, change.why) == ("no difference seen", "its interval alone would say one; not among so many")
-    assert change.text() == "1.00 ns → 1.20 ns, 1.20× [1.10, 1.30], no difference seen (" + change.why + ")"
+    raw = Change("x", "connect_p50_ns", "ns", 1.0, 1.2, None, None, None, "open", False)
+    near = estimate("connect_p50_ns", "x", "y", np.log(1.2), 0.06, 8, blocks=5, sd=0.1)
+    rest = [estimate("connect_p50_ns", "x", "y", 0.01, 0.06, 8, blocks=5) for _ in range(9)]
+    change = verdicts.judged(raw, judge([near, *rest], "", 0.05, lambda _: None)[0][0], 1.05)
+    assert (change.verdict, change.regression) == ("not resolved", False)
+    assert change.text() == (
+        "1.00 ns → 1.20 ns, not resolved: 1.20× [1.04, 1.38], could differ by up to 38 %, its interval excludes 1, but "
+        "it does not stand among so many (60 blocks would settle it)"
+    )
 
 
 @pytest.mark.slow

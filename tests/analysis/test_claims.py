@@ -122,7 +122,7 @@ def test_polling_that_costs_the_same_is_no_difference(campaign: Callable[..., Pa
                 server["cpu_ns_at_end"] = server["cpu_ns_at_start"] + 10_000_000 + wobble * 1_000_000
 
             edit(file, change)
-    assert one(1, folder).outcome == "no difference seen"
+    assert one(1, folder).outcome == "not resolved"
 
 
 def test_one_block_or_one_transport_tests_nothing(campaign: Callable[..., Path]) -> None:
@@ -143,7 +143,7 @@ def test_sse_against_websocket(campaign: Callable[..., Path]) -> None:
     assert one(2, folder).outcome == "contradicted"
     cost(folder, "sse-aiohttp", 9 / 14)
     same = one(2, folder)
-    assert same.outcome == "no difference seen" and "cannot be seen here" in same.flips
+    assert same.outcome == "not resolved" and "cannot be seen here" in same.flips
 
 
 def test_stacks_are_not_told_apart_as_transports(campaign: Callable[..., Path]) -> None:
@@ -311,7 +311,7 @@ def stop(folder: Path, for_s: float, outcome: str | None, heartbeat_s: float = 0
     [
         (1.0, "silent for two heartbeats", "supported"),
         (1.0, "reset", "contradicted"),
-        (1.0, None, "no difference seen"),  # longer than two heartbeats, and nobody noticed in any way
+        (1.0, None, "not resolved"),  # longer than two heartbeats, and nobody noticed in any way
         (0.3, None, "not tested by this campaign"),  # shorter: there was nothing to notice
     ],
 )
@@ -453,7 +453,7 @@ def test_rows_of_claims_keep_what_they_had(campaign: Callable[..., Path], tmp_pa
     rows = json.loads((tmp_path / "report/report.json").read_text())["claims"]
     assert len(rows) == 11 and all(row["text"] and row["metric"] for row in rows)
     assert [row.get("number") for row in rows] == [None] * 3 + list(range(1, 9))
-    allowed = {"supported", "contradicted", "no difference seen", "not tested by this campaign"}
+    allowed = {"supported", "contradicted", "not resolved", "not tested by this campaign"}
     assert {row["outcome"] for row in rows[3:]} <= allowed
     page = (tmp_path / "report/report.html").read_text()
     for row in rows[3:]:

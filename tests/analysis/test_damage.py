@@ -163,7 +163,7 @@ REFUSED = {
     "too long a number": ('{"schema": 1, "seed": ' + "9" * 5000 + "}", "cannot be read"),
     "no object": ("[]", "no schema number"),
     "no schema": ("{}", "no schema number"),
-    "newer": ('{"schema": 9}', "has schema 9, this rtbench reads up to 1: install a newer rtbench"),
+    "newer": ('{"schema": 9}', "has schema 9, this rtbench reads up to 2: install a newer rtbench"),
 }
 
 

@@ -15,7 +15,7 @@ from rtbench.analysis.figures import _style
 from rtbench.analysis.format import number, quantity, ratio
 from rtbench.analysis.format import summary as said
 from rtbench.analysis.report.page import PLACED
-from rtbench.analysis.statistics.compare import Comparison, Summary
+from rtbench.analysis.statistics.compare import Estimate, Summary
 
 
 def test_the_registry_finds_files_and_refuses_a_name_twice() -> None:
@@ -95,7 +95,7 @@ def test_quantities(value: float | None, unit: str, text: str) -> None:
 
 
 def test_ratios_and_summaries() -> None:
-    row = Comparison("m", "a", "b", 1.32, 1.25, 1.4, 0.95, 3, False, "a higher")
+    row = Estimate("m", "a", "b", 1.32, 1.25, 1.4, 0.95, 3, False)
     assert ratio(row) == "1.32× [1.25, 1.40]"
     assert said(None) == "–"
     assert said(Summary("a", "m", "ns", 1, 5e6, None, None)) == "5.00 ms"

@@ -14,6 +14,7 @@ from rtbench.analysis.campaigns.trials import Status, Trial
 from rtbench.analysis.evidence import Evidence, gather
 from rtbench.analysis.report import caveats
 from rtbench.errors import ResultsError
+from rtbench.records.tables import SCHEMA
 
 
 def edit(file: Path, **changes: Any) -> None:
@@ -98,8 +99,8 @@ def test_refuses_what_is_no_campaign(tmp_path: Path, make: ModuleType) -> None:
     with pytest.raises(ResultsError, match="no results folder"):
         load([])
     folder = make.write(tmp_path / "a", make.Plan(subjects=("sse-aiohttp",), blocks=1, subscribers=2))
-    edit(folder / "campaign.json", schema=2)
-    with pytest.raises(ResultsError, match=r"schema 2.*newer rtbench"):
+    edit(folder / "campaign.json", schema=SCHEMA + 1)
+    with pytest.raises(ResultsError, match=rf"schema {SCHEMA + 1}.*newer rtbench"):
         load(folder)
     edit(folder / "campaign.json", schema=None)
     with pytest.raises(ResultsError, match="no schema"):

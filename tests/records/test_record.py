@@ -154,6 +154,8 @@ def valid(value: Any, schema: dict[str, Any], whole: dict[str, Any]) -> bool:
     if "enum" in schema:
         return value in schema["enum"]
     kinds = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "null": type(None)}
+    if schema.get("type") == "boolean":
+        return isinstance(value, bool)
     if "type" in schema and (not isinstance(value, kinds[schema["type"]]) or isinstance(value, bool)):
         return False
     if not schema.get("minimum", value) <= value <= schema.get("maximum", value) if isinstance(value, int) else False:

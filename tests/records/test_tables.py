@@ -179,7 +179,7 @@ def test_damaged_table_is_named(tmp_path: Path, how: str) -> None:
 def test_missing_column_is_named(tmp_path: Path, columns: list[str] | None) -> None:
     path = tmp_path / "ticks.parquet"
     pq.write_table(pa.table({"seq": [1], "channel": [0]}), path)
-    with pytest.raises(ResultsError, match=r"ticks\.parquet: has no column due_ns: a ticks table of schema 1"):
+    with pytest.raises(ResultsError, match=r"ticks\.parquet: has no column due_ns: a ticks table of schema 2"):
         read_table(path, "ticks", columns)
 
 
@@ -245,4 +245,4 @@ def test_no_shards_are_an_empty_table(kind: str) -> None:
 
 def test_json_written_is_read_by_anybody(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"schema": SCHEMA})
-    assert json.loads((tmp_path / "a.json").read_bytes()) == {"schema": 1}
+    assert json.loads((tmp_path / "a.json").read_bytes()) == {"schema": 2}

@@ -32,7 +32,7 @@
   const units = { ns: 1, "µs": 1e3, ms: 1e6, s: 1e9, KiB: 1024, MiB: 1048576, GiB: 1073741824 };
   const key = (cell) => {
     const text = cell ? cell.textContent.trim() : "";
-    const found = /^([↓↑≈]\s*)?([+-]?[\d,]*\.?\d+)\s*([a-zµA-Z]+)?/.exec(text);
+    const found = /^([↓↑≈?]\s*)?([+-]?[\d,]*\.?\d+)\s*([a-zµA-Z]+)?/.exec(text);
     return found ? Number(found[2].replaceAll(",", "")) * (units[found[3]] || 1) : text;
   };
   for (const table of document.querySelectorAll("table.sortable")) {
