@@ -21,7 +21,7 @@ from rtbench.analysis.statistics import line
 from rtbench.analysis.statistics.compare import Estimate, compare, pair, residual_of
 from rtbench.analysis.statistics.judgement import DIFFERENT, Comparison, Verdict, judge
 from rtbench.analysis.statistics.power import blocks_needed
-from rtbench.analysis.statistics.random_effects import combine
+from rtbench.analysis.statistics.random_effects import combine, errors
 
 Floats = npt.NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Floats]
@@ -212,13 +212,12 @@ def combined_coverage(
     rng = np.random.default_rng(seed)
     held = 0
     for _ in range(repetitions):
-        means, errors = [], []
+        each = []
         for _ in range(campaigns):
             table = SD * SHAPES[shape](rng, (2, blocks))
             found = pair("simulated", "0", "1", table[0] - table[1] + tau * rng.standard_normal(), None)
-            means.append(math.log(found.ratio))
-            errors.append(found.error)
-        whole = combine(means, errors)
+            each.append(found)
+        whole = combine([math.log(one.ratio) for one in each], errors(each))
         held += abs(whole.mean) <= float(special.stdtrit(whole.freedom, 0.975)) * whole.error
     return held / repetitions
 

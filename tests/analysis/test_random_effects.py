@@ -59,7 +59,10 @@ def test_each_campaign_is_compared_by_itself_and_then_all() -> None:
     (one,) = combined
     logs = [math.log(e.ratio) for _, e in one.each]
     assert [at for at, _ in one.each] == [0, 1] and one.together is estimates[0] and one.together.cell == {"key": 1}
-    assert one.effects == combine(logs, [e.error for _, e in one.each])
+    shared = math.sqrt(sum((e.sd or 0.0) ** 2 for _, e in one.each) / 2)  # three blocks each: the mean variance
+    expected = combine(logs, [shared / math.sqrt(3)] * 2)
+    assert (one.effects.mean, one.effects.error) == pytest.approx((expected.mean, expected.error))
+    assert (one.effects.tau, one.effects.i2) == pytest.approx((expected.tau, expected.i2))
     half = float(stats.t.ppf(0.975, 1)) * one.effects.error
     assert one.together.high == pytest.approx(math.exp(one.effects.mean + half))
     row = one.row(["first", "second"])
