@@ -94,15 +94,48 @@ def main(campaigns: int) -> None:
         ],
         rows,
     )  # fmt: skip
-    print("Power: blocks that are said to resolve 5 % four times in five, and how often they do\n")
+    print("Power: blocks that are said to settle 5 % four times in five, and how often they do\n")
     table(
-        ["noise of a pair in one block, %", "subjects in the table", "blocks", "resolved %"],
+        ["noise of a pair in one block, %", "subjects in the table", "blocks", "1.05 called different %",
+         "1.00 called equivalent %"],
         (
-            [f"{100 * sd:g}", subjects, needed, percent(share)]
+            [f"{100 * sd:g}", subjects, needed, percent(share), percent(same)]
             for sd in (0.03, 0.05, 0.1)
             for subjects in (2, 5)
-            for needed, share in [simulation.power(sd, subjects, campaigns)]
+            for needed, share, same in [simulation.power(sd, subjects, campaigns)]
         ),
+    )  # fmt: skip
+    statements(max(500, campaigns // 4))
+    combined(max(500, campaigns // 4))
+
+
+def combined(repetitions: int) -> None:
+    """What the random-effects interval over several campaigns covers."""
+    print(f"Coverage of the interval over several campaigns of 3 blocks, %, {repetitions:,} repetitions a cell\n")
+    cells = [(count, tau) for count in (2, 3, 5) for tau in (0.0, 0.05)]
+    table(
+        ["residuals", *(f"{count} campaigns, tau {tau:g}" for count, tau in cells)],
+        (
+            [shape, *(percent(simulation.combined_coverage(shape, n, 3, tau, repetitions)) for n, tau in cells)]
+            for shape in simulation.SHAPES
+        ),
+    )
+
+
+def statements(campaigns: int) -> None:
+    """How often each statement is made, by the true ratio: "equivalent" is wrong from a ratio of 1.05 on."""
+    print(f"Statements about one pair in %, margin 5 %, residuals of 3 %, 2 subjects, {campaigns:,} campaigns a cell\n")
+    rows = []
+    for case in simulation.CASES:
+        for ratio in (1.0, 1.05, 1.1):
+            for blocks in BLOCKS:
+                said = simulation.statements(case, 0.03, blocks, 2, ratio, campaigns)
+                different = said["a lower"] + said["a higher"]
+                others = (said[one] for one in ("equivalent", "not resolved", "too few blocks"))
+                rows.append([case.name, f"{ratio:g}", blocks, percent(different), *map(percent, others)])
+    table(
+        ["residuals of the logs", "true ratio", "blocks", "different", "equivalent", "not resolved", "too few blocks"],
+        rows,
     )
 
 

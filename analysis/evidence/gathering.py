@@ -21,7 +21,7 @@ from rtbench.analysis.evidence.model import (
     NoiseFloor,
     NoiseTable,
     Result,
-    campaign_of_block,
+    campaign_of_attempt,
     margin_of,
 )
 from rtbench.analysis.metrics import catalogue, measure
@@ -65,7 +65,7 @@ def gather(campaign: Campaign, calibration: Mapping[str, Any] | None = None) -> 
     noises, source = _noise(names, values_of, known)
     estimates: list[Estimate] = []
     combined: list[Combined] = []
-    campaigns = campaign_of_block(results)
+    campaigns = campaign_of_attempt(results)
     for metric in catalogue():
         for cell in campaign.cells if metric.compared else ():
             here = {s.name: values_of[metric.name][s.name] for s in subjects if s.cell == cell}

@@ -176,7 +176,7 @@ class Evidence:
 
     def estimate(self, metric: str, values: Values, a: str, b: str) -> Estimate | None:
         """A pair that is not among the comparisons, as of two cells of a sweep; None where no block has both."""
-        found, _ = compare_all(metric, values, campaign_of_block(self.results), [(a, b)])
+        found, _ = compare_all(metric, values, campaign_of_attempt(self.results), [(a, b)])
         return found[0] if found else None
 
     def judge(self, estimates: Sequence[Estimate], family: str) -> tuple[Comparison, ...]:
@@ -208,10 +208,10 @@ def margin_of(campaign: Campaign) -> float:
     return float(table.get("margin") or EquivalenceTable().margin)
 
 
-def campaign_of_block(results: Sequence[Result]) -> dict[int, int]:
-    """Block to the results folder that it is of, from 0 (block numbers are unique over all folders)."""
+def campaign_of_attempt(results: Sequence[Result]) -> dict[int, int]:
+    """Attempt at a block (`Trial.attempt_key`, unique over all folders) to the folder that it is of, from 0."""
     folders = list(dict.fromkeys(r.trial.directory.parent.parent for r in results))
-    return {r.trial.block: folders.index(r.trial.directory.parent.parent) for r in results}
+    return {r.trial.attempt_key: folders.index(r.trial.directory.parent.parent) for r in results}
 
 
 def alone(evidence: Evidence, cell: Mapping[str, Any]) -> Evidence:

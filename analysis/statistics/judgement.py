@@ -4,11 +4,11 @@ Invariant: there are four statements, and none is a mixture of two. "a lower" an
 the Benjamini–Hochberg q in the family (J. R. Stat. Soc. B 57:289, 1995) is at most LEVEL, and the effect is beyond the
 A/A noise floor. "equivalent": no difference is claimed, and two one-sided tests at LEVEL each (Schuirmann, J.
 Pharmacokinet. Biopharm. 15:657, 1987: the 90 % interval) put the ratio between 1/(1 + margin) and 1 + margin; never
-with fewer than ENOUGH blocks or where the noise floor is wider than the margin, because one subject under two labels may differ by more there. "too few
-blocks": no interval, or fewer than ENOUGH blocks and no significant difference. "not resolved": everything else. An
-effect that is significant but inside the noise floor is no difference; `within_floor` marks it. Every verdict of this
-project comes from `judge`: called by the evidence, `rtbench compare`, the advice, a sweep's key effects and the
-simulation.
+with fewer than ENOUGH blocks or where the noise floor is wider than the margin, because one subject under two labels
+may differ by more there. "too few blocks": no interval, or fewer than ENOUGH blocks and no significant difference. "not
+resolved": everything else. An effect that is significant but inside the noise floor is no difference; `within_floor`
+marks it. Every verdict of this project comes from `judge`: called by the evidence, `rtbench compare`, the advice, a
+sweep's key effects and the simulation.
 """
 
 from __future__ import annotations

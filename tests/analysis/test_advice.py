@@ -331,7 +331,8 @@ def test_the_command(folder: Path) -> None:
     table = json.loads(done.stdout)
     assert table["ranking"][0]["subject"] == "sse-aiohttp" and table["needs"]["subscribers"] == 1000
     assert set(table) == {
-        "schema", "campaign", "needs", "answer", "ranking", "does_not_matter", "not_resolved", "would_change", "not_ranked",
+        "schema", "campaign", "needs", "answer", "ranking", "does_not_matter", "not_resolved", "would_change",
+        "not_ranked",
     }  # fmt: skip
     assert table["ranking"][1]["cost_ratio"]["to"] == "sse-aiohttp"
     text = CliRunner().invoke(cli, [*words, "--all", "--bidirectional"], catch_exceptions=False).stdout

@@ -58,14 +58,20 @@ def test_equals_the_committed_expectation(report: dict[str, Any]) -> None:
 def test_the_keys_of_the_contract(report: dict[str, Any]) -> None:
     assert list(report) == [
         "schema", "campaign", "scenario", "environment", "warnings", "subjects", "trials", "summary", "comparisons",
-        "noise_floor", "sweep", "multiplicity", "claims", "calibration", "advice",
+        "combined", "noise_floor", "sweep", "multiplicity", "claims", "calibration", "advice",
     ]  # fmt: skip
     assert {tuple(t) for t in report["trials"]} == {
         ("trial", "subject", "base", "cell", "block", "attempt", "status", "reasons", "counts", "left_out", "metrics")
     }
     assert {tuple(s) for s in report["summary"]} == {("subject", "metric", "unit", "trials", "median", "low", "high")}
     assert {"metric", "a", "b", "ratio", "low", "high", "confidence", "verdict"} <= report["comparisons"][0].keys()
-    assert {c["verdict"] for c in report["comparisons"]} <= {"a lower", "a higher", "no difference seen"}
+    assert {c["verdict"] for c in report["comparisons"]} <= {
+        "a lower",
+        "a higher",
+        "equivalent",
+        "not resolved",
+        "too few blocks",
+    }
     spans = ("latency_kernel", "latency_app", "due_to_sent", "sent_to_kernel", "kernel_to_app", "sent_to_request")
     names = {f"{span}_{level}_ns" for span in spans for level in LEVELS} | {
         "expected",
@@ -286,10 +292,19 @@ def test_every_comparison(report: dict[str, Any]) -> None:
         assert row["p"] == pytest.approx(p, rel=1e-6, abs=1e-12)
         if not math.isclose(low, 1, rel_tol=1e-9) and not math.isclose(high, 1, rel_tol=1e-9):
             excluded = high < 1 or low > 1
-            said = "no difference seen" if not excluded or row["q"] > 0.05 else "a lower" if high < 1 else "a higher"
-            assert row["verdict"] == said
-            expected = None if said != "no difference seen" else "multiplicity" if excluded else "interval"
-            assert row["limited_by"] == expected
+            half = float(stats.t.ppf(0.95, freedom)) * error
+            fits = abs(statistics.fmean(differences)) + half <= math.log(1.05)
+            if excluded and row["q"] <= 0.05:
+                said, why = ("a lower" if high < 1 else "a higher"), None
+            elif len(blocks) < 3:
+                said, why = "too few blocks", "blocks"
+            elif fits:
+                said, why = "equivalent", None
+            else:
+                said, why = "not resolved", "multiplicity" if excluded else "interval"
+            assert (row["verdict"], row["limited_by"], row["margin"], row["within_floor"]) == (said, why, 0.05, False)
+            most = None if why is None else pytest.approx(max(high, 1 / low) - 1, rel=1e-9)
+            assert row["could_be_up_to"] == most
 
 
 @pytest.mark.slow
@@ -311,9 +326,10 @@ def test_every_q_is_benjamini_and_hochbergs_over_its_family(report: dict[str, An
         assert [r["q"] for r in rows] == pytest.approx(theirs)
         assert told["comparisons"] == len(rows) > 20
         assert told["alone"] == sum(r["p"] <= 0.05 for r in rows)
-        assert told["differences"] == sum(r["verdict"] != "no difference seen" for r in rows)
+        assert told["metrics"] == len({r["metric"] for r in rows})
+        assert told["differences"] == sum(r["verdict"] in ("a lower", "a higher") for r in rows)
     for row in report["comparisons"]:
-        undecided = row["verdict"] == "no difference seen" and row["p"] is not None
+        undecided = row["verdict"] in ("not resolved", "too few blocks") and row["p"] is not None
         assert (row["blocks_needed"] is not None) <= undecided
 
 
