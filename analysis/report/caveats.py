@@ -50,7 +50,9 @@ def _too_few(evidence: Evidence) -> Iterator[Caveat]:
     for subject in evidence.too_few:
         count = f" {subject.usable} usable trial{'s' * (subject.usable != 1)}: nothing is concluded about "
         text = caveat.subject(subject.name), " ", Agreeing("has", "have"), count, Agreeing("it", "them")
-        yield Caveat("too-few-trials", text, "run more blocks, or see why its trials were put aside", True)
+        failed = all(result.trial.status == "failed" for result in evidence.of(subject.name))
+        remedy = "see why its trials failed" if failed else "run more blocks, or see why its trials were put aside"
+        yield Caveat("too-few-trials", text, remedy, True)
 
 
 def _put_aside(evidence: Evidence) -> Iterator[Caveat]:

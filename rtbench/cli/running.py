@@ -160,8 +160,8 @@ def _resume(command: str, folder: Path) -> str:
     return shlex.join([*words, "--resume"])
 
 
-def check_quickly(subject: Subject) -> list[str]:
-    """What a campaign asks of a subject before its first trial: the problems found."""
+def check_quickly(subject: Subject, logs: Path) -> list[str]:
+    """What a campaign asks of a subject before its first trial: the problems found. `logs`: keeps what it logs."""
     if subject.url or not subject.played:
         return []  # what it plays is not known: `rtbench verify URL` is for who keeps the contract
-    return quick_check(subject)
+    return quick_check(subject, logs=logs)

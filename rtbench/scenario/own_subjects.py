@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rtbench.errors import ScenarioError, UserError
 from rtbench.scenario.tables import SubjectTable
@@ -28,7 +29,7 @@ def known_with(registry: Registry, rows: Sequence[SubjectTable], source: str) ->
             if row.url:
                 check(row.url)
             maker(row.transport, row.codec)
-            registry = registry.adding(of_table(row))
+            registry = registry.adding(replace(of_table(row), module=source))
         except UserError as error:
             raise ScenarioError(f"{where}: {error.message}", error.remedy) from error
     return registry
