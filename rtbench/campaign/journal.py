@@ -70,10 +70,11 @@ class Journal:
         self.save(None)
 
     def withdraw(self) -> None:
-        """Take campaign.json away again if no trial is recorded: the same command may begin anew."""
-        if not self.rows:
+        """Take campaign.json away again if no trial was begun: the same command may begin anew."""
+        trials = self.folder / "trials"
+        if not self.rows and not any(trials.iterdir()):
             (self.folder / "campaign.json").unlink()
-            (self.folder / "trials").rmdir()
+            trials.rmdir()
 
     def save(self, code: int | None) -> None:
         """Write campaign.json; `code` is the exit code, None while it runs. Raises UserError."""

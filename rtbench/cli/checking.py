@@ -74,7 +74,10 @@ def _all_known(word: str) -> list[Subject | str]:
         return [word]
     if not word.endswith(".toml"):
         registry, name = Registry().reading(word)
-        return [registry.find(name)]
+        try:
+            return [registry.find(name)]
+        except UserError as error:
+            raise UserError(error.message, f"{error.remedy}; for a [[subject]] name its file, FILE.toml") from error
     scenario = scenarios.load(word)
     if not scenario.subject:
         raise UserError(f"{word} defines no subject", "write a table [[subject]]; see README, Add a subject")

@@ -21,7 +21,7 @@ from rtbench.cli import INTERRUPTED
 from rtbench.cli._options import json_option, quiet_option, results, seed_option, settings_option
 from rtbench.cli.reporting import write_report
 from rtbench.conformance.verify import quick_check
-from rtbench.errors import UserError
+from rtbench.errors import UserError, meant, one_of
 from rtbench.machine.fingerprint import fingerprint
 from rtbench.records import campaign as records
 from rtbench.scenario import loading as scenarios
@@ -135,10 +135,11 @@ def _judgeable(table: Scenario) -> None:
     for key in table.thresholds:
         subject, _, metric = key.rpartition(".")
         if metric not in known:
-            raise UserError(f"[thresholds] {key!r}: there is no metric {metric!r}", "`rtbench list metrics` shows them")
+            remedy = f"{meant(metric, known)}`rtbench list metrics` shows them"
+            raise UserError(f"[thresholds] {key!r}: there is no metric {metric!r}", remedy)
         if subject.partition(" [")[0] not in table.subjects:
-            names = ", ".join(table.subjects)
-            raise UserError(f"[thresholds] {key!r}: {subject!r} is no subject of this campaign", f"one of {names}")
+            text = f"[thresholds] {key!r}: {subject!r} is no subject of this campaign"
+            raise UserError(text, one_of(subject, table.subjects))
 
 
 def _step_summary(report: Path) -> None:

@@ -92,6 +92,10 @@ def test_verify_what_cannot_be(call: Call, target: str, says: str) -> None:
     assert refused(call("verify", target)).startswith(says)
 
 
+def test_a_name_that_is_not_known_may_be_in_a_scenarios_file(call: Call) -> None:
+    assert refused(call("verify", "sse-node")).endswith("; for a [[subject]] name its file, FILE.toml")
+
+
 # doctor
 
 

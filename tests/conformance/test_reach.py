@@ -1,4 +1,4 @@
-"""What stands before every case: a wrong path, a wrong post_path and a wrong transport are each named once, with URL."""
+"""What stands before every case: a wrong path, post_path or transport is named once, with its URL."""
 
 from __future__ import annotations
 
