@@ -98,6 +98,8 @@ def run(
             if not quiet:
                 length = f"{take.trials} trials, about {take.seconds / 60:.0f} min"
                 display.note(f"{table.name}: {length}, seed {table.seed}, into {folder}")
+                names = ", ".join(table.subjects)
+                display.note(f"measures {names}; Ctrl-C stops and keeps what is measured (--resume goes on)")
             campaign.run(place, display, check_quickly)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -84,7 +84,10 @@ def test_run_measures_reports_and_keeps_its_exit_code(call: Call, pretended: Pre
         "caveat: no control",
         "report: there/report/report.html",
     ]
-    assert re.fullmatch(r"smoke: 10 trials, about \d+ min, seed 9, into there\na note\n", ran.err)
+    plan, subjects, note = ran.err.splitlines()
+    assert re.fullmatch(r"smoke: 10 trials, about \d+ min, seed 9, into there", plan) and note == "a note"
+    names = ", ".join(load("smoke").subjects)
+    assert subjects == f"measures {names}; Ctrl-C stops and keeps what is measured (--resume goes on)"
     assert pretended.built == [([folder], None)]
     value = document(folder)
     assert (value["exit"], value["seed"]) == (0, 9)
@@ -329,7 +332,10 @@ def test_without_a_step_summary_nothing_is_written(
 @pytest.mark.parametrize(
     ("key", "says"),
     [
-        ("sse-aiohttp.latency_p50", "no metric 'latency_p50': did you mean 'latency_app_p50_ns'? `rtbench list metrics`"),
+        (
+            "sse-aiohttp.latency_p50",
+            "no metric 'latency_p50': did you mean 'latency_app_p50_ns'? `rtbench list",
+        ),
         (
             "sse-other.lost",
             "'sse-other' is no subject of this campaign: did you mean 'sse-aiohttp'? one of sse-aiohttp",
