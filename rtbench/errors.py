@@ -13,6 +13,9 @@ Anything else is a bug and propagates with its traceback.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class RtbenchError(Exception):
     """Root of every error that is raised on purpose. `remedy` says what to do about it, in one clause."""
@@ -24,6 +27,18 @@ class RtbenchError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}: {self.remedy}" if self.remedy else self.message
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """`did you mean 'NAME'? ` for the nearest of `known`; "" where none is near."""
+    near = difflib.get_close_matches(word, list(known), 1)
+    return f"did you mean {near[0]!r}? " if near else ""
+
+
+def one_of(word: str, known: Iterable[str]) -> str:
+    """The remedy for a name that is not among `known`: the nearest, and all of them."""
+    names = list(known)
+    return f"{meant(word, names)}one of {', '.join(names)}"
 
 
 class UserError(RtbenchError):

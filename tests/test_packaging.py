@@ -96,3 +96,22 @@ def test_runs_outside_of_the_checkout(wheel: Path, tmp_path: Path) -> None:
     assert there[0] == str(tmp_path / "rtbench" / "__init__.py")
     assert there[1:3] == run(ROOT, "-c", USE_IT)[1:3]  # the same scenarios, by hash, and subjects
     assert run(tmp_path, str(tmp_path / "bin" / "rtbench"), "--help")[0].startswith("Usage: rtbench")
+
+
+QUICK = (
+    "subscribers=5", "blocks=1", "warmup_s=0.3", "window_s=1", "grace_s=0.5", "poll.interval_s=0.3",
+    "validity.reruns=0",
+)  # fmt: skip
+
+
+def test_a_campaign_needs_no_checkout(wheel: Path, tmp_path: Path) -> None:
+    installed, empty = tmp_path / "installed", tmp_path / "empty"
+    empty.mkdir()
+    subprocess.run([*PIP, "install", "--no-deps", "--target", str(installed), str(wheel)], check=True, timeout=120)
+    command = [sys.executable, "-P", str(installed / "bin/rtbench"), "run", "ci", "--out", "there"]
+    command += [word for setting in QUICK for word in ("--set", setting)]
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    done = subprocess.run(command, cwd=empty, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode in (0, 3), done.stderr  # 3: a busy machine may be too slow for its limits
+    assert (empty / "there/report/report.html").exists()
+    assert "failed" not in done.stderr

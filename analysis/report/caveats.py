@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from rtbench.analysis import format
 from rtbench.analysis.metrics import find
 from rtbench.analysis.report import aliasing, caveat, loopback
-from rtbench.analysis.report.caveat import Agreeing, Caveat, Text, recorded
+from rtbench.analysis.report.caveat import Agreeing, Caveat, Part, Text, recorded
 from rtbench.analysis.report.fairness import IDENTITY
 from rtbench.analysis.statistics.compare import LEVEL
 from rtbench.analysis.statistics.quantiles import INSTANTS_NEEDED
@@ -50,7 +51,9 @@ def _too_few(evidence: Evidence) -> Iterator[Caveat]:
     for subject in evidence.too_few:
         count = f" {subject.usable} usable trial{'s' * (subject.usable != 1)}: nothing is concluded about "
         text = caveat.subject(subject.name), " ", Agreeing("has", "have"), count, Agreeing("it", "them")
-        yield Caveat("too-few-trials", text, "run more blocks, or see why its trials were put aside", True)
+        failed = all(result.trial.status == "failed" for result in evidence.of(subject.name))
+        remedy = "see why its trials failed" if failed else "run more blocks, or see why its trials were put aside"
+        yield Caveat("too-few-trials", text, remedy, True)
 
 
 def _put_aside(evidence: Evidence) -> Iterator[Caveat]:
@@ -106,10 +109,18 @@ def crossed(evidence: Evidence) -> list[Text]:
             if value is None:
                 lines.append((what, " ", Agreeing("has", "have"), " a limit but no value"))
             elif "max" in limits and value > limits["max"]:
-                lines.append((what, f" is {value:g}, above the limit of {limits['max']:g}"))
+                lines.append(_beyond(what, value, "above", limits["max"], metric))
             elif "min" in limits and value < limits["min"]:
-                lines.append((what, f" is {value:g}, below the limit of {limits['min']:g}"))
+                lines.append(_beyond(what, value, "below", limits["min"], metric))
     return lines
+
+
+def _beyond(what: Part, value: float, side: str, limit: float, metric: str) -> Text:
+    unit = find(metric).unit
+    limited = format.quantity(limit, unit)
+    # Three digits may hide the difference that is the finding.
+    shown = caveat.quantity(value, unit) if format.quantity(value, unit) != limited else (f"{value:.9g} {unit}",)
+    return what, " is ", *shown, f", {side} the limit of {limited}"
 
 
 def _stalls(evidence: Evidence) -> Iterator[Caveat]:

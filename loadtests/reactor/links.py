@@ -193,7 +193,11 @@ class PushLink(Link):
             return ""
         # 204 is how an EventSource is told to stop (WHATWG 9.2.3); to a WebSocket it is a refusal like others.
         stopped = self.status == 204 and self.subscriber.transport == "sse"
-        return FOR_GOOD[2] if stopped else f"error (status {self.status})"
+        if stopped:
+            return FOR_GOOD[2]
+        # A WebSocket is asked of what streams events: the status, 200, does not show what is wrong.
+        other = " text/event-stream: is this SSE?" if self.expects == 101 and b"text/event-stream" in head else ""
+        return f"error (status {self.status}{other})"
 
     def opened(self, rest: bytes) -> None:
         """The head is read; `rest` came behind it."""

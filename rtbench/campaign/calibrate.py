@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import rtbench
-from rtbench.campaign.campaign import Campaign, Progress
+from rtbench.campaign.campaign import Campaign, Progress, Verify
 from rtbench.campaign.preflight import prepare
 from rtbench.errors import ResultsError
 from rtbench.machine.fingerprint import fingerprint
@@ -29,8 +29,6 @@ from rtbench.subjects import Subject
 
 FOLDER = loading.FOLDER / "calibration"
 
-Verify = Callable[[Subject], list[str]]
-
 
 def scenarios() -> list[Scenario]:
     """The campaigns of a calibration, in the order in which they are run."""
@@ -43,9 +41,9 @@ def measure(
     """Run these campaigns, each into its own folder below `folder`; a subject is verified once for all of them."""
     known: dict[str, list[str]] = {}
 
-    def once(subject: Subject) -> list[str]:
+    def once(subject: Subject, logs: Path) -> list[str]:
         if subject.name not in known:
-            known[subject.name] = verify(subject)
+            known[subject.name] = verify(subject, logs)
         return known[subject.name]
 
     for table in tables:

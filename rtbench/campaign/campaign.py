@@ -18,7 +18,7 @@ from rtbench import trial
 from rtbench.campaign.journal import Journal, begun, taken_up
 from rtbench.campaign.preflight import prepare
 from rtbench.campaign.schedule import Turn, block_seed, items, next_turn
-from rtbench.errors import ResultsError
+from rtbench.errors import ResultsError, UserError
 from rtbench.machine.fingerprint import fingerprint
 from rtbench.machine.placement import Place
 from rtbench.records.campaign import TrialRow, item_of
@@ -26,13 +26,17 @@ from rtbench.records.manifest import Manifest
 from rtbench.records.reason import Reason
 from rtbench.scenario.model import Scenario
 from rtbench.subjects import Subject
+from rtbench.subjects.names import base_of, folder_of
 from rtbench.trial import Spec
 
 MIN_VALID = 2
 """Fewer valid trials of a subject, and nothing can be concluded about it (exit 3)."""
 
-Verify = Callable[[Subject], list[str]]
-"""A subject's problems, before its first trial (R12)."""
+VERIFICATION = "verification"
+"""The folder of a campaign that keeps what each subject logs while it is verified."""
+
+Verify = Callable[[Subject, Path], list[str]]
+"""A subject's problems, before its first trial (R12); the folder keeps what is logged meanwhile."""
 
 
 class Progress(Protocol):
@@ -72,7 +76,7 @@ class Campaign:
         return self.journal.rows
 
     def run(self, place: Place, progress: Progress, verify: Verify) -> None:
-        """Every trial that is not recorded yet."""
+        """Every trial that is not recorded yet. Raises UserError when its only subject fails verification."""
         for cell in self.scenario.cells():
             prepare(cell.scenario)
         problems: dict[str, list[str]] = {}
@@ -85,14 +89,29 @@ class Campaign:
             progress.trial(spec, turn.number, turn.total)
             if spec.subject.name not in problems:
                 progress.stage("verifying")
-                problems[spec.subject.name] = verify(spec.subject)
+                problems[spec.subject.name] = verify(spec.subject, self._logs(spec.subject))
             if found := problems[spec.subject.name]:
+                if len({base_of(name) for name in self.scenario.subjects}) == 1:
+                    self.journal.withdraw()
+                    raise self._refused(spec.subject, found)
                 manifest = trial.refuse(spec, self.folder, found)
             else:
                 manifest = trial.run(spec, self.folder, place, progress.stage)
             self.journal.add(spec, turn, manifest)
             progress.done(spec, manifest)
             spent_s[attempt] = spent_s.get(attempt, 0.0) + time.monotonic() - began
+
+    def _logs(self, subject: Subject) -> Path:
+        """Where a subject's verification keeps its logs."""
+        return self.folder / VERIFICATION / folder_of(subject.name)
+
+    def _refused(self, subject: Subject, problems: Sequence[str]) -> UserError:
+        """The error of a campaign whose only subject failed verification: there is nothing to measure."""
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        return UserError(
+            f"{subject.name} fails verification, so nothing is measured: {problems[0]}{more}",
+            f"run `{subject.verified_by}`; logs are in {self._logs(subject)}",
+        )
 
     def _spec(self, turn: Turn) -> Spec:
         item = self.items[turn.item]

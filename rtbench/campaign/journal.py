@@ -69,6 +69,13 @@ class Journal:
         self.record = changed(self.record, trials=[*self.rows, row])
         self.save(None)
 
+    def withdraw(self) -> None:
+        """Take campaign.json away again if no trial was begun: the same command may begin anew."""
+        trials = self.folder / "trials"
+        if not self.rows and not any(trials.iterdir()):
+            (self.folder / "campaign.json").unlink()
+            trials.rmdir()
+
     def save(self, code: int | None) -> None:
         """Write campaign.json; `code` is the exit code, None while it runs. Raises UserError."""
         self.record = changed(self.record, exit=code, finished_unix=time.time())

@@ -37,6 +37,14 @@ COMMANDS = {
 and matplotlib take a second that `rtbench --help` does not have.
 """
 
+TASKS = {
+    "Measure": ("doctor", "run", "verify"),
+    "Read and decide": ("report", "compare", "advise"),
+    "See it live": ("serve", "demo", "ticks", "list"),
+    "Know the harness's own error": ("calibrate", "aa"),
+}
+"""The commands by what they are for, as the help shows them."""
+
 _interrupted: list[int] = []
 
 
@@ -54,8 +62,9 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+        for task, names in TASKS.items():
+            with formatter.section(task):
+                formatter.write_dl([(name, COMMANDS[name][2]) for name in names])
 
 
 def _interrupt(number: int, _frame: object) -> None:
@@ -68,7 +77,7 @@ def main() -> NoReturn:
     for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell had it ignored; a polite end is an interruption
         signal.signal(number, _interrupt)
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(standalone_mode=False, prog_name="rtbench")
     except click.exceptions.Abort:
         code = INTERRUPTED
     except click.ClickException as error:

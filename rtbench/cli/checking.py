@@ -3,36 +3,69 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
+from pathlib import Path
 
 import click
 
 from rtbench.cli import FINDING, USER
 from rtbench.cli._options import json_option
+from rtbench.conformance.verify import FAILED, PASSED, SKIPPED, Verification
 from rtbench.conformance.verify import verify as verify_one
 from rtbench.errors import UserError
 from rtbench.machine.doctor import examine
 from rtbench.scenario import loading as scenarios
 from rtbench.subjects import Subject
+from rtbench.subjects.names import folder_of
 from rtbench.subjects.registry import Registry
 
 
 @click.command(epilog="Example: rtbench verify sse-aiohttp http://127.0.0.1:8000")
 @click.argument("targets", nargs=-1, required=True, metavar="SUBJECT|FILE.py|FILE.toml|URL...")
+@click.option("--verbose", is_flag=True, help="Also each case that was skipped, and why.")
 @json_option
 @click.pass_context
-def verify(context: click.Context, targets: tuple[str, ...], as_json: bool) -> None:
-    """Check a subject against the contract: right bytes, right order, resume, heartbeat, clean end (R12)."""
-    found = [verify_one(one) for target in targets for one in _all_known(target)]
+def verify(context: click.Context, targets: tuple[str, ...], verbose: bool, as_json: bool) -> None:
+    """Check a subject against the contract: right bytes, right order, resume, heartbeat, clean end (R12).
+
+    A URL without a path is held to the whole contract, one with a path to what every subject of its transport does.
+    """
+    found = [_logged(one) for target in targets for one in _all_known(target)]
     if as_json:
-        click.echo(json.dumps([one.as_dict() for one in found], indent=1))
+        click.echo(json.dumps([one.as_dict() | ({"logs": str(logs)} if logs else {}) for one, logs in found], indent=1))
     else:
-        for one in found:
-            click.echo(f"{one.target}: {'passes' if one.ok else 'FAILS'}")
-            for case in one.cases:
-                click.echo(f"  {case.status:<8}{case.name}")
-                for problem in case.problems:
-                    click.echo(f"          {problem}")
-    context.exit(0 if all(one.ok for one in found) else FINDING)
+        for one, logs in found:
+            click.echo("\n".join(_shown(one, verbose)))
+            if logs is not None:
+                click.echo(f"  logs    {logs}")
+    context.exit(0 if all(one.ok for one, _ in found) else FINDING)
+
+
+def _logged(target: Subject | str) -> tuple[Verification, Path | None]:
+    """The verification of a target, and the folder of its processes' logs where it failed."""
+    if isinstance(target, str):
+        return verify_one(target), None
+    logs = Path(tempfile.mkdtemp(prefix=f"rtbench-verify-{folder_of(target.name)}-"))
+    found = None
+    try:
+        found = verify_one(target, logs=logs)
+    finally:
+        if found is None or found.ok:
+            shutil.rmtree(logs, ignore_errors=True)
+    return found, None if found.ok else logs
+
+
+def _shown(found: Verification, verbose: bool) -> list[str]:
+    """What passed, what failed and why, how many cases were skipped (`verbose`: which and why)."""
+    lines = [f"{found.target}: {'passes' if found.ok else 'FAILS'}"]
+    statuses = (PASSED, FAILED, SKIPPED) if verbose else (PASSED, FAILED)
+    for case in (case for status in statuses for case in found.cases if case.status == status):
+        lines += [f"  {case.status:<8}{case.name}", *(f"          {problem}" for problem in case.problems)]
+    skipped = sum(case.status == SKIPPED for case in found.cases)
+    if skipped and not verbose:
+        lines.append(f"  skipped {skipped} case{'s' * (skipped > 1)} (--verbose names them and says why)")
+    return lines
 
 
 def _all_known(word: str) -> list[Subject | str]:
@@ -41,7 +74,10 @@ def _all_known(word: str) -> list[Subject | str]:
         return [word]
     if not word.endswith(".toml"):
         registry, name = Registry().reading(word)
-        return [registry.find(name)]
+        try:
+            return [registry.find(name)]
+        except UserError as error:
+            raise UserError(error.message, f"{error.remedy}; for a [[subject]] name its file, FILE.toml") from error
     scenario = scenarios.load(word)
     if not scenario.subject:
         raise UserError(f"{word} defines no subject", "write a table [[subject]]; see README, Add a subject")

@@ -21,7 +21,7 @@ from rtbench.cli import INTERRUPTED
 from rtbench.cli._options import json_option, quiet_option, results, seed_option, settings_option
 from rtbench.cli.reporting import write_report
 from rtbench.conformance.verify import quick_check
-from rtbench.errors import UserError
+from rtbench.errors import UserError, meant, one_of
 from rtbench.machine.fingerprint import fingerprint
 from rtbench.records import campaign as records
 from rtbench.scenario import loading as scenarios
@@ -98,6 +98,8 @@ def run(
             if not quiet:
                 length = f"{take.trials} trials, about {take.seconds / 60:.0f} min"
                 display.note(f"{table.name}: {length}, seed {table.seed}, into {folder}")
+                names = ", ".join(table.subjects)
+                display.note(f"measures {names}; Ctrl-C stops and keeps what is measured (--resume goes on)")
             campaign.run(place, display, check_quickly)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -135,10 +137,11 @@ def _judgeable(table: Scenario) -> None:
     for key in table.thresholds:
         subject, _, metric = key.rpartition(".")
         if metric not in known:
-            raise UserError(f"[thresholds] {key!r}: there is no metric {metric!r}", "`rtbench list metrics` shows them")
+            remedy = f"{meant(metric, known)}`rtbench list metrics` shows them"
+            raise UserError(f"[thresholds] {key!r}: there is no metric {metric!r}", remedy)
         if subject.partition(" [")[0] not in table.subjects:
-            names = ", ".join(table.subjects)
-            raise UserError(f"[thresholds] {key!r}: {subject!r} is no subject of this campaign", f"one of {names}")
+            text = f"[thresholds] {key!r}: {subject!r} is no subject of this campaign"
+            raise UserError(text, one_of(subject, table.subjects))
 
 
 def _step_summary(report: Path) -> None:
@@ -160,8 +163,8 @@ def _resume(command: str, folder: Path) -> str:
     return shlex.join([*words, "--resume"])
 
 
-def check_quickly(subject: Subject) -> list[str]:
-    """What a campaign asks of a subject before its first trial: the problems found."""
+def check_quickly(subject: Subject, logs: Path) -> list[str]:
+    """What a campaign asks of a subject before its first trial: the problems found. `logs`: keeps what it logs."""
     if subject.url or not subject.played:
         return []  # what it plays is not known: `rtbench verify URL` is for who keeps the contract
-    return quick_check(subject)
+    return quick_check(subject, logs=logs)

@@ -29,6 +29,8 @@ def consecutive(messages: Sequence[Message], who: str = "") -> list[str]:
     who = who and f"{who}: "
     problems: list[str] = []
     for before, after in pairwise(messages):
+        if after.id < 1 and before.id < 1:
+            continue  # none has an id: nothing to follow
         if after.id == before.id:
             problems.append(f"{who}id {after.id} came twice")
         elif after.id < before.id:

@@ -61,9 +61,19 @@ class Target:
         return CAPABILITIES if self.subject is None else self.subject.capabilities
 
     @property
+    def numbered(self) -> bool:
+        """Whether its messages must carry ids: those of a server with a timetable of its own need not."""
+        return self.subject is None or self.subject.played
+
+    @property
     def authority(self) -> str:
         """The Host header."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def url(self, path: str) -> str:
+        """Where a path is, for a problem's text."""
+        tls = self.subject is not None and self.subject.tls_ca
+        return f"{'https' if tls else 'http'}://{self.authority}{path}"
 
     def path(self, stream: str = "") -> str:
         """Where a stream is subscribed to (interface.md). A server of ours is at the contract's place, too, when it has

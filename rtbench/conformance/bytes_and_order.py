@@ -38,6 +38,8 @@ def order(target: Target) -> list[str]:
         found = subscriber.messages(COUNT)
         if len(found) < 2 and target.owned is None and subscriber.closed is None:
             raise Skipped(f"{len(found)} messages came within {target.patience_s:g} s")
+        if found and all(message.id < 1 for message in found) and not target.numbered:
+            raise Skipped("its messages carry no id")
         problems = consecutive(found)
         if any(message.id < 1 for message in found):
             problems.append("a message has no id from 1 on")

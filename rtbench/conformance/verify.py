@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from rtbench.conformance import HTTP, NEEDS, Case, Skipped, catalogue
 from rtbench.conformance._client import CLOSED, connect, fetch, subscribing
+from rtbench.conformance._reach import not_published, not_subscribed
 from rtbench.conformance._target import PATIENCE_S, Owned, Target
 from rtbench.conformance.bytes_and_order import COUNT
 from rtbench.errors import SubjectError, UserError
@@ -31,6 +32,7 @@ from rtbench.scenario.model import Scenario
 from rtbench.scenario.tables import ChatTable, ServerTable, WorkloadTable
 from rtbench.streams import catalogue as streams
 from rtbench.subjects import Subject
+from rtbench.subjects.url import subject_at
 from rtbench.transports.catalogue import find as find_transport
 from rtbench.workload import NOTICE, Workload
 
@@ -99,25 +101,33 @@ def verify(
     progress: Progress | None = None,
     stream: str = BUSY,
     patience_s: float = PATIENCE_S,
+    logs: Path | None = None,
 ) -> Verification:
     """Every case that applies to a subject, or to the server at a URL.
 
-    `scenario`: for a subject, the event loop that it is verified with; for a URL, what the server plays, so that its
-    bytes can be checked. `stream`: what a URL is asked for. `progress` is called with each result. `patience_s`: how
-    long a server may take over one step. Raises UserError for a URL that is not on this machine or speaks no transport.
+    A URL without a path is held to the whole contract; one with a path is a subject as it is, which claims nothing.
+    `scenario`: for a subject, the event loop that it is verified with; for a URL without a path, what the server plays,
+    so that its bytes can be checked. `stream`: what such a URL is asked for. `progress` is called with each result.
+    `patience_s`: how long a server may take over one step. `logs`: a folder that keeps what the processes write to
+    their logs. Raises UserError for a URL that is not on this machine or speaks no transport.
     """
     if isinstance(target, str):
         return _verify_url(target, scenario, progress, stream, patience_s)
-    return _verify_subject(target, scenario or Scenario(), progress, list(catalogue().values()), patience_s)
+    return _verify_subject(target, scenario or Scenario(), progress, list(catalogue().values()), patience_s, logs)
 
 
-def quick_check(subject: Subject, scenario: Scenario | None = None, progress: Progress | None = None) -> list[str]:
+def quick_check(
+    subject: Subject,
+    scenario: Scenario | None = None,
+    progress: Progress | None = None,
+    logs: Path | None = None,
+) -> list[str]:
     """The problems that the cases find that a campaign runs before a subject's first trial: all but the slow ones.
 
     With more patience than `rtbench verify` has: a busy machine is a reason against a trial, not against its subject.
     """
     cases = [case for case in catalogue().values() if case.quick]
-    return _verify_subject(subject, scenario or Scenario(), progress, cases, 3 * PATIENCE_S).problems
+    return _verify_subject(subject, scenario or Scenario(), progress, cases, 3 * PATIENCE_S, logs).problems
 
 
 # A subject
@@ -239,16 +249,19 @@ def _verify_subject(
     progress: Progress | None,
     cases: Iterable[Case],
     patience_s: float = PATIENCE_S,
+    logs: Path | None = None,
 ) -> Verification:
     began = time.monotonic()
     results: list[CaseResult] = []
     with tempfile.TemporaryDirectory(prefix="rtbench-verify-") as place:
         folder = Path(place)
         stage = Stage.of(scenario, folder, "conversation" in subject.capabilities, patience_s)
-        log = folder / "server.log"
+        logs = logs or folder
+        logs.mkdir(parents=True, exist_ok=True)
+        log = logs / "server.log"
         try:
             with (
-                PublisherProcess(stage.workload, stage.scenario, folder, (), folder / "publisher.log") as publisher,
+                PublisherProcess(stage.workload, stage.scenario, folder, (), logs / "publisher.log") as publisher,
                 server_of(subject, stage.scenario, publisher.socket_path, folder, (), log) as server,
             ):
                 publisher.ready()
@@ -257,11 +270,9 @@ def _verify_subject(
                 server.ready()
                 stage.fail(publisher)
                 target = replace(stage.target(subject, publisher, server), patience_s=patience_s)
-                results += _run(target, cases, progress)
+                results += _reached(target, publisher, progress) or _run(target, cases, progress)
         except SubjectError as error:
-            results.append(CaseResult("start", FAILED, (str(error),), time.monotonic() - began, subject.transport))
-            if progress is not None:
-                progress(results[-1])
+            results += _noted("start", str(error), began, subject.transport, progress)
     return Verification(subject.name, tuple(results))
 
 
@@ -282,10 +293,16 @@ def _verify_url(
         raise UserError(
             f"nothing answers at {url} ({error.strerror or error})", "start it, for example with `rtbench serve`"
         ) from error
+    if urlsplit(url).path.strip("/"):
+        subject = subject_at(url)
+        target = Target(host, port, subject.transport, stream, patience_s=patience_s, subject=subject)
+        return Verification(
+            url, tuple(_reached(target, None, progress) or _run(target, catalogue().values(), progress))
+        )
     uplink = [target for transport in HTTP if _speaks(target := replace(base, transport=transport))]
     if not uplink:
         paths = ", ".join(f"{find_transport(name).prefix}/{stream}" for name in HTTP)
-        raise UserError(f"{url} serves none of {paths}", "name a stream that it has with --stream")
+        raise UserError(f"{url} serves none of {paths}", "give the URL of a stream: http://HOST:PORT/PATH")
     results: list[CaseResult] = []
     for target in uplink:
         if stream != QUIET and _speaks(replace(target, stream=QUIET)):
@@ -295,14 +312,16 @@ def _verify_url(
 
 
 def _loopback(url: str) -> tuple[str, int]:
-    """Host and port. Raises UserError for what is no plain HTTP URL of this machine: nobody else's is to be loaded."""
+    """Host and port. Raises UserError for what is no URL of this machine in the clear: other hosts are not loaded."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or 80
     except ValueError as error:
-        raise UserError(f"{url!r} is no URL ({error})", "for example http://127.0.0.1:8000") from error
-    if parts.scheme != "http" or parts.path.strip("/") or parts.query or parts.username or not host:
-        raise UserError(f"{url!r} cannot be verified", "give http://HOST:PORT without a path")
+        raise UserError(f"{url!r} is not a URL ({error})", "for example http://127.0.0.1:8000") from error
+    whole = bool(parts.path.strip("/"))
+    schemes = ("http", "ws", "tcp") if whole else ("http",)
+    if parts.scheme not in schemes or (parts.query and not whole) or parts.username or not host:
+        raise UserError(f"{url!r} cannot be verified", "give http://HOST:PORT, or http:// or ws:// with a path")
     if host == "localhost":
         return "127.0.0.1", port
     try:
@@ -325,6 +344,28 @@ def _speaks(target: Target) -> bool:
 
 
 # Cases
+
+
+def _reached(target: Target, publisher: PublisherProcess | None, progress: Progress | None) -> list[CaseResult]:
+    """A failure for each thing that every case needs and the server does not do."""
+    began = time.monotonic()
+    found = {"subscribe": not_subscribed(target)}
+    if publisher is not None:
+        found["publish"] = not_published(target, publisher)
+    return [
+        result
+        for name, problem in found.items()
+        if problem
+        for result in _noted(name, problem, began, target.transport, progress)
+    ]
+
+
+def _noted(name: str, problem: str, began: float, transport: str, progress: Progress | None) -> list[CaseResult]:
+    """The failure of what is no case of the catalogue."""
+    result = CaseResult(name, FAILED, (problem,), time.monotonic() - began, transport)
+    if progress is not None:
+        progress(result)
+    return [result]
 
 
 def _run(target: Target, cases: Iterable[Case], progress: Progress | None) -> list[CaseResult]:

@@ -1,6 +1,7 @@
 """What the publisher process is given, told, and answers.
 
-It says Ready when servers can connect. Every command has one answer: Written for Stop, Started for the others.
+It says Ready when servers can connect. Every command has one answer: Written for Stop, PostCounts for Count, Started
+for the others.
 """
 
 from __future__ import annotations
@@ -51,6 +52,10 @@ class Resume(Message, frozen=True, tag_field="do", tag="resume"):
     """Go on; what was not due before is due as much later as the pause was long."""
 
 
+class Count(Message, frozen=True, tag_field="do", tag="count"):
+    """Answer with what became of the posts so far."""
+
+
 class Stop(Message, frozen=True, tag_field="do", tag="stop"):
     """Stop playing, write the record of every tick to the file `ticks`, and leave."""
 
@@ -70,6 +75,16 @@ class PostCounts(Message, frozen=True):
     refused: int = 0
     reconnected: int = 0
     unanswered: int = 0
+    refused_target: str = ""
+    """The path of the first refused request; "" where none was."""
+    refused_status: int = 0
+    """What it was answered with; 0: no answer had an end."""
+
+    def refusal(self, server: str = "") -> str:
+        """The first refusal in words; `server`: the scheme and authority of the URL."""
+        if self.refused_status:
+            return f"POST {server}{self.refused_target}: status {self.refused_status}"
+        return f"POST {server}: no answer has an end"
 
 
 class Written(Message, frozen=True):
@@ -79,10 +94,11 @@ class Written(Message, frozen=True):
     posts: PostCounts
 
 
-Command = Play | PostTo | Pause | Resume | Stop
+Command = Play | PostTo | Pause | Resume | Count | Stop
 
 CONFIG: Reader[PublisherConfig] = Reader(PublisherConfig)
 READY: Reader[Ready] = Reader(Ready)
 COMMAND: Reader[Command] = Reader(Command)
 STARTED: Reader[Started] = Reader(Started)
+POST_COUNTS: Reader[PostCounts] = Reader(PostCounts)
 WRITTEN: Reader[Written] = Reader(Written)

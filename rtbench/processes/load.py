@@ -69,7 +69,7 @@ class LoadProcess(Process):
             if self.exited() is not None:
                 raise self.died()
             if time.monotonic() > deadline:
-                raise SubjectError(f"the load process did not start within {timeout_s:g} s", self.tail())
+                raise SubjectError(f"the load process did not start within {timeout_s:g} s", self.why())
         self._control, _ = self._listener.accept()
 
     def fileno(self) -> int:

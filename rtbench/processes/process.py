@@ -22,6 +22,7 @@ from rtbench.errors import SubjectError
 from rtbench.machine import probes
 from rtbench.machine.topology import Cores
 from rtbench.messages.lines import Lines, Message, MessageError, line
+from rtbench.processes._log import telling
 
 STOP_S = 2.0
 """How long a server may take to leave after SIGTERM (interface.md)."""
@@ -98,8 +99,13 @@ class Process:
         text = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return " | ".join(line.strip() for line in text[-lines:])
 
+    def why(self) -> str:
+        """What its log says about its end, and the log's name; "" where it is empty."""
+        found = telling(self.log.read_text(encoding="utf-8", errors="replace"))
+        return found and f"{found} ({self.log.name})"
+
     def died(self) -> SubjectError:
-        """The error for a child that is gone, with its log's last lines; one that only closed its output is ended."""
+        """The error for a child that is gone, with what its log says; one that only closed its output is ended."""
         try:
             code = self._child.wait(STOP_S)
             how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
@@ -107,8 +113,7 @@ class Process:
             self.kill()
             self._child.wait()
             how = "it closed its output and went on"
-        said = self.tail()
-        return SubjectError(f"the {self.name} ended early ({how})", said and f"it said: {said}")
+        return SubjectError(f"the {self.name} ended early ({how})", self.why())
 
     def line(self, timeout_s: float) -> str:
         """The next line of its standard output. Raises SubjectError when it ends, takes longer or says too much."""
@@ -118,14 +123,18 @@ class Process:
             left = deadline - time.monotonic()
             ready, _, _ = select.select([self._child.stdout], [], [], max(0.0, left))
             if not ready:
-                raise SubjectError(f"the {self.name} said nothing for {timeout_s:g} s", self.tail() or "see its log")
+                raise SubjectError(
+                    f"the {self.name} said nothing for {timeout_s:g} s", self.why() or f"see {self.log.name}"
+                )
             data = os.read(self._child.stdout.fileno(), 65536)
             if not data:
                 raise self.died()
             try:
                 self._unread += self._lines.feed(data)
             except MessageError as error:
-                raise SubjectError(f"the {self.name} does not say what it should ({error})", "see its log") from error
+                raise SubjectError(
+                    f"the {self.name} does not say what it should ({error})", f"see {self.log.name}"
+                ) from error
         return self._unread.popleft().decode("utf-8", "replace")
 
     def send(self, message: Message) -> None:

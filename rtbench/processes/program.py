@@ -89,7 +89,7 @@ class ProgramServer(Process):
                 if self.exited() is not None:
                     raise self.died()
                 if time.monotonic() > deadline:
-                    raise SubjectError(f"the server did not answer at {self.url} within {timeout_s:g} s", self.tail())
+                    raise SubjectError(f"the server did not answer at {self.url} within {timeout_s:g} s", self.why())
                 time.sleep(ASK_S)
         self.uses = {"stack": version_of(self.subject), "technique": self.subject.technique, **self.uses}
         self._said = True

@@ -52,6 +52,6 @@ class ProxyProcess(Process):
             if self.exited() is not None:
                 raise self.died()
             if time.monotonic() > deadline:
-                raise SubjectError(f"the proxy did not listen within {timeout_s:g} s", self.tail())
+                raise SubjectError(f"the proxy did not listen within {timeout_s:g} s", self.why())
             time.sleep(ASK_S)
         return self.url

@@ -72,6 +72,11 @@ class PublisherProcess(Process):
         """Go on with the timetable; what was not due before is due as much later as the pause was long."""
         self._do(messages.Resume())
 
+    def posted(self) -> messages.PostCounts:
+        """What became of what was posted so far."""
+        self.send(messages.Count())
+        return messages.POST_COUNTS(self.line(_ANSWER_S))
+
     def _do(self, command: messages.Play | messages.PostTo | messages.Pause | messages.Resume) -> None:
         self.send(command)
         self.started = messages.STARTED(self.line(_ANSWER_S)).started

@@ -6,7 +6,7 @@ what is allowed. Called by `rtbench.scenario.loading`.
 
 from __future__ import annotations
 
-from rtbench.errors import ScenarioError
+from rtbench.errors import ScenarioError, one_of
 from rtbench.scenario.model import Scenario
 from rtbench.streams import catalogue
 from rtbench.subjects.names import is_faulty
@@ -17,7 +17,7 @@ def check(scenario: Scenario, source: str) -> None:
     """Raises ScenarioError for values that are each allowed and do not go together."""
     for name in scenario.stream:
         if name not in catalogue():
-            raise ScenarioError(f"{source}: stream: there is no {name!r}", f"one of {', '.join(catalogue())}")
+            raise ScenarioError(f"{source}: stream: there is no {name!r}", one_of(name, catalogue()))
     for name in scenario.stream:
         catalogue()[name].check(scenario.make_workload().pace)
     if len(set(scenario.subjects)) < len(scenario.subjects):
@@ -37,7 +37,7 @@ def check(scenario: Scenario, source: str) -> None:
     if scenario.faults.inject and not all(is_faulty(name) for name in scenario.subjects):
         raise ScenarioError(f"{source}: faults.inject", "only the fault-injecting subjects (`…-faulty`) know it")
     if scenario.proxy and scenario.proxy not in proxies():
-        raise ScenarioError(f"{source}: proxy: there is no {scenario.proxy!r}", f"one of {', '.join(proxies())}")
+        raise ScenarioError(f"{source}: proxy: there is no {scenario.proxy!r}", one_of(scenario.proxy, proxies()))
     polled = any(name.startswith("short-poll") for name in scenario.subjects)
     if polled and scenario.grace_s <= scenario.poll.interval_s:
         raise ScenarioError(

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rtbench.errors import ScenarioError
+from rtbench.errors import ScenarioError, meant, one_of
 from rtbench.scenario import checks
 from rtbench.scenario.cells import combinations, put
 from rtbench.scenario.model import Cell, Scenario, keys
@@ -48,7 +48,7 @@ def load(
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ScenarioError(
-            f"there is no scenario {name!r}", f"one of {', '.join(names())}, or the path of a TOML file"
+            f"there is no scenario {name!r}", f"{one_of(name, names())}, or the path of a TOML file"
         ) from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ScenarioError(f"{path}: cannot be read as TOML ({error})", "correct the file") from error
@@ -116,12 +116,23 @@ def _set(table: dict[str, Any], setting: str) -> None:
     put(table, key, value, f"--set {setting}")
 
 
+def _dotted(kind: type, prefix: str = "") -> list[str]:
+    """Every key below a kind of table, dotted as `--set` takes it."""
+    found = []
+    for item in keys(kind):
+        inside = item.default_factory if not item.metadata else None
+        found += _dotted(inside, f"{prefix}{item.name}.") if isinstance(inside, type) else [prefix + item.name]
+    return found
+
+
 def _table(kind: type[T], table: Mapping[str, Any], prefix: str, source: str) -> T:
     fields = {item.name: item for item in keys(kind)}
     values: dict[str, Any] = {}
     for key, value in table.items():
         if key not in fields:
-            raise ScenarioError(f"{source}: unknown key {prefix}{key}", f"allowed are {', '.join(fields)}")
+            elsewhere = [f"did you mean {dotted!r}? " for dotted in _dotted(Scenario) if dotted.endswith(f".{key}")]
+            near = elsewhere[0] if elsewhere else meant(key, fields)
+            raise ScenarioError(f"{source}: unknown key {prefix}{key}", f"{near}allowed are {', '.join(fields)}")
         rule, rows = (fields[key].metadata.get(name) for name in ("rule", "rows"))
         if rows is not None:
             if not (isinstance(value, list) and all(isinstance(row, dict) for row in value)):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from rtbench.errors import ScenarioError, UserError
+from rtbench.errors import ScenarioError, UserError, one_of
 from rtbench.scenario.tables import SubjectTable
 from rtbench.subjects import CAPABILITIES, NOBODY, Post, Program, Subject
 from rtbench.subjects.registry import Registry
@@ -20,15 +21,15 @@ def known_with(registry: Registry, rows: Sequence[SubjectTable], source: str) ->
             raise ScenarioError(f"{where} needs a name, a transport, and a command or a url", "see README")
         unknown = set(row.capabilities) - CAPABILITIES
         if unknown:
-            allowed = f"one of {', '.join(sorted(CAPABILITIES))}"
-            raise ScenarioError(f"{where}: {sorted(unknown)[0]!r} is no capability", allowed)
+            first = sorted(unknown)[0]
+            raise ScenarioError(f"{where}: {first!r} is no capability", one_of(first, sorted(CAPABILITIES)))
         if any(row.name == other.name for other in rows[:place]):
             raise ScenarioError(f"{where}: there is a {row.name!r} already", "take another name")
         try:
             if row.url:
                 check(row.url)
             maker(row.transport, row.codec)
-            registry = registry.adding(of_table(row))
+            registry = registry.adding(replace(of_table(row), module=source))
         except UserError as error:
             raise ScenarioError(f"{where}: {error.message}", error.remedy) from error
     return registry

@@ -17,7 +17,7 @@ from random import Random
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from rtbench.errors import ScenarioError
+from rtbench.errors import ScenarioError, one_of
 
 
 class Emission(NamedTuple):
@@ -138,5 +138,5 @@ def find(name: str) -> Stream:
     """The stream called `name`. Raises ScenarioError that lists what there is."""
     streams = catalogue()
     if name not in streams:
-        raise ScenarioError(f"stream: there is no stream {name!r}", f"one of {', '.join(streams)}")
+        raise ScenarioError(f"stream: there is no stream {name!r}", one_of(name, streams))
     return streams[name]

@@ -7,6 +7,7 @@ a value and knows no registry. Used by every file in `servers/`; whoever measure
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,7 +121,7 @@ class Subject:
     capabilities: frozenset[str] = CAPABILITIES
     requires: Sequence[Requirement] = ()
     module: str = ""
-    """Where `SUBJECT` is defined: a module's name or a file; the registry knows."""
+    """Where it is defined: a module's name, or a Python file, or the scenario file whose [[subject]] it is."""
     proxy: str = ""
     """The proxy (servers/proxies/) that stands before it."""
 
@@ -133,6 +134,12 @@ class Subject:
     def played(self) -> bool:
         """Whether the harness's publisher plays into it."""
         return self.publish != NOBODY
+
+    @property
+    def verified_by(self) -> str:
+        """The command that verifies it."""
+        file = self.module if self.module.endswith((".py", ".toml")) else ""
+        return f"rtbench verify {shlex.quote(file or self.name)}"
 
     def missing(self) -> tuple[str, str]:
         """What it needs that is not here, and the command that helps; empty texts when nothing is missing."""

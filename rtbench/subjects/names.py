@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 from pathlib import Path
 
 from rtbench.errors import UserError
@@ -21,6 +22,14 @@ LABEL = "@"
 """`NAME@LABEL` is the subject NAME under a second label: an A/A control (R9)."""
 BEHIND = "+"
 """`NAME+PROXY` is the subject NAME behind a proxy."""
+
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9@+._-]+")
+
+
+def folder_of(name: str) -> str:
+    """A subject's name (a URL, too) as the name of a folder."""
+    return _UNSAFE.sub("-", name).strip("-")[:80]
 
 
 def base_of(name: str) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from rtbench.errors import UserError
+from rtbench.errors import UserError, one_of
 from rtbench.subjects.requirements import Requirement
 
 PACKAGE = "rtbench.servers.proxies"
@@ -57,5 +57,5 @@ def catalogue() -> dict[str, Proxy]:
 def find(name: str) -> Proxy:
     """The proxy called `name`. Raises UserError that lists what there is."""
     if name not in catalogue():
-        raise UserError(f"there is no proxy {name!r}", f"one of {', '.join(catalogue())}")
+        raise UserError(f"there is no proxy {name!r}", one_of(name, catalogue()))
     return catalogue()[name]

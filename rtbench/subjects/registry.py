@@ -15,7 +15,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from rtbench.errors import UserError
+from rtbench.errors import UserError, one_of
 from rtbench.subjects import proxies
 from rtbench.subjects.model import Subject
 from rtbench.subjects.names import BEHIND, FAULTY, LABEL, PACKAGE, is_faulty, module_at
@@ -89,7 +89,7 @@ class Registry:
         there = {**catalogue(), **self.own}
         subjects = _in(FAULTY) if is_faulty(name) else there
         if base not in subjects or (at and not label.isalnum()):
-            raise UserError(f"there is no subject {name!r}", f"one of {', '.join(sorted(there))}")
+            raise UserError(f"there is no subject {name!r}", one_of(name, sorted(there)))
         subject = replace(subjects[base], name=name)
         return behind(subject, proxy) if plus else subject
 

@@ -19,6 +19,7 @@ from rtbench.records.audit import match
 from rtbench.records.manifest import Counts, Half, Steadiness
 from rtbench.records.reason import Reason
 from rtbench.records.record import Status, typed
+from rtbench.subjects import Subject
 from rtbench.transports.catalogue import find
 from rtbench.trial import steadiness, validity
 from rtbench.trial._arrivals import Arrivals
@@ -84,7 +85,7 @@ def judge(run: Run, found: Measured) -> Judgement:
         warnings=[
             *validity.findings(evidence),
             *steady.warnings(spec.scenario.validity.drift_share),
-            *_broken([fault for report in found.reports for fault in report.faults]),
+            *_broken([fault for report in found.reports for fault in report.faults], spec.subject),
             *_made_again(made - spec.scenario.subscribers),
         ],
         counts=Counts(
@@ -191,10 +192,10 @@ def _halves(arrivals: Arrivals, spent: Mapping[str, Spent], window: tuple[int, i
     return found
 
 
-def _broken(faults: Sequence[str]) -> Iterator[Reason]:
+def _broken(faults: Sequence[str], subject: Subject) -> Iterator[Reason]:
     if faults:
         text = f"the wire protocol was broken, first by {faults[0]}"
-        yield Reason("protocol fault", text, "run `rtbench verify`", [])
+        yield Reason("protocol fault", text, f"run `{subject.verified_by}`", [])
 
 
 def _made_again(connections: int) -> Iterator[Reason]:

@@ -73,5 +73,5 @@ def manifest(spec: Spec, found: Measured, judged: Judgement) -> Manifest:
 def refusal(spec: Spec, problems: Sequence[str]) -> Manifest:
     """The manifest of a trial whose subject failed verification: failed, never fast (R12)."""
     text = f"verification failed: {'; '.join(problems[:3])}"
-    reason = Reason("verification", text, f"run `rtbench verify {spec.subject.name}`", EVERYTHING)
+    reason = Reason("verification", text, f"run `{spec.subject.verified_by}`", EVERYTHING)
     return _outcome(spec, "failed", [reason], [], Counts())

@@ -29,7 +29,7 @@ from rtbench.trial._counters import Counters
 from rtbench.trial._inferred_ticks import infer_ticks
 from rtbench.trial._loads import length_s
 from rtbench.trial._memory_ladder import climb_ladder
-from rtbench.trial._process_group import ProcessGroup
+from rtbench.trial._process_group import ProcessGroup, refused
 from rtbench.trial._run import Run, store
 from rtbench.trial._uplink import settle
 
@@ -85,6 +85,7 @@ def measure(run: Run, found: Measured) -> None:
         else:
             run.stage(f"connecting {scenario.subscribers:,}")
             group.ramp(scenario.subscribers)
+        group.published()
         found.reach("subscribed")
         found.uses |= observe(group.server.pid, urlsplit(group.server.url).port or 0) if group.server.pid else {}
         if subject.played:
@@ -138,12 +139,15 @@ def _stop(group: ProcessGroup) -> list[Reason]:
 
 
 def _published(posts: PostCounts) -> list[Reason]:
-    """What the server did not take of what was posted."""
+    """What the server did not take of what was posted. Raises SubjectError when it took nothing."""
+    refused(posts)
     counted = (("refused", posts.refused), ("unanswered", posts.unanswered), ("reconnected", posts.reconnected))
     trouble = [f"{count:,} {name}" for name, count in counted if count]
     if not trouble:
         return []
     text = f"publishing by HTTP: {posts.posted:,} messages taken, {', '.join(trouble)}"
+    if posts.refused:
+        text += f"; the first refused {posts.refusal()}"
     return [Reason("publishing", text, "see server.log", [])]
 
 

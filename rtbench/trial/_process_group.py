@@ -16,6 +16,7 @@ from pathlib import Path
 
 from rtbench.errors import SubjectError
 from rtbench.messages.load import Ramp
+from rtbench.messages.publisher import PostCounts
 from rtbench.processes.load import LoadProcess
 from rtbench.processes.namespaces import Network
 from rtbench.processes.process import Process
@@ -24,6 +25,7 @@ from rtbench.processes.publisher import PublisherProcess
 from rtbench.processes.starting import Server, publish_into, server_of
 from rtbench.processes.starver import StarverProcess
 from rtbench.records.manifest import Event
+from rtbench.subjects import Post
 from rtbench.subjects.proxies import find as find_proxy
 from rtbench.trial._loads import loads_of
 from rtbench.trial._run import Run
@@ -33,6 +35,12 @@ _PRECISE_NS = 5_000_000
 RAMP_PATIENCE_S = 30.0
 TRIES = 3
 """How often everyone tries in vain before a trial is given up."""
+
+
+def refused(posts: PostCounts) -> None:
+    """Raises SubjectError when there are posts and the server took none."""
+    if posts.refused and not posts.posted:
+        raise SubjectError(f"publishing is refused: {posts.refusal()}", "is this its post_path?")
 
 
 class ProcessGroup:
@@ -169,10 +177,21 @@ class ProcessGroup:
         except SubjectError as error:
             if any(process.exited() is not None for process in (self.publisher, self.server, *loads)):
                 raise
-            raise SubjectError(f"only {self._have(count)} within {patience_s:.0f} s ({self._why()})") from error
+            text = f"only {self._have(count)} within {patience_s:.0f} s ({self._why()})"
+            if self.subscribed:
+                digits = len(str(self.subscribed)) - 1
+                fewer, slower = self.subscribed // 10**digits * 10**digits, max(1, int(self.subscribed / patience_s))
+                remedy = f"--set subscribers={fewer}, or connect more slowly: --set ramp_hz={slower}"
+                raise SubjectError(f"overload: {text}", remedy) from error
+            raise SubjectError(text, "is this its path?") from error
         self.subscribed_ns = time.monotonic_ns()
         if self.subscribed < count:
             raise SubjectError(f"only {self._have(count)}, and the others do not come back ({self._why()})")
+
+    def published(self) -> None:
+        """Raises SubjectError when the server has refused everything that was posted so far."""
+        if isinstance(self.run.spec.subject.publish, Post):
+            refused(self.publisher.posted())
 
     @property
     def subscribed(self) -> int:
@@ -186,7 +205,9 @@ class ProcessGroup:
         return have + given_up >= count or (not have and failed >= TRIES * count)
 
     def _have(self, count: int) -> str:
-        return f"{self.subscribed:,} of {count:,} subscribed"
+        subject, stream = self.run.spec.subject, self.run.spec.scenario.stream[0]
+        path = subject.template.format(query=stream, stream=stream, channel=0, subscriber=0)
+        return f"{self.subscribed:,} of {count:,} subscribed at {subject.url or path}"
 
     def _why(self) -> str:
         failed: dict[str, int] = {}

@@ -6,7 +6,6 @@ trial's own modules and, `Spec`, by the campaign.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +15,9 @@ from rtbench.errors import UserError
 from rtbench.machine.placement import Place
 from rtbench.scenario.model import Scenario
 from rtbench.subjects import Subject
+from rtbench.subjects.names import folder_of
 
 T = TypeVar("T")
-
-_UNSAFE = re.compile(r"[^A-Za-z0-9@+._-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,7 @@ class Spec:
     @property
     def directory(self) -> str:
         """Its folder within the campaign's."""
-        return f"trials/{self.number:03d}-{_UNSAFE.sub('-', self.subject.name).strip('-')[:80]}"
+        return f"trials/{self.number:03d}-{folder_of(self.subject.name)}"
 
 
 @dataclass(frozen=True, slots=True)

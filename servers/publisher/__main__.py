@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from rtbench.messages.lines import say
-from rtbench.messages.publisher import CONFIG, PostCounts, Ready, Written
+from rtbench.messages.publisher import CONFIG, Ready, Written
 from rtbench.servers.publisher.publisher import Publisher, hurry
 
 _PR_SET_TIMERSLACK = 29
@@ -37,7 +37,7 @@ def main() -> int:
         if publisher.poster is not None:
             publisher.poster.settle(_SETTLE_S)
         rows = write_table(Path(target), "ticks", publisher.ticks())
-        say(Written(rows, publisher.poster.counts() if publisher.poster is not None else PostCounts()))
+        say(Written(rows, publisher.posts()))
     return 0
 
 

@@ -95,11 +95,14 @@ class Poster:
 
     def counts(self) -> PostCounts:
         """What became of every request so far."""
+        target, status = next((line.refusal for line in self._lines if line.refusal[1]), ("", 0))
         return PostCounts(
             posted=sum(line.posted for line in self._lines),
             refused=sum(line.refused for line in self._lines),
             reconnected=sum(max(0, line.connections - 1) for line in self._lines),
             unanswered=sum(len(line.requests) + len(line.sent) for line in self._lines),
+            refused_target=target,
+            refused_status=status,
         )
 
 
@@ -115,6 +118,8 @@ class _Line:
         self.unsent = b""
         self.posted = self.refused = self.connections = 0
         self.again_at = 0.0
+        self.refusal = ("", 0)
+        """The target and the status of the first refused request."""
         self._answer_bytes, self._answer_since = 0, 0.0
         self._made = False
         self._parser = httptools.HttpResponseParser(self)
@@ -202,9 +207,10 @@ class _Line:
         if status < 200:
             return
         self._answer_bytes = 0
-        if self.sent:
-            self.sent.popleft()
+        request = self.sent.popleft() if self.sent else b""
         if status < 300:
             self.posted += 1
-        else:
-            self.refused += 1
+            return
+        self.refused += 1
+        if request and not self.refusal[1]:
+            self.refusal = request.split(b" ", 2)[1].decode(), status

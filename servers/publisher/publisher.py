@@ -24,7 +24,7 @@ from typing import Any
 
 from rtbench.messages.feed import Hello, PlayedWorkload
 from rtbench.messages.lines import Lines, say, text
-from rtbench.messages.publisher import COMMAND, Command, Pause, Play, PostTo, Resume, Started, Stop
+from rtbench.messages.publisher import COMMAND, Command, Count, Pause, Play, PostCounts, PostTo, Resume, Started, Stop
 from rtbench.servers.kit import feed
 from rtbench.servers.kit.ring import Budget, Ring
 from rtbench.servers.publisher.post import AGAIN_S, Poster
@@ -107,6 +107,7 @@ class Publisher:
             PostTo: self._post_to,
             Pause: lambda _: self.pause(),
             Resume: lambda _: self.resume(),
+            Count: lambda _: None,
             Stop: self._stop,
         }
         self._over = False
@@ -258,7 +259,7 @@ class Publisher:
             self._commands[type(command)](command)
             if self._over:
                 return
-            say(Started(self.started))
+            say(self.posts() if isinstance(command, Count) else Started(self.started))
 
     def _play(self, command: Play) -> None:
         self.play(command.streams, command.start_ns or time.monotonic_ns() + 20_000_000)
@@ -313,6 +314,10 @@ class Publisher:
         if self.poster is not None:
             self.poster.ready(descriptor)
             self._watch_poster()  # what it closed may be the next server's descriptor
+
+    def posts(self) -> PostCounts:
+        """What became of what was posted so far."""
+        return PostCounts() if self.poster is None else self.poster.counts()
 
     def ticks(self) -> dict[str, Any]:
         """The columns of ticks.parquet (rtbench.records.tables)."""

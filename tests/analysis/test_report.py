@@ -332,7 +332,8 @@ def test_thresholds(tmp_path: Path, make: ModuleType) -> None:
     report = build([small(make, tmp_path / "a", scenario={"thresholds": limits})])
     assert report.exit_code == 1
     told = " ".join(report.caveats)
-    assert "above the limit" in told and "below the limit" in told and "nobody.lost has a limit but no value" in told
+    assert "ms, above the limit of 1.00 ns" in told and "/s, below the limit of 1,000,000,000 /s" in told
+    assert "nobody.lost has a limit but no value" in told
 
 
 @pytest.mark.usefixtures("few_figures")

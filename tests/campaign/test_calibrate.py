@@ -61,7 +61,7 @@ class Told:
     def note(self, text: str) -> None:
         self.events.append(("note", text))
 
-    def verify(self, subject: Subject) -> list[str]:
+    def verify(self, subject: Subject, logs: Path) -> list[str]:
         self.events.append(("verify", subject.name))
         return [f"{subject.name}: wrong"]
 
@@ -79,7 +79,7 @@ class FakeCampaign:
         assert place == PLACE
         assert progress is self.told
         for name in self.scenario.subjects:
-            problems = verify(find(name))
+            problems = verify(find(name), self.folder / name)
             self.told.events.append(("run", self.scenario.name, problems))
 
     def verdict(self) -> int:

@@ -74,7 +74,8 @@ class Told:
     def note(self, text: str) -> None:
         self.events.append(("note", text))
 
-    def verify(self, subject: Subject) -> list[str]:
+    def verify(self, subject: Subject, logs: Path) -> list[str]:
+        assert (logs.parent.name, logs.name) == ("verification", subject.name)
         self.events.append(("verify", subject.name))
         return self.problems.get(subject.name, [])
 
@@ -394,6 +395,34 @@ def test_a_subject_that_fails_verification_is_failed_never_fast(
             }
         ]
     assert campaign.verdict() == 3
+
+
+@pytest.mark.parametrize("names", [["websocket-aiohttp"], ["websocket-aiohttp", "websocket-aiohttp@2"]])
+def test_a_campaign_of_nothing_but_a_subject_that_fails_verification_is_refused(
+    tmp_path: Path, told: Told, names: list[str]
+) -> None:
+    told.problems = {name: ["start: no port", "order: two"] for name in names}
+    with pytest.raises(UserError) as caught:
+        measure(tmp_path, told, subjects=names)
+    failed = next(name for (name,) in told.of("verify"))
+    assert str(caught.value) == (
+        f"{failed} fails verification, so nothing is measured: start: no port (and 1 more): "
+        f"run `rtbench verify {failed}`; logs are in {tmp_path / 'verification' / failed}"
+    )
+    assert told.of("run") == []
+    told.problems = {}
+    measure(tmp_path, told, subjects=names)  # the same command, once it is put right
+    assert {row["status"] for row in document(tmp_path)["trials"]} == {"ok"}
+
+
+def test_what_was_measured_stays_when_the_only_subject_fails_later(tmp_path: Path, told: Told) -> None:
+    told.crash = {2: RuntimeError("a bug")}
+    with pytest.raises(RuntimeError):
+        measure(tmp_path, told, subjects=["sse-aiohttp"])
+    told.problems = {"sse-aiohttp": ["start: no port"]}
+    with pytest.raises(UserError, match="sse-aiohttp fails verification"):
+        measure(tmp_path, told, resume=True, subjects=["sse-aiohttp"])
+    assert [row["trial"] for row in document(tmp_path)["trials"]] == [1]
 
 
 def test_a_crash_keeps_what_was_recorded(tmp_path: Path, told: Told) -> None:

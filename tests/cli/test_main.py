@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -52,6 +53,22 @@ def test_without_a_command_it_says_what_there_is(call: Call) -> None:
     ran = call()
     assert ran.code == 2
     assert all(f"  {command} " in ran.err for command in COMMANDS)
+
+
+def test_the_help_is_one_screen_by_task(call: Call) -> None:
+    lines = call("--help").out.splitlines()
+    assert len(lines) <= 36 and max(map(len, lines)) <= 80
+    assert sorted(name for names in cli.TASKS.values() for name in names) == COMMANDS
+    assert [line[:-1] for line in lines if line.endswith(":") and line[:-1] in cli.TASKS] == list(cli.TASKS)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_commands(call: Call, monkeypatch: pytest.MonkeyPatch, shell: str) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)  # click asks bash for its version
+    monkeypatch.setenv("_RTBENCH_COMPLETE", f"{shell}_complete")
+    monkeypatch.setenv("COMP_WORDS", "rtbench ver")
+    monkeypatch.setenv("COMP_CWORD", "ver" if shell == "fish" else "1")
+    assert "verify" in call().out
 
 
 def stub(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:

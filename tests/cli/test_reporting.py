@@ -44,8 +44,8 @@ GOLDEN = Path(__file__).parents[1] / "golden/results"
     ("limits", "code", "says"),
     [
         ({"sse-aiohttp.lost": {"max": 2}, "sse-aiohttp.latency_kernel_p50_ns": {"max": 1e9}}, 0, None),
-        ({"sse-aiohttp.latency_kernel_p50_ns": {"max": 1e6}}, 1, "above the limit of 1e+06"),
-        ({"sse-aiohttp.delivered_hz": {"min": 1e9}}, 1, "below the limit of 1e+09"),
+        ({"sse-aiohttp.latency_kernel_p50_ns": {"max": 1e6}}, 1, " ms, above the limit of 1.00 ms"),
+        ({"sse-aiohttp.delivered_hz": {"min": 1e9}}, 1, "/s, below the limit of 1,000,000,000 /s"),
         ({"sse-aiohttp.no_such_metric": {"max": 1}}, 1, "has a limit but no value"),
         ({"who.lost": {"max": 1}}, 1, "has a limit but no value"),
     ],

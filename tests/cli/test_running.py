@@ -44,9 +44,15 @@ def test_plan_says_what_it_would_take_and_does_nothing(
     ("words", "says"),
     [
         (("nightly",), r"there is no scenario 'nightly': one of aa, article"),
-        (("smoke", "--set", "polling=5"), r"unknown key polling: allowed are name"),
+        (("smok",), r"there is no scenario 'smok': did you mean 'smoke'\? one of aa, article"),
+        (("smoke", "--set", "polling=5"), r"unknown key polling: did you mean 'poll'\? allowed are name"),
         (("smoke", "--set", "subscribers"), r"--set subscribers: is no KEY=VALUE"),
-        (("smoke", "--subjects", "sse-node"), r"there is no subject 'sse-node': one of"),
+        (("smoke", "--subjects", "sse-node"), r"there is no subject 'sse-node': .*one of"),
+        (("smoke", "--subjects", "sse-aiohtp"), r"no subject 'sse-aiohtp': did you mean 'sse-aiohttp'\? one of"),
+        (("smoke", "--set", 'stream="stock"'), r"there is no 'stock': did you mean 'stocks'\? one of"),
+        (("smoke", "--set", "proxy=ngin"), r"there is no 'ngin': did you mean 'nginx'\? one of"),
+        (("smoke", "--set", "window=5"), r"unknown key window: did you mean 'window_s'\? allowed are"),
+        (("smoke", "--set", "interval_s=5"), r"unknown key interval_s: did you mean 'poll.interval_s'\? allowed are"),
         (("smoke", "--subjects", ","), r"subjects"),
         (("smoke", "--seed", "-1"), r"--seed"),
         (("smoke", "--resume"), r"--resume needs to know which campaign: name its folder with --out"),
@@ -78,7 +84,10 @@ def test_run_measures_reports_and_keeps_its_exit_code(call: Call, pretended: Pre
         "caveat: no control",
         "report: there/report/report.html",
     ]
-    assert re.fullmatch(r"smoke: 10 trials, about \d+ min, seed 9, into there\na note\n", ran.err)
+    plan, subjects, note = ran.err.splitlines()
+    assert re.fullmatch(r"smoke: 10 trials, about \d+ min, seed 9, into there", plan) and note == "a note"
+    names = ", ".join(load("smoke").subjects)
+    assert subjects == f"measures {names}; Ctrl-C stops and keeps what is measured (--resume goes on)"
     assert pretended.built == [([folder], None)]
     value = document(folder)
     assert (value["exit"], value["seed"]) == (0, 9)
@@ -323,8 +332,14 @@ def test_without_a_step_summary_nothing_is_written(
 @pytest.mark.parametrize(
     ("key", "says"),
     [
-        ("sse-aiohttp.latency_p50", "there is no metric 'latency_p50': `rtbench list metrics`"),
-        ("sse-other.lost", "'sse-other' is no subject of this campaign: one of sse-aiohttp"),
+        (
+            "sse-aiohttp.latency_p50",
+            "no metric 'latency_p50': did you mean 'latency_app_p50_ns'? `rtbench list",
+        ),
+        (
+            "sse-other.lost",
+            "'sse-other' is no subject of this campaign: did you mean 'sse-aiohttp'? one of sse-aiohttp",
+        ),
     ],
 )
 def test_a_threshold_of_nothing_is_refused_before_anything_is_measured(
@@ -337,5 +352,6 @@ def test_a_threshold_of_nothing_is_refused_before_anything_is_measured(
 
 
 def test_quick_check_is_of_the_subject(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "quick_check", lambda subject: [f"{subject.name}: wrong"])
-    assert running.check_quickly(subject_catalogue.find("sse-aiohttp")) == ["sse-aiohttp: wrong"]
+    monkeypatch.setattr(running, "quick_check", lambda subject, logs: [f"{subject.name}: wrong, see {logs}"])
+    logs = Path("there")
+    assert running.check_quickly(subject_catalogue.find("sse-aiohttp"), logs) == ["sse-aiohttp: wrong, see there"]

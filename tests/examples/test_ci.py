@@ -70,3 +70,4 @@ def test_the_workflow_uses_what_there_is() -> None:
     used = re.findall(r"rtbench (run|compare) (\S+)", workflow)
     assert ("run", "head/gate.toml") in used and ("compare", "results/gate") in used
     assert "--subjects base,head" in workflow and "upload-artifact" in workflow
+    assert re.search(r'pip install .*"rtbench @ git\+https://', workflow)  # it is on no index

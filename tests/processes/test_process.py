@@ -85,7 +85,7 @@ def test_a_line_has_a_limit(start: Start) -> None:
 def test_silence_has_a_limit(start: Start) -> None:
     process = start("import sys; print('hm', file=sys.stderr); " + WAIT)
     assert process.line(PATIENCE_S) == "up"
-    with pytest.raises(SubjectError, match=r"the process said nothing for 0\.05 s: hm"):
+    with pytest.raises(SubjectError, match=r"the process said nothing for 0\.05 s: hm \(0\.log\)$"):
         process.line(0.05)
 
 
@@ -94,7 +94,7 @@ def test_death_is_the_subjects_error_with_the_end_of_its_log(start: Start) -> No
     with pytest.raises(SubjectError) as caught:
         start(script).line(PATIENCE_S)
     assert str(caught.value) == (
-        "the process ended early (exit code 3): it said: line 4 | line 5 | line 6 | line 7 | line 8"
+        "the process ended early (exit code 3): line 4 | line 5 | line 6 | line 7 | line 8 (0.log)"
     )
 
 

@@ -118,7 +118,7 @@ def test_a_program_whose_line_is_no_json_object(start: Any, line: str) -> None:
 
 def test_a_program_that_ends_before_it_answers(start: Any) -> None:
     server = start(program("import sys; sys.exit('no configuration')"))
-    with pytest.raises(SubjectError, match=r"the server ended early \(exit code 1\): it said: no configuration"):
+    with pytest.raises(SubjectError, match=r"the server ended early \(exit code 1\): no configuration \(server\.log\)"):
         server.ready()
 
 

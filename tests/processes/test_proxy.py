@@ -57,7 +57,7 @@ def test_a_proxy_listens_beside_its_server(before: Any) -> None:
 
 
 def test_a_proxy_that_does_not_come_up(before: Any) -> None:
-    with pytest.raises(SubjectError, match=r"the proxy ended early .*it said: bad configuration"):
+    with pytest.raises(SubjectError, match=r"the proxy ended early .*: bad configuration \(proxy\.log\)"):
         before(proxy("import sys; sys.exit('bad configuration')")).ready()
     with pytest.raises(SubjectError, match=r"the proxy did not listen within 0\.1 s"):
         before(proxy("import time; time.sleep(60)")).ready(0.1)

@@ -116,7 +116,10 @@ def test_an_error_names_the_path_of_the_file(tmp_path: Path) -> None:
     path.write_text("[poll]\ninterval = 2\n")
     with pytest.raises(ScenarioError) as caught:
         load(str(path))
-    assert str(caught.value) == f"{path}: unknown key poll.interval: allowed are interval_s, long_timeout_s"
+    assert (
+        str(caught.value) == f"{path}: unknown key poll.interval: did you mean 'interval_s'? "
+        "allowed are interval_s, long_timeout_s"
+    )
 
 
 # What is refused

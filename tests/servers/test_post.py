@@ -151,7 +151,7 @@ def test_what_the_server_does_not_take_is_PostCounts(taker: Taker, poster: Any) 
         b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno" + OK
     )
     settle(one, lambda: not one.waiting)
-    assert one.counts() == PostCounts(posted=2, refused=1)
+    assert one.counts() == PostCounts(posted=2, refused=1, refused_target="/p/fanout?c=0", refused_status=403)
 
 
 def test_what_was_not_answered_goes_again_in_order_and_first(taker: Taker, poster: Any) -> None:

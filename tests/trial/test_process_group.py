@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -13,7 +14,8 @@ import pytest
 from rtbench.errors import RtbenchError, SubjectError
 from rtbench.machine.placement import Place
 from rtbench.messages.load import Ramp
-from rtbench.subjects import NOBODY
+from rtbench.messages.publisher import PostCounts
+from rtbench.subjects import NOBODY, Post
 from rtbench.subjects.proxies import find as find_proxy
 from rtbench.subjects.registry import find
 from rtbench.trial import _process_group
@@ -257,15 +259,51 @@ def test_too_few_subscribed_says_how_many_and_why(make_group: MakeGroup, clock: 
     begin = clock.now
     with pytest.raises(SubjectError) as caught:
         group.ramp(1000)
-    assert str(caught.value) == "only 4 of 1,000 subscribed within 31 s (3 refused, 1 status 503)"
+    assert str(caught.value) == (
+        "overload: only 4 of 1,000 subscribed at /sse/fanout within 31 s (3 refused, 1 status 503): "
+        "--set subscribers=4, or connect more slowly: --set ramp_hz=1"
+    )
     assert clock.now == begin + 31 * SECOND
 
 
 def test_too_few_subscribed_and_nobody_knows_why(make_group: MakeGroup) -> None:
+    group = make_group(subscribers=5000, ramp_hz=1000)
+    group.loads[0].subscribed = 3185
+    with pytest.raises(SubjectError) as caught:
+        group.ramp(5000)
+    assert str(caught.value) == (
+        "overload: only 3,185 of 5,000 subscribed at /sse/fanout within 35 s (the rest is waiting): "
+        "--set subscribers=3000, or connect more slowly: --set ramp_hz=91"
+    )
+
+
+def test_nobody_subscribed_is_no_overload(make_group: MakeGroup) -> None:
+    says = r"^only 0 of 5 subscribed at /sse/fanout within 30 s \(the rest is waiting\): is this its path\?$"
+    with pytest.raises(SubjectError, match=says):
+        make_group().ramp(5)
+
+
+@pytest.mark.parametrize(
+    ("counts", "says"),
+    [
+        (PostCounts(), ""),
+        (PostCounts(posted=1, refused=9, refused_target="/x", refused_status=404), ""),
+        (PostCounts(refused=9, refused_target="/x", refused_status=404), "POST /x: status 404: is this its post_path?"),
+    ],
+)
+def test_a_server_that_takes_nothing_fails_the_trial(
+    make_group: MakeGroup, monkeypatch: pytest.MonkeyPatch, counts: PostCounts, says: str
+) -> None:
     group = make_group()
-    group.loads[0].subscribed = 3
-    with pytest.raises(SubjectError, match=r"only 3 of 5 subscribed within 30 s \(the rest is waiting\)"):
-        group.ramp(5)
+    monkeypatch.setattr(group.publisher, "posted", lambda: counts, raising=False)
+    group.published()  # not published into by POST: nothing is asked
+    posted = replace(group.run.spec, subject=replace(group.run.spec.subject, publish=Post("/x")))
+    monkeypatch.setattr(group, "run", replace(group.run, spec=posted))
+    if says:
+        with pytest.raises(SubjectError, match=re.escape(f"publishing is refused: {says}")):
+            group.published()
+    else:
+        group.published()
 
 
 def test_a_process_that_dies_while_they_subscribe_is_the_reason(make_group: MakeGroup, clock: Any) -> None:
@@ -282,7 +320,9 @@ def test_who_was_told_to_stay_away_is_not_waited_for(make_group: MakeGroup, cloc
     begin = clock.now
     with pytest.raises(SubjectError) as caught:
         group.ramp(10)
-    assert str(caught.value) == "only 7 of 10 subscribed, and the others do not come back (3 error (status 404))"
+    assert str(caught.value) == (
+        "only 7 of 10 subscribed at /sse/fanout, and the others do not come back (3 error (status 404))"
+    )
     assert clock.now == begin
 
 
@@ -293,7 +333,9 @@ def test_a_server_that_lets_nobody_in_is_not_waited_for(make_group: MakeGroup, c
     load.says = lambda: load.failed.update(refused=_process_group.TRIES * 10)
     clock.arrivals.append((clock.now + 2 * SECOND, load))
     begin = clock.now
-    with pytest.raises(SubjectError, match=r"only 0 of 10 subscribed, and the others do not come back \(30 refused\)"):
+    with pytest.raises(
+        SubjectError, match=r"only 0 of 10 subscribed at /sse/fanout, and the others do not come back \(30 refused\)"
+    ):
         group.ramp(10)
     assert clock.now == begin + 2 * SECOND
 

@@ -1,0 +1,59 @@
+"""What must be true before any case makes sense: a subscriber is let in, and what is published is taken.
+
+Invariant: a problem found here names the request and the answer, and stands for every case that would fail by it; what
+cannot be told in time is left to the cases. Called by `rtbench.conformance.verify`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+from rtbench.conformance._client import CLOSED, Subscriber, fetch, subscribing
+from rtbench.conformance._target import Target
+from rtbench.processes.publisher import PublisherProcess
+
+POLLS_TAKE = (200, 204, 304)
+NOBODY_HEARS_S = 0.5
+"""A server may refuse what nobody is subscribed to: it has so long, from the first subscriber on, to take something."""
+_ASK_S = 0.02
+
+
+def not_subscribed(target: Target) -> str:
+    """Why a subscriber is not let in: the request, the wanted answer, the answer; "" if it is, or nothing is known."""
+    if target.transport == "tcp":
+        return ""
+    headers = subscribing(target, target.subject.headers if target.subject is not None else {})
+    if target.subject is not None and target.subject.subprotocol:
+        headers["Sec-WebSocket-Protocol"] = target.subject.subprotocol
+    path = target.path()
+    answer = fetch(target, path, headers=headers)
+    kind = answer.headers.get("content-type", "").partition(";")[0].strip()
+    wanted = {"websocket": "101", "sse": "200 text/event-stream"}.get(target.transport, "200")
+    taken = {"websocket": (101,), "sse": (200,)}.get(target.transport, POLLS_TAKE)
+    other = kind == "application/json" if target.transport == "sse" else kind == "text/event-stream"
+    if answer.status == CLOSED or (answer.status in taken and not other):
+        return ""
+    if kind == "text/event-stream":
+        hint = "is this SSE?"
+    elif answer.status == 426:
+        hint = "is this WebSocket?"
+    elif other:
+        hint = "is this polling?"
+    else:
+        hint = "is this its path?"
+    return f"GET {target.url(path)}: wanted {wanted}, got {f'{answer.status} {kind}'.rstrip()}: {hint}"
+
+
+def not_published(target: Target, publisher: PublisherProcess) -> str:
+    """The first refused POST, if the server takes none, also while somebody is subscribed; else ""."""
+    deadline = time.monotonic() + target.patience_s
+    while not (counts := publisher.posted()).refused:
+        if counts.posted or time.monotonic() > deadline:
+            return ""
+        time.sleep(_ASK_S)
+    with contextlib.suppress(OSError), Subscriber(target) as subscriber:
+        subscriber.open()
+        time.sleep(NOBODY_HEARS_S)
+        counts = publisher.posted()
+    return "" if counts.posted else f"publishing is refused: {counts.refusal(target.url(''))}: is this its post_path?"
