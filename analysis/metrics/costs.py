@@ -7,8 +7,10 @@ counts, which one trial cannot give; it and the idle cost are taken from the man
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from rtbench.analysis.campaigns.trials import Trial
 from rtbench.analysis.metrics import metric
 from rtbench.analysis.samples.samples import Samples
 
@@ -58,8 +60,20 @@ def machine_busy(samples: Samples) -> float | None:
     return samples.per_message(samples.process("machine", "busy_ns"))
 
 
-def _given(samples: Samples, table: str, name: str) -> float | None:
-    value: Any = (samples.trial.manifest.get(table) or {}).get(name)
+SLOPES: Mapping[str, tuple[str, str]] = {
+    "server_memory_bytes_per_connection": ("memory", "server_bytes_per_connection"),
+    "kernel_memory_bytes_per_connection": ("memory", "kernel_bytes_per_connection"),
+    "server_memory_idle_bytes_per_connection": ("memory", "server_idle_bytes_per_connection"),
+    "kernel_memory_idle_bytes_per_connection": ("memory", "kernel_idle_bytes_per_connection"),
+    "idle_cpu_ns_per_connection_second": ("idle", "cpu_ns_per_connection_second"),
+}
+"""A metric that is the slope of a ladder to where the manifest has it: the table and its key."""
+
+
+def given(trial: Trial, metric: str, suffix: str = "") -> float | None:
+    """What the manifest of `trial` has under the key of this slope and `suffix`; None where there is nothing."""
+    table, key = SLOPES[metric]
+    value: Any = (trial.manifest.get(table) or {}).get(key + suffix)
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
@@ -71,7 +85,7 @@ def _given(samples: Samples, table: str, name: str) -> float | None:
     "slope of the server's proportional set size over a ladder of connection counts, while messages are published",
 )
 def server_memory(samples: Samples) -> float | None:
-    return _given(samples, "memory", "server_bytes_per_connection")
+    return given(samples.trial, "server_memory_bytes_per_connection")
 
 
 @metric(
@@ -82,7 +96,7 @@ def server_memory(samples: Samples) -> float | None:
     "slope of the sockets' slab objects and TCP's buffers, of both ends of a connection, while messages are published",
 )
 def kernel_memory(samples: Samples) -> float | None:
-    return _given(samples, "memory", "kernel_bytes_per_connection")
+    return given(samples.trial, "kernel_memory_bytes_per_connection")
 
 
 @metric(
@@ -93,7 +107,7 @@ def kernel_memory(samples: Samples) -> float | None:
     "the same slope while nothing is published",
 )
 def server_memory_idle(samples: Samples) -> float | None:
-    return _given(samples, "memory", "server_idle_bytes_per_connection")
+    return given(samples.trial, "server_memory_idle_bytes_per_connection")
 
 
 @metric(
@@ -104,7 +118,7 @@ def server_memory_idle(samples: Samples) -> float | None:
     "the same slope while nothing is published, of both ends of a connection",
 )
 def kernel_memory_idle(samples: Samples) -> float | None:
-    return _given(samples, "memory", "kernel_idle_bytes_per_connection")
+    return given(samples.trial, "kernel_memory_idle_bytes_per_connection")
 
 
 @metric(
@@ -115,4 +129,4 @@ def kernel_memory_idle(samples: Samples) -> float | None:
     "slope of the server's processor time over a ladder of connections that carry nothing; never subtracted",
 )
 def idle_cpu(samples: Samples) -> float | None:
-    return _given(samples, "idle", "cpu_ns_per_connection_second")
+    return given(samples.trial, "idle_cpu_ns_per_connection_second")

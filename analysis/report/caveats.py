@@ -7,12 +7,16 @@ save room. Called by the report.
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from scipy.stats import combine_pvalues
+
 from rtbench.analysis import format
 from rtbench.analysis.metrics import find
+from rtbench.analysis.metrics.costs import SLOPES, given
 from rtbench.analysis.report import aliasing, caveat, loopback
 from rtbench.analysis.report.caveat import Agreeing, Caveat, Part, Text, recorded
 from rtbench.analysis.report.fairness import IDENTITY
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
 def collect(evidence: Evidence) -> list[Caveat]:
     """All caveats, the grave ones first."""
     sources: tuple[Callable[[Evidence], Iterator[Caveat]], ...] = (
-        _unfinished, _too_few, _put_aside, _given, _thresholds, _stalls, _fairness, _arms, _tails, _beats, _censored,
+        _unfinished, _too_few, _put_aside, _given, _thresholds, _stalls, _fairness, _arms, _tails, _beats, _censored, _bent,
         _noise, _multiplicity, _calibration, loopback.caveats, _unsealed, _machine,
     )  # fmt: skip
     found: dict[tuple[str, str], Caveat] = {}
@@ -250,6 +254,26 @@ def _censored(evidence: Evidence) -> Iterator[Caveat]:
                 " latencies they count as later than the window",
             )
             yield Caveat("lost", (caveat.subject(subject.name), *rest), "", True)
+
+
+BEND_LEVEL = 0.01
+"""Of the test whether memory (or idle CPU) over the rungs of a ladder is a straight line."""
+
+
+def _bent(evidence: Evidence) -> Iterator[Caveat]:
+    """Slopes of a line that does not fit: the trials' tests of a quadratic term together (Fisher's method)."""
+    for subject in evidence.subjects:
+        for metric in SLOPES:
+            found = (given(r.trial, metric, "_curved_p") for r in evidence.of(subject.name) if r.trial.status == "ok")
+            each = [max(p, sys.float_info.min) for p in found if p is not None]
+            together = float(combine_pvalues(each).pvalue) if each else 1.0
+            if together < BEND_LEVEL:
+                text = (
+                    caveat.subject(subject.name), ": ", caveat.Names("metric", (metric,)),
+                    ": a straight line over the rungs does not fit (p = ", caveat.number(together, ".2g"),
+                    "); the slope is an average over them",
+                )  # fmt: skip
+                yield Caveat("bent", text, "see `memory.rungs` in the manifests", False)
 
 
 def _noise(evidence: Evidence) -> Iterator[Caveat]:

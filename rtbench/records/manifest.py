@@ -21,33 +21,52 @@ class Window(Record, frozen=True, kw_only=True):
     """CLOCK_MONOTONIC; -1: the trial failed before it had one."""
 
     start_ns: Whole
+    """instant: its start, which belongs to it."""
     end_ns: Whole
+    """instant: its end, which does not."""
 
 
 class Clocks(Record, frozen=True, kw_only=True):
     """Pairs of CLOCK_MONOTONIC and CLOCK_REALTIME, read together through the trial."""
 
     pairs: Maybe[list[tuple[Whole, Whole]]] = UNSET
+    """instant: [CLOCK_MONOTONIC, CLOCK_REALTIME], once a second and at the edges of the window; the second is ns since
+    1970."""
 
 
 class Counts(Record, frozen=True, kw_only=True):
     """Whole numbers of subscribers, deliveries and connections; `sends…`: of a conversation, over the window."""
 
     subscribers: Maybe[Subscribers] = UNSET
+    """count: subscribers that were wanted."""
     subscribed: Maybe[Whole] = UNSET
+    """count: subscribers that got a response."""
     expected: Maybe[Whole] = UNSET
+    """count: ticks due in the window, once for each subscriber of their channel."""
     delivered: Maybe[Whole] = UNSET
+    """count: of these, those that arrived."""
     lost: Maybe[Whole] = UNSET
+    """count: of these, those that never arrived."""
     duplicated: Maybe[Whole] = UNSET
+    """count: arrivals beyond the first."""
     reordered: Maybe[Whole] = UNSET
+    """count: first arrivals after a higher number."""
     corrupted: Maybe[Whole] = UNSET
+    """count: arrivals with other bytes than the tick's, or with an unknown number."""
     connections: Maybe[Whole] = UNSET
+    """count: attempts at a connection to subscribe."""
     connections_failed: Maybe[Whole] = UNSET
+    """count: attempts at any connection whose outcome is a failure."""
     sends: Maybe[Whole] = UNSET
+    """count: messages planned by senders in the window."""
     sends_unsaid: Maybe[Whole] = UNSET
+    """count: of these, not sent."""
     sends_lost: Maybe[Whole] = UNSET
+    """count: never played, sent or not."""
     sends_refused: Maybe[Whole] = UNSET
+    """count: refused by the server."""
     sends_unknown: Maybe[Whole] = UNSET
+    """count: played, and planned by nobody."""
 
 
 class Process(Record, frozen=True, kw_only=True):
@@ -57,93 +76,176 @@ class Process(Record, frozen=True, kw_only=True):
     """
 
     pid: Maybe[Whole] = UNSET
+    """number: of the process."""
     pids: Maybe[list[Whole]] = UNSET
+    """number: of the load processes."""
     cores: Maybe[list[Whole]] = UNSET
+    """number: cpus that it may run on."""
     workers: Maybe[Whole] = UNSET
+    """count: load processes."""
     cpu_ns_at_start: Maybe[Whole] = UNSET
+    """total: processor time of the whole tree, all threads."""
     cpu_ns_at_end: Maybe[Whole] = UNSET
+    """total: the same."""
     run_delay_ns_at_start: Maybe[Whole] = UNSET
+    """total: ready to run, without a core."""
     run_delay_ns_at_end: Maybe[Whole] = UNSET
+    """total: the same."""
     read_ns_at_start: Maybe[Whole] = UNSET
+    """instant: when the last of its counters was read."""
     read_ns_at_end: Maybe[Whole] = UNSET
+    """instant: the same."""
     busy_ns_at_start: Maybe[Whole] = UNSET
+    """total: all cores not idle (the machine)."""
     busy_ns_at_end: Maybe[Whole] = UNSET
+    """total: the same."""
     steal_ns_at_start: Maybe[Whole] = UNSET
+    """total: taken by the host (the machine)."""
     steal_ns_at_end: Maybe[Whole] = UNSET
+    """total: the same."""
     throttles_at_start: Maybe[Whole] = UNSET
+    """count: times that a core was throttled for heat (the machine)."""
     throttles_at_end: Maybe[Whole] = UNSET
+    """count: the same."""
     memory_bytes: Maybe[Whole] = UNSET
+    """bytes: proportional set size after the window."""
     largest_memory_bytes: Maybe[Whole] = UNSET
+    """bytes: the same of the largest load process."""
     descriptors_share: Maybe[Number] = UNSET
+    """share: of the file descriptors that it may have."""
     ports_share: Maybe[Number] = UNSET
+    """share: of the ephemeral ports."""
     decode_cpu_ns: Maybe[Whole] = UNSET
+    """duration: processor time that decoding took."""
     decode_cpu_ns_in_window: Maybe[Whole] = UNSET
+    """duration: of that, inside the window."""
     hub_lag_p50_ns: Maybe[Whole] = UNSET
+    """duration: event-loop lag, median."""
     hub_lag_p99_ns: Maybe[Whole] = UNSET
+    """duration: 99th percentile."""
     hub_lag_max_ns: Maybe[Whole] = UNSET
+    """duration: maximum."""
 
 
 class Event(Record, frozen=True, kw_only=True):
     """What was stopped, killed or starved, and when it really was (CLOCK_MONOTONIC)."""
 
     do: str
+    """`stop`, `kill` or `starve`."""
     what: str
+    """What it was done to: `server`, `publisher`, `load`."""
     planned_s: Maybe[Number] = UNSET
+    """seconds: planned, from the window's start."""
     began_ns: Whole
+    """instant: when it really began."""
     ended_ns: Whole
+    """instant: when it was over."""
 
 
 class Steadiness(Record, frozen=True, kw_only=True):
     """The drift tests of the window (R14): of latency, and of CPU a message; empty when the trial was not asked."""
 
     drift_share: Maybe[Number] = UNSET
+    """share: fitted change of the median latency over the window, by its mean."""
     p: Maybe[Number] = UNSET
+    """number: of no drift."""
     batches: Maybe[Whole] = UNSET
+    """count: batches of the window that had messages."""
     server_cpu_drift_share: Maybe[Number] = UNSET
+    """share: fitted change of the server's CPU a message over the window, by its mean."""
     server_cpu_p: Maybe[Number] = UNSET
+    """number: of no drift in it."""
     client_cpu_drift_share: Maybe[Number] = UNSET
+    """share: the same of the load processes."""
     client_cpu_p: Maybe[Number] = UNSET
+    """number: of no drift in it."""
 
 
 class Half(Record, frozen=True, kw_only=True):
     """Figures of a half of the window; null: not known. Latency is of what was due in it, CPU of what arrived in it."""
 
     latency_kernel_p50_ns: Maybe[Number] = UNSET
+    """duration: median latency by the kernel's stamp."""
     latency_app_p50_ns: Maybe[Number] = UNSET
+    """duration: median latency by the application's stamp."""
     server_cpu_ns_per_message: Maybe[Number] = UNSET
+    """duration: the server's CPU a message."""
     client_cpu_ns_per_message: Maybe[Number] = UNSET
+    """duration: the load processes' CPU a message."""
 
 
 class Rung(Record, frozen=True, kw_only=True):
     """What was read at one count of connections; bytes, -1: could not be read."""
 
     connections: Whole
+    """count: connections at this rung."""
     idle_cpu_ns_per_second: Number
+    """number: processor time of the idle server, ns a second."""
     server_idle: Whole
+    """bytes: proportional set size of the server, idle."""
     kernel_idle: Whole
+    """bytes: slab and socket buffers, idle."""
     server_streaming: Whole
+    """bytes: proportional set size, streaming."""
     kernel_streaming: Whole
+    """bytes: slab and socket buffers, streaming."""
 
 
 class Ladder(Record, frozen=True, kw_only=True):
-    """The rungs; its slopes are free keys, `…_per_connection` in bytes with `…_half_interval`. Empty: no ladder."""
+    """The rungs and the slopes of the straight lines over them. Empty: no ladder.
+
+    `…_half_interval`: half of a slope's 95 % t-interval. `…_curved_p`: p of the quadratic term's t-test, of there being
+    no bend; only with four rungs or more.
+    """
 
     rungs: Maybe[list[Rung]] = UNSET
+    """What was read."""
     tidied: Maybe[str] = UNSET
+    """What the server does to tidy up before a reading."""
+    server_idle_bytes_per_connection: Maybe[Number] = UNSET
+    """number: bytes a connection, server, idle."""
+    server_idle_bytes_per_connection_half_interval: Maybe[Number] = UNSET
+    """number: half of its interval."""
+    server_idle_bytes_per_connection_curved_p: Maybe[Number] = UNSET
+    """number: of no bend."""
+    server_bytes_per_connection: Maybe[Number] = UNSET
+    """number: bytes a connection, server, streaming."""
+    server_bytes_per_connection_half_interval: Maybe[Number] = UNSET
+    """number: half of its interval."""
+    server_bytes_per_connection_curved_p: Maybe[Number] = UNSET
+    """number: of no bend."""
+    kernel_idle_bytes_per_connection: Maybe[Number] = UNSET
+    """number: bytes a connection, kernel, idle, both ends."""
+    kernel_idle_bytes_per_connection_half_interval: Maybe[Number] = UNSET
+    """number: half of its interval."""
+    kernel_idle_bytes_per_connection_curved_p: Maybe[Number] = UNSET
+    """number: of no bend."""
+    kernel_bytes_per_connection: Maybe[Number] = UNSET
+    """number: bytes a connection, kernel, streaming, both ends."""
+    kernel_bytes_per_connection_half_interval: Maybe[Number] = UNSET
+    """number: half of its interval."""
+    kernel_bytes_per_connection_curved_p: Maybe[Number] = UNSET
+    """number: of no bend."""
 
 
 class Idle(Record, frozen=True, kw_only=True):
     """CPU of a server whose connections are idle, as the slope of a line over the rungs. Empty: no ladder."""
 
     cpu_ns_per_connection_second: Maybe[Number] = UNSET
+    """number: slope, ns a second and connection."""
     cpu_ns_per_connection_second_half_interval: Maybe[Number] = UNSET
+    """number: half of its 95 % interval."""
+    cpu_ns_per_connection_second_curved_p: Maybe[Number] = UNSET
+    """number: of no bend, as in `memory`."""
 
 
 class File(Record, frozen=True, kw_only=True):
     """A file of the trial as it was written."""
 
     bytes: Maybe[Whole] = UNSET
+    """bytes: its size."""
     sha256: str
+    """SHA-256, hexadecimal."""
 
 
 class Manifest(Record, frozen=True, kw_only=True):
@@ -152,42 +254,82 @@ class Manifest(Record, frozen=True, kw_only=True):
     `files`: by name."""
 
     schema: int
+    """number: of the folder's format."""
     trial: Maybe[Place] = UNSET
+    """number: as in campaign.json."""
     subject: Maybe[str] = UNSET
+    """The subject's name."""
     transport: Maybe[str] = UNSET
+    """As in campaign.json, and so for the next five."""
     stack: Maybe[str] = UNSET
+    """The software."""
     arm: Maybe[str] = UNSET
+    """The arm."""
     technique: Maybe[str] = UNSET
+    """How it writes to many connections."""
     carries_id: Maybe[str] = UNSET
+    """Where a message's id is."""
     proxy: Maybe[str] = UNSET
+    """The proxy before it; empty: none."""
     block: Maybe[Place] = UNSET
+    """number: from 1."""
     position: Maybe[Place] = UNSET
+    """number: its place in the block, from 1."""
     seed: Maybe[Whole] = UNSET
+    """number: what the payloads are drawn from."""
     scenario_hash: Maybe[str] = UNSET
+    """The scenario's, as in campaign.json."""
     cell: Maybe[Cell] = UNSET
+    """What the sweep sets for it."""
     window: Maybe[Window] = UNSET
+    """The part that counts; a tick belongs to it by its `due_ns`."""
     clocks: Maybe[Clocks] = UNSET
+    """Both clocks, side by side."""
     status: Maybe[Status] = UNSET
+    """As in campaign.json."""
     reasons: Maybe[list[Reason]] = UNSET
+    """Why it is not `ok`."""
     warnings: Maybe[list[Reason]] = UNSET
+    """What to know of it; spoils nothing."""
     counts: Maybe[Counts] = UNSET
+    """The audit over the window, and connections."""
     audit: Maybe[dict[str, list[tuple[Whole, Whole]]]] = UNSET
+    """`lost`, `duplicated`, `reordered`, `corrupted` to the first few [subscriber, seq]."""
     processes: Maybe[dict[str, Process]] = UNSET
+    """`server`, `publisher`, `load`, `machine`, maybe `proxy`."""
     network: Maybe[dict[str, Whole]] = UNSET
+    """count: kernel counters of both ends: `listen_overflows`, `listen_drops`, `retransmits`, `segments`,
+    `buffer_overruns`, each with `_begin` (of the trial), `_at_start`, `_at_end` (of the window), `_end`."""
     bytes: Maybe[dict[str, Whole]] = UNSET
+    """bytes: of the window: `payload`, `tcp_down`, `tcp_up`; `messages_in_window` is a count; with a network of its
+    own `wire_bytes_at_start`, `wire_bytes_at_end`, totals of the interface."""
     fairness: Maybe[dict[str, Any]] = UNSET
+    """What the server uses, by its own word, and `observed` on its sockets."""
     timeline: Maybe[dict[str, Whole]] = UNSET
+    """instant: `started_ns`, `ready_ns`, `subscribed_ns`, `window_start_ns`, `window_end_ns`, `finish_ns`,
+    `closed_ns`."""
     due: Maybe[str] = UNSET
+    """Where due times come from: `publisher`, `plan`, `payload` or `unknown`."""
     unknown: Maybe[list[str]] = UNSET
+    """Patterns of metrics that cannot be known of this subject."""
     events: Maybe[list[Event]] = UNSET
+    """What was done to it on purpose."""
     faults: Maybe[dict[str, Any]] = UNSET
+    """`[faults]` of the scenario."""
     steadiness: Maybe[Steadiness] = UNSET
+    """The drift tests."""
     halves: Maybe[list[Half]] = UNSET
+    """Figures of the window's first and second half."""
     memory: Maybe[Ladder] = UNSET
+    """The memory ladder."""
     idle: Maybe[Idle] = UNSET
+    """Idle connections on the ladder."""
     controls: Maybe[dict[str, Whole]] = UNSET
+    """count: what else subscribers got, by kind: `heartbeat`, `gap`, `retry`, `failure`, `end`."""
     environment: Maybe[dict[str, Any]] = UNSET
+    """As in campaign.json."""
     files: Maybe[dict[str, File]] = UNSET
+    """Size and checksum of each file beside the manifest."""
 
 
 def load(file: Path) -> Manifest:

@@ -2,8 +2,8 @@
 
 At each rung the new subscribers connect while nothing is published; the server is asked to tidy up (collect garbage,
 trim its allocator); then what it and the kernel hold is read, idle and once more after `stream_s` of messages.
-Invariant: a number per connection is the slope of a line over the rungs, with its 95 % interval, never a quotient.
-Called by the trial, when its scenario has a ladder.
+Invariant: a number per connection is the slope of a line over the rungs, with its 95 % interval and a test of whether
+the line bends, never a quotient. Called by the trial, when its scenario has a ladder.
 """
 
 from __future__ import annotations
@@ -58,11 +58,9 @@ def climb_ladder(group: ProcessGroup) -> tuple[Ladder, Idle]:
     for name, slope_name in QUANTITIES.items():
         values = [row[name] for row in rungs]
         if min(values) >= 0:
-            slope, half = fit(counts, values)
-            memory |= {slope_name: slope, f"{slope_name}_half_interval": half}
-    slope, half = fit(counts, [row["idle_cpu_ns_per_second"] for row in rungs])
-    idle = Idle(cpu_ns_per_connection_second=slope, cpu_ns_per_connection_second_half_interval=half)
-    return typed(Ladder, memory), idle
+            memory |= slope_of(slope_name, counts, values)
+    idle = slope_of("cpu_ns_per_connection_second", counts, [row["idle_cpu_ns_per_second"] for row in rungs])
+    return typed(Ladder, memory), typed(Idle, idle)
 
 
 def _held(group: ProcessGroup, state: str) -> dict[str, int]:
@@ -70,6 +68,13 @@ def _held(group: ProcessGroup, state: str) -> dict[str, int]:
         f"server_{state}": group.server.memory_bytes(),
         f"kernel_{state}": probes.kernel_memory_bytes(),
     }
+
+
+def slope_of(name: str, x: Sequence[float], y: Sequence[float]) -> dict[str, float]:
+    """The slope of y over x as the manifest has it: `name`, `name_half_interval`, and `name_curved_p` where known."""
+    slope, half = fit(x, y)
+    p = curved_p(x, y)
+    return {name: slope, f"{name}_half_interval": half, **({} if p is None else {f"{name}_curved_p": p})}
 
 
 def fit(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
@@ -80,3 +85,27 @@ def fit(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
         return 0.0, 0.0  # scipy's error of a line that does not rise is NaN, which no manifest can hold
     line = stats.linregress(np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64))
     return float(line.slope), float(stats.t.ppf(0.975, len(x) - 2) * line.stderr)
+
+
+def curved_p(x: Sequence[float], y: Sequence[float]) -> float | None:
+    """p of the t-test of the quadratic term in y = a + b·x + c·x², of c being 0; None with fewer than four points.
+
+    A test of lack of fit against pure error needs readings that are repeated at one rung, which a trial has not. This
+    one sees a bend, not a step, and of one trial with four rungs (one degree of freedom) only a large one.
+    """
+    from scipy import stats
+
+    at = np.asarray(x, dtype=np.float64)
+    if at.size < 4:
+        return None
+    at = (at - at.mean()) / np.ptp(at)  # the term's t does not depend on this; the arithmetic's error does
+    values = np.asarray(y, dtype=np.float64)
+    columns = np.vander(at, 3)
+    terms = np.linalg.lstsq(columns, values, rcond=None)[0]
+    freedom = at.size - 3
+    error = float(((values - columns @ terms) ** 2).sum()) / freedom
+    size = float(np.abs(values).max()) * 1e-12  # below this it is the rounding of the arithmetic
+    if error <= size**2:
+        return float(abs(terms[0]) <= size)
+    error *= float(np.linalg.inv(columns.T @ columns)[0, 0])
+    return float(2 * stats.t.sf(abs(terms[0]) / np.sqrt(error), freedom))

@@ -13,7 +13,7 @@ from scipy import stats
 from rtbench.machine import probes
 from rtbench.records.record import plain
 from rtbench.trial import _memory_ladder
-from rtbench.trial._memory_ladder import QUANTITIES, climb_ladder, fit
+from rtbench.trial._memory_ladder import QUANTITIES, climb_ladder, curved_p, fit, slope_of
 
 SECOND = 10**9
 MakeGroup = Callable[..., Any]
@@ -39,6 +39,34 @@ def test_fit_of_a_line_is_the_line() -> None:
 
 def test_what_does_not_change_has_no_slope_and_no_doubt() -> None:
     assert fit([3, 6, 9], [0.0, 0.0, 0.0]) == (0.0, 0.0)  # a server that used no CPU while it was idle
+
+
+def test_the_test_of_a_bend_is_the_quadratic_terms_t_test() -> None:
+    x, y = [250.0, 500.0, 1000.0, 2000.0, 3000.0], [7.0, 9.0, 12.0, 22.0, 41.0]
+    columns = np.vander(np.array(x), 3)
+    terms = np.linalg.solve(columns.T @ columns, columns.T @ np.array(y))
+    variance = float(((np.array(y) - columns @ terms) ** 2).sum()) / 2 * np.linalg.inv(columns.T @ columns)[0, 0]
+    expected = 2 * float(stats.t.sf(abs(terms[0]) / math.sqrt(variance), 2))
+    assert curved_p(x, y) == pytest.approx(expected, rel=1e-6)
+    assert expected < 0.05
+
+
+def test_a_line_has_no_bend_a_parabola_has_one_and_three_points_do_not_say() -> None:
+    rungs = [250.0, 500.0, 1000.0, 2000.0]
+    assert curved_p(rungs, [7_000_000 + 3000 * n for n in rungs]) == 1.0
+    assert curved_p(rungs, [7_000_000 + 3000 * n + n * n for n in rungs]) == 0.0
+    assert curved_p(rungs, [5.0] * 4) == 1.0
+    assert curved_p(rungs[:3], [1.0, 2.0, 9.0]) is None
+    assert slope_of("bytes", rungs, [3.0 * n for n in rungs]).keys() == {
+        "bytes", "bytes_half_interval", "bytes_curved_p"
+    }  # fmt: skip
+
+
+def test_noise_about_a_line_is_called_a_bend_as_often_as_the_level_says() -> None:
+    rng = np.random.default_rng(1)
+    found = [curved_p([1, 2, 4, 8, 12], np.array([1.0, 2, 4, 8, 12]) + rng.standard_normal(5)) for _ in range(1500)]
+    share = np.mean([p is not None and p <= 0.05 for p in found])
+    assert 0.03 < share < 0.07
 
 
 @pytest.fixture
