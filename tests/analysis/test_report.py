@@ -581,6 +581,7 @@ def test_it_says_how_to_cite_and_how_to_repeat(out: Path) -> None:
     assert "scenario 0f1e2d3c4b5a, seed 1, rtbench 0.1.0." in page
     assert "@misc{rtbench-20261124-031500-golden," in page and "year = {2026}" in page
     assert '"The command">rtbench run golden --seed 1</pre>' in page
+    assert "```bibtex\n@misc{rtbench-20261124-031500-golden," in (out / "report.md").read_text()
     assert "16 subscribers · broadcast of 10 messages/s × 150 B · 3 blocks · 4 s windows · polls every 0.5 s" in page
 
 
@@ -732,3 +733,22 @@ def test_citations_of_campaigns_that_say_little() -> None:
     assert "measured on" not in found.text and "rtbench 1, commit abc." in found.text
     assert found.bibtex.startswith("@misc{rtbench-a-b-c,") and "year" not in found.bibtex
     assert "title = {rtbench campaign a bc: campaign}," in found.bibtex
+    assert "campaign a b ```" not in cite({"campaign": "a\n\n```\nb"}).bibtex
+    assert len(cite({"campaign": "a\n\n```\nb"}).bibtex.splitlines()) == 5
+
+
+@pytest.mark.usefixtures("few_figures")
+def test_a_line_that_does_not_fit_is_said(tmp_path: Path, make: ModuleType) -> None:
+    folder = small(make, tmp_path / "a")
+    assert "bent" not in {row["kind"] for row in as_json(build([folder]))["warnings"]}
+    for file, p in zip(sorted(folder.glob("trials/*-sse-aiohttp/manifest.json")), (0.02, 0.01), strict=True):
+        manifest = json.loads(file.read_text())
+        manifest["memory"] = {"server_bytes_per_connection": 9_000.0, "server_bytes_per_connection_curved_p": p}
+        manifest["idle"] = {"cpu_ns_per_connection_second_curved_p": 0.3}
+        file.write_text(json.dumps(manifest))
+    (line,) = [row["message"] for row in as_json(build([folder]))["warnings"] if row["kind"] == "bent"]
+    # Fisher: −2·ln(0.02 · 0.01) = 17.03, of chi² with four degrees of freedom
+    assert line == (
+        "sse-aiohttp: server_memory_bytes_per_connection: a straight line over the rungs does not fit (p = 0.0019); "
+        "the slope is an average over them"
+    )
