@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 def collect(evidence: Evidence) -> list[Caveat]:
     """All caveats, the grave ones first."""
     sources: tuple[Callable[[Evidence], Iterator[Caveat]], ...] = (
-        _unfinished, _too_few, _put_aside, _given, _thresholds, _stalls, _fairness, _arms, _tails, _beats, _censored, _bent,
-        _noise, _multiplicity, _calibration, loopback.caveats, _unsealed, _machine,
+        _unfinished, _too_few, _put_aside, _given, _thresholds, _stalls, _fairness, _arms, _tails, _beats, _censored,
+        _bent, _noise, _multiplicity, _calibration, loopback.caveats, _unsealed, _machine,
     )  # fmt: skip
     found: dict[tuple[str, str], Caveat] = {}
     for source in sources:

@@ -145,14 +145,28 @@ def _sensitivity(evidence: Evidence, row: Comparison) -> dict[str, Any]:
     return {"sensitivity": None if found is None else {"low": found[0], "high": found[1]}}
 
 
+CSV: Mapping[str, str] = {
+    "trial": "the trial's number",
+    "subject": "the subject alone",
+    "block": "the block's number",
+    "status": "`ok`, `invalid` or `failed`",
+    "metric": "the metric's name",
+    "unit": "its unit",
+    "value": "its value, with as many digits as its double needs",
+    "attempt": "which attempt at the block it is, from 1",
+    "counts": "whether the value counts: `1` or `0`",
+    "why": "why it does not count",
+}
+"""The columns of metrics.csv, and what they mean."""
+
+
 def as_csv(evidence: Evidence) -> str:
     """metrics.csv: one row a trial and metric that has a value; of a sweep, with a column for each of its keys."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     keys = list(dict.fromkeys(key for cell in evidence.campaign.cells for key in cell))
-    writer.writerow(
-        ["trial", "subject", *keys, "block", "status", "metric", "unit", "value", "attempt", "counts", "why"]
-    )
+    first, second, *others = CSV
+    writer.writerow([first, second, *keys, *others])
     for r in evidence.results:
         for metric in catalogue():
             value = r.metrics.get(metric.name)

@@ -20,6 +20,7 @@ from rtbench.campaign.preflight import prepare
 from rtbench.campaign.schedule import Turn, block_seed, items, next_turn
 from rtbench.errors import ResultsError, UserError
 from rtbench.machine.fingerprint import fingerprint
+from rtbench.machine.inventory import inventory
 from rtbench.machine.placement import Place
 from rtbench.records.campaign import TrialRow, item_of
 from rtbench.records.manifest import Manifest
@@ -69,6 +70,7 @@ class Campaign:
         elif (folder / "campaign.json").exists():
             raise ResultsError(f"{folder}: holds a campaign already", "take another --out, or go on with --resume")
         self.journal = Journal(folder, record)
+        self.journal.note("environment.json", inventory())
 
     @property
     def trials(self) -> list[TrialRow]:

@@ -22,7 +22,7 @@ from rtbench.records import tables
 from rtbench.records.campaign import Asked, Calibration, CampaignRecord, Channel, SubjectRow, TrialRow, numbered
 from rtbench.records.manifest import Manifest
 from rtbench.records.reason import Reason
-from rtbench.records.record import DAMAGED, Cell, changed, plain, read, typed
+from rtbench.records.record import DAMAGED, Cell, Record, changed, plain, read, typed
 from rtbench.scenario import model
 from rtbench.scenario.model import Scenario
 from rtbench.trial import Spec
@@ -41,6 +41,14 @@ class Journal:
             tables.write_json(folder / "campaign.json", plain(record))
         except OSError as error:
             raise ResultsError(f"cannot write into {folder} ({error.strerror})", "take another --out") from error
+
+    def note(self, name: str, record: Record) -> None:
+        """Write `record` beside campaign.json, unless it is there from before. Raises ResultsError."""
+        try:
+            if not (self.folder / name).exists():
+                tables.write_json(self.folder / name, plain(record))
+        except OSError as error:
+            raise ResultsError(f"cannot write into {self.folder} ({error.strerror})", "take another --out") from error
 
     @property
     def rows(self) -> list[TrialRow]:

@@ -11,6 +11,7 @@ import os
 import platform
 import resource
 import subprocess
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,32 @@ A folder of before there was a `processor` agrees with others like it.
 """
 
 PACKAGES = ("aiohttp", "websockets", "locust", "gevent", "uvloop", "httptools", "numpy", "pandas", "pyarrow", "scipy")
+
+
+KEYS: Mapping[str, str] = {
+    "machine": "12 digits that tell machines apart without naming one",
+    "cpu": "the processor's name",
+    "cores": "cpus of the machine",
+    "processor": "`packages` (sockets), `nodes`, `cores_of_each_type`, `smt`, `governor`, `driver`, `turbo`, and "
+    "`quota_cpus` of the cgroup; null: not known",
+    "tuning": "`on_battery`, `power_profile`, `isolated` cpus, `irqbalance`, `aslr`; null: not known",
+    "memory_bytes": "memory of the machine, bytes",
+    "kernel": "its release",
+    "system": "the distribution",
+    "virtualization": "`hypervisor` or `none seen`",
+    "python": "its version",
+    "packages": "the packages that numbers depend on to their versions; all of them are in environment.json",
+    "rtbench": "rtbench's version",
+    "inner_loop": "`C` or `Python`: what the load generator's inner loop is in",
+    "commit": "rtbench's commit, with a + when files were changed; empty outside a checkout",
+    "clock_source": "the kernel's",
+    "governor": "of the first cpu's frequency; empty: none",
+    "descriptors": "file descriptors that a process may have",
+    "local_ports": "the first and the last ephemeral port",
+    "backlog": "the longest queue of connections to be accepted",
+    "congestion_control": "TCP's",
+}
+"""What `environment` of campaign.json and manifest.json holds, for docs/data.md."""
 
 
 def fingerprint() -> dict[str, Any]:

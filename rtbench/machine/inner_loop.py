@@ -20,6 +20,8 @@ from pathlib import Path
 SOURCE = Path(__file__).parents[1] / "loadtests" / "reactor" / "inner_loop.c"
 SWITCH = "RTBENCH_INNER_LOOP"
 """`python` in this variable of the environment: do not use C."""
+FLAGS = ("-O2", "-shared", "-fPIC", "-x", "c", "-")
+"""What the compiler is given, besides where to put the library; the source comes on its standard input."""
 REMEDY = "apt-get install gcc libc6-dev"
 _PATIENCE_S = 60
 
@@ -51,7 +53,7 @@ def _built(source: bytes) -> Path:
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache) as folder:
             made = Path(folder) / kept.name
-            command = [compiler, "-O2", "-shared", "-fPIC", "-x", "c", "-", "-o", str(made)]
+            command = [compiler, *FLAGS, "-o", str(made)]
             subprocess.run(command, input=source, check=True, capture_output=True, timeout=_PATIENCE_S)
             made.replace(kept)  # at once: others may be building it, too
     ctypes.CDLL(str(kept))

@@ -14,6 +14,10 @@ class Reason(Record, frozen=True, kw_only=False):
     """
 
     kind: str = ""
+    """A word that programs compare."""
     message: str = ""
+    """What happened, a sentence."""
     remedy: str = ""
+    """What to do about it."""
     metrics: list[str] = field(default_factory=list)
+    """Names of the metrics that it spoils, or prefixes that end with `*`; none: latency and cost."""

@@ -46,7 +46,9 @@ class Cell(Record, frozen=True, kw_only=True):
     """What the sweep sets for a trial, by dotted key (every key of a scenario is allowed)."""
 
     subscribers: Maybe[Subscribers] = UNSET
+    """count: subscribers of this cell."""
     stream: Maybe[str | list[str]] = UNSET
+    """The stream, or the streams, of this cell."""
 
 
 def load(kind: type[R], file: Path) -> R:

@@ -1,6 +1,7 @@
 """The files of a results folder: one schema for who writes them and who reads them (interface.md, R15).
 
-Every `_ns` is int64 on the trial host's CLOCK_MONOTONIC. A Parquet file is written once, under a temporary name,
+`COLUMNS` has each column's unit: an `_ns` is an instant of the trial host's CLOCK_MONOTONIC, a duration, or a total of
+processor time. A Parquet file is written once, under a temporary name,
 and renamed into place, so that a reader never sees half a file. Called by the publisher, the load generator and the
 campaign to write; by the campaign and the analysis to read.
 """
@@ -13,7 +14,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -36,82 +37,130 @@ Columns = dict[str, npt.NDArray[Any]]
 _I64, _I32 = np.dtype(np.int64), np.dtype(np.int32)
 _U32, _TEXT = np.dtype(np.uint32), np.dtype(object)
 
-TABLES: Mapping[str, Mapping[str, np.dtype[Any]]] = {
-    # One row per delivery of a tick at a subscriber. kernel_ns: -1 where the stamp belongs to a later message (R2).
-    "deliveries": {
-        "subscriber": _I32,
-        "connection": _I32,
-        "channel": _I32,
-        "seq": _I64,
-        "kernel_ns": _I64,
-        "app_ns": _I64,
-        "payload_bytes": _I32,
-        "digest": _U32,
-    },
-    # One row per tick that the publisher played. sent_ns: when it was ready to send (R2).
-    "ticks": {
-        "channel": _I32,
-        "seq": _I64,
-        "due_ns": _I64,
-        "sent_ns": _I64,
-        "payload_bytes": _I32,
-        "digest": _U32,
-    },
-    # One row per TCP connection; -1 where a moment did not come. Byte counts are TCP_INFO's, seen from the client.
-    "connections": {
-        "subscriber": _I32,
-        "connection": _I32,
-        "local_port": _I32,
-        "started_ns": _I64,
-        "connected_ns": _I64,
-        "response_ns": _I64,
-        "first_message_ns": _I64,
-        "closed_ns": _I64,
-        "outcome": _TEXT,
-        "tcp_received_bytes": _I64,
-        "tcp_sent_bytes": _I64,
-        "tcp_received_bytes_at_start": _I64,
-        "tcp_sent_bytes_at_start": _I64,
-        "tcp_received_bytes_at_end": _I64,
-        "tcp_sent_bytes_at_end": _I64,
-    },
-    # Polling: one row per request. planned_ns: when it was to be sent; status 0: no answer.
-    "requests": {
-        "subscriber": _I32,
-        "planned_ns": _I64,
-        "started_ns": _I64,
-        "response_ns": _I64,
-        "status": _I32,
-        "messages": _I32,
-        "received_bytes": _I64,
-    },
-    # [chat]: one row per message that a subscriber was to say. started_ns: -1, it was not; status: a POST's, 0 none.
-    "sends": {
-        "subscriber": _I32,
-        "planned_ns": _I64,
-        "started_ns": _I64,
-        "answered_ns": _I64,
-        "status": _I32,
-        "payload_bytes": _I32,
-        "digest": _U32,
-    },
-    # One row a second and 13 evenly over the window, taken by the campaign; counters are cumulative, -1 where a source
-    # is missing.
-    "probes": {
-        "at_ns": _I64,
-        "server_cpu_ns": _I64,
-        "load_cpu_ns": _I64,
-        "publisher_cpu_ns": _I64,
-        "machine_busy_ns": _I64,
-        "steal_ns": _I64,
-        "server_memory_bytes": _I64,
-        "load_memory_bytes": _I64,
-        "server_run_delay_ns": _I64,
-        "load_run_delay_ns": _I64,
-        "hub_lag_max_ns": _I64,
-        "open_connections": _I64,
-    },
+
+class Column(NamedTuple):
+    """A column: its type on disk, its unit (a key of `described.UNITS`), and what it means; -1 where that is said."""
+
+    dtype: np.dtype[Any]
+    unit: str
+    meaning: str
+
+
+_SUBSCRIBER = Column(_I32, "number", "the subscriber, from 0 over all load processes")
+_CHANNEL = Column(_I32, "number", "the (stream, channel) pair, as `channels` in campaign.json numbers them")
+_SEQ = Column(_I64, "number", "the tick's number in its channel, from 1; the message's id")
+_PAYLOAD = Column(_I32, "bytes", "length of PAYLOAD in UTF-8")
+_DIGEST = Column(_U32, "number", "CRC-32 of PAYLOAD in UTF-8 (zlib's)")
+_CONNECTION = Column(_I32, "number", "which connection of its subscriber, from 0")
+
+COLUMNS: Mapping[str, tuple[str, Mapping[str, Column]]] = {
+    "deliveries": (
+        "One row for each delivery of a tick at a subscriber. The rows of one subscriber stand in the order in which "
+        "it had them.",
+        {
+            "subscriber": _SUBSCRIBER,
+            "connection": _CONNECTION,
+            "channel": _CHANNEL,
+            "seq": _SEQ,
+            "kernel_ns": Column(
+                _I64, "instant", "when the client's kernel had it; -1: the stamp belongs to a later message (R2)"
+            ),
+            "app_ns": Column(_I64, "instant", "when the client's code had it"),
+            "payload_bytes": _PAYLOAD,
+            "digest": _DIGEST,
+        },
+    ),
+    "ticks": (
+        "One row for each tick that the publisher played. Of a conversation, the tick's due time is when its sender "
+        "planned it; of a server with a timetable of its own, ticks are made of what subscribers had.",
+        {
+            "channel": _CHANNEL,
+            "seq": _SEQ,
+            "due_ns": Column(_I64, "instant", "the planned moment, from which latency is charged"),
+            "sent_ns": Column(_I64, "instant", "when the publisher was ready to send it (R2)"),
+            "payload_bytes": _PAYLOAD,
+            "digest": _DIGEST,
+        },
+    ),
+    "connections": (
+        "One row for each attempt at a TCP connection. Byte counts are TCP_INFO's, seen from the client.",
+        {
+            "subscriber": _SUBSCRIBER,
+            "connection": Column(_I32, "number", f"{_CONNECTION.meaning}; -1: only for its POSTs (a sender's)"),
+            "local_port": Column(_I32, "number", "the client's TCP port; 0: it got none"),
+            "started_ns": Column(_I64, "instant", "when the attempt began"),
+            "connected_ns": Column(_I64, "instant", "when TCP was connected; -1: never"),
+            "response_ns": Column(_I64, "instant", "when the first byte of the response came; -1: never"),
+            "first_message_ns": Column(_I64, "instant", "when the first message came; -1: never"),
+            "closed_ns": Column(_I64, "instant", "when it ended; -1: it was open at the trial's end"),
+            "outcome": Column(
+                _TEXT,
+                "text",
+                f"how it ended; {', '.join(f'`{one}`' for one in SUCCEEDED)} are no failures, every other text is one",
+            ),
+            "tcp_received_bytes": Column(_I64, "bytes", "received over its whole life; -1: could not be read"),
+            "tcp_sent_bytes": Column(_I64, "bytes", "sent over its whole life; -1: could not be read"),
+            "tcp_received_bytes_at_start": Column(
+                _I64, "bytes", "received up to the window's start; -1: it was not there"
+            ),
+            "tcp_sent_bytes_at_start": Column(_I64, "bytes", "sent up to the window's start; -1: it was not there"),
+            "tcp_received_bytes_at_end": Column(_I64, "bytes", "received up to the window's end; -1: it was not there"),
+            "tcp_sent_bytes_at_end": Column(_I64, "bytes", "sent up to the window's end; -1: it was not there"),
+        },
+    ),
+    "requests": (
+        "Polling only: one row for each request.",
+        {
+            "subscriber": _SUBSCRIBER,
+            "planned_ns": Column(_I64, "instant", "when the request was to be sent"),
+            "started_ns": Column(_I64, "instant", "when it was sent"),
+            "response_ns": Column(_I64, "instant", "when the whole answer was there; -1: never"),
+            "status": Column(_I32, "number", "HTTP status; 0: no answer"),
+            "messages": Column(_I32, "count", "messages in the answer"),
+            "received_bytes": Column(_I64, "bytes", "length of the answer, head included"),
+        },
+    ),
+    "sends": (
+        "Conversations only (`[chat]`): one row for each message that a subscriber was to send.",
+        {
+            "subscriber": _SUBSCRIBER,
+            "planned_ns": Column(_I64, "instant", "when it was to be sent; becomes its tick's `due_ns`"),
+            "started_ns": Column(_I64, "instant", "when it was sent; -1: it was not"),
+            "answered_ns": Column(_I64, "instant", "when the answer to its POST came; -1: none (a WebSocket has none)"),
+            "status": Column(_I32, "number", "HTTP status of its POST; 0: none"),
+            "payload_bytes": _PAYLOAD,
+            "digest": _DIGEST,
+        },
+    ),
+    "probes": (
+        "One row a second and 13 evenly over the window, read by the campaign. Counters are totals since their process "
+        "(the machine) began.",
+        {
+            "at_ns": Column(_I64, "instant", "when the row was read"),
+            "server_cpu_ns": Column(_I64, "total", "processor time of the server's process tree; -1: not known"),
+            "load_cpu_ns": Column(_I64, "total", "processor time of the load processes; -1: not known"),
+            "publisher_cpu_ns": Column(_I64, "total", "processor time of the publisher; -1: not known"),
+            "machine_busy_ns": Column(_I64, "total", "busy time of all cores; -1: not known"),
+            "steal_ns": Column(_I64, "total", "time that the host took from all cores; -1: not known"),
+            "server_memory_bytes": Column(_I64, "bytes", "resident set size of the server; -1: not known"),
+            "load_memory_bytes": Column(_I64, "bytes", "resident set size of the load processes; -1: not known"),
+            "server_run_delay_ns": Column(
+                _I64, "total", "time that the server's threads were ready to run and had no core; -1: not known"
+            ),
+            "load_run_delay_ns": Column(_I64, "total", "the same of the load processes; -1: not known"),
+            "hub_lag_max_ns": Column(
+                _I64, "duration", "largest event-loop lag of a load process since the last row; -1: not known"
+            ),
+            "open_connections": Column(_I64, "count", "subscribers that were connected; -1: not known"),
+        },
+    ),
 }
+"""Table to what a row of it is, and its columns in their order. docs/data.md is made of this."""
+
+TABLES: Mapping[str, Mapping[str, np.dtype[Any]]] = {
+    kind: {name: column.dtype for name, column in columns.items()} for kind, (_, columns) in COLUMNS.items()
+}
+"""Table to its columns and their types on disk."""
 
 
 def write_table(path: Path, kind: str, columns: Mapping[str, Any]) -> int:

@@ -158,7 +158,7 @@ def test_counters_of_processes(one: Any) -> None:
     manifest["processes"]["load"].pop("cpu_ns_at_start")
     del manifest["processes"]["machine"]
     manifest["bytes"] = {"wire_bytes_at_start": 1000, "wire_bytes_at_end": 17000}
-    manifest["memory"] = {"server_bytes_per_connection": 14000, "kernel_bytes_per_connection": True}
+    manifest["memory"] = {"server_bytes_per_connection": 14000, "kernel_bytes_per_connection": None}
     manifest["idle"] = {"cpu_ns_per_connection_second": 5.5}
     file.write_text(json.dumps(manifest))
     found = run()

@@ -26,6 +26,7 @@ from rtbench.errors import ResultsError, UserError
 from rtbench.machine.placement import Place
 from rtbench.records import tables
 from rtbench.records.manifest import Counts, Manifest
+from rtbench.records.reason import Reason
 from rtbench.records.record import Status, plain
 from rtbench.scenario.loading import build
 from rtbench.scenario.model import Scenario
@@ -45,8 +46,9 @@ def scenario(**table: Any) -> Scenario:
 
 @pytest.fixture(autouse=True)
 def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
-    """This machine's fingerprint, cheaper; and the limits put back that a campaign raises."""
+    """This machine's fingerprint and inventory, cheaper; and the limits put back that a campaign raises."""
     environment = dict(ENVIRONMENT)
+    monkeypatch.setattr(campaigns, "inventory", lambda: Reason("inventory"))
     monkeypatch.setattr(campaigns, "fingerprint", lambda: environment)
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     yield environment
@@ -586,6 +588,19 @@ def test_resume_numbers_attempts_that_are_not_recorded_and_keeps_free_keys(tmp_p
     assert list(after) == ["mine", *value] and after["mine"] == {"a": 1}
     assert [row["attempt"] for row in after["trials"]] == [1, 1, 1, 2, 2, 2, 1, 1, 1]
     assert [{k: v for k, v in row.items() if k != "attempt"} for row in after["trials"][:5]] == rows
+
+
+def test_the_inventory_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Campaign(scenario(), tmp_path, "rtbench run")
+    monkeypatch.setattr(campaigns, "inventory", lambda: Reason("another"))
+    Campaign(scenario(), tmp_path, "rtbench run", resume=True)
+    assert json.loads((tmp_path / "environment.json").read_text())["kind"] == "inventory"
+
+
+def test_an_inventory_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    journal = Campaign(scenario(), tmp_path, "rtbench run").journal
+    with pytest.raises(ResultsError, match="cannot write into"):
+        journal.note("missing/environment.json", Reason())
 
 
 def test_resume_refuses_another_environment_and_names_the_key(tmp_path: Path, here: dict[str, Any]) -> None:

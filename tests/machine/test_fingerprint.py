@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 import rtbench
 from rtbench.machine import fingerprint as module
 from rtbench.machine import topology, tuning
-from rtbench.machine.fingerprint import CHECKED, PACKAGES, difference, fingerprint
+from rtbench.machine.fingerprint import CHECKED, KEYS, PACKAGES, difference, fingerprint
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +32,12 @@ def test_has_every_checked_key(here: dict[str, Any]) -> None:
     assert here["python"] == platform.python_version()
     assert set(here["packages"]) == set(PACKAGES)
     assert "missing" not in here["packages"].values()
+
+
+def test_every_key_is_described(here: dict[str, Any]) -> None:
+    assert here.keys() == KEYS.keys()
+    for table in ("processor", "tuning"):
+        assert set(here[table]) <= set(re.findall(r"`(\w+)`", KEYS[table]))
 
 
 def test_is_the_same_twice(here: dict[str, Any]) -> None:

@@ -1,0 +1,544 @@
+"""Works out a report again from its raw files: `python recompute.py RESULTS_FOLDER [REPORT.json]`.
+
+Written from docs/data.md and docs/recompute.md alone, with numpy and pyarrow: nothing of rtbench is used. Prints what
+differs and how many numbers were compared; exit 1 when something differs. The sections are those of docs/recompute.md.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from fnmatch import fnmatchcase
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+Json = dict[str, Any]
+Table = dict[str, Any]
+
+LEVELS = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999, "max": 1.0}
+INSTANTS_NEEDED = {"p99": 368, "p999": 3688}
+SUCCEEDED = ("open", "closed", "closed by the subscriber", "ended", "failed by its stream", "stopped (status 204)")
+SPOILT_BY_DEFAULT = (
+    "latency_*", "due_to_sent_*", "sent_to_*", "request_to_*", "kernel_to_app_*", "poll_round_trip_*", "connect_*",
+    "response_*", "first_message_*", "server_cpu_*", "client_cpu_*", "proxy_cpu_*", "machine_busy_*", "arrival_gap_*",
+)  # fmt: skip
+POLLING = ("short-poll", "long-poll")
+SLOPES = {
+    "server_memory_bytes_per_connection": ("memory", "server_bytes_per_connection"),
+    "kernel_memory_bytes_per_connection": ("memory", "kernel_bytes_per_connection"),
+    "server_memory_idle_bytes_per_connection": ("memory", "server_idle_bytes_per_connection"),
+    "kernel_memory_idle_bytes_per_connection": ("memory", "kernel_idle_bytes_per_connection"),
+    "idle_cpu_ns_per_connection_second": ("idle", "cpu_ns_per_connection_second"),
+}
+
+
+def nearest_rank(values: Any, level: float, lost: int = 0) -> float | None:
+    """Section 1: the nearest rank among `values` and `lost` more that are infinite; None where it is infinite."""
+    count = len(values) + lost
+    if not count:
+        return None
+    place = min(count - 1, max(0, math.ceil(level * count - 1e-9) - 1))
+    return float(np.sort(values)[place]) if place < len(values) else None
+
+
+def fits(metric: str, patterns: Any) -> bool:
+    return any(fnmatchcase(metric, pattern) for pattern in patterns)
+
+
+class Trial:
+    """Sections 2 to 9: one trial, from its manifest and tables."""
+
+    def __init__(self, folder: Path, row: Json, campaign: Json) -> None:
+        self.folder = folder / row["directory"]
+        self.manifest: Json = json.loads((self.folder / "manifest.json").read_text())
+        scenario, cell = campaign["scenario"], row.get("cell") or {}
+        stream = cell.get("stream", scenario["stream"])
+        streams = 1 if isinstance(stream, str) else len(stream)
+        unicast = cell.get("workload.channels", (scenario.get("workload") or {}).get("channels")) == "unicast"
+        counts = self.manifest.get("counts") or {}
+        self.subscribers: int = counts.get("subscribers") or cell.get("subscribers", scenario["subscribers"])
+        who = np.arange(self.subscribers)
+        self.channel_of = who if unicast else who % streams
+
+    def table(self, kind: str) -> Table:
+        file = pq.ParquetFile(self.folder / f"{kind}.parquet").read()
+        return {name: file.column(name).to_numpy() for name in file.column_names}
+
+    def metrics(self) -> Json:
+        """Every metric that has a value."""
+        if self.manifest["status"] == "failed" or not self.manifest.get("window"):
+            return {}
+        self.start, self.end = self.manifest["window"]["start_ns"], self.manifest["window"]["end_ns"]
+        self.ticks, self.deliveries, self.connections = map(self.table, ("ticks", "deliveries", "connections"))
+        self._join()
+        found = self._delivery() | self._latency() | self._within_tick() | self._costs() | self._bytes()
+        found |= self._set_up() | self._recovery() | self._spacing()
+        if self.manifest["transport"] in POLLING:
+            found |= self._polls()
+        unknown = self.manifest.get("unknown") or ()
+        return {name: value for name, value in found.items() if value is not None and not fits(name, unknown)}
+
+    def _join(self) -> None:
+        """Section 2: the tick of each delivery, first arrivals, the window."""
+        ticks, rows = self.ticks, self.deliveries
+        tick_of = {
+            pair: row for row, pair in enumerate(zip(ticks["channel"].tolist(), ticks["seq"].tolist(), strict=True))
+        }
+        who, channel = rows["subscriber"], rows["channel"]
+        mine = (who >= 0) & (who < self.subscribers)
+        mine &= self.channel_of[np.where(mine, who, 0)] == channel
+        pairs = zip(channel.tolist(), rows["seq"].tolist(), strict=True)
+        self.tick = np.array([tick_of.get(pair, -1) for pair in pairs], dtype=np.int64)
+        self.tick[~mine] = -1
+        self.first = np.zeros(len(who), dtype=bool)
+        known = np.flatnonzero(self.tick >= 0)
+        if known.size:
+            cell = who[known].astype(np.int64) * len(ticks["seq"]) + self.tick[known]
+            self.first[known[np.unique(cell, return_index=True)[1]]] = True
+        self.inside = (ticks["due_ns"] >= self.start) & (ticks["due_ns"] < self.end)
+        self.in_window = self.tick >= 0
+        self.in_window[known] = self.inside[self.tick[known]]
+        listeners = np.bincount(self.channel_of, minlength=1 + int(ticks["channel"].max(initial=0)))
+        self.audience = listeners[ticks["channel"]]
+        self.kept = np.flatnonzero(self.first & self.in_window)
+        self.stamped = rows["kernel_ns"][self.kept] >= 0
+        app = rows["app_ns"]
+        arrived = self.first & (app >= self.start) & (app < self.end)
+        self.arrived = int(arrived.sum())
+        self.arrived_bytes = int(rows["payload_bytes"][arrived].sum())
+
+    def _delivery(self) -> Json:
+        """Section 3: the audit."""
+        rows, ticks = self.deliveries, self.ticks
+        reordered = 0
+        for subscriber in range(self.subscribers):
+            mine = np.flatnonzero((rows["subscriber"] == subscriber) & (self.tick >= 0))
+            if mine.size:
+                seq = rows["seq"][mine]
+                before = np.maximum.accumulate(np.concatenate(([-1], seq[:-1])))
+                reordered += int((self.first[mine] & self.in_window[mine] & (seq < before)).sum())
+        at = np.maximum(self.tick, 0)
+        differs = np.zeros(len(at), dtype=bool)
+        if ticks["seq"].size:
+            differs = rows["digest"] != ticks["digest"][at]
+            differs |= rows["payload_bytes"] != ticks["payload_bytes"][at]
+        expected = int(self.audience[self.inside].sum())
+        self.lost = expected - self.kept.size
+        return {
+            "expected": expected,
+            "delivered": self.kept.size,
+            "lost": self.lost,
+            "duplicated": int((self.in_window & ~self.first).sum()),
+            "reordered": reordered,
+            "corrupted": int(((self.in_window & differs) | (self.tick < 0)).sum()),
+            "stamped_share": int(self.stamped.sum()) / self.kept.size if self.kept.size else None,
+            "delivered_hz": self.arrived / ((self.end - self.start) / 1e9),
+        }
+
+    def _latency(self) -> Json:
+        """Section 4: latency and its parts."""
+        rows, tick = self.deliveries, self.tick[self.kept]
+        due, sent = self.ticks["due_ns"][tick], self.ticks["sent_ns"][tick]
+        app, kernel = rows["app_ns"][self.kept], rows["kernel_ns"][self.kept]
+        some = self.stamped
+        spans = {
+            "latency_app": app - due,
+            "due_to_sent": sent - due,
+            "latency_kernel": (kernel - due)[some],
+            "sent_to_kernel": (kernel - sent)[some],
+            "kernel_to_app": (app - kernel)[some],
+        }
+        if self.manifest["transport"] in POLLING:
+            spans |= self._split(sent[some], kernel[some], app[some])
+        instants = np.unique(self.ticks["due_ns"][self.inside & (self.audience > 0)]).size
+        self.claimed = {level for level in LEVELS if instants >= INSTANTS_NEEDED.get(level, 0)}
+        return {
+            f"{name}_{level}_ns": nearest_rank(values, LEVELS[level], self.lost if name.startswith("latency") else 0)
+            for name, values in spans.items()
+            for level in self.claimed
+        }
+
+    def _split(self, sent: Any, kernel: Any, app: Any) -> Json:
+        """The request that fetched a message: its subscriber's last one that began before `app_ns`."""
+        requests, who = self.table("requests"), self.deliveries["subscriber"][self.kept][self.stamped]
+        wait, answer = [], []
+        for subscriber in np.unique(who):
+            started = np.sort(requests["started_ns"][requests["subscriber"] == subscriber])
+            mine = who == subscriber
+            place = np.searchsorted(started, app[mine], side="left") - 1
+            asked = place >= 0
+            begin = np.maximum(started[place[asked]], sent[mine][asked])
+            wait.append(begin - sent[mine][asked])
+            answer.append(kernel[mine][asked] - begin)
+        none = [np.empty(0, dtype=np.int64)]
+        return {"sent_to_request": np.concatenate(wait or none), "request_to_kernel": np.concatenate(answer or none)}
+
+    def _within_tick(self) -> Json:
+        """Section 5: the percentile over the subscribers of a tick, then the lower median over the ticks."""
+        found: Json = {}
+        shared = np.flatnonzero(self.inside & (self.audience > 1))
+        if not shared.size:
+            return found
+        tick = self.tick[self.kept]
+        due = self.ticks["due_ns"][tick]
+        for stamp in ("kernel", "app"):
+            values = self.deliveries[f"{stamp}_ns"][self.kept] - due
+            have = self.stamped if stamp == "kernel" else np.ones(tick.size, dtype=bool)
+            order = np.lexsort((values[have], tick[have]))
+            ordered, of = values[have][order], tick[have][order]
+            unknown = np.bincount(tick[~have], minlength=len(self.inside))
+            each: dict[str, list[float]] = {level: [] for level in ("p50", "p99", "max")}
+            for row in shared:
+                count = int(self.audience[row] - unknown[row])
+                here = ordered[np.searchsorted(of, row) : np.searchsorted(of, row, side="right")]
+                for level in each if count > 0 else ():
+                    value = nearest_rank(here, LEVELS[level], count - len(here))
+                    each[level].append(math.inf if value is None else value)
+            for level, over in each.items():
+                middle = nearest_rank(over, 0.5)
+                finite = middle is not None and math.isfinite(middle)
+                found[f"latency_{stamp}_within_tick_{level}_ns"] = middle if finite else None
+        return found
+
+    def _per_message(self, amount: float | None) -> float | None:
+        return amount / self.arrived if amount is not None and self.arrived else None
+
+    @staticmethod
+    def _gained(row: Json, counter: str) -> int | None:
+        begin, end = row.get(f"{counter}_at_start"), row.get(f"{counter}_at_end")
+        return end - begin if begin is not None and end is not None and 0 <= begin <= end else None
+
+    def _costs(self) -> Json:
+        """Section 6: processor time, and the slopes of the ladder."""
+        processes = self.manifest.get("processes") or {}
+        found: Json = {
+            f"{name}_cpu_ns_per_message": self._per_message(self._gained(processes.get(process) or {}, "cpu_ns"))
+            for name, process in (("server", "server"), ("proxy", "proxy"), ("client", "load"))
+        }
+        found["machine_busy_ns_per_message"] = self._per_message(
+            self._gained(processes.get("machine") or {}, "busy_ns")
+        )
+        return found | {name: (self.manifest.get(table) or {}).get(key) for name, (table, key) in SLOPES.items()}
+
+    def _bytes(self) -> Json:
+        """Section 7: payload, TCP stream, wire."""
+        found: Json = {
+            "payload_bytes_per_message": self._per_message(self.arrived_bytes),
+            "wire_bytes_per_message": self._per_message(self._gained(self.manifest.get("bytes") or {}, "wire_bytes")),
+        }
+        rows = self.connections
+        for name, counter in (("down", "tcp_received_bytes"), ("up", "tcp_sent_bytes")):
+            total: int | None = 0
+            for row in range(len(rows["started_ns"])):
+                started, closed = int(rows["started_ns"][row]), int(rows["closed_ns"][row])
+                begin, end = int(rows[f"{counter}_at_start"][row]), int(rows[f"{counter}_at_end"][row])
+                if 0 <= closed < self.start or started >= self.end:
+                    continue
+                if begin < 0 and started >= self.start:
+                    begin = 0
+                if end < 0 and 0 <= closed < self.end:
+                    end = int(rows[counter][row])
+                total = None if total is None or begin < 0 or end < 0 else total + end - begin
+            found[f"tcp_{name}_bytes_per_message"] = self._per_message(total)
+        return found
+
+    def _set_up(self) -> Json:
+        """Section 8: set-up."""
+        rows = self.connections
+        found: Json = {"connections_failed": sum(outcome not in SUCCEEDED for outcome in rows["outcome"])}
+        for name, moment in (("connect", "connected"), ("response", "response"), ("first_message", "first_message")):
+            came = (rows[f"{moment}_ns"] >= 0) & (rows["connection"] >= 0)
+            found[f"{name}_p50_ns"] = nearest_rank((rows[f"{moment}_ns"] - rows["started_ns"])[came], 0.5)
+        return found
+
+    def _polls(self) -> Json:
+        """Section 9: polls."""
+        rows = self.table("requests")
+        began = (rows["started_ns"] >= self.start) & (rows["started_ns"] < self.end)
+        came = began & (rows["response_ns"] >= 0)
+        answered = came & (rows["status"] > 0)
+        empty = int((rows["messages"][answered] == 0).sum())
+        return {
+            "requests_per_message": self._per_message(int(began.sum())),
+            "empty_poll_share": empty / int(answered.sum()) if answered.any() else None,
+            "poll_round_trip_p50_ns": nearest_rank((rows["response_ns"] - rows["started_ns"])[came], 0.5),
+        }
+
+    def _recovery(self) -> Json:
+        """Section 10: after a kill of the server."""
+        events = self.manifest.get("events") or ()
+        kills = [event["began_ns"] for event in events if (event["do"], event["what"]) == ("kill", "server")]
+        if not kills:
+            return {}
+        kill, rows = min(kills), self.connections
+        again = (rows["started_ns"] > kill) & (rows["first_message_ns"] > kill)
+        back: dict[int, int] = {}
+        for subscriber, moment in zip(
+            *(rows[name][again].tolist() for name in ("subscriber", "first_message_ns")), strict=True
+        ):
+            back[subscriber] = min(back.get(subscriber, moment - kill), moment - kill)
+        never = self.subscribers - len(back)
+        later = rows["started_ns"][rows["started_ns"] > kill]
+        made = {
+            (who, connection): started
+            for who, connection, started in zip(
+                *(rows[name].tolist() for name in ("subscriber", "connection", "started_ns")), strict=True
+            )
+        }
+        due = self.ticks["due_ns"][self.tick[self.kept]].tolist()
+        who, on = (self.deliveries[name][self.kept].tolist() for name in ("subscriber", "connection"))
+        return {
+            **{f"recovery_{p}_ns": nearest_rank(list(back.values()), LEVELS[p], never) for p in ("p50", "p99", "max")},
+            "replayed": sum(made.get((who[i], on[i]), 0) > due[i] for i in range(len(due))),
+            "herd_peak_hz": float(np.bincount((later - kill) // 100_000_000).max() / 0.1) if later.size else 0.0,
+            "attempts_per_recovery": later.size / len(back) if back else None,
+        }
+
+    def _spacing(self) -> Json:
+        """Section 11: gaps between arrivals, where due times are not known."""
+        if self.manifest.get("due") != "unknown":
+            return {}
+        rows = self.deliveries
+        who, app, kernel = (rows[name][self.kept] for name in ("subscriber", "app_ns", "kernel_ns"))
+        gaps: list[int] = []
+        for subscriber in np.unique(who):
+            mine = np.flatnonzero(who == subscriber)
+            mine = mine[np.argsort(app[mine], kind="stable")]
+            arrival, following = [], None
+            for row in mine[::-1]:
+                following = int(kernel[row]) if kernel[row] >= 0 else following
+                arrival.append(int(app[row]) if following is None else following)
+            gaps += [max(0, after - before) for after, before in pairwise(arrival)]
+        return {f"arrival_gap_{p}_ns": nearest_rank(gaps, LEVELS[p]) for p in ("p50", "p99") if p in self.claimed}
+
+
+# Section 12: which trial counts
+
+
+def believed(trial: Json, metric: str) -> bool:
+    """`trial`: a row of report.json."""
+    if trial["status"] == "failed":
+        return False
+    unnamed: Any = () if trial["status"] == "ok" else SPOILT_BY_DEFAULT
+    patterns = [p for reason in trial["reasons"] for p in (reason.get("metrics") or unnamed)]
+    return not fits(metric, patterns if trial["reasons"] else unnamed)
+
+
+def counting(trials: list[Json], item: str, metric: str) -> dict[tuple[int, int], float]:
+    """(block, attempt) to the value that counts."""
+    found = {}
+    for trial in trials:
+        value = trial["metrics"].get(metric)
+        if trial["subject"] == item and value is not None and believed(trial, metric):
+            found[trial["block"], trial["attempt"]] = value
+    return found
+
+
+# Section 13: Student's t and chi-squared
+
+
+def _beta(a: float, b: float, x: float) -> float:
+    """The regularized incomplete beta function, by its continued fraction (Lentz's method)."""
+    if x <= 0 or x >= 1:
+        return float(x >= 1)
+    if x > (a + 1) / (a + b + 2):
+        return 1 - _beta(b, a, 1 - x)
+    front = math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x))
+    c, d = 1.0, 1 / (1 - (a + b) * x / (a + 1))
+    value = d
+    for m in range(1, 500):
+        for term in (
+            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
+            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
+        ):
+            d, c = 1 / (1 + term * d), 1 + term / c
+            value *= d * c
+        if abs(d * c - 1) < 1e-16:
+            break
+    return front * value / a
+
+
+def two_sided(t: float, freedom: int) -> float:
+    """P(|T| > |t|)."""
+    return _beta(freedom / 2, 0.5, freedom / (freedom + t * t))
+
+
+def t_quantile(freedom: int) -> float:
+    """The t beyond which 2.5 % lie, by bisection."""
+    low, high = 0.0, 1e6
+    while high - low > 4e-16 * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if two_sided(middle, freedom) > 0.05 else (low, middle)
+    return (low + high) / 2
+
+
+def chi2_above(x: float, freedom: int) -> float:
+    """P(X > x): the upper incomplete gamma function, by its finite sums for whole and half degrees."""
+    half = x / 2
+    if freedom % 2:
+        total, term = math.erfc(math.sqrt(half)), math.exp(-half) * math.sqrt(half) / math.gamma(1.5)
+        for k in range(1, (freedom + 1) // 2):
+            total += term
+            term *= half / (k + 0.5)
+        return total
+    total, term = 0.0, math.exp(-half)
+    for k in range(1, freedom // 2 + 1):
+        total += term
+        term *= half / k
+    return total
+
+
+# Sections 14 to 16: summaries, comparisons, the noise floor
+
+
+def summary(values: list[float], unit: str) -> Json:
+    if not values:
+        return {"trials": 0, "median": None, "low": None, "high": None}
+    found: Json = {"trials": len(values), "median": float(np.median(values)), "low": None, "high": None}
+    if len(values) > 1:
+        logarithmic = unit not in ("share", "messages", "connections") and min(values) > 0
+        scale = np.log(values) if logarithmic else np.array(values)
+        half = t_quantile(len(values) - 1) * scale.std(ddof=1) / math.sqrt(len(values))
+        ends = [scale.mean() - half, scale.mean() + half]
+        found["low"], found["high"] = (math.exp(end) if logarithmic else float(end) for end in ends)
+    return found
+
+
+def pooled_variance(logs: dict[str, dict[tuple[int, int], float]]) -> tuple[float, int] | None:
+    """The residual variance of the table and its degrees of freedom; None where it may not be shared."""
+    rows = [row for row in logs.values() if row]
+    blocks = sorted(set.intersection(*(set(row) for row in rows)))
+    if len(rows) < 3 or len(blocks) < 2:
+        return None
+    table = np.array([[row[block] for block in blocks] for row in rows])
+    left = table - table.mean(axis=1)[:, None] - table.mean(axis=0)[None, :] + table.mean()
+    subjects, width = len(rows), len(blocks)
+    own = (left**2).sum(axis=1) / (width - 1)
+    mean = own.mean()
+    if mean > 0:
+        if own.min() <= mean * 1e-12:
+            return None
+        statistic = (width - 1) * (subjects * math.log(mean) - np.log(own).sum())
+        correction = 1 + (subjects + 1) / (3 * subjects * (width - 1))
+        if chi2_above(statistic / correction, subjects - 1) <= 0.5:
+            return None
+    freedom = (subjects - 1) * (width - 1)
+    return float((left**2).sum() / freedom), freedom
+
+
+def comparison(values: dict[str, dict[tuple[int, int], float]], a: str, b: str) -> Json:
+    """`values`: every item of the cell, in the order of the scenario."""
+    logs = {item: {block: math.log(v) for block, v in row.items() if v > 0} for item, row in values.items()}
+    blocks = sorted(logs[a].keys() & logs[b].keys())
+    differences = np.array([logs[a][block] - logs[b][block] for block in blocks])
+    mean = float(differences.mean())
+    found: Json = {
+        "ratio": math.exp(mean),
+        "low": None,
+        "high": None,
+        "p": None,
+        "blocks": len(blocks),
+        "pooled": False,
+    }
+    if len(blocks) > 1:
+        variance, freedom = float(differences.var(ddof=1)), len(blocks) - 1
+        shared = pooled_variance(logs)
+        if shared is not None and variance <= 1.5 * 2 * shared[0]:
+            variance, freedom, found["pooled"] = 2 * shared[0], shared[1], True
+        error = math.sqrt(variance / len(blocks))
+        half = t_quantile(freedom) * error
+        found["low"], found["high"] = math.exp(mean - half), math.exp(mean + half)
+        found["p"] = two_sided(mean / error, freedom) if error > 0 else float(mean == 0)
+    return found
+
+
+def noise_floor(values: dict[str, dict[tuple[int, int], float]], pairs: list[list[str]], blocks: int) -> float | None:
+    """A ratio ≥ 1; None where fewer than two log-ratios are known."""
+    logs = [
+        math.log(values[b][block] / one)
+        for a, b in pairs
+        for block, one in values[a].items()
+        if one > 0 and values[b].get(block, 0) > 0
+    ]
+    if len(logs) < 2:
+        return None
+    sd = math.sqrt(sum(d * d for d in logs) / len(logs))
+    return math.exp(t_quantile(len(logs)) * sd / math.sqrt(max(1, blocks)))
+
+
+# The comparison with report.json
+
+
+class Check:
+    """Counts what agrees and keeps what does not."""
+
+    def __init__(self) -> None:
+        self.agreed = 0
+        self.differing: list[str] = []
+        self.metrics: set[str] = set()
+        """The metrics that had a value somewhere."""
+
+    def same(self, where: str, theirs: Any, mine: Any, rounding: float = 0.0) -> None:
+        """Equal; floats that went through logarithms or t to a relative `rounding`."""
+        close = theirs == mine
+        if isinstance(theirs, float) and isinstance(mine, float):
+            close = close or abs(theirs - mine) <= rounding * max(abs(theirs), abs(mine))
+        self.agreed += bool(close)
+        if not close:
+            self.differing.append(f"{where}: {theirs!r} in the report, {mine!r} here")
+
+
+ROUNDING = 1e-10
+
+
+def check(folder: Path, report: Json) -> Check:
+    """Everything of `report`, which is of this results folder, worked out again."""
+    campaign: Json = json.loads((folder / "campaign.json").read_text())
+    result = Check()
+    for row, told in zip(campaign["trials"], report["trials"], strict=True):
+        mine = Trial(folder, row, campaign).metrics()
+        unlisted = set(mine) - set(told["metrics"])
+        result.same(f"trial {told['trial']}: metrics that the report lacks", set(), unlisted)
+        for metric, value in told["metrics"].items():
+            result.same(f"trial {told['trial']}, {metric}", value, mine.get(metric))
+            result.metrics |= {metric} if value is not None else set()
+    items = {subject["subject"]: subject["cell"] for subject in report["subjects"]}
+    names = {row["metric"] for row in report["summary"]}
+    values = {m: {item: counting(report["trials"], item, m) for item in items} for m in names}
+    for row in report["summary"]:
+        mine = summary(list(values[row["metric"]][row["subject"]].values()), row["unit"])
+        for key, value in mine.items():
+            where = f"summary, {row['subject']}, {row['metric']}, {key}"
+            result.same(where, row[key], value, ROUNDING if key in ("low", "high") else 0.0)
+    for row in report["comparisons"]:
+        here = {item: values[row["metric"]][item] for item, cell in items.items() if cell == row["cell"]}
+        for key, value in comparison(here, row["a"], row["b"]).items():
+            where = f"comparison, {row['a']} and {row['b']}, {row['metric']}, {key}"
+            # The p of a difference that is nothing but the rounding of its logarithms means nothing.
+            nothing = key == "p" and abs(math.log(row["ratio"])) < 1e-12
+            result.same(where, row[key], row[key] if nothing else value, 1e-8 if key == "p" else ROUNDING)
+    floor = report["noise_floor"]
+    if floor is not None and floor["source"] == "campaign":
+        for metric in names:
+            mine_ = noise_floor(values[metric], floor["pairs"], floor["blocks"])
+            result.same(f"noise floor, {metric}", floor["metrics"].get(metric), mine_, ROUNDING)
+    return result
+
+
+def main(folder: Path, report: Path) -> int:
+    result = check(folder, json.loads(report.read_text()))
+    print("\n".join(result.differing[:50]))
+    print(
+        f"{result.agreed:,} numbers agree, {len(result.differing):,} differ; {len(result.metrics)} metrics had a value"
+    )
+    return 1 if result.differing else 0
+
+
+if __name__ == "__main__":
+    given = Path(sys.argv[1])
+    sys.exit(main(given, Path(sys.argv[2]) if len(sys.argv) > 2 else given / "report" / "report.json"))

@@ -1,0 +1,138 @@
+"""The whole environment of a campaign: what a reader needs to make it again, beyond the fingerprint (R15).
+
+Invariant: bounded in size (`MOST` rows a table, `LONGEST` characters a value); no address, no user name, no key.
+Nothing is compared here: `fingerprint` names the checked keys, and may take its values from these functions. Written
+once into environment.json by the campaign.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import re
+import subprocess
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+
+from rtbench import programs
+from rtbench.machine import inner_loop
+from rtbench.records.record import Record
+from rtbench.records.tables import SCHEMA
+
+MOST = 2_000
+LONGEST = 200
+
+SYSCTLS = (
+    "net/ipv4/tcp_*", "net/ipv4/ip_local_port_range", "net/core/rmem_*", "net/core/wmem_*", "net/core/somaxconn",
+    "net/core/default_qdisc", "net/core/netdev_*", "net/core/busy_*", "net/core/rps_*", "kernel/sched_*",
+    "vm/swappiness",
+)  # fmt: skip
+"""What of /proc/sys is read; a key (`…_key`) never is."""
+
+
+class Compiled(Record, frozen=True, kw_only=True):
+    """The load generator's inner loop."""
+
+    language: str
+    """`C`, or `Python` where there is no compiler or it was switched off."""
+    compiler: str
+    """First line of `cc --version`; empty: no compiler."""
+    flags: list[str]
+    """Its arguments."""
+    source_sha256: str
+    """SHA-256 of the source, hexadecimal."""
+
+
+class Inventory(Record, frozen=True, kw_only=True):
+    """environment.json."""
+
+    schema: int
+    """number: of the folder's format."""
+    packages: dict[str, str]
+    """Every installed distribution to its version, as `pip freeze` lists them."""
+    packages_sha256: str
+    """SHA-256 of the lines `NAME==VERSION`, sorted, each ended by a line feed."""
+    python: dict[str, str]
+    """`implementation`, `version`, `compiler` and `build` of the interpreter."""
+    inner_loop: Compiled
+    """How the load generator's inner loop was compiled."""
+    sysctls: dict[str, str]
+    """Settings of the kernel (TCP, sockets, scheduler) by their dotted names."""
+    loopback: dict[str, str]
+    """Of the interface `lo`: `qdisc` (as `tc` or `ip` shows it; empty: neither is there), `mtu`, `tx_queue_len`,
+    `rps_cpus` (the mask of receive packet steering)."""
+    mitigations: dict[str, str]
+    """The kernel's word on each hardware vulnerability and what it does against it."""
+
+
+def inventory() -> Inventory:
+    """The inventory of this machine and this installation."""
+    found = packages()
+    return Inventory(
+        schema=SCHEMA,
+        packages=found,
+        packages_sha256=digest(found),
+        python={
+            "implementation": platform.python_implementation(),
+            "version": platform.python_version(),
+            "compiler": platform.python_compiler(),
+            "build": " ".join(platform.python_build()),
+        },
+        inner_loop=Compiled(
+            language=inner_loop.inner_loop(),
+            compiler=_first_line("cc", "--version"),
+            flags=list(inner_loop.FLAGS),
+            source_sha256=hashlib.sha256(inner_loop.SOURCE.read_bytes()).hexdigest(),
+        ),
+        sysctls=sysctls(),
+        loopback={
+            "qdisc": _first_line("tc", "qdisc", "show", "dev", "lo") or _first_line("ip", "-o", "link", "show", "lo"),
+            **{name: _text(Path("/sys/class/net/lo") / name) for name in ("mtu", "tx_queue_len")},
+            "rps_cpus": _text(Path("/sys/class/net/lo/queues/rx-0/rps_cpus")),
+        },
+        mitigations=mitigations(),
+    )
+
+
+def packages() -> dict[str, str]:
+    """Every installed distribution (its normalized name, PEP 503) to its version, sorted."""
+    found = {re.sub(r"[-_.]+", "-", str(one.metadata["Name"])).lower(): one.version for one in metadata.distributions()}
+    return {name: found[name][:LONGEST] for name in sorted(found)[:MOST]}
+
+
+def digest(found: Mapping[str, str]) -> str:
+    """One value that differs when any package does."""
+    lines = "".join(f"{name}=={version}\n" for name, version in sorted(found.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def sysctls(root: Path = Path("/proc/sys")) -> dict[str, str]:
+    """The settings of `SYSCTLS` that can be read, by their dotted names."""
+    files = sorted(path for pattern in SYSCTLS for path in root.glob(pattern) if not path.name.endswith("_key"))
+    rows = ((".".join(path.relative_to(root).parts), _text(path)) for path in files[:MOST] if path.is_file())
+    return {name: value for name, value in rows if value}
+
+
+def mitigations(root: Path = Path("/sys/devices/system/cpu/vulnerabilities")) -> dict[str, str]:
+    """A vulnerability to what the kernel says of it; empty where it says nothing."""
+    return {path.name: _text(path) for path in sorted(root.glob("*"))[:MOST]}
+
+
+def _first_line(program: str, *arguments: str) -> str:
+    """The first line that a program prints; empty without the program."""
+    path = programs.find(program)
+    if path is None:
+        return ""
+    try:
+        done = subprocess.run([path, *arguments], capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return next(iter(done.stdout.splitlines()), "").strip()[:LONGEST]
+
+
+def _text(path: Path) -> str:
+    try:
+        return " ".join(path.read_text(encoding="utf-8", errors="replace").split())[:LONGEST]
+    except OSError:
+        return ""
