@@ -1,6 +1,6 @@
 """The report of a campaign: one HTML page, Markdown for a pull request, JSON and CSV for machines, figures for papers.
 
-Invariant: everything under report/ comes from the raw files alone; the same files give the same bytes (no date of the
+Invariant: everything under report/ comes from the folders alone; the same files give the same bytes (no date of the
 rendering, no random ids), so report/ can be deleted and rebuilt at any time. The page needs no network. Called by
 `rtbench report` and by the campaign when it ends.
 """
