@@ -103,6 +103,7 @@ def load(path: str | Path | Sequence[str | Path]) -> Campaign:
     documents: list[Mapping[str, Any]] = []
     entries: list[Trial] = []
     warnings: list[Warning_] = []
+    holders: dict[str, Path] = {}
     for folder in paths:
         record = campaign.load(folder)
         document = _known(record)
@@ -114,11 +115,24 @@ def load(path: str | Path | Sequence[str | Path]) -> Campaign:
         warnings += _unlisted(folder, record)
         for listed in campaign.numbered(record.trials or ()):
             trial, warning = _trial(folder, record, listed, *numbers)
+            _once(trial, folder, holders)
             entries.append(trial)
             warnings += [warning] if warning else []
             of = f"trial {trial.number}, {trial.item}: "
             warnings += [{**w, "message": of + w["message"]} for w in trial.manifest.get("warnings", [])]
     return Campaign(paths, tuple(documents), tuple(entries), tuple(warnings))
+
+
+def _once(trial: Trial, folder: Path, holders: dict[str, Path]) -> None:
+    """Refuse a trial that another folder holds, too. `holders`: the checksum of a trial's deliveries to its folder."""
+    manifest = trial.manifest
+    checksum = ((manifest.get("files") or {}).get("deliveries.parquet") or {}).get("sha256")
+    if not checksum or not (manifest.get("counts") or {}).get("delivered"):
+        return  # it was not sealed, or nothing came: two of those may look alike
+    holder = holders.setdefault(checksum, folder)
+    if holder != folder:
+        text = f"{folder} and {holder} hold the same trial ({trial.directory.name}): one is a copy of the other"
+        raise ResultsError(text, "name each campaign once")
 
 
 def checked_keys(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -71,8 +71,8 @@ def cite(document: Mapping[str, Any]) -> Citation:
         "howpublished": f"rtbench {version}",
         "note": note,
     }
-    # Nothing that ends a field, or the fence around all of it in Markdown.
-    safe = {key: " ".join(re.sub(r"[{}\\`]", "", value).split()) for key, value in fields.items() if value}
+    # Nothing that ends a field, starts HTML, or ends the fence around all of it in Markdown.
+    safe = {key: " ".join(re.sub(r"[{}\\`<>]", "", value).split()) for key, value in fields.items() if value}
     lines = [f"  {key} = {{{value}}}," for key, value in safe.items()]
     key = re.sub(r"[^\w-]+", "-", campaign)
     return Citation(text, "\n".join((f"@misc{{rtbench-{key},", *lines, "}")))

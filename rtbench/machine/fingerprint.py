@@ -20,7 +20,18 @@ import rtbench
 from rtbench.machine import inner_loop, topology, tuning
 from rtbench.machine.topology import listed
 
-CHECKED = ("machine", "cpu", "cores", "processor", "kernel", "python", "packages", "rtbench", "inner_loop")
+CHECKED = (
+    "machine",
+    "cpu",
+    "cores",
+    "processor",
+    "kernel",
+    "python",
+    "packages",
+    "rtbench",
+    "inner_loop",
+    "congestion_control",
+)
 """Keys in which campaigns must agree to be put together; the scenario's hash is checked beside them.
 
 `processor` is what of the machine's shape and settings changes every number: cores, SMT, frequency, the cgroup's quota.

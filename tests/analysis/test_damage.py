@@ -122,7 +122,6 @@ def test_a_missing_table_puts_its_trial_aside(copy: Path) -> None:
 
 def test_an_edited_log_is_named_but_no_number_depends_on_it(copy: Path) -> None:
     (trial(copy, 1) / "server.log").write_text("all is well\n")
-    seal(copy)
     assert told(copy) == []
     (trial(copy, 1) / "server.log").write_text("really\n")
     (line,) = told(copy)
@@ -200,7 +199,6 @@ def test_a_trial_of_another_machine_is_refused_with_the_key_and_both_values(copy
     manifest = json.loads(file.read_text())
     manifest["environment"]["kernel"] = "7.0"
     file.write_text(json.dumps(manifest))
-    seal(copy)
     with pytest.raises(ResultsError, match=r"environment\.kernel differs: '6\.1\.0-golden' in .*'7\.0' in"):
         load(copy)
 
@@ -259,3 +257,12 @@ def test_garbage_anywhere_is_no_traceback(
                 tracebacks.append((path, new, error))
     assert tracebacks == []
     assert came_to["report"] > 20 and came_to["one line"] > (20 if name == "campaign.json" else 0)
+
+
+def test_a_folder_and_its_copy_are_one_campaign(copy: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    shutil.copytree(copy, again)
+    with pytest.raises(ResultsError) as caught:
+        load([copy, again])
+    assert str(caught.value).startswith(f"{again} and {copy} hold the same trial (001-")
+    assert "name each campaign once" in str(caught.value)
