@@ -122,6 +122,7 @@ def test_a_missing_table_puts_its_trial_aside(copy: Path) -> None:
 
 def test_an_edited_log_is_named_but_no_number_depends_on_it(copy: Path) -> None:
     (trial(copy, 1) / "server.log").write_text("all is well\n")
+    seal(copy)
     assert told(copy) == []
     (trial(copy, 1) / "server.log").write_text("really\n")
     (line,) = told(copy)
@@ -199,6 +200,7 @@ def test_a_trial_of_another_machine_is_refused_with_the_key_and_both_values(copy
     manifest = json.loads(file.read_text())
     manifest["environment"]["kernel"] = "7.0"
     file.write_text(json.dumps(manifest))
+    seal(copy)
     with pytest.raises(ResultsError, match=r"environment\.kernel differs: '6\.1\.0-golden' in .*'7\.0' in"):
         load(copy)
 
