@@ -25,7 +25,6 @@ from rtbench.analysis.report import answer, caveats, page
 from rtbench.analysis.report.caveat import Caveat
 from rtbench.analysis.report.condense import condense
 from rtbench.analysis.report.several import several
-from rtbench.analysis.statistics.judgement import Comparison
 from rtbench.analysis.sweep import curves
 from rtbench.errors import ResultsError
 from rtbench.records.record import plain, typed
@@ -125,7 +124,7 @@ def as_json(
             for r in evidence.results
         ],
         "summary": [s.row() for s in evidence.summaries],
-        "comparisons": [{**c.row(), **_sensitivity(evidence, c)} for c in evidence.comparisons],
+        "comparisons": _comparisons(evidence),
         "combined": [c.row(evidence.campaign.names) for c in evidence.combined],
         "noise_floor": evidence.noise_floor,
         "sweep": swept.as_dict() if swept is not None else None,
@@ -136,13 +135,18 @@ def as_json(
     }
 
 
-def _sensitivity(evidence: Evidence, row: Comparison) -> dict[str, Any]:
-    """What a comparison of server CPU has besides: its range when each server pays for its own TCP alone (R23)."""
-    if row.metric != loopback.METRIC:
-        return {}
-    flows = loopback.flows(evidence)
-    found = loopback.sensitivity(loopback.shares(evidence), row.ratio, flows.get(row.a), flows.get(row.b))
-    return {"sensitivity": None if found is None else {"low": found[0], "high": found[1]}}
+def _comparisons(evidence: Evidence) -> list[dict[str, Any]]:
+    """The rows of comparisons. Those of server CPU have besides the range when each server pays for its own TCP alone
+    (R23)."""
+    share, flows = loopback.shares(evidence), loopback.flows(evidence)
+    rows = []
+    for one in evidence.comparisons:
+        row = one.row()
+        if one.metric == loopback.METRIC:
+            found = loopback.sensitivity(share, one.ratio, flows.get(one.a), flows.get(one.b))
+            row["sensitivity"] = None if found is None else {"low": found[0], "high": found[1]}
+        rows.append(row)
+    return rows
 
 
 CSV: Mapping[str, str] = {
