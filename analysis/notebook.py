@@ -49,7 +49,7 @@ class Campaign(campaigns.Campaign):
 
     @property
     def summary(self) -> pd.DataFrame:
-        """One row a subject and metric: the median trial and its interval."""
+        """One row a subject and metric: the median over trials and the interval of their mean."""
         return frames.frame("summary", [s.row() for s in self.evidence.summaries])
 
     @property

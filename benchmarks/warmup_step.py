@@ -4,8 +4,9 @@
 
 TCP acknowledges each of a connection's first segments at once (quick-ACK phase), which the sender pays for; after some
 16 messages it delays acknowledgements, and latency steps down. Prints, a subject a column, the median over trials of
-the median latency of the n-th message, n = 1…40; with the step: how much later the first ten are than the last ten. The
-line marks where the window opens in the median trial. Only ticks after the last subscription count; polls have no step.
+the median latency of the n-th message, n = 1…40; with the step: how much later the first ten are than the last ten.
+A mark shows where the window opens (median over trials). Only ticks after the last subscription count; polls have no
+step.
 """
 
 from __future__ import annotations

@@ -59,9 +59,10 @@ FRAMES: Mapping[str, Dtypes] = {
     "comparisons": {
         "metric": "string", "a": "string", "b": "string", "ratio": "float64", "low": "float64", "high": "float64",
         "confidence": "float64", "verdict": "string", "blocks": "int64", "pooled": "bool",
+        "p": "float64", "q": "float64", "blocks_needed": "Int64",
     },
 }  # fmt: skip
-"""Frame to column to dtype. Integer nanoseconds are the trial host's CLOCK_MONOTONIC; -1: did not come."""
+"""Frame to column to dtype. What the raw columns mean is in docs/data.md."""
 
 ROWS = {
     "trials": "a trial; `attempt`: 1, or more in a block that was run again; `counts`: all, some or none of its "
@@ -74,7 +75,7 @@ ROWS = {
     "probes": "a second, or an edge of a twelfth of the window",
     "metrics": "a trial and metric that has a value; `counts`: it is in medians and comparisons (no reason of the "
     "trial spoils it, R13), else `why` not; `believed`: the same as `counts`",
-    "summary": "a subject and metric: the median trial, the 95 % interval over trials",
+    "summary": "a subject and metric: the median over trials, the 95 % interval of their mean",
     "comparisons": "a pair and metric: `ratio` a/b, paired by block and attempt, and its verdict; `blocks`: how many "
     "pairs",
 }

@@ -25,7 +25,7 @@ def compared(evidence: Evidence, metric: str, a: str, b: str) -> Point | None:
 
 
 def measured(evidence: Evidence, metric: str, subject: str) -> Point | None:
-    """A subject's median trial as evidence; None where it was not measured."""
+    """A subject's median over trials as evidence; None where it was not measured."""
     found = evidence.summary(subject, metric)
     if found is None or found.median is None:
         return None

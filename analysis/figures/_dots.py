@@ -29,7 +29,7 @@ from rtbench.analysis.figures._style import (
 )
 
 INTERVAL = (
-    "Dot: median trial; bar: 95 % t-interval of the mean over trials (of logs, where all are positive); small "
+    "Dot: median over trials; bar: 95 % t-interval of the mean over trials (of logs, where all are positive); small "
     "ticks: the trials; a bar that reaches the edge goes on beyond it. Filled: controlled arm, hollow: another arm"
 )
 

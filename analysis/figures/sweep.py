@@ -51,7 +51,7 @@ def draw(evidence: Evidence) -> Drawing | None:
     more = f" {len(parts) - len(shown)} more combinations are in the tables." if len(parts) > len(shown) else ""
     scales = "Both axes logarithmic, so that a straight line is a power of the key" if parts[0].numeric else "Log scale"
     caption = (
-        f"{', '.join(sorted({find_title(m) for m in metrics}))} over {key}. {scales}. Marks: median trial; bars: 95 % "
+        f"{', '.join(sorted({find_title(m) for m in metrics}))} over {key}. {scales}. Marks: medians; bars: 95 % "
         f"t-interval of the mean of logs over trials; {trials} trials a mark. Marks of one value stand a little apart. "
         f"Filled and solid: controlled arm; hollow and dashed: another arm, where stacks differ.{more}"
     )

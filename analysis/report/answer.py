@@ -100,4 +100,5 @@ def _delivery(evidence: Evidence) -> str:
     statuses = [r.trial.status for r in evidence.results]
     aside = ", ".join(f"{statuses.count(s)} {s}" for s in ("invalid", "failed") if s in statuses)
     trials = f"{statuses.count('ok')} of {len(statuses)} trials valid" + (f" ({aside})" if aside else "")
-    return f"Of {expected:,.0f} expected deliveries: {', '.join(parts)}; {trials}."
+    counted = f"all {len(measured)} measured trials" if len(measured) != 1 else "the measured trial"
+    return f"Of {expected:,.0f} expected deliveries in {counted}: {', '.join(parts)}; {trials}."

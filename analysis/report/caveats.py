@@ -101,7 +101,7 @@ def _thresholds(evidence: Evidence) -> Iterator[Caveat]:
 
 
 def crossed(evidence: Evidence) -> list[Text]:
-    """The scenario's thresholds ("SUBJECT.METRIC" = {max = …} or {min = …}) that the median trial is beyond."""
+    """The scenario's thresholds ("SUBJECT.METRIC" = {max = …} or {min = …}) that the median over trials is beyond."""
     lines: list[Text] = []
     for key, limits in (evidence.campaign.document.get("scenario", {}).get("thresholds") or {}).items():
         subject, _, metric = key.rpartition(".")

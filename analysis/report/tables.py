@@ -268,7 +268,7 @@ HALVES = (
 
 
 def halves(evidence: Evidence) -> list[tuple[str, list[str]]]:
-    """The second half of the window against the first: a row a subject, its median trial and the lowest and highest.
+    """The second half of the window against the first: a row a subject, its median and the lowest and highest.
 
     No rows for campaigns measured before manifests had halves.
     """

@@ -124,7 +124,7 @@ def bounded_exp(value: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A subject's metric over its trials: the median trial, and a t-interval of the mean (of the logs, if
+    """A subject's metric over its trials: the median over trials, and a t-interval of the mean (of the logs, if
     `logarithmic`)."""
 
     subject: str

@@ -32,7 +32,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
-    """A curve at one value of the key: the median trial and the t-interval of the mean over trials."""
+    """A curve at one value of the key: the median over trials and the t-interval of the mean over trials."""
 
     value: Any
     subject: str

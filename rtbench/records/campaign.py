@@ -24,7 +24,7 @@ class Limit(Record, frozen=True, kw_only=True):
     """A threshold."""
 
     max: Maybe[Number] = UNSET
-    """number: the largest median trial that is allowed, in the metric's unit."""
+    """number: the largest median over trials that is allowed, in the metric's unit."""
     min: Maybe[Number] = UNSET
     """number: the smallest one."""
 

@@ -59,7 +59,7 @@ class ReportTrial(Record, frozen=True, kw_only=True):
 
 
 class SummaryRow(Record, frozen=True, kw_only=True):
-    """A subject's metric over its trials: the median trial, and the 95 % interval."""
+    """A subject's metric over its trials: the median, and the 95 % interval of their mean."""
 
     subject: str
     """The item."""

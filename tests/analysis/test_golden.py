@@ -19,6 +19,7 @@ import pytest
 from scipy import stats
 
 from rtbench.analysis.report.report import build
+from rtbench.records.tables import sha256
 
 EXPECTATION = Path(__file__).parent.parent / "golden" / "report.json"
 
@@ -331,6 +332,14 @@ def test_every_q_is_benjamini_and_hochbergs_over_its_family(report: dict[str, An
     for row in report["comparisons"]:
         undecided = row["verdict"] in ("not resolved", "too few blocks") and row["p"] is not None
         assert (row["blocks_needed"] is not None) <= undecided
+
+
+def test_the_golden_folder_is_what_its_checksums_are_of(golden: Path) -> None:
+    lines = (golden.parent / "SHA256SUMS").read_text().splitlines()
+    sums = {name: digest for digest, name in (line.split("  ") for line in lines)}
+    files = {str(file.relative_to(golden)): sha256(file) for file in golden.rglob("*") if file.is_file()}
+    assert files == sums
+    assert sum(file.stat().st_size for file in golden.rglob("*") if file.is_file()) < 1_000_000
 
 
 @pytest.mark.slow

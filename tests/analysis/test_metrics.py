@@ -181,6 +181,15 @@ def test_bytes_on_the_wire_that_could_not_be_read_are_no_number(one: Any, begin:
     assert run()["wire_bytes_per_message"] is None
 
 
+def test_a_slope_that_is_not_a_number_is_damage(one: Any) -> None:
+    directory, _ = one()
+    file = directory / "manifest.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"memory": {"kernel_bytes_per_connection": True}}))
+    trial = load(directory.parent.parent)[1]
+    assert trial.status == "failed"
+    assert "memory.kernel_bytes_per_connection is true" in trial.reasons[-1]["message"]
+
+
 def test_memory_idle_and_streaming_are_the_ladders_slopes(one: Any) -> None:
     directory, run = one()
     file = directory / "manifest.json"

@@ -206,7 +206,7 @@ def test_no_delivery_in_the_whole_campaign(tmp_path: Path, make: ModuleType) -> 
     for file in folder.glob("trials/*/deliveries.parquet"):
         write_table(file, "deliveries", concatenate("deliveries", []))
     report = build([folder])
-    assert "120 expected deliveries: 120 lost" in report.headlines[2]
+    assert "Of 120 expected deliveries in all 4 measured trials: 120 lost" in report.headlines[2]
     assert report.exit_code == 0
 
 

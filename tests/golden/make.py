@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from rtbench.records.audit import audit
-from rtbench.records.tables import write_json, write_table
+from rtbench.records.tables import sha256, write_json, write_table
 
 HASH = "0f1e2d3c4b5a"
 SECOND = 1_000_000_000
@@ -524,3 +524,5 @@ def _probes(plan: Plan, start: int) -> dict[str, Any]:
 if __name__ == "__main__":
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "results"
     write(target, GOLDEN)
+    sums = [f"{sha256(file)}  {file.relative_to(target)}\n" for file in sorted(target.rglob("*")) if file.is_file()]
+    (target.parent / "SHA256SUMS").write_text("".join(sums), encoding="utf-8")  # cd results; sha256sum -c ../SHA256SUMS
