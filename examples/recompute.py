@@ -1,4 +1,4 @@
-"""Works out a report again from its raw files: `python recompute.py RESULTS_FOLDER [REPORT.json]`.
+"""Works out a report again from its raw files: `python recompute.py RESULTS_FOLDER… REPORT.json`.
 
 Written from docs/data.md and docs/recompute.md alone, with numpy and pyarrow: nothing of rtbench is used. Prints what
 differs and how many numbers were compared; exit 1 when something differs. The sections are those of docs/recompute.md.
@@ -431,30 +431,67 @@ def pooled_variance(logs: dict[str, dict[tuple[int, int], float]]) -> tuple[floa
     return float((left**2).sum() / freedom), freedom
 
 
-def comparison(values: dict[str, dict[tuple[int, int], float]], a: str, b: str) -> Json:
-    """`values`: every item of the cell, in the order of the scenario."""
+Blocks = dict[tuple[int, int], float]
+
+
+def paired(values: dict[str, Blocks], a: str, b: str) -> tuple[float, int, bool, float | None, int] | None:
+    """The mean log-ratio, its blocks, whether pooled, its variance and degrees. `values`: every item of the cell, in
+    the order of the scenario."""
     logs = {item: {block: math.log(v) for block, v in row.items() if v > 0} for item, row in values.items()}
     blocks = sorted(logs[a].keys() & logs[b].keys())
+    if not blocks:
+        return None
     differences = np.array([logs[a][block] - logs[b][block] for block in blocks])
     mean = float(differences.mean())
-    found: Json = {
-        "ratio": math.exp(mean),
-        "low": None,
-        "high": None,
-        "p": None,
-        "blocks": len(blocks),
-        "pooled": False,
-    }
-    if len(blocks) > 1:
-        variance, freedom = float(differences.var(ddof=1)), len(blocks) - 1
-        shared = pooled_variance(logs)
-        if shared is not None and variance <= 1.5 * 2 * shared[0]:
-            variance, freedom, found["pooled"] = 2 * shared[0], shared[1], True
-        error = math.sqrt(variance / len(blocks))
+    if len(blocks) < 2:
+        return mean, 1, False, None, 0
+    variance, freedom = float(differences.var(ddof=1)), len(blocks) - 1
+    shared = pooled_variance(logs)
+    if shared is not None and variance <= 1.5 * 2 * shared[0]:
+        return mean, len(blocks), True, 2 * shared[0], shared[1]
+    return mean, len(blocks), False, variance, freedom
+
+
+def judged(mean: float, error: float | None, freedom: int) -> Json:
+    found: Json = {"ratio": math.exp(mean), "low": None, "high": None, "p": None}
+    if error is not None:
         half = t_quantile(freedom) * error
         found["low"], found["high"] = math.exp(mean - half), math.exp(mean + half)
         found["p"] = two_sided(mean / error, freedom) if error > 0 else float(mean == 0)
     return found
+
+
+def comparison(campaigns: list[dict[str, Blocks]], a: str, b: str) -> tuple[Json, Json]:
+    """Sections 15 and 17: the comparison over all campaigns, and how far these agree (empty for one)."""
+    each = [found for values in campaigns if (found := paired(values, a, b)) is not None]
+    blocks, pooled = sum(one[1] for one in each), any(one[2] for one in each)
+    if len(each) == 1:
+        mean, _, _, variance, freedom = each[0]
+        error = None if variance is None else math.sqrt(variance / blocks)
+        return judged(mean, error, freedom) | {"blocks": blocks, "pooled": pooled}, {}
+    y, n = np.array([one[0] for one in each]), np.array([one[1] for one in each])
+    known = [(one[3], one[4]) for one in each if one[3] is not None]
+    shared = sum(variance * freedom for variance, freedom in known) / max(1, sum(freedom for _, freedom in known))
+    spread: Json = {"tau": None, "i2": None, "predicted_low": None, "predicted_high": None}
+    others = len(each) - 1
+    if shared > 0:
+        u = n / shared
+        q = float((u * (y - (u * y).sum() / u.sum()) ** 2).sum())
+        tau2 = max(0.0, (q - others) / float(u.sum() - (u**2).sum() / u.sum()))
+        spread |= {"tau": math.sqrt(tau2), "i2": max(0.0, (q - others) / q) if q > 0 else 0.0}
+        weights = 1 / (shared / n + tau2)
+        mean = float((weights * y).sum() / weights.sum())
+        excess = float((weights * (y - mean) ** 2).sum()) / others
+        error = math.sqrt(max(1.0, excess) / float(weights.sum()))
+    else:
+        mean, apart = float(y.mean()), float(y.var(ddof=1))
+        error = math.sqrt(apart / len(each))
+        if known:
+            spread |= {"tau": math.sqrt(apart), "i2": float(apart > 0)}
+    if spread["tau"] is not None and len(each) > 2:
+        half = t_quantile(len(each) - 2) * math.hypot(error, spread["tau"])
+        spread |= {"predicted_low": math.exp(mean - half), "predicted_high": math.exp(mean + half)}
+    return judged(mean, error, others) | {"blocks": blocks, "pooled": pooled}, spread
 
 
 def noise_floor(values: dict[str, dict[tuple[int, int], float]], pairs: list[list[str]], blocks: int) -> float | None:
@@ -496,17 +533,22 @@ class Check:
 ROUNDING = 1e-10
 
 
-def check(folder: Path, report: Json) -> Check:
-    """Everything of `report`, which is of this results folder, worked out again."""
-    campaign: Json = json.loads((folder / "campaign.json").read_text())
+def check(folders: list[Path], report: Json) -> Check:
+    """Everything of `report`, which is of these results folders, worked out again."""
     result = Check()
-    for row, told in zip(campaign["trials"], report["trials"], strict=True):
-        mine = Trial(folder, row, campaign).metrics()
-        unlisted = set(mine) - set(told["metrics"])
-        result.same(f"trial {told['trial']}: metrics that the report lacks", set(), unlisted)
-        for metric, value in told["metrics"].items():
-            result.same(f"trial {told['trial']}, {metric}", value, mine.get(metric))
-            result.metrics |= {metric} if value is not None else set()
+    told = list(report["trials"])
+    campaigns: list[list[Json]] = []
+    for folder in folders:
+        campaign: Json = json.loads((folder / "campaign.json").read_text())
+        campaigns.append([told.pop(0) for _ in campaign["trials"]])
+        for row, theirs in zip(campaign["trials"], campaigns[-1], strict=True):
+            mine = Trial(folder, row, campaign).metrics()
+            unlisted = set(mine) - set(theirs["metrics"])
+            result.same(f"trial {theirs['trial']}: metrics that the report lacks", set(), unlisted)
+            for metric, value in theirs["metrics"].items():
+                result.same(f"trial {theirs['trial']}, {metric}", value, mine.get(metric))
+                result.metrics |= {metric} if value is not None else set()
+    result.same("trials that no folder has", [], told)
     items = {subject["subject"]: subject["cell"] for subject in report["subjects"]}
     names = {row["metric"] for row in report["summary"]}
     values = {m: {item: counting(report["trials"], item, m) for item in items} for m in names}
@@ -515,13 +557,23 @@ def check(folder: Path, report: Json) -> Check:
         for key, value in mine.items():
             where = f"summary, {row['subject']}, {row['metric']}, {key}"
             result.same(where, row[key], value, ROUNDING if key in ("low", "high") else 0.0)
+    spread = {(row["metric"], row["a"], row["b"]): row for row in report["combined"]}
     for row in report["comparisons"]:
-        here = {item: values[row["metric"]][item] for item, cell in items.items() if cell == row["cell"]}
-        for key, value in comparison(here, row["a"], row["b"]).items():
-            where = f"comparison, {row['a']} and {row['b']}, {row['metric']}, {key}"
-            # The p of a difference that is nothing but the rounding of its logarithms means nothing.
-            nothing = key == "p" and abs(math.log(row["ratio"])) < 1e-12
-            result.same(where, row[key], row[key] if nothing else value, 1e-8 if key == "p" else ROUNDING)
+        here = [
+            {item: counting(trials, item, row["metric"]) for item, cell in items.items() if cell == row["cell"]}
+            for trials in campaigns
+        ]
+        mine, agreement = comparison(here, row["a"], row["b"])
+        where = f"comparison, {row['a']} and {row['b']}, {row['metric']}"
+        for key, value in mine.items():
+            # The p of a difference, or of a spread, that is nothing but the rounding of its logarithms means nothing.
+            nothing = key == "p" and (abs(math.log(row["ratio"])) < 1e-12 or max(row[key] or 0, value or 0) < 1e-20)
+            result.same(f"{where}, {key}", row[key], row[key] if nothing else value, 1e-8 if key == "p" else ROUNDING)
+        together = spread.get((row["metric"], row["a"], row["b"]), {})
+        if agreement and max(together["tau"] or 0, agreement["tau"] or 0) < 1e-12:
+            continue  # every campaign has the same number: the rest is its rounding
+        for key, value in agreement.items():
+            result.same(f"{where}, {key}", together[key], value, 1e-8)
     floor = report["noise_floor"]
     if floor is not None and floor["source"] == "campaign":
         for metric in names:
@@ -530,8 +582,8 @@ def check(folder: Path, report: Json) -> Check:
     return result
 
 
-def main(folder: Path, report: Path) -> int:
-    result = check(folder, json.loads(report.read_text()))
+def main(folders: list[Path], report: Path) -> int:
+    result = check(folders, json.loads(report.read_text()))
     print("\n".join(result.differing[:50]))
     print(
         f"{result.agreed:,} numbers agree, {len(result.differing):,} differ; {len(result.metrics)} metrics had a value"
@@ -540,5 +592,5 @@ def main(folder: Path, report: Path) -> int:
 
 
 if __name__ == "__main__":
-    given = Path(sys.argv[1])
-    sys.exit(main(given, Path(sys.argv[2]) if len(sys.argv) > 2 else given / "report" / "report.json"))
+    given = [Path(argument) for argument in sys.argv[1:]]
+    sys.exit(main(given, given.pop()) if len(given) > 1 else main(given, given[0] / "report" / "report.json"))

@@ -18,6 +18,7 @@ from locust.stats import StatsEntry, bucket_response_time
 
 from rtbench.loadtests.load import Load
 from rtbench.loadtests.reactor.links import PollLink
+from rtbench.machine import clock
 from rtbench.subjects.bounded import get
 from rtbench.transports.catalogue import find
 
@@ -119,7 +120,7 @@ class Statistics:
 
     def _messages(self) -> None:
         waiting, self._waiting = self._waiting, []
-        offset_ns = time.time_ns() - time.monotonic_ns()
+        offset_ns = clock.offset_ns()
         for since, rows in waiting:
             due_ns = np.fromiter(
                 (

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from rtbench.loadtests.reactor.capture import READ_BYTES
 from rtbench.loadtests.reactor.links import Link, PollLink
 from rtbench.loadtests.rows import Rows
+from rtbench.machine import clock
 from rtbench.records.tables import write_table
 from rtbench.transports import Control, Heartbeat, Message, Opened, ProtocolError
 from rtbench.transports.envelope import at_path
@@ -41,15 +42,8 @@ class Clock:
         self.pairs: list[tuple[int, int]] = []
 
     def pair(self) -> None:
-        """Read both clocks as close together as can be had: the tightest of five tries."""
-        tries = []
-        for _ in range(5):
-            before = time.monotonic_ns()
-            real = time.time_ns()
-            after = time.monotonic_ns()
-            tries.append((after - before, (before + after) // 2, real))
-        _, monotonic, real = min(tries)
-        self.pairs.append((monotonic, real))
+        """Read both clocks."""
+        self.pairs.append(clock.pair())
 
     def to_monotonic(self, real_ns: Array) -> Array:
         """Kernel stamps on CLOCK_MONOTONIC: the offset between two pairs is interpolated."""

@@ -60,6 +60,7 @@ FRAMES: Mapping[str, Dtypes] = {
         "metric": "string", "a": "string", "b": "string", "ratio": "float64", "low": "float64", "high": "float64",
         "confidence": "float64", "verdict": "string", "blocks": "int64", "pooled": "bool",
         "p": "float64", "q": "float64", "blocks_needed": "Int64",
+        "margin": "float64", "could_be_up_to": "float64", "within_floor": "bool",
     },
 }  # fmt: skip
 """Frame to column to dtype. What the raw columns mean is in docs/data.md."""

@@ -39,7 +39,7 @@ JUDGED = (
 TOLERANCE = 1.05
 """A change smaller than this is no regression, however narrow its interval."""
 
-_MAY_DIFFER = ("environment.packages", "environment.rtbench", "rtbench")
+_MAY_DIFFER = ("environment.packages", "environment.rtbench", "environment.commit", "rtbench")
 """Keys that one compares: a note, no obstacle."""
 
 

@@ -10,6 +10,7 @@ from rtbench.conformance import case
 from rtbench.conformance._checks import few
 from rtbench.conformance._client import Subscriber, fetch
 from rtbench.conformance._target import Target
+from rtbench.machine import clock
 
 STEP_NS = 5_000_000
 """How far two readings of the same two clocks may be apart."""
@@ -75,7 +76,7 @@ def timetable(target: Target, whole: dict[str, Any]) -> list[str]:
         if due - first_due != wanted:
             problems.append(f"the plan has id {number} due {due - first_due} ns after id {first}, it is {wanted} ns")
     if target.owned is not None:
-        start = target.owned.started_ns[target.stream] + time.time_ns() - time.monotonic_ns()
+        start = target.owned.started_ns[target.stream] + clock.offset_ns()
         off_ns = first_due - known[first - 1].due_ns - start
         if abs(off_ns) > STEP_NS:
             problems.append(f"the plan is {off_ns / 1e6:.1f} ms away from the publisher's timetable")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import rtbench
-from rtbench.machine import inner_loop, topology, tuning
+from rtbench.machine import inner_loop, inventory, topology, tuning
 from rtbench.machine.topology import listed
 
 CHECKED = (
@@ -28,9 +28,14 @@ CHECKED = (
     "kernel",
     "python",
     "packages",
+    "packages_sha256",
     "rtbench",
+    "commit",
     "inner_loop",
+    "compiler",
     "congestion_control",
+    "tcp",
+    "mitigations",
 )
 """Keys in which campaigns must agree to be put together; the scenario's hash is checked beside them.
 
@@ -54,8 +59,10 @@ KEYS: Mapping[str, str] = {
     "virtualization": "`hypervisor` or `none seen`",
     "python": "its version",
     "packages": "the packages that numbers depend on to their versions; all of them are in environment.json",
+    "packages_sha256": "SHA-256 of all installed packages and their versions, as in environment.json",
     "rtbench": "rtbench's version",
     "inner_loop": "`C` or `Python`: what the load generator's inner loop is in",
+    "compiler": "what `cc --version` prints first; empty: there is none",
     "commit": "rtbench's commit, with a + when files were changed; empty outside a checkout",
     "clock_source": "the kernel's",
     "governor": "of the first cpu's frequency; empty: none",
@@ -63,6 +70,9 @@ KEYS: Mapping[str, str] = {
     "local_ports": "the first and the last ephemeral port",
     "backlog": "the longest queue of connections to be accepted",
     "congestion_control": "TCP's",
+    "tcp": "the kernel's settings of TCP, by their names below `net.ipv4`, but for those that follow the memory "
+    "or list what could be chosen",
+    "mitigations": "the kernel's word on each hardware vulnerability",
 }
 """What `environment` of campaign.json and manifest.json holds, for docs/data.md."""
 
@@ -80,8 +90,10 @@ def fingerprint() -> dict[str, Any]:
         "virtualization": "hypervisor" if _flag("hypervisor") else "none seen",
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
+        "packages_sha256": inventory.digest(inventory.packages()),
         "rtbench": rtbench.__version__,
         "inner_loop": inner_loop.inner_loop(),
+        "compiler": inventory.compiler(),
         "commit": _commit(),
         "clock_source": _text("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
         "governor": _text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
@@ -89,6 +101,8 @@ def fingerprint() -> dict[str, Any]:
         "local_ports": _text("/proc/sys/net/ipv4/ip_local_port_range").split(),
         "backlog": _text("/proc/sys/net/core/somaxconn"),
         "congestion_control": _text("/proc/sys/net/ipv4/tcp_congestion_control"),
+        "tcp": inventory.tcp(),
+        "mitigations": inventory.mitigations(),
     }
 
 

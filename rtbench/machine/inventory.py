@@ -30,6 +30,9 @@ SYSCTLS = (
 )  # fmt: skip
 """What of /proc/sys is read; a key (`…_key`) never is."""
 
+_FOLLOWS = re.compile("_mem$|_max_orphans|_max_tw_buckets|_available_|_allowed_|_entries$")
+"""Settings of TCP that follow the memory, loaded modules or the traffic: two boots may differ in them."""
+
 
 class Compiled(Record, frozen=True, kw_only=True):
     """The load generator's inner loop."""
@@ -81,7 +84,7 @@ def inventory() -> Inventory:
         },
         inner_loop=Compiled(
             language=inner_loop.inner_loop(),
-            compiler=_first_line("cc", "--version"),
+            compiler=compiler(),
             flags=list(inner_loop.FLAGS),
             source_sha256=hashlib.sha256(inner_loop.SOURCE.read_bytes()).hexdigest(),
         ),
@@ -98,7 +101,7 @@ def inventory() -> Inventory:
 def packages() -> dict[str, str]:
     """Every installed distribution (its normalized name, PEP 503) to its version, sorted."""
     found = {re.sub(r"[-_.]+", "-", str(one.metadata["Name"])).lower(): one.version for one in metadata.distributions()}
-    return {name: found[name][:LONGEST] for name in sorted(found)[:MOST]}
+    return {name: (found[name] or "")[:LONGEST] for name in sorted(found)[:MOST]}
 
 
 def digest(found: Mapping[str, str]) -> str:
@@ -112,6 +115,17 @@ def sysctls(root: Path = Path("/proc/sys")) -> dict[str, str]:
     files = sorted(path for pattern in SYSCTLS for path in root.glob(pattern) if not path.name.endswith("_key"))
     rows = ((".".join(path.relative_to(root).parts), _text(path)) for path in files[:MOST] if path.is_file())
     return {name: value for name, value in rows if value}
+
+
+def tcp() -> dict[str, str]:
+    """The settings of TCP that a campaign was measured under, by their names below `net.ipv4`."""
+    known = {name.removeprefix("net.ipv4."): value for name, value in sysctls().items()}
+    return {name: value for name, value in known.items() if name.startswith("tcp_") and not _FOLLOWS.search(name)}
+
+
+def compiler() -> str:
+    """What the C compiler says of itself; empty without one."""
+    return _first_line("cc", "--version")
 
 
 def mitigations(root: Path = Path("/sys/devices/system/cpu/vulnerabilities")) -> dict[str, str]:

@@ -25,6 +25,7 @@ import fcntl
 import os
 import random
 import select
+import signal
 import socket
 import struct
 import sys
@@ -54,6 +55,7 @@ _COUNT, _WAIT, _SLOWLY, _NOTHING, _PLAINLY = b"c", b"w", b"s", b"n", b"p"
 
 def main() -> int:
     """Measure as told, answer, end."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell had it ignored
     wanted = MEASURE(sys.stdin.readline())
     why_not = _steering(alone=wanted.receiver not in os.sched_getaffinity(0))
     possible = wanted.states if not why_not else ("off", "dropped") if _filtering() else ("off",)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from rtbench.machine import clock
 from rtbench.messages.load import LoadReport
 from rtbench.records import tables
 from rtbench.records.reason import Reason
@@ -93,10 +94,11 @@ def _due(run: Run, reports: Sequence[LoadReport], url: str, channel: Any, seq: A
     told: dict[tuple[int, int], int] = {
         (number, message): moment for report in reports for number, message, moment in report.due
     }
-    how = "payload" if told else "plan"
+    how, offset_ns = "payload", _offset_ns(reports)
     if not told:
+        # A server makes its plan out when it is asked: with its clocks as they are now, not as they were in the trial.
         told = _plan(run, url, sorted(set(channel.tolist())))
-    offset_ns = _offset_ns(reports)
+        how, offset_ns = "plan", clock.offset_ns()
     for index, pair in enumerate(zip(channel.tolist(), seq.tolist(), strict=True)):
         moment = told.get(pair)
         if moment is not None:

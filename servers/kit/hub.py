@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Any
 
+from rtbench.machine import clock
 from rtbench.messages.feed import Hello
 from rtbench.messages.server import Limits
 from rtbench.servers.kit import feed, liveness
@@ -357,20 +358,9 @@ class Hub:
     def schedule(self, stream: str, index: int, since: int) -> dict[str, Any]:
         """The answer to GET /plan/STREAM: when each held message was due, in Unix time."""
         channel = self.streams[stream][index]
-        offset_ns = _clock_offset_ns()
+        offset_ns = clock.offset_ns()
         ticks = [[held.seq, held.due_ns + offset_ns] for held in channel.ring.after(since)]
         return {**self.plan, "ticks": ticks}
-
-
-def _clock_offset_ns() -> int:
-    """CLOCK_REALTIME less CLOCK_MONOTONIC: the tightest of three tries, for the process may be put aside in one."""
-    tries = []
-    for _ in range(3):
-        before = time.monotonic_ns()
-        real = time.time_ns()
-        after = time.monotonic_ns()
-        tries.append((after - before, real - (before + after) // 2))
-    return min(tries)[1]
 
 
 def _batch(held: list[Held], limit_bytes: int) -> list[Held]:

@@ -119,9 +119,12 @@ def test_identical_folders_do_not_differ(tmp_path: Path, make: ModuleType) -> No
 @pytest.mark.parametrize("seed", [2, 3, 4])
 def test_the_same_again_is_no_regression(tmp_path: Path, make: ModuleType, seed: int) -> None:
     one = folder(make, tmp_path / "a")
-    two = folder(make, tmp_path / "b", seed=seed, environment={"packages": {"aiohttp": "4.0"}})
+    two = folder(
+        make, tmp_path / "b", seed=seed, environment={"packages": {"aiohttp": "4.0"}, "commit": "5f3e9a0c1d2b"}
+    )
     found = against(one, two)
     assert found.exit_code == 0 and found.changes
+    assert any("environment.commit differs: None before, '5f3e9a0c1d2b' now" in note for note in found.notes)
     assert any("environment.packages.aiohttp differs: '3.14.5' before, '4.0' now" in note for note in found.notes)
     assert "0 regressions" in render(found, "text")
 

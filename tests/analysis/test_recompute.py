@@ -161,6 +161,15 @@ def everything(make: ModuleType, folder: Path) -> Path:
     return made
 
 
+def seeds(make: ModuleType, folder: Path) -> list[Path]:
+    """Three campaigns that differ in nothing but the seed and their blocks, and in what they say: there is a tau."""
+    plans = ((1, 3, 1.0), (2, 2, 1.4), (3, 4, 0.9))
+    return [
+        Path(make.write(folder / str(seed), make.Plan(seed=seed, blocks=blocks, window_s=2.0 * pace)))
+        for seed, blocks, pace in plans
+    ]
+
+
 def golden(make: ModuleType, folder: Path) -> Path:
     return ROOT / "tests" / "golden" / "results"
 
@@ -172,15 +181,16 @@ def checked(make: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[
     with pytest.MonkeyPatch.context() as patch:
         first = figures.catalogue()[:1]
         patch.setattr(figures, "catalogue", lambda: first)
-        for one in (golden, unicast, streams, swept, everything):
+        for one in (golden, unicast, streams, swept, everything, seeds):
             top = tmp_path_factory.mktemp(one.__name__)
-            folder = one(make, top / "results")
-            build([folder], top / "report")
-            found[one.__name__] = folder, json.loads((top / "report" / "report.json").read_text())
+            made = one(make, top / "results")
+            folders = made if isinstance(made, list) else [made]
+            build(folders, top / "report")
+            found[one.__name__] = folders, json.loads((top / "report" / "report.json").read_text())
     return {name: (MADE["check"](*pair), pair[1]) for name, pair in found.items()}
 
 
-@pytest.mark.parametrize("name", ["golden", "unicast", "streams", "swept", "everything"])
+@pytest.mark.parametrize("name", ["golden", "unicast", "streams", "swept", "everything", "seeds"])
 def test_every_number_is_the_same(checked: dict[str, Any], name: str) -> None:
     result, report = checked[name]
     assert result.differing == []
@@ -202,6 +212,10 @@ def test_what_the_folders_are_for_is_in_them(checked: dict[str, Any]) -> None:
     assert all(m["corrupted"] for m in of["streams"])
     assert len({row["cell"]["subscribers"] for row in reports["swept"]["comparisons"]}) == 2
     assert of["everything"][1]["recovery_p50_ns"] and of["everything"][1]["recovery_max_ns"] is None
+    combined = reports["seeds"]["combined"]
+    assert combined and all(len(row["campaigns"]) == 3 for row in combined)
+    assert any(row["tau"] for row in combined) and any(row["predicted_low"] for row in combined)
+    assert {row["campaigns"] for row in reports["seeds"]["comparisons"]} == {3}
     assert {row["pooled"] for _, report in checked.values() for row in report["comparisons"]} == {True, False}
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rtbench.machine import clock
 from rtbench.messages.load import Edge, LoadReport
 from rtbench.records import tables
 from rtbench.trial import _inferred_ticks
@@ -139,10 +140,14 @@ def planning() -> Any:
         server.server_close()
 
 
-def test_due_times_out_of_the_servers_plan(seen: Callable[..., Run], planning: Any) -> None:
+def test_due_times_out_of_the_servers_plan(
+    seen: Callable[..., Run], planning: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the clocks as they are when the plan is asked for: a step since the trial moves no latency."""
+    monkeypatch.setattr(clock, "offset_ns", lambda: REAL_AHEAD_NS + 500)
     plans = {
         f"/plan/fanout?channel={channel}": json.dumps({"ticks": [[1, due], [2, 99]]}).encode()
-        for channel, due in ((0, 80 + REAL_AHEAD_NS), (1, 70 + REAL_AHEAD_NS))
+        for channel, due in ((0, 580 + REAL_AHEAD_NS), (1, 570 + REAL_AHEAD_NS))
     }
     plans["/plan/fanout"] = plans["/plan/fanout?channel=0"]
     run = seen([(0, 0, 1, 100, 105, 8), (1, 1, 1, 100, 105, 8)], workload={"channels": "unicast", "rate_hz": 5})
