@@ -99,9 +99,12 @@ def test_runs_outside_of_the_checkout(wheel: Path, tmp_path: Path) -> None:
 
 
 QUICK = (
-    "subscribers=5", "blocks=1", "warmup_s=0.3", "window_s=1", "grace_s=0.5", "poll.interval_s=0.3",
-    "validity.reruns=0",
+    "subscribers=5", "blocks=1", "warmup_s=0.3", "warmup_messages=5", "window_s=1", "grace_s=0.5",
+    "poll.interval_s=0.3", "validity.reruns=0",
 )  # fmt: skip
+
+
+SUBJECTS = "sse-aiohttp,websocket-websockets,short-poll-aiohttp"
 
 
 def test_a_campaign_needs_no_checkout(wheel: Path, tmp_path: Path) -> None:
@@ -109,6 +112,7 @@ def test_a_campaign_needs_no_checkout(wheel: Path, tmp_path: Path) -> None:
     empty.mkdir()
     subprocess.run([*PIP, "install", "--no-deps", "--target", str(installed), str(wheel)], check=True, timeout=120)
     command = [sys.executable, "-P", str(installed / "bin/rtbench"), "run", "ci", "--out", "there"]
+    command += ["--subjects", SUBJECTS]
     command += [word for setting in QUICK for word in ("--set", setting)]
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     done = subprocess.run(command, cwd=empty, env=environment, capture_output=True, text=True, timeout=240, check=False)
