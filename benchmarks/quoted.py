@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from rtbench.analysis import claims, format
-from rtbench.analysis.campaigns.load import Campaign
+from rtbench.analysis.campaigns.load import Campaign, checked_keys
 from rtbench.analysis.campaigns.trials import Trial, Warning_
 from rtbench.analysis.evidence import Evidence, Result, conclude
 from rtbench.analysis.report import citation
@@ -112,6 +112,13 @@ class Source:
     def evidence(self) -> Evidence:
         return evidence(*self.folders)
 
+    def exact(self) -> None:
+        """Raises Unknown where metrics.csv lacks what counts (before 2026-11-28) and some trials are invalid."""
+        for folder in self.folders:
+            first = (ROOT / folder / "metrics.csv").read_text(encoding="utf-8").partition("\n")[0]
+            if "counts" not in first and any(r.trial.status == "invalid" for r in self.evidence.results):
+                raise Unknown(f"{folder} has invalid trials, and not what counts of them: quote its report (`report`)")
+
     def metric(self, name: str) -> str:
         return self.evidence.latency if name == "latency" else SHORT.get(name, name)
 
@@ -119,6 +126,7 @@ class Source:
         """`A/B`, or `A/B [CELL]` of a sweep. Raises Unknown."""
         a, _, b = pair.partition("/")
         name, cell, _ = b.partition(" [")
+        self.exact()
         found = self.evidence.comparison(self.metric(metric), f"{a}{cell}{b[len(name) + len(cell) :]}", b)
         if found is None:
             raise Unknown(f"nothing compares {a} and {b} in {self.metric(metric)}")
@@ -167,6 +175,7 @@ class Source:
             return "0 %" if up_to is None else format.share(up_to)
         if "/" in rest.partition(" [")[0]:
             return format.ratio(self.comparison(word, rest))
+        self.exact()
         summary = found.summary(rest, self.metric(word))
         if summary is None or summary.median is None:
             raise Unknown(f"{', '.join(self.folders)} has no {self.metric(word)} of {rest!r}")
@@ -210,16 +219,17 @@ def verdicts(source: Source, words: list[str]) -> str:
             if compared is not None and compared.verdict in ("not resolved", "too few blocks"):
                 up_to = compared.could_be_up_to
                 title = TITLES.get(metric, metric)
-                far.append(f"{title} by any factor" if up_to is None else f"{title} by up to {format.share(up_to)}")
-        texts += [f"{_name(found, subject.name)} in {' and in '.join(far)}"] if far else []
-    if " ≈" in signs:
-        parts.append(f"≈: equivalent within ±{format.share(found.margin)}.")
-    if texts:
-        parts.append(f"?: not resolved; could differ from {_name(found, base)}: {'; '.join(texts)}.")
+                far.append(f"by {'any factor' if up_to is None else f'up to {format.share(up_to)}'} in {title}")
+        if far:
+            texts.append(f"{_name(found, subject.name)} could differ from {_name(found, base)} {' and '.join(far)}")
     if "" in signs:
-        parts.append("No sign: different.")
-    if len(found.arms) > 1:
-        parts.append("In italics: another stack, so not only the transport differs.")
+        parts.append("A ratio without a sign is a difference.")
+    if " ≈" in signs:
+        parts.append(f"“≈”: equivalent within ±{format.share(found.margin)}.")
+    if texts:
+        parts.append(f"“?”: not resolved; {'; '.join(texts)}.")
+    for subject in (one for _, subjects in found.arms[1:] for one in subjects):
+        parts.append(f"{_name(found, subject.name)} is {NAMES.get(subject.transport)} on another stack.")
     return " ".join(parts)
 
 
@@ -242,10 +252,13 @@ def repeats(source: Source, words: list[str]) -> str:
     found = source.evidence
     what = f"{TITLES.get(metric, metric)} of {_name(found, a)} beside {_name(found, b)}"
     if len(source.folders) == 1:
-        return f"This is one campaign: the {what} is {format.ratio(source.comparison(metric, pair))} in it."
+        return "This is one campaign on one machine. Another day or machine may give other ratios."
     each = ", ".join(format.ratio(Source((one,)).comparison(metric, pair)) for one in source.folders)
-    together = format.statement(source.comparison(metric, pair))
-    return f"The {what} in {len(source.folders)} campaigns of the same command: {each}. Together: {together}."
+    said = f"The {what} in {len(source.folders)} campaigns of the same command: {each}."
+    keys = [checked_keys(document) for document in found.campaign.documents]
+    if any(one != keys[0] for one in keys):
+        return f"{said} They differ in machine or version, so they are not combined."
+    return f"{said} Together: {format.statement(source.comparison(metric, pair))}."
 
 
 def the_claims(source: Source, _: list[str]) -> str:
@@ -268,11 +281,14 @@ GENERATED: dict[str, Callable[[Source, list[str]], str]] = {
 
 
 def _name(found: Evidence, subject: str) -> str:
-    """`SSE`; with the stack where two subjects have one transport; in italics in another arm."""
+    """`SSE`; with the stack where two subjects have one transport. In another arm: in italics, and only the stack where
+    that is clear."""
     row = next(one for one in found.subjects if one.name == subject)
     alike = [one for one in found.subjects if one.transport == row.transport and one.cell == row.cell]
     name = NAMES.get(row.transport, row.transport) + ("" if alike[0] is row else f" ({row.stack})")
-    return name if row.arm == found.subjects[0].arm else f"*{name}*"
+    if row.arm == found.subjects[0].arm:
+        return name
+    return f"*{name if [one.stack for one in found.subjects].count(row.stack) > 1 else row.stack}*"
 
 
 # Pages
@@ -349,14 +365,8 @@ def _numbers(text: str) -> list[re.Match[str]]:
 
 def _right(block: Block) -> tuple[str, list[str]]:
     """A marked block with its numbers put right, and what differed."""
-    listed: list[tuple[Source, str]] = []
-    for kind, body in re.findall(r"<!-- (from|printed by) (.*?) ?-->", block.mark, re.DOTALL):
-        for part in re.split(r"(?:^|;\s+)from ", f"from {body}") if kind == "from" else ():
-            folders, _, expressions = part.partition(":")
-            if expressions:
-                source = Source(tuple(_folders(folders.split())))
-                listed += [(source, " ".join(one.split())) for one in expressions.split(";") if one.strip()]
     try:
+        listed = list(_listed(block.mark))
         if len(listed) == 1 and (word := listed[0][1].split()[0]) in GENERATED:
             new = GENERATED[word](listed[0][0], listed[0][1].split()[1:])
             new = new if new.startswith("|") else _filled(new)
@@ -366,6 +376,15 @@ def _right(block: Block) -> tuple[str, list[str]]:
         return _in_order(block.text, listed)
     except (Unknown, KeyError, OSError, IndexError) as error:
         return block.text, [f"{error}"]
+
+
+def _listed(mark: str) -> Iterator[tuple[Source, str]]:
+    """The expressions of the comments before a block, each with its source. Raises Unknown."""
+    for kind, body in re.findall(r"<!-- (from|printed by) (.*?) ?-->", mark, re.DOTALL):
+        if kind == "from":
+            folders, _, expressions = body.partition(":")
+            source = Source(tuple(_folders(folders.split())))
+            yield from ((source, " ".join(one.split())) for one in expressions.split(";") if one.strip())
 
 
 def _first(new: str, old: str) -> str:
@@ -383,8 +402,8 @@ def _folders(names: Sequence[str]) -> Iterator[str]:
 
 
 def _in_order(text: str, listed: Sequence[tuple[Source, str]]) -> tuple[str, list[str]]:
-    numbers = _numbers(" ".join(text.split("\n")) if not text.startswith("|") else text)
-    flat = " ".join(text.split("\n")) if not text.startswith("|") else text
+    flat = text if text.startswith("|") else re.sub(r"\n\s*", " ", text)
+    numbers = _numbers(flat)
     if len(numbers) != len(listed):
         has = ", ".join(one[0] for one in numbers)
         return text, [f"the text has {len(numbers)} numbers ({has}), its comment lists {len(listed)}"]

@@ -44,8 +44,8 @@ def keep(folder: Path, name: str, reference: Path = REFERENCE) -> Path:
     for inside, path in kept.items():
         shutil.copyfile(path, new / inside)
     if name == WHOLE:
-        svg = (new / "figures" / figure).read_text(encoding="utf-8")
-        (new / "figures" / figure.replace(".svg", "-dark.svg")).write_text(to_dark(svg), encoding="utf-8")
+        light = new / "figures" / figure
+        light.with_stem(f"{light.stem}-dark").write_text(to_dark(light.read_text(encoding="utf-8")), encoding="utf-8")
     shutil.rmtree(target, ignore_errors=True)
     new.rename(target)
     return target

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from rtbench.analysis.figures._style import DARK as DARK_OF
+from rtbench.analysis.figures._style import to_dark
 
 ROOT = Path(__file__).parent.parent
 
@@ -86,11 +90,8 @@ def test_the_references_stay_small() -> None:
 
 def test_dark_figures_have_the_dark_colours_of_the_report() -> None:
     css = (ROOT / "analysis/report/templates/report.css").read_text()
-    for theme, colours in (("light", DARK_OF.keys()), ("dark", DARK_OF.values())):
-        (values,) = {
-            text for text in re.findall(r"--paper: #(?:161614|fdfdfb)[^}]*", css) if ("161614" in text) == (theme == "dark")
-        }
-        assert [colour for colour in colours if colour not in values] == []
+    (dark,) = set(re.findall(r"--paper: #161614;[^}]*", css))
+    assert [colour for colour in DARK_OF.values() if colour not in dark] == []
     svg = (ROOT / "results/reference/ci/figures/decision.svg").read_text()
     assert to_dark(svg) == (ROOT / "results/reference/ci" / DARK).read_text()
     assert [colour for colour in DARK_OF if colour in to_dark(svg)] == []
