@@ -40,7 +40,7 @@ ROOT = Path(__file__).parent.parent
 WIDTH = 118
 SHORT = {"cpu": "server_cpu_ns_per_message", "bytes": "tcp_down_bytes_per_message"}
 """Metrics by a short name; `latency` is the headlined one."""
-TITLES = {"latency": "median latency", "cpu": "server CPU per message", "bytes": "TCP bytes"}
+TITLES = {"latency": "median latency", "cpu": "server CPU per message", "bytes": "TCP bytes per message"}
 SIGNS = {"equivalent": " ≈", "not resolved": " ?", "too few blocks": " ?"}
 """What a table has after a ratio that is no difference."""
 NAMES = {"sse": "SSE", "websocket": "WebSocket", "short-poll": "Short polling", "long-poll": "Long polling"}
