@@ -162,7 +162,9 @@ class Source:
                 raise Unknown(f"no noise floor is known for {rest}")
             return format.share(found.noise_floor["metrics"][self.metric(rest)] - 1)
         if word in ("met", "deviation"):
-            rows = (found.calibration or {}).get("checks", [])
+            if found.calibration is None:
+                raise Unknown(f"{self.folders[0]} has no calibration: `rtbench calibrate` before it is measured")
+            rows = found.calibration.get("checks", [])
             if word == "met":
                 return f"{sum(row['met'] for row in rows)} of {len(rows)}"
             rows = [row for row in rows if row["name"].startswith(rest)]
@@ -218,19 +220,24 @@ def verdicts(source: Source, words: list[str]) -> str:
             signs.add(SIGNS.get(compared.verdict, "") if compared else "")
             if compared is not None and compared.verdict in ("not resolved", "too few blocks"):
                 up_to = compared.could_be_up_to
-                title = TITLES.get(metric, metric)
-                far.append(f"by {'any factor' if up_to is None else f'up to {format.share(up_to)}'} in {title}")
-        if far:
-            texts.append(f"{_name(found, subject.name)} could differ from {_name(found, base)} {' and '.join(far)}")
+                title = TITLES.get(metric, metric).removesuffix(" per message")
+                far.append(f"by {_up_to(up_to)} in {title}")
+        texts += [f"{_name(found, subject.name)} {' and '.join(far)}"] if far else []
     if "" in signs:
         parts.append("A ratio without a sign is a difference.")
     if " ≈" in signs:
         parts.append(f"“≈”: equivalent within ±{format.share(found.margin)}.")
     if texts:
-        parts.append(f"“?”: not resolved; {'; '.join(texts)}.")
+        parts.append(f"“?”: not resolved; could differ from {_name(found, base)}: {'; '.join(texts)}.")
     for subject in (one for _, subjects in found.arms[1:] for one in subjects):
         parts.append(f"{_name(found, subject.name)} is {NAMES.get(subject.transport)} on another stack.")
     return " ".join(parts)
+
+
+def _up_to(share: float | None) -> str:
+    if share is None:
+        return "any factor"
+    return f"up to {format.share(share)}" if share < 1 else f"up to {format.number(1 + share)}×"
 
 
 def made(source: Source, _: list[str]) -> str:
@@ -254,7 +261,7 @@ def repeats(source: Source, words: list[str]) -> str:
     if len(source.folders) == 1:
         return "This is one campaign on one machine. Another day or machine may give other ratios."
     each = ", ".join(format.ratio(Source((one,)).comparison(metric, pair)) for one in source.folders)
-    said = f"The {what} in {len(source.folders)} campaigns of the same command: {each}."
+    said = f"The {what} in {len(source.folders)} campaigns of this scenario: {each}."
     keys = [checked_keys(document) for document in found.campaign.documents]
     if any(one != keys[0] for one in keys):
         return f"{said} They differ in machine or version, so they are not combined."

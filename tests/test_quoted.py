@@ -86,9 +86,7 @@ def test_the_committed_report_has_the_same_numbers(script: ModuleType) -> None:
 def test_several_campaigns_are_told_apart_and_combined(script: ModuleType) -> None:
     source = script.Source((CI, "results/reference/ci"))  # twice the same: the ratio stays
     said = script.repeats(source, ["cpu", "websocket-aiohttp/sse-aiohttp"])
-    assert said.startswith(
-        "The server CPU per message of WebSocket beside SSE in 2 campaigns of the same command: 1.08×"
-    )
+    assert said.startswith("The server CPU per message of WebSocket beside SSE in 2 campaigns of this scenario: 1.08×")
     assert "Together: 1.08×" in said
 
 
