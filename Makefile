@@ -60,6 +60,7 @@ reference: $(VENV)/.run ## measure a reference result again: make reference NAME
 	@test -n "$(NAME)" || { echo "reference: which one? make reference NAME=ci" >&2; exit 2; }
 	$(BIN)/rtbench run $(or $(SCENARIO),$(NAME)) --out $(REFERENCE_OUT) $(ARGS) || [ $$? = 3 ]
 	$(BIN)/python benchmarks/reference.py $(REFERENCE_OUT) $(NAME)
+	$(BIN)/python benchmarks/quoted.py --write
 
 stacks: $(VENV)/.stacks ## install the Python stacks that are subjects, too: Starlette, uvicorn, aiohttp-sse, picows
 

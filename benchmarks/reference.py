@@ -1,7 +1,8 @@
 """`python benchmarks/reference.py FOLDER NAME`: make a measured campaign the reference result NAME.
 
-Invariant: results/reference/NAME holds report.md, one figure, campaign.json and metrics.csv; `ci` has report.html, too.
-Everything else of the folder stays out of git: the command in campaign.json repeats it. Called by `make reference`.
+Invariant: results/reference/NAME holds report.md, one figure, campaign.json and metrics.csv; `ci` has report.html and
+its figure for dark pages, too. Everything else of the folder stays out of git: the command in campaign.json repeats it.
+Called by `make reference`, and followed by `benchmarks/quoted.py --write`, which puts the pages' numbers right.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import shutil
 import sys
 from pathlib import Path
 
+from rtbench.analysis.figures._style import to_dark
+
 REFERENCE = Path(__file__).parent.parent / "results" / "reference"
 FIGURES = ("decision.svg", "sweep.svg")
 """The figure that a reader decides by; of a sweep, its curves. The first that the report has."""
 WHOLE = "ci"
-"""The reference whose report.html stands for the form of all."""
+"""The reference whose report.html stands for the form of all, and whose figure README shows."""
 
 
 def keep(folder: Path, name: str, reference: Path = REFERENCE) -> Path:
@@ -40,6 +43,9 @@ def keep(folder: Path, name: str, reference: Path = REFERENCE) -> Path:
     (new / "figures").mkdir(parents=True)
     for inside, path in kept.items():
         shutil.copyfile(path, new / inside)
+    if name == WHOLE:
+        light = new / "figures" / figure
+        light.with_stem(f"{light.stem}-dark").write_text(to_dark(light.read_text(encoding="utf-8")), encoding="utf-8")
     shutil.rmtree(target, ignore_errors=True)
     new.rename(target)
     return target

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from rtbench.analysis.figures._style import DARK as DARK_OF
+from rtbench.analysis.figures._style import to_dark
 
 ROOT = Path(__file__).parent.parent
 
@@ -38,9 +42,10 @@ def files(folder: Path) -> set[str]:
 
 
 KEPT = {"report.md", "campaign.json", "metrics.csv"}
+DARK = "figures/decision-dark.svg"
 
 
-@pytest.mark.parametrize(("name", "more"), [("ci", {"report.html"}), ("smoke", set())])
+@pytest.mark.parametrize(("name", "more"), [("ci", {"report.html", DARK}), ("smoke", set())])
 def test_a_reference_is_replaced(script: ModuleType, measured: Path, tmp_path: Path, name: str, more: set[str]) -> None:
     reference = tmp_path / "reference"
     (reference / name).mkdir(parents=True)
@@ -73,11 +78,20 @@ def test_what_is_in_git_is_what_is_kept(script: ModuleType) -> None:
     assert len(folders) >= 10
     for folder in folders:
         found = files(folder)
-        figures = {file for file in found if file.startswith("figures/")}
+        figures = {file for file in found if file.startswith("figures/")} - {DARK}
         assert len(figures) == 1 and figures < {f"figures/{name}" for name in script.FIGURES}
-        assert found - figures == KEPT | ({"report.html"} if folder.name == script.WHOLE else set()), folder
+        assert found - figures == KEPT | ({"report.html", DARK} if folder.name == script.WHOLE else set()), folder
 
 
 def test_the_references_stay_small() -> None:
     sizes = [path.stat().st_size for path in (ROOT / "results/reference").rglob("*") if path.is_file()]
     assert sum(sizes) < 4 * 2**20
+
+
+def test_dark_figures_have_the_dark_colours_of_the_report() -> None:
+    css = (ROOT / "analysis/report/templates/report.css").read_text()
+    (dark,) = set(re.findall(r"--paper: #161614;[^}]*", css))
+    assert [colour for colour in DARK_OF.values() if colour not in dark] == []
+    svg = (ROOT / "results/reference/ci/figures/decision.svg").read_text()
+    assert to_dark(svg) == (ROOT / "results/reference/ci" / DARK).read_text()
+    assert [colour for colour in DARK_OF if colour in to_dark(svg)] == []

@@ -7,7 +7,7 @@ once a cell, under the name `SUBJECT [CELL]`, and only those of one cell are com
 
 from __future__ import annotations
 
-from rtbench.analysis.evidence.gathering import gather
+from rtbench.analysis.evidence.gathering import conclude, gather
 from rtbench.analysis.evidence.model import (
     USABLE_NEEDED,
     Calibration,
@@ -28,5 +28,6 @@ __all__ = [
     "NoiseFloor",
     "Result",
     "alone",
+    "conclude",
     "gather",
 ]

@@ -51,6 +51,14 @@ def gather(campaign: Campaign, calibration: Mapping[str, Any] | None = None) -> 
         warnings += [warning] if warning else []
         if result.series is not None:
             shown.add(trial.item)
+    return conclude(campaign, results, warnings, known)
+
+
+def conclude(
+    campaign: Campaign, results: Sequence[Result], warnings: Sequence[dict[str, Any]], known: Calibration | None
+) -> Evidence:
+    """The evidence of trials that are measured: summaries, comparisons, verdicts. `known`: the calibration that holds.
+    Needs no raw files (`benchmarks/quoted.py` has only what git keeps of a campaign)."""
     subjects = tuple(_subject(row, cell, results) for cell in campaign.cells for row in campaign.subjects)
     names = [s.name for s in subjects]
     summaries = []

@@ -259,6 +259,24 @@ def to_svg(canvas: Figure) -> str:
     return _MARK.sub(_marked, text)
 
 
+DARK = {
+    INK: "#eceae4",
+    FAINT: "#a8a59e",
+    RULE: "#37352f",
+    COLOURS["sse"]: "#56a9e0",
+    COLOURS["websocket"]: "#ef8a3c",
+    COLOURS["short-poll"]: "#3fc79b",
+    COLOURS["long-poll"]: "#e3a0c4",
+    COLOURS["tcp"]: "#9b9993",
+}
+"""What stands for a colour on a dark page: the dark values of report.css (a test compares them)."""
+
+
+def to_dark(svg: str) -> str:
+    """The same standalone SVG for a dark page, whose background it shows."""
+    return re.sub("|".join(DARK), lambda found: DARK[found[0]], svg)
+
+
 def to_png(canvas: Figure) -> bytes:
     """A PNG on white, for places that take no SVG."""
     buffer = io.BytesIO()

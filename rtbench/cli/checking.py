@@ -80,7 +80,7 @@ def _all_known(word: str) -> list[Subject | str]:
             raise UserError(error.message, f"{error.remedy}; for a [[subject]] name its file, FILE.toml") from error
     scenario = scenarios.load(word)
     if not scenario.subject:
-        raise UserError(f"{word} defines no subject", "write a table [[subject]]; see README, Add a subject")
+        raise UserError(f"{word} defines no subject", "write a table [[subject]]; see README, Your own server")
     return [scenario.registry.find(row.name) for row in scenario.subject]
 
 

@@ -291,7 +291,7 @@ class SubjectTable:
     greeting: tuple[str, ...] = ruled(_texts("texts that a subscriber sends"), [])
     tls_ca: str = ruled(words(), "")
     due: str = ruled(words(), "")
-    capabilities: tuple[str, ...] = ruled(_texts("capabilities; see README, Add a subject"), [])
+    capabilities: tuple[str, ...] = ruled(_texts("capabilities; see README, Your own server"), [])
 
 
 def names_of(what: str) -> Rule:

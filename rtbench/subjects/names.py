@@ -49,7 +49,7 @@ def is_faulty(name: str) -> bool:
 
 def module_at(module: str, what: str = "") -> Subject:
     """The SUBJECT of a module, by its name or its file. Raises UserError when there is none."""
-    remedy = "it must define SUBJECT = Subject(…); see README, Add a subject"
+    remedy = "it must define SUBJECT = Subject(…); see README, Your own server"
     if module.endswith(".py"):
         path = Path(module)
         if not path.exists():

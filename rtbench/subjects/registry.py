@@ -38,7 +38,9 @@ def catalogue() -> dict[str, Subject]:
                 "repair or uninstall that package",
             ) from error
         if not isinstance(subject, Subject):
-            raise UserError(f"the entry point {entry.name} ({entry.value}) is no Subject", "see README, Add a subject")
+            raise UserError(
+                f"the entry point {entry.name} ({entry.value}) is no Subject", "see README, Your own server"
+            )
         found[subject.name] = replace(subject, module=entry.module)
     return found
 

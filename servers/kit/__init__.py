@@ -1,4 +1,4 @@
-"""The kit for writing a subject in Python. README, "On our hub", has a whole file that uses it.
+"""The kit for writing a subject in Python. docs/tutorial/your-own-server.md has a whole file that uses it.
 
 A subject's file imports `Subject` from `rtbench.subjects`, `Server` from `rtbench.servers.kit.app`, and one encoder:
 `sse_encoder.Chunked`, `websocket_encoder.Framed` or `poll_answer.Enveloped` (`queue.Queued`: the library frames).

@@ -225,7 +225,7 @@ def test_serve_at_a_port_in_use() -> None:
 
 @pytest.mark.slow
 def test_serve_takes_messages_where_chat_has_senders() -> None:
-    """As the README has it: curl posts a line, everyone hears it."""
+    """As docs/howto/replay.md has it: curl posts a line, everyone hears it."""
     command = [sys.executable, "-m", "rtbench.cli", "serve", "sse-aiohttp", "--set", "chat.senders=1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:

@@ -1,4 +1,4 @@
-"""README, "Add a subject in 15 minutes", followed to the letter with examples/tornado."""
+"""docs/tutorial/your-own-server.md, followed to the letter with examples/tornado."""
 
 from __future__ import annotations
 
@@ -18,12 +18,7 @@ from rtbench.scenario.loading import load
 
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLE = ROOT / "examples" / "tornado"
-GUIDE = (
-    (ROOT / "README.md")
-    .read_text(encoding="utf-8")
-    .partition("## Add a subject in 15 minutes")[2]
-    .partition("\n## ")[0]
-)
+GUIDE = (ROOT / "docs/tutorial/your-own-server.md").read_text(encoding="utf-8")
 EASY = (
     "client_cpu_share=1.0", "run_delay_share=1.0", "steal_share=1.0", "publisher_late_s=60", "hub_lag_s=60",
     "server_run_delay_share=1.0", "drift_share=100", "retransmit_share=1.0", "stamped_share=0.0", "edge_share=1.0",
@@ -122,5 +117,5 @@ def test_a_table_without_a_subject_cannot_be_verified(tmp_path: Path) -> None:
     done = rtbench(tmp_path, "verify", "none.toml")
     assert done.returncode == 2
     assert (
-        done.stderr == "rtbench: none.toml defines no subject: write a table [[subject]]; see README, Add a subject\n"
+        done.stderr == "rtbench: none.toml defines no subject: write a table [[subject]]; see README, Your own server\n"
     )

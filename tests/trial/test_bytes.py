@@ -161,7 +161,7 @@ def test_a_pushed_message_is_its_frame_and_nothing_more(
 
 
 def test_the_overhead_of_150_bytes_is_21_on_both_push_transports() -> None:
-    """From the id 10 on: what README says of the first report."""
+    """From the id 10 on: what the report of `ci` has."""
     assert event_in_a_chunk(10) == frame(10) == PAYLOAD_BYTES + 21
     assert event_in_a_chunk(9) == frame(9) == PAYLOAD_BYTES + 20
 
