@@ -15,14 +15,14 @@ from rtbench.analysis.figures._style import to_dark
 
 REFERENCE = Path(__file__).parent.parent / "results" / "reference"
 FIGURES = ("decision.svg", "sweep.svg")
-"""The figure that a reader decides by; of a sweep, its curves. The first that the report has."""
+"""The main figure; of a sweep, its curves. The first one that the report has is kept."""
 WHOLE = "ci"
-"""The reference whose report.html stands for the form of all, and whose figure README shows."""
+"""The reference whose report.html is kept, as an example of the form. README shows its figure."""
 
 
 def keep(folder: Path, name: str, reference: Path = REFERENCE) -> Path:
-    """Replace `reference`/`name` by what is kept of the results folder; its new path. Raises SystemExit when the
-    campaign is not finished, lacks a file, or `name` is not the name of a folder: then nothing is replaced."""
+    """Replace `reference`/`name` by the kept files of the results folder. Returns its path. Raises SystemExit, and
+    replaces nothing, when the campaign is not finished, lacks a file, or `name` is not the name of a folder."""
     if name != Path(name).name or name in ("", ".", ".."):
         raise SystemExit(f"reference: NAME={name!r}: expected the name of a folder")
     report = folder / "report"
