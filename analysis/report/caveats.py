@@ -32,7 +32,7 @@ def collect(evidence: Evidence) -> list[Caveat]:
     """All caveats, the grave ones first."""
     sources: tuple[Callable[[Evidence], Iterator[Caveat]], ...] = (
         _unfinished, _too_few, _put_aside, _given, _thresholds, _stalls, _fairness, _arms, _tails, _beats, _censored,
-        _bent, _noise, _multiplicity, _calibration, loopback.caveats, _unsealed, _machine,
+        _bent, _unstamped, _noise, _multiplicity, _calibration, loopback.caveats, _unsealed, _machine,
     )  # fmt: skip
     found: dict[tuple[str, str], Caveat] = {}
     for source in sources:
@@ -274,6 +274,12 @@ def _bent(evidence: Evidence) -> Iterator[Caveat]:
                     "); the slope is an average over them",
                 )  # fmt: skip
                 yield Caveat("bent", text, "see `memory.rungs` in the manifests", False)
+
+
+def _unstamped(evidence: Evidence) -> Iterator[Caveat]:
+    if "kernel" not in evidence.latency and evidence.results:
+        text = "the kernel stamped too few messages: latency is that at the client's application"
+        yield Caveat("application-latency", (text,), "", False)
 
 
 def _noise(evidence: Evidence) -> Iterator[Caveat]:
