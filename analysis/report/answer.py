@@ -146,7 +146,7 @@ def _within(comparisons: Sequence[Comparison]) -> str:
     if unresolved:
         return f"within {_share(max(unresolved))}"
     if not comparisons or any(c.verdict == "too few blocks" for c in comparisons):
-        return "unknown"
+        return "in too few blocks"
     return f"within ±{format.share(comparisons[0].margin)}"
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtbench.analysis import figures
+from rtbench.analysis import figures, format
 from rtbench.analysis.campaigns.frames import trials
 from rtbench.analysis.campaigns.load import load
 from rtbench.analysis.evidence import Evidence, alone, gather

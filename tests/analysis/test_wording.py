@@ -1,7 +1,7 @@
-"""Every sentence of the answer as it is worded today, held by `tests/approved/answer.txt`.
+"""The sentences of the report as they are worded today, held by the files of `tests/approved/`.
 
-Made from typed findings, not from a campaign: a change of wording is a visible diff. `RTBENCH_APPROVE=1` with this test
-rewrites the file.
+The answer is made from typed findings, the others from the golden campaign: a change of wording is a visible diff.
+`RTBENCH_APPROVE=1` with these tests rewrites the files.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from rtbench.analysis.evidence import ComparedSubject
-from rtbench.analysis.report import answer
+from rtbench.analysis import claims
+from rtbench.analysis.advice.advice import advise
+from rtbench.analysis.advice.option import Needs
+from rtbench.analysis.evidence import ComparedSubject, Evidence
+from rtbench.analysis.report import answer, caveats
 from rtbench.analysis.report.findings import (
     CPU,
     Alike,
@@ -129,3 +132,19 @@ def test_the_lines_of_the_answer() -> None:
     lines = [answer.line(one) for one in findings()]
     assert all(0 < len(line) <= answer.LONGEST for line in lines)
     approved("answer.txt", lines)
+
+
+def test_the_caveats_of_a_campaign(evidence: Evidence) -> None:
+    approved("caveats.txt", [f"{c.kind}: {c.message} → {c.remedy}" for c in caveats.collect(evidence)])
+
+
+def test_the_claims_of_a_campaign(evidence: Evidence) -> None:
+    lines = [
+        f"{j.hypothesis.number}. {j.hypothesis.claim} {j.outcome}: {j.text} {j.flips}" for j in claims.judge([evidence])
+    ]
+    approved("claims.txt", lines)
+
+
+def test_the_advice_of_a_campaign(evidence: Evidence) -> None:
+    needs = Needs(subscribers=20_000, freshness_ms=200, bidirectional=True, through_proxy=True)
+    approved("advice.txt", advise(evidence, needs, every=True).text().splitlines())
