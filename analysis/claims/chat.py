@@ -49,7 +49,7 @@ HYPOTHESIS = Hypothesis(
     test="Median latency from send to receipt and server CPU per delivered message, WebSocket against each other "
     "transport of its stack, block-paired with a 95 % interval. Supported when some ratio is below 1 and none above; "
     "contradicted when one is above.",
-    scenario="rtbench run chat",
+    scenario="rtbench run chat --claims",
     metric="server_cpu_ns_per_message",
     judge=judge,
 )

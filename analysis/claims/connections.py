@@ -74,7 +74,7 @@ HYPOTHESIS = Hypothesis(
     test="Every SSE subject in trials of at least 1,000 subscribers: no failed connection, nothing lost, server CPU at "
     "most 50 % of a core, and, where a ladder measured it, memory at most 64 KiB a connection. Contradicted when one "
     "is not.",
-    scenario="rtbench run ten-thousand",
+    scenario="rtbench run ten-thousand --claims",
     metric=CPU,
     judge=judge,
 )

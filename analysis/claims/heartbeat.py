@@ -95,7 +95,7 @@ HYPOTHESIS = Hypothesis(
     "that do not come.",
     test="Push connections that lived when the server was stopped for longer than two heartbeats: supported when all "
     "were given up for silence and none was ended by TCP before the server went on; contradicted when TCP ended one.",
-    scenario="rtbench run heartbeat",
+    scenario="rtbench run heartbeat --claims",
     metric="lost",
     judge=judge,
 )

@@ -64,7 +64,7 @@ HYPOTHESIS = Hypothesis(
     "and gets every message exactly once.",
     test="All trials with a kill of the server: lost and duplicated are 0, and every subscriber had a message on a new "
     "connection. Contradicted when one trial says otherwise.",
-    scenario="rtbench run reconnect",
+    scenario="rtbench run reconnect --claims",
     metric="lost",
     judge=judge,
 )

@@ -37,8 +37,8 @@ class Aliasing:
     def text(self) -> str:
         return (
             f"the poll interval of {self.interval_s:g} s and the message period of {self.period_s:g} s stand as "
-            f"{self.messages} : {self.polls}: they beat, each poller sees the same {self.ages} "
-            f"age{'s' * (self.ages != 1)} over and over, and only the spread of the pollers' starts mixes them"
+            f"{self.messages} : {self.polls}: each poller sees the same {self.ages} "
+            f"age{'s' * (self.ages != 1)} again and again, and only the spread of the pollers' starts mixes them"
         )
 
 

@@ -1,104 +1,356 @@
-"""The answer in three sentences: latency, what it costs the server, whether everything arrived; of a sweep, how the
-first two grow over its key and where the order flips.
+"""The answer: at most four lines of at most 120 characters, and the line that names the next command.
 
-Invariant: a sentence names its arm and never ranks across arms (R10); every number in it carries its interval, and what
-is said of a comparison is its verdict (R8). Called by the report, for its first lines and for the terminal.
+Invariant: a line is made from one typed finding and nothing else, names what it is relative to, and shows a ratio only
+where the verdict is "different" (R8); a subject's name contains its stack, so that no line ranks stacks as transports
+(R10). Intervals are in the tables. Called by the report, for the terminal, report.md, report.html and report.json.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import shlex
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
 from rtbench.analysis import format
 from rtbench.analysis.evidence import ComparedSubject, Evidence
-from rtbench.analysis.sweep import curves, words
+from rtbench.analysis.report import findings as found
+from rtbench.analysis.report import naming
+from rtbench.analysis.report.findings import CPU, Finding
+from rtbench.analysis.statistics.judgement import Comparison
 
-NAMED = 6
-"""Subjects that a sentence names before it points to the table."""
-
-_COUNTS = ("lost", "duplicated", "reordered", "corrupted")
+LONGEST = 120
+"""Characters of a line."""
+MOST_BLOCKS = 40
+"""Blocks that the next step proposes at most: more are hardly run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One sentence and the metric that it is about."""
+    """One line and the metric that it is about."""
 
     text: str
     metric: str
 
     def row(self) -> dict[str, Any]:
+        """The row of report.json's `claims[]`."""
         return {"text": self.text, "metric": self.metric}
 
 
 def sentences(evidence: Evidence) -> list[Sentence]:
-    """Exactly three."""
-    latency = evidence.latency
-    if (swept := curves.study(evidence)) is not None:
-        first, second = words.sentences(evidence, swept)
-        return [
-            Sentence(first, latency),
-            Sentence(second, "server_cpu_ns_per_message"),
-            Sentence(_delivery(evidence), "lost"),
-        ]
-    where = (
-        "at the client's kernel" if "kernel" in latency else "at the client's application, there being no kernel stamps"
-    )
-    cpu = "server_cpu_ns_per_message"
-    return [
-        Sentence(f"Median latency from the planned time, {where} — {_ranking(evidence, latency)}.", latency),
-        Sentence(f"Server CPU per delivered message — {_ranking(evidence, cpu)}.", cpu),
-        Sentence(_delivery(evidence), "lost"),
-    ]
+    """One to four."""
+    return [Sentence(line(one), _about(one, evidence.latency)) for one in found.findings(evidence)]
 
 
-def _ranking(evidence: Evidence, metric: str) -> str:
-    parts = []
-    for arm, subjects in evidence.arms:
-        if len(evidence.arms) > 1 or arm != "controlled":
-            note = " (stacks differ)" if arm == "idiomatic" else ""
-            parts.append(f"{arm} arm{note}: {_within(evidence, metric, subjects)}")
-        else:
-            parts.append(_within(evidence, metric, subjects))
-    return "; ".join(parts) or "nothing was measured"
+def _about(one: Finding, latency: str) -> str:
+    if isinstance(one, (found.Spread, found.Grown, found.Changed)):
+        return one.metric
+    return "lost" if isinstance(one, found.Delivered) else latency
 
 
-def _within(evidence: Evidence, metric: str, subjects: Sequence[ComparedSubject]) -> str:
-    rows = [(s, evidence.summary(s.name, metric)) for s in subjects]
-    known = sorted(
-        ((s, row, row.median) for s, row in rows if row is not None and row.median is not None),
-        key=lambda item: item[2],
-    )
+def line(one: Finding) -> str:
+    """The longest of a finding's wordings that fits; the shortest is cut where none does."""
+    wordings = [naming.capital(text) if not _begins_with_own(one) else text for text in _wordings(one)]
+    return next((text for text in wordings if len(text) <= LONGEST), f"{wordings[-1][: LONGEST - 1]}…")
+
+
+def _wordings(one: Finding) -> list[str]:
+    """A finding in words, longest first."""
+    match one:
+        case found.Nothing():
+            return list(_nothing(one))
+        case found.Alone():
+            return list(_alone(one.subject))
+        case found.Alike():
+            return list(_alike(one))
+        case found.Apart():
+            return list(_apart(one))
+        case found.Spread():
+            return list(_spread(one))
+        case found.Grown():
+            return list(_grown(one))
+        case found.Changed():
+            return list(_changed(one))
+        case found.Order():
+            return list(_order(one))
+        case found.Delivered():
+            return list(_delivered(one))
+    assert_never(one)
+
+
+def _begins_with_own(one: Finding) -> bool:
+    """Whether the line begins with a name that a user made up: it keeps its first letter."""
+    match one:
+        case found.Alone() | found.Apart():
+            return naming.own(one.subject.subject)
+        case found.Alike():
+            return naming.own(one.subjects[0])
+    return False
+
+
+def _nothing(one: found.Nothing) -> Iterator[str]:
+    text = "Nothing was measured"
+    if not one.trials:
+        yield f"{text}: the folder has no finished trial"
+        return
+    text += f": {_count(one.trials, 'trial')} failed or cannot be read"
+    why = " ".join(one.why.split())
+    if why:
+        yield f"{text} ({why})"
+        yield f"{text} ({why[: LONGEST - len(text) - 4]}…)"
+    yield text
+
+
+def _alone(one: found.Measured) -> Iterator[str]:
+    name = naming.title(one.subject) + _every(one)
+    facts = [f"data {brief(one.age_ns)} old"] if one.age_ns else ["latency not measured"]
+    tail = [f"{brief(one.tail_ns)} at the 99th percentile"] if one.tail_ns else []
+    cost = [f"{brief(one.cpu_ns)} of server CPU a message"] if one.cpu_ns else ["server CPU not measured"]
+    yield f"{name}: {', '.join([*facts, *tail, *cost])}"
+    yield f"{name}: {', '.join([*facts, *cost])}"
+    yield f"{_cut(name)}: {', '.join([*facts, *cost])}"
+
+
+def _alike(one: found.Alike) -> Iterator[str]:
+    names = _against(one.subjects, one.beside)
+    several = f"{_count(len(one.subjects), 'subject')} against {naming.title(one.beside)}"
+    both = [clause(what, known) for what, known in (("latency", one.latency), ("server CPU", one.cpu))]
+    together = clause("latency and server CPU", [*one.latency, *one.cpu])
+    if all(text.startswith("too few") for text in both) or not (one.latency or one.cpu):
+        texts = [together]
+    else:
+        same = both[0].removeprefix("latency") == both[1].removeprefix("server CPU")
+        bounds = f"latency {_within(one.latency)}, CPU {_within(one.cpu)}"
+        texts = [f"no difference seen: {together if same else ', '.join(both)}", f"no difference seen ({bounds})"]
+    for who in (names, several, _cut(several)):
+        for text in texts:
+            yield f"{who}: {text}"
+
+
+def clause(what: str, comparisons: Sequence[Comparison]) -> str:
+    """What comparisons without a difference say together of `what`: the widest of their statements."""
+    unresolved = [c.could_be_up_to or 0.0 for c in comparisons if c.verdict == "not resolved"]
+    if unresolved:
+        return f"{what} could differ by up to {_share(max(unresolved))}"
+    if not comparisons:
+        return f"no block has both, so {what} cannot be compared"
+    if any(c.verdict == "too few blocks" for c in comparisons):
+        return f"too few blocks to compare {what}"
+    return f"{what} equivalent within ±{format.share(comparisons[0].margin)}"
+
+
+def _within(comparisons: Sequence[Comparison]) -> str:
+    """The same in two words, for a line that is too long."""
+    unresolved = [c.could_be_up_to or 0.0 for c in comparisons if c.verdict == "not resolved"]
+    if unresolved:
+        return f"within {_share(max(unresolved))}"
+    if not comparisons or any(c.verdict == "too few blocks" for c in comparisons):
+        return "in too few blocks"
+    return f"within ±{format.share(comparisons[0].margin)}"
+
+
+def _apart(one: found.Apart) -> Iterator[str]:
+    mine = one.subject
+    names = _against([mine.subject], one.beside, _every(mine))
+    facts = []
+    if one.latency is not None and one.latency.different and mine.every_s is None:
+        facts.append(f"data {times(one.latency)} as old ({brief(mine.age_ns)})")
+    elif mine.age_ns and (mine.every_s is not None or one.latency is None):
+        facts.append(f"data {brief(mine.age_ns)} old")
+    elif one.latency is not None:
+        facts.append(clause("latency", [one.latency]))
+    if one.cpu is not None:
+        facts.append(f"{times(one.cpu)} the server CPU" if one.cpu.different else clause("server CPU", [one.cpu]))
+    yield f"{names}: {', '.join(facts)}"
+    yield f"{_cut(naming.title(mine.subject))} against {_cut(naming.title(one.beside))}: {', '.join(facts)}"
+
+
+def _against(subjects: Sequence[ComparedSubject], beside: ComparedSubject, every: str = "") -> str:
+    """`WebSocket against SSE on aiohttp`: the stack once where all share it."""
+    shared = {s.stack for s in subjects} == {beside.stack} and not any(map(naming.own, [*subjects, beside]))
+    return f"{naming.listed(subjects, shared)}{every} against {naming.title(beside)}"
+
+
+def _spread(one: found.Spread) -> Iterator[str]:
+    what = "server CPU a message" if one.metric == CPU else "latency"
+    low = f"lowest {naming.title(one.lowest)} ({brief(one.low_ns)})"
+    apart = one.comparison is not None and one.comparison.different
+    ratio = f", {times(one.comparison)}" if one.comparison is not None and apart else ""
+    high = f"highest {naming.title(one.highest)} ({brief(one.high_ns)}{ratio})"
+    rest = [f"{one.others} between"] if one.others else []
+    alike = [f"{one.alike} no different from the lowest"] if one.alike else []
+    yield f"{what}: {low}, {high}; {', '.join([*rest, *alike])}".rstrip("; ")
+    yield f"{what}: {low}, {high}{f'; {rest[0]}' if rest else ''}"
+    yield f"{what}: lowest {_cut(naming.title(one.lowest))}, highest {_cut(naming.title(one.highest))}"
+
+
+def _grown(one: found.Grown) -> Iterator[str]:
+    what = _what(one.metric)
+    if not one.exponents:
+        yield f"{what} over {_key(one.part.key)}: too few complete blocks for {naming.listed(one.missing)}"
+        yield f"{what} over {_key(one.part.key)}: too few complete blocks"
+        return
+    _, any_row = one.exponents[0]
+    where = f"From {any_row.first:,g} to {any_row.last:,g} {_key(one.part.key)}: {what}"
+    known = [(s, (e.last / e.first) ** e.exponent) for s, e in one.exponents if not e.low <= 0 <= e.high]
+    open_ = len(one.exponents) - len(known)
+    missing = f"; too few blocks for {len(one.missing)}" if one.missing else ""
     if not known:
-        return "not measured"
-    best = known[0][0].name
-    parts = []
-    for subject, row, _ in known[1:NAMED]:
-        found = evidence.comparison(metric, subject.name, best)
-        said = f"{format.summary(row)}, no block has both" if found is None else format.statement(found)
-        parts.append(f"{subject.name} {said}")
-    if len(known) > NAMED:
-        parts.append(f"{len(known) - NAMED} more in the table")
-    relative = f"; relative to it: {'; '.join(parts)}" if parts else ""
-    missing = [s.name for s, row in rows if row is None or row.median is None]
-    unknown = f"; not measured: {', '.join(missing)}" if missing else ""
-    return f"{best} {format.summary(known[0][1])}{relative}{unknown}"
+        yield f"{where}, no change seen for {_count(len(one.exponents), 'subject')}{missing}"
+        return
+    ordered = sorted(known, key=lambda row: row[1])
+    ends = [ordered[0], ordered[-1]] if len(ordered) > 1 else ordered
+    said = " to ".join(f"{_times(factor)} ({naming.title(s)})" for s, factor in ends)
+    unchanged = f"; no change seen for {open_}" if open_ else ""
+    yield f"{where} {said}{unchanged}{missing}"
+    yield f"{where} {said}"
+    yield f"{where} {' to '.join(_times(factor) for _, factor in ends)}{unchanged}"
 
 
-def _delivery(evidence: Evidence) -> str:
-    measured = [r for r in evidence.results if r.metrics]
-    expected = sum(r.metrics.get("expected") or 0 for r in measured)
-    parts = []
-    for kind in _COUNTS:
-        per_subject = {
-            s.name: sum(r.metrics.get(kind) or 0 for r in evidence.of(s.name) if r.metrics) for s in evidence.subjects
-        }
-        total = sum(per_subject.values())
-        who = ", ".join(f"{name} {count:,.0f}" for name, count in per_subject.items() if count)
-        parts.append(f"{total:,.0f} {kind}" + (f" ({who})" if who else ""))
-    statuses = [r.trial.status for r in evidence.results]
-    aside = ", ".join(f"{statuses.count(s)} {s}" for s in ("invalid", "failed") if s in statuses)
-    trials = f"{statuses.count('ok')} of {len(statuses)} trials valid" + (f" ({aside})" if aside else "")
-    counted = f"all {len(measured)} measured trials" if len(measured) != 1 else "the measured trial"
-    return f"Of {expected:,.0f} expected deliveries in {counted}: {', '.join(parts)}; {trials}."
+def _changed(one: found.Changed) -> Iterator[str]:
+    first, last = one.part.cells[0][0], one.part.cells[-1][0]
+    where = f"{_what(one.metric)}, {_key(one.part.key)} {last} against {first}"
+    if not one.effects:
+        yield f"{where}: too few complete blocks to say"
+        return
+    differ = [(s, e.comparison) for s, e in one.effects if e.comparison.different]
+    rest = [e.comparison for _, e in one.effects if not e.comparison.different]
+    said = [f"{naming.title(s)} {times(c)}" for s, c in differ]
+    if len(one.effects) == 1 and rest:
+        yield f"{where}: {clause(naming.title(one.effects[0][0]), rest)}"
+    others = [clause(_count(len(rest), "other" if said else "subject"), rest)] if rest else []
+    yield f"{where}: {'; '.join([*said, *others])}"
+    yield f"{where}: different for {len(differ)} of {_count(len(one.effects), 'subject')}"
+
+
+def _order(one: found.Order) -> Iterator[str]:
+    names = dict(one.names)
+    over = _key(one.part.key)
+    unresolved = f"; {one.unresolved} of {one.pairs} pairs not resolved" if one.unresolved else ""
+    if not one.flips:
+        yield f"Over {over}, no pair is seen to change its order{unresolved}"
+        return
+    row = one.flips[0]
+    flip = row.flips[0]
+    lower = [naming.title(names[name]) if name in names else name for name in (flip.lower_before, flip.lower_after)]
+    what, value = _what(row.metric), format.number(flip.value)
+    more = f"; {_count(len(one.flips) - 1, 'more flip')}" if len(one.flips) > 1 else ""
+    yield f"{what} is lower on {lower[0]} up to some {value} {over}, on {lower[1]} beyond{more}{unresolved}"
+    yield f"{what}: {lower[0]} is lower up to some {value} {over}, {lower[1]} beyond{more}"
+    yield f"Over {over}, {len(one.flips)} of {_count(one.pairs, 'pair')} change their order{unresolved}"
+
+
+def _delivered(one: found.Delivered) -> Iterator[str]:
+    kinds = {name: getattr(one, name) for name in ("lost", "duplicated", "reordered", "corrupted")}
+    trials = one.valid + one.invalid + one.failed
+    valid = f"{one.valid} of {_count(trials, 'trial')} valid"
+    aside = [f"{count} {name}" for name, count in (("invalid", one.invalid), ("failed", one.failed)) if count]
+    full = f"{valid} ({', '.join(aside)})" if aside else valid
+    if not any(kinds.values()):
+        text = f"Nothing lost, duplicated, reordered or corrupted in {_count(one.expected, 'delivery', 'deliveries')}"
+    else:
+        seen = ", ".join(f"{count:,} {name}" for name, count in kinds.items() if count)
+        text = f"{seen} of {_count(one.expected, 'expected delivery', 'expected deliveries')}"
+    if one.unmeasured:
+        names = naming.listed(one.unmeasured)
+        yield f"{text}; {full}; not measured: {names}"
+        yield f"{text}; {full}; {_count(len(one.unmeasured), 'subject')} not measured"
+    yield f"{text}; {full}"
+    yield f"{text}; {valid}"
+
+
+def next_step(evidence: Evidence) -> str:
+    """What a reader can do next: one line with one command."""
+    document = evidence.campaign.document
+    known = [s.name for s in evidence.subjects if s.usable]
+    if not known:
+        name = shlex.quote(next((s.base for s in evidence.subjects), "SUBJECT"))
+        return f"Next: `rtbench verify {name}` lists what the subject does wrong."
+    needed = [c.blocks_needed for c in evidence.comparisons if c.metric in (evidence.latency, CPU) and c.blocks_needed]
+    blocks = int((document.get("scenario") or {}).get("blocks") or 0)
+    worth = [count for count in needed if blocks < count <= MOST_BLOCKS]
+    if worth:
+        command = _again(str(document.get("command") or ""), max(worth))
+        return f"Next: `{command}` tells apart what is not resolved here."
+    if len({s.base for s in evidence.subjects}) < 2:
+        scenario = shlex.quote(str((document.get("scenario") or {}).get("name") or "ci"))
+        return f"Next: `rtbench run {scenario} --subjects {evidence.subjects[0].base},OTHER` compares it with another."
+    return f"Next: `rtbench advise {shlex.quote(_folder(document))} --subscribers N --rate HZ` ranks for your numbers."
+
+
+def _again(command: str, blocks: int) -> str:
+    """The campaign's command with more blocks, into a new folder."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = []
+    kept: list[str] = []
+    skip = False
+    for word in words or ["rtbench", "run", "SCENARIO"]:
+        if skip or word.startswith(("--out=", "blocks=")) or word in ("--out", "--quiet"):
+            if word.startswith("blocks=") and kept and kept[-1] == "--set":
+                kept.pop()
+            skip = word == "--out"
+            continue
+        kept.append(word)
+    return shlex.join([*kept, "--set", f"blocks={blocks}"])
+
+
+def _folder(document: Any) -> str:
+    """Where the campaign was written: what its command names, else its place under results/."""
+    named = re.search(r"--out[= ](\S+)", str(document.get("command") or ""))
+    return named[1] if named else f"results/{document.get('campaign') or 'DIR'}"
+
+
+def times(one: Comparison) -> str:
+    """`4.6×`: two digits, or as many as show the difference."""
+    return _times(one.ratio)
+
+
+def _times(ratio: float) -> str:
+    digits = 2
+    while float(f"{ratio:.{digits}g}") == 1 and digits < 7:
+        digits += 1
+    value = float(f"{ratio:.{digits}g}")
+    return f"{value:,.0f}×" if value >= 100 else f"{value:.{max(digits, 2)}g}×"
+
+
+def brief(ns: float | None) -> str:
+    """`16 ms`, `0.66 ms`, `500 ms`: two digits; three from 100 on."""
+    if ns is None:
+        return format.MISSING
+    divisor, unit = format.scale("ns", ns)
+    value = ns / divisor
+    return f"{value:,.0f} {unit}" if value >= 10 else f"{value:.1f} {unit}"
+
+
+def _share(value: float) -> str:
+    return format.share(value) if value < 1 else f"{_times(1 + value)}"
+
+
+def _what(metric: str) -> str:
+    return "server CPU a message" if metric == CPU else "latency"
+
+
+_KEYS = {
+    "workload.rate_hz": "messages a second",
+    "workload.payload_bytes": "bytes of payload",
+    "poll.interval_s": "seconds between polls",
+}
+
+
+def _key(key: str) -> str:
+    return _KEYS.get(key, key)
+
+
+def _every(one: found.Measured) -> str:
+    return f" every {one.every_s:g} s" if one.every_s is not None else ""
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= 30 else f"{name[:29]}…"
+
+
+def _count(count: int, noun: str, plural: str = "") -> str:
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"

@@ -17,7 +17,7 @@ from scipy.stats import combine_pvalues
 from rtbench.analysis import format
 from rtbench.analysis.metrics import find
 from rtbench.analysis.metrics.costs import SLOPES, given
-from rtbench.analysis.report import aliasing, caveat, loopback
+from rtbench.analysis.report import aliasing, caveat, loopback, naming
 from rtbench.analysis.report.caveat import Agreeing, Caveat, Part, Text, recorded
 from rtbench.analysis.report.fairness import IDENTITY
 from rtbench.analysis.statistics.compare import LEVEL
@@ -32,7 +32,7 @@ def collect(evidence: Evidence) -> list[Caveat]:
     """All caveats, the grave ones first."""
     sources: tuple[Callable[[Evidence], Iterator[Caveat]], ...] = (
         _unfinished, _too_few, _put_aside, _given, _thresholds, _stalls, _fairness, _arms, _tails, _beats, _censored,
-        _bent, _noise, _multiplicity, _calibration, loopback.caveats, _unsealed, _machine,
+        _bent, _unstamped, _noise, _multiplicity, _calibration, loopback.caveats, _unsealed, _machine,
     )  # fmt: skip
     found: dict[tuple[str, str], Caveat] = {}
     for source in sources:
@@ -97,7 +97,7 @@ def _given(evidence: Evidence) -> Iterator[Caveat]:
 
 def _thresholds(evidence: Evidence) -> Iterator[Caveat]:
     for text in crossed(evidence):
-        yield Caveat("threshold", text, "a finding: exit code 1", True)
+        yield Caveat("threshold", text, "this sets exit code 1", True)
 
 
 def crossed(evidence: Evidence) -> list[Text]:
@@ -186,11 +186,15 @@ def _unfair(results: Sequence[Result]) -> Iterator[Caveat]:
 
 
 def _arms(evidence: Evidence) -> Iterator[Caveat]:
-    if len(evidence.arms) > 1:
-        named = "; ".join(f"{arm}: {', '.join(s.name for s in subjects)}" for arm, subjects in evidence.arms)
-        message = f"two arms, never in one bar ({named}): across them stacks differ, not only transports"
-        yield Caveat("arms", (message,), "conclude about transports from the controlled arm", False)
-    for arm, subjects in evidence.arms:
+    if naming.arms(evidence):
+        bases = {s.base: s.arm for s in evidence.subjects}
+        named = "; ".join(
+            f"{naming.ARMS.get(arm, (arm, ''))[0]}: {', '.join(base for base, of in bases.items() if of == arm)}"
+            for arm, _ in evidence.arms
+        )
+        message = f"subjects run on different stacks ({named}): a difference across them is one of stacks, too"
+        yield Caveat("arms", (message,), "compare transports within the same stack", False)
+    for _, subjects in evidence.arms:
         techniques = {s.technique for s in subjects}
         if len(techniques) > 1:
             named = "; ".join(
@@ -198,7 +202,7 @@ def _arms(evidence: Evidence) -> Iterator[Caveat]:
             )
             yield Caveat(
                 "techniques",
-                (f"the {arm} arm has more than one way to write ({named})",),
+                (f"subjects write to many connections in different ways ({named})",),
                 "compare like with like",
                 False,
             )
@@ -276,12 +280,18 @@ def _bent(evidence: Evidence) -> Iterator[Caveat]:
                 yield Caveat("bent", text, "see `memory.rungs` in the manifests", False)
 
 
+def _unstamped(evidence: Evidence) -> Iterator[Caveat]:
+    if "kernel" not in evidence.latency and evidence.results:
+        text = "the kernel stamped too few messages: latency is that at the client's application"
+        yield Caveat("application-latency", (text,), "", False)
+
+
 def _noise(evidence: Evidence) -> Iterator[Caveat]:
     floor = evidence.noise_floor
     if floor is None:
         yield Caveat(
             "no-noise-floor",
-            ("no A/A control: the noise floor of this campaign is not known",),
+            ("no A/A control ran: the noise floor of this campaign is not known",),
             "run `rtbench calibrate`, or an A/A pair (`--subjects A,A@2`)",
             False,
         )

@@ -20,7 +20,7 @@ from rtbench.analysis.advice.advice import Advice
 from rtbench.analysis.evidence import Evidence
 from rtbench.analysis.figures import _style
 from rtbench.analysis.metrics import catalogue
-from rtbench.analysis.report import answer, fairness, loopback, proxied, tables
+from rtbench.analysis.report import answer, fairness, loopback, overview, proxied, tables
 from rtbench.analysis.report.caveat import Caveat
 from rtbench.analysis.report.citation import cite, facts
 from rtbench.analysis.report.condense import condense
@@ -69,7 +69,7 @@ def render(
     )
     for part in ("css", "js"):
         context[part] = Markup((_TEMPLATES / f"report.{part}").read_text(encoding="utf-8"))
-    environment.filters |= {"cell": format.markdown, "ticked": _ticked, "stacked": _stacked}
+    environment.filters |= {"cell": format.markdown, "marked": _marked, "ticked": _ticked, "stacked": _stacked}
     for name in ("report.html", "report.md"):
         text = environment.get_template(f"{name}.j2").render(context)
         (folder / name).write_text(_fitting(text) if name.endswith(".md") else text, encoding="utf-8")
@@ -109,7 +109,9 @@ def _context(
         "campaign": document.get("campaign", "campaign"),
         "documents": evidence.campaign.documents,
         "scenario": scenario,
-        "claims": [c.text for c in said],
+        "answer": [c.text for c in said],
+        "next": answer.next_step(evidence),
+        "overview": overview.table(evidence),
         "grave": [c for c in together if c.grave],
         "mild": [c for c in together if not c.grave],
         "figures": {figure.name: figure for figure in shown},
@@ -184,6 +186,17 @@ def _fitting(text: str) -> str:
 def _ticked(text: str) -> Markup:
     """Text with `commands` in backticks set as code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def _marked(text: str) -> str:
+    """The same for Markdown: `commands` stay in backticks, everything else is escaped."""
+    return re.sub(r"`([^`]+)`|([^`]+|`)", lambda m: f"`{format.markdown(m[1])}`" if m[1] else _escaped(m[2]), text)
+
+
+def _escaped(text: str) -> str:
+    """With the spaces at its ends."""
+    inner = text.strip()
+    return text.replace(inner, format.markdown(inner)) if inner else text
 
 
 def _stacked(text: str) -> Markup:

@@ -38,19 +38,32 @@ class Report:
 
     path: Path
     """report.html; the other files are beside it."""
-    headlines: tuple[str, str, str]
+    headlines: tuple[str, ...]
+    """The answer: one to four lines."""
+    next: str
+    """The line that names the next command."""
     caveats: tuple[str, ...]
     """The grave ones, one line each, for the terminal: which metrics they spoil is in the report."""
     exit_code: int
     """1: a threshold of the scenario is crossed; 3: some subject has too few valid trials; else 0."""
 
 
-def build(paths: Sequence[Path], out: Path | None = None, calibration: Mapping[str, Any] | None = None) -> Report:
+CLAIMED = ("article", "ci")
+"""Scenarios whose report shows the article's claims without being asked."""
+
+
+def build(
+    paths: Sequence[Path],
+    out: Path | None = None,
+    calibration: Mapping[str, Any] | None = None,
+    with_claims: bool = False,
+) -> Report:
     """Build the report of one results folder, or of several of one environment and scenario. A folder of another
     scenario is one more campaign that the claims take evidence from.
 
     `out`: the folder to write to; `report/` in the first results folder when not given. `calibration`: one of the
-    campaign's machine, instead of what the campaign kept. Raises ResultsError when the results cannot be read or mixed,
+    campaign's machine, instead of what the campaign kept. `with_claims`: show the article's claims whatever the
+    scenario. Raises ResultsError when the results cannot be read or mixed,
     or when the report cannot be written.
     """
     given = several(paths)
@@ -59,31 +72,38 @@ def build(paths: Sequence[Path], out: Path | None = None, calibration: Mapping[s
     evidence = gather(campaign, calibration)
     folder = out if out is not None else Path(paths[0]) / "report"
     try:
-        return write(evidence, folder, given.beside, given.caveats)
+        return write(evidence, folder, given.beside, given.caveats, with_claims)
     except OSError as error:
         raise ResultsError(
             f"{folder}: the report cannot be written ({error})", "free the disk or name another --out"
         ) from error
 
 
-def write(evidence: Evidence, folder: Path, beside: Sequence[Evidence] = (), notes: Sequence[Caveat] = ()) -> Report:
+def write(
+    evidence: Evidence,
+    folder: Path,
+    beside: Sequence[Evidence] = (),
+    notes: Sequence[Caveat] = (),
+    with_claims: bool = False,
+) -> Report:
     """Write every file of the report into `folder`. OSError passes through.
 
-    `beside`: other campaigns, for the claims; `notes`: what is to be said of them.
+    `beside`: other campaigns, for the claims; `notes`: caveats about them. report.json has the claims in any case.
     """
     folder.mkdir(parents=True, exist_ok=True)
     warned = sorted((*caveats.collect(evidence), *notes), key=lambda c: not c.grave)
     said = answer.sentences(evidence)
     judged = claims.judge((evidence, *beside))
     advised = advise(evidence, Needs())
-    page.render(folder, evidence, warned, said, judged, advised)
+    scenario = (evidence.campaign.document.get("scenario") or {}).get("name")
+    page.render(folder, evidence, warned, said, judged if with_claims or scenario in CLAIMED else (), advised)
     write_json(folder / "report.json", plain(typed(ReportRecord, as_json(evidence, warned, said, judged, advised))))
     (folder / "metrics.csv").write_text(as_csv(evidence), encoding="utf-8")
     code = 1 if caveats.crossed(evidence) else 3 if evidence.too_few or not evidence.subjects else 0
-    first, second, third = (claim.text for claim in said)
     together = condense(warned)
     grave = tuple(f"{c.short}{f' ({c.remedy})' if c.remedy else ''}" for c in together if c.grave)
-    return Report(folder / "report.html", (first, second, third), grave, code)
+    headlines = tuple(one.text for one in said)
+    return Report(folder / "report.html", headlines, answer.next_step(evidence), grave, code)
 
 
 def as_json(

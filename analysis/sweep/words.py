@@ -1,7 +1,7 @@
-"""A sweep in words: the sentences of the first screen and the tables of the report.
+"""A sweep in words: the tables of the report.
 
-Invariant: every exponent and crossover carries its interval, its range and, where it is none, why; nothing here is
-computed, only said. Called by the report (HTML and Markdown) and by the claims.
+Invariant: every exponent and crossover carries its interval and its range, or why there is none; nothing here is
+computed, only written. Called by the report (HTML and Markdown) and by the claims.
 """
 
 from __future__ import annotations
@@ -13,9 +13,6 @@ from rtbench.analysis.evidence import Evidence
 from rtbench.analysis.metrics import find
 from rtbench.analysis.sweep.curves import bases
 from rtbench.analysis.sweep.rows import Crossover, Exponent, Fresh, Slice, Sweep
-
-NAMED = 6
-"""Subjects or crossovers that a sentence names before it points to the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,63 +55,6 @@ def crossover(row: Crossover) -> str:
         return f"none in {span}: {row.lower} is lower throughout"
     open_ = ", ".join(f"{format.number(low)} to {format.number(high)}" for low, high in row.undecided)
     return f"not resolved: no order is seen at {open_}" if open_ else f"not resolved: within the noise floor, {span}"
-
-
-def sentences(evidence: Evidence, sweep: Sweep) -> tuple[str, str]:
-    """What the curves say of latency, and of cost and order: the first two lines of the report."""
-    latency, cpu = evidence.headline[0], "server_cpu_ns_per_message"
-    place = "the client's kernel" if "kernel" in latency else "the client's application, there being no kernel stamps"
-    first = next((part for part in sweep.slices if part.numeric), None)
-    if first is None:
-        return (
-            f"Median latency at {place}, {_changes(sweep, latency)}.",
-            f"Server CPU per delivered message, {_changes(sweep, cpu)}.",
-        )
-    return (
-        f"Median latency at {place}, as a power of {where(first)} — {_growth(evidence, sweep, first, latency)}"
-        f"{_order(sweep, first, latency)}.",
-        f"Server CPU per delivered message, as a power of {where(first)} — {_growth(evidence, sweep, first, cpu)}"
-        f"{_order(sweep, first, cpu)}.",
-    )
-
-
-def _growth(evidence: Evidence, sweep: Sweep, part: Slice, metric: str) -> str:
-    said, missing = [], []
-    for subject in bases(evidence):
-        found = sweep.exponent(part, subject.base, metric)
-        if found is not None:
-            arm = f" ({subject.arm} arm)" if len(evidence.arms) > 1 and subject.arm != "controlled" else ""
-            said.append(f"{subject.base}{arm} {exponent(found)}")
-        else:
-            missing.append(subject.base)
-    more = [f"{len(said) - NAMED} more in the table"] if len(said) > NAMED else []
-    none = [f"too few complete blocks for {', '.join(missing)}"] if missing else []
-    return ", ".join([*said[:NAMED], *more, *none])
-
-
-def _changes(sweep: Sweep, metric: str) -> str:
-    """`faults.deaf: 1 relative to 0 — sse-aiohttp equivalent within ±5 % (0.987× [0.970, 1.01])`, of the first key."""
-    part = sweep.slices[0]
-    said = []
-    for one in sweep.changes:
-        if (one.key, one.at, one.comparison.metric) == (part.key, part.at, metric):
-            said.append(f"{one.subject} {format.statement(one.comparison)}")
-    more = [f"{len(said) - NAMED} more in report.json"] if len(said) > NAMED else []
-    (first, *_, last) = (value for value, _ in part.cells)
-    found = "; ".join([*said[:NAMED], *more]) or "too few complete blocks"
-    return f"{where(part)}: {last} relative to {first} — {found}"
-
-
-def _order(sweep: Sweep, part: Slice, metric: str) -> str:
-    mine = [c for c in sweep.crossovers if (c.key, c.at, c.metric) == (part.key, part.at, metric)]
-    flips = [f"{c.a} and {c.b}: {crossover(c)}" for c in mine if c.status == "crosses"]
-    if not mine:
-        return ""
-    if not flips:
-        open_ = sum(c.status == "not resolved" for c in mine)
-        return "; no order is seen to flip in this range" + (f" ({open_} of {len(mine)} not resolved)" if open_ else "")
-    more = [f"{len(flips) - NAMED} more in the table"] if len(flips) > NAMED else []
-    return "; the order flips: " + "; ".join([*flips[:NAMED], *more])
 
 
 def curves(evidence: Evidence, sweep: Sweep) -> list[Table]:

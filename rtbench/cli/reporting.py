@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -11,14 +12,22 @@ from rtbench.analysis.report.report import build
 from rtbench.cli._options import PRECEDENCE, calibration_option
 from rtbench.records.campaign import load_calibration
 
+claims_option = click.option(
+    "--claims", is_flag=True, help="Show the article's claims (scenarios article and ci show them anyway)."
+)
 
-def write_report(folders: list[Path], out: Path | None, code: int, calibration: Path | None = None) -> int:
-    """Write the report of these folders, print its headlines; the exit code."""
-    made = build(folders, out, load_calibration(calibration) if calibration else None)
-    for line in made.headlines:
+
+def write_report(
+    folders: list[Path], out: Path | None, code: int, calibration: Path | None = None, claims: bool = False
+) -> int:
+    """Write the report of these folders; print the answer, the next step, the grave caveats, and where the report is
+    and how to open it. Returns the exit code."""
+    made = build(folders, out, load_calibration(calibration) if calibration else None, claims)
+    for line in (*made.headlines, made.next):
         click.echo(line)
     for line in made.caveats:
         click.echo(f"caveat: {line}")
+    click.echo(f"open it: python3 -m webbrowser {shlex.quote(made.path.absolute().as_uri())}")
     click.echo(f"report: {made.path}")
     for holder in dict.fromkeys(folder.resolve().parent for folder in folders):
         try:
@@ -32,7 +41,10 @@ def write_report(folders: list[Path], out: Path | None, code: int, calibration: 
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR...")
 @click.option("--out", type=click.Path(path_type=Path), help="Where to (default: report/ in the first folder).")
 @calibration_option
+@claims_option
 @click.pass_context
-def report(context: click.Context, folders: tuple[Path, ...], out: Path | None, calibration: Path | None) -> None:
+def report(
+    context: click.Context, folders: tuple[Path, ...], out: Path | None, calibration: Path | None, claims: bool
+) -> None:
     """Build the report again, from the folders alone: the same folders give the same report on any machine."""
-    context.exit(write_report(list(folders), out, 0, calibration))
+    context.exit(write_report(list(folders), out, 0, calibration, claims))

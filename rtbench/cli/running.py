@@ -19,7 +19,7 @@ from rtbench.campaign import preflight, schedule
 from rtbench.campaign.progress import Display
 from rtbench.cli import INTERRUPTED
 from rtbench.cli._options import json_option, quiet_option, results, seed_option, settings_option
-from rtbench.cli.reporting import write_report
+from rtbench.cli.reporting import claims_option, write_report
 from rtbench.conformance.verify import quick_check
 from rtbench.errors import UserError, meant, one_of
 from rtbench.machine.fingerprint import fingerprint
@@ -35,9 +35,10 @@ from rtbench.subjects import Subject
 @click.option("--subjects", metavar="A,B", help="Instead of the scenario's.")
 @settings_option
 @seed_option
-@click.option("--resume", is_flag=True, help="Go on with the campaign in --out.")
+@click.option("--resume", is_flag=True, help="Continue the campaign in --out.")
 @click.option("--plan", "only_plan", is_flag=True, help="Only print the trials, minutes and disk it would take.")
 @click.option("--netns", is_flag=True, help="Server and load in network namespaces: bytes on the wire (needs root).")
+@claims_option
 @click.option("--i-own-this-host", "owned", is_flag=True, help="A subject's URL that is not this machine is yours.")
 @quiet_option
 @json_option
@@ -52,6 +53,7 @@ def run(
     resume: bool,
     only_plan: bool,
     netns: bool,
+    claims: bool,
     owned: bool,
     quiet: bool,
     as_json: bool,
@@ -96,10 +98,10 @@ def run(
     try:
         with Display(take.seconds / take.trials, quiet) as display:
             if not quiet:
-                length = f"{take.trials} trials, about {take.seconds / 60:.0f} min"
+                length = f"{take.trials} trials, about {max(1, round(take.seconds / 60))} min"
                 display.note(f"{table.name}: {length}, seed {table.seed}, into {folder}")
-                names = ", ".join(table.subjects)
-                display.note(f"measures {names}; Ctrl-C stops and keeps what is measured (--resume goes on)")
+                display.note(f"It measures {', '.join(table.subjects)}.")
+                display.note("Ctrl-C stops it and keeps the finished trials; --resume continues.")
             campaign.run(place, display, check_quickly)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -109,7 +111,7 @@ def run(
         context.exit(INTERRUPTED)
     code = campaign.verdict()
     campaign.save(code)
-    code = write_report([folder], None, code)
+    code = write_report([folder], None, code, claims=claims)
     _step_summary(folder / "report" / "report.md")
     context.exit(code)
 

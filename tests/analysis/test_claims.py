@@ -448,15 +448,40 @@ def test_a_folder_of_another_scenario_stands_beside(
 
 
 def test_rows_of_claims_keep_what_they_had(campaign: Callable[..., Path], tmp_path: Path) -> None:
-    """report.json's claims[]: the three sentences first; every row has a text and a metric, as before."""
-    build([campaign()], tmp_path / "report")
+    """report.json's claims[]: the answer first; every row has a text and a metric, as before."""
+    report = build([campaign()], tmp_path / "report", with_claims=True)
     rows = json.loads((tmp_path / "report/report.json").read_text())["claims"]
-    assert len(rows) == 11 and all(row["text"] and row["metric"] for row in rows)
-    assert [row.get("number") for row in rows] == [None] * 3 + list(range(1, 9))
+    lines = len(report.headlines)
+    assert 1 <= lines <= 4 and len(rows) == lines + 8 and all(row["text"] and row["metric"] for row in rows)
+    assert [row["text"] for row in rows[:lines]] == list(report.headlines)
+    assert [row.get("number") for row in rows] == [None] * lines + list(range(1, 9))
     allowed = {"supported", "contradicted", "not resolved", "not tested by this campaign"}
-    assert {row["outcome"] for row in rows[3:]} <= allowed
+    assert {row["outcome"] for row in rows[lines:]} <= allowed
     page = (tmp_path / "report/report.html").read_text()
-    for row in rows[3:]:
+    for row in rows[lines:]:
         assert row["claim"].split(".")[0] in page
     assert 'id="claims"' in page and 'id="advice"' in page
     assert isinstance(Finding("supported", "x").row(), dict)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("scenario", "asked", "shown"),
+    [("gate", False, False), ("gate", True, True), ("ci", False, True), ("article", False, True)],
+)
+def test_the_claims_stand_where_they_are_asked_for(
+    campaign: Callable[..., Path],
+    tmp_path: Path,
+    scenario: str,
+    asked: bool,
+    shown: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from rtbench.analysis import figures
+
+    monkeypatch.setattr(figures, "catalogue", lambda: ())
+    build([campaign(scenario={"name": scenario}, blocks=1)], tmp_path / "report", with_claims=asked)
+    for name, text in (("report.html", 'id="claims"'), ("report.md", "The article's claims")):
+        assert (text in (tmp_path / "report" / name).read_text()) is shown
+    rows = json.loads((tmp_path / "report/report.json").read_text())["claims"]
+    assert [row["number"] for row in rows if "number" in row] == list(range(1, 9))

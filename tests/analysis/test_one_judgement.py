@@ -19,14 +19,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rtbench.analysis import claims, format, load
+from rtbench.analysis import claims, load
 from rtbench.analysis.advice.advice import advise
 from rtbench.analysis.advice.option import CPU, Needs
 from rtbench.analysis.campaigns.load import load as load_campaign
 from rtbench.analysis.campaigns.trials import Trial
 from rtbench.analysis.evidence import Evidence, Result, gather, gathering
 from rtbench.analysis.regression import baseline
-from rtbench.analysis.report import answer, caveats, tables
+from rtbench.analysis.report import answer, caveats, findings, tables
 from rtbench.analysis.report.report import as_json
 from rtbench.analysis.statistics.judgement import Comparison
 
@@ -130,12 +130,43 @@ def test_nothing_contradicts_the_report(
             if point.b:
                 row = reported(point.metric, point.a, point.b)
                 assert (point.verdict, point.value) == (row["verdict"], row["ratio"])
-    for sentence in said[:2]:
-        best = sentence.text.partition(" — ")[2].split(" ")[0]
-        for name in (n for n in evidence.names if n != best):
-            assert f"{name} {format.statement(_of(evidence, sentence.metric, name, best))}" in sentence.text
+    _answer(evidence)
     median = next(s["median"] for s in report["summary"] if (s["subject"], s["metric"]) == (SUBJECTS[1], CPU))
     assert bool(caveats.crossed(evidence)) is (median > limit["max"])
+
+
+def _answer(evidence: Evidence) -> None:
+    """Every subject is in the answer with the report's verdicts, and a line has a ratio only where they differ."""
+    found = findings.findings(evidence)
+    seen: dict[str, set[str]] = {CPU: set(), evidence.latency: set()}
+    for one in found:
+        text = answer.line(one)
+        assert len(text) <= answer.LONGEST
+        if isinstance(one, findings.Alike):
+            for metric, known in ((evidence.latency, one.latency), (CPU, one.cpu)):
+                assert [c.a for c in known] == [s.name for s in one.subjects]
+                assert all(c == _of(evidence, metric, c.a, one.beside.name) and not c.different for c in known)
+                seen[metric] |= {one.beside.name, *(c.a for c in known)}
+            assert "×" not in text or "within" in text or "could differ by up to" in text
+        elif isinstance(one, findings.Apart):
+            name = one.subject.subject.name
+            for metric, comparison in ((evidence.latency, one.latency), (CPU, one.cpu)):
+                assert comparison == _of(evidence, metric, name, one.beside.name)
+                seen[metric] |= {one.beside.name, name}
+                timed = metric == evidence.latency and one.subject.every_s is not None
+                phrase = "the server CPU" if metric == CPU else "as old"
+                if not timed:
+                    assert (f"{answer.times(comparison)} {phrase}" in text) is comparison.different
+        elif isinstance(one, findings.Spread):
+            others = [n for n in evidence.names if n != one.lowest.name]
+            beside = {n: _of(evidence, one.metric, n, one.lowest.name) for n in others}
+            assert one.comparison == beside[one.highest.name] and one.others == len(others) - 1
+            assert one.alike == sum(not c.different for c in beside.values())
+            assert (f", {answer.times(one.comparison)})" in text) is one.comparison.different
+            medians = [s.median for s in evidence.summaries if s.metric == one.metric]
+            assert (one.low_ns, one.high_ns) == (min(medians), max(medians))
+            seen[one.metric] = set(evidence.names)
+    assert seen == {metric: set(evidence.names) for metric in seen}
 
 
 def _of(evidence: Evidence, metric: str, a: str, b: str) -> Comparison:

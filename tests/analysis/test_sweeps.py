@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtbench.analysis import figures
+from rtbench.analysis import figures, format
 from rtbench.analysis.campaigns.frames import trials
 from rtbench.analysis.campaigns.load import load
 from rtbench.analysis.evidence import Evidence, alone, gather
@@ -151,10 +151,13 @@ def test_where_no_order_flips_that_is_said(swept: Evidence) -> None:
 
 @pytest.mark.slow
 def test_the_first_lines_carry_exponents_and_crossovers(swept: Evidence) -> None:
-    first, second, third = (claim.text for claim in sentences(swept))
-    assert "as a power of subscribers — sse-aiohttp" in first and "(idiomatic arm)" in first
-    assert "the order flips: sse-aiohttp and websocket-aiohttp: websocket-aiohttp is lower up to" in second
-    assert third.startswith("Of ")
+    first, second, order, last = (claim.text for claim in sentences(swept))
+    assert first.startswith("From 2 to 32 subscribers: latency ")
+    assert second.startswith("From 2 to 32 subscribers: server CPU a message ")
+    flip = between(study(swept), CPU, "sse-aiohttp", "websocket-aiohttp").flips[0]
+    assert "Server CPU a message" in order and "WebSocket on aiohttp" in order and "SSE on aiohttp" in order
+    assert f"up to some {format.number(flip.value)} subscribers" in order
+    assert last.endswith(" trials valid")
 
 
 @pytest.mark.slow
@@ -261,8 +264,8 @@ def test_a_key_without_logarithm_has_curves_and_what_changes(make: ModuleType, t
     report = build([folder])
     evidence = gather(load(folder))
     assert (study(evidence).exponents, study(evidence).crossovers) == ((), ())
-    begin = "Median latency at the client's kernel, workload.channels: unicast relative to broadcast — sse-aiohttp "
-    assert report.headlines[0].startswith(begin + "too few blocks to say (")
+    begin = "Latency, workload.channels unicast against broadcast: "
+    assert report.headlines[0] == f"{begin}too few blocks to compare SSE on aiohttp"
     change = next(c.comparison for c in study(evidence).changes if c.comparison.metric == CPU)
     cost = {s.cell["workload.channels"]: evidence.values[CPU][s.name] for s in evidence.subjects}
     each = [cost["unicast"][block] / cost["broadcast"][block] for block in (1, 2)]
@@ -287,7 +290,7 @@ def test_a_cell_that_failed_shortens_the_range_and_is_said(make: ModuleType, tmp
     assert (found.first, found.last, found.bends) == (2, 4, None)
     plan = make.Plan(subjects=("sse-aiohttp",), blocks=1, window_s=1.0, cells=plan.cells)
     report = build([Path(make.write(tmp_path / "b", plan))])
-    assert "too few complete blocks for sse-aiohttp" in report.headlines[0]
+    assert "too few complete blocks for SSE on aiohttp" in report.headlines[0]
 
 
 @pytest.mark.slow

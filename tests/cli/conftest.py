@@ -72,6 +72,8 @@ class Pretended:
         self.report_code = 0
         self.places: list[Place] = []
         self.built: list[tuple[list[Path], Path | None]] = []
+        self.claimed: list[bool] = []
+        """Whether each report was to show the article's claims."""
         self.quoted: list[Any] = []
         """The calibration that each report was given."""
 
@@ -87,11 +89,13 @@ class Pretended:
         if self.error is not None:
             raise self.error
 
-    def build(self, folders: list[Path], out: Path | None, calibration: Any) -> Any:
+    def build(self, folders: list[Path], out: Path | None, calibration: Any, claims: bool) -> Any:
         self.built.append((folders, out))
+        self.claimed.append(claims)
         self.quoted.append(calibration)
         return SimpleNamespace(
             headlines=("first", "second", "third"),
+            next="next",
             caveats=("no control",),
             path=folders[0] / "report" / "report.html",
             exit_code=self.report_code,

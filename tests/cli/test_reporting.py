@@ -25,6 +25,13 @@ def test_report_of_several_folders(call: Call, pretended: Pretended) -> None:
     assert pretended.built == [([Path("a"), Path("b")], Path("c"))]
 
 
+def test_claims_are_shown_where_they_are_asked_for(call: Call, pretended: Pretended) -> None:
+    call("report", "a")
+    call("report", "a", "--claims")
+    call("run", "smoke", "--out", "there", "--claims")
+    assert pretended.claimed == [False, True, True]
+
+
 def test_the_page_of_past_campaigns_follows_each_report(call: Call, pretended: Pretended, tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
     assert call("report", "results/ONE", "elsewhere/b").err == ""

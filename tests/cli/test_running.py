@@ -81,13 +81,16 @@ def test_run_measures_reports_and_keeps_its_exit_code(call: Call, pretended: Pre
         "first",
         "second",
         "third",
+        "next",
         "caveat: no control",
+        f"open it: python3 -m webbrowser file://{Path.cwd()}/there/report/report.html",
         "report: there/report/report.html",
     ]
-    plan, subjects, note = ran.err.splitlines()
+    plan, subjects, stop, note = ran.err.splitlines()
     assert re.fullmatch(r"smoke: 10 trials, about \d+ min, seed 9, into there", plan) and note == "a note"
     names = ", ".join(load("smoke").subjects)
-    assert subjects == f"measures {names}; Ctrl-C stops and keeps what is measured (--resume goes on)"
+    assert subjects == f"It measures {names}."
+    assert stop == "Ctrl-C stops it and keeps the finished trials; --resume continues."
     assert pretended.built == [([folder], None)]
     value = document(folder)
     assert (value["exit"], value["seed"]) == (0, 9)
@@ -285,7 +288,7 @@ def test_a_campaign_from_its_file_to_its_report(call: Call, tmp_path: Path, monk
     # Again, from the raw files alone; and somewhere else.
     again = call("report", str(folder), "--out", str(tmp_path / "again"))
     assert (again.code, again.err) == (0, "")
-    assert again.out.splitlines()[:-1] == ran.out.splitlines()[:-1]
+    assert again.out.splitlines()[:-2] == ran.out.splitlines()[:-2]
     assert {name: (tmp_path / "again" / name).read_bytes() for name in made} == made
 
 
