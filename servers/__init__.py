@@ -1,1 +1,1 @@
-"""The subjects under test: one hub, one publisher, one file per subject. What is measured."""
+"""The subjects under test: one hub, one publisher, one file per subject. This folder is what is measured."""

@@ -6,11 +6,12 @@ It defines `async def serve(server: Server)` and `SUBJECT = Subject(..., serve=s
 
 1. `hub = server.hub(encoder)`: the hub takes ticks from the publisher, encodes each once and keeps it in the ring.
 2. It answers requests on `server.socket`. `aiohttp_app` and `starlette_app` bring the contract's routes and errors.
-3. Push: `connection = await hub.attach(transport, channel, cursor)` replays from the cursor, then every message goes
-   out by itself. `await connection.finished` gives why it ends; the handler sends the farewell and calls `hub.detach`.
-   Polls: `hub.held(channel, cursor)` is what to answer with, `hub.next(channel, timeout_s)` waits for something new.
+3. Push: `connection = await hub.attach(transport, channel, cursor)` replays from the cursor; the hub then writes every
+   new message. `await connection.finished` gives the reason why the connection ends; the handler sends the farewell and
+   calls `hub.detach`. Polls: `hub.held(channel, cursor)` gives the answer's messages, `hub.next(channel, timeout_s)`
+   waits for a new one.
 4. `await server.ready()` once it accepts: the campaign waits for that line.
 5. It returns after `server.stopped`, when its farewells are sent. `aiohttp_app.serve` does 4 and 5.
 
-`rtbench verify FILE.py` says what is still missing. What a module teaches is its `__all__`.
+`rtbench verify FILE.py` lists what is still missing. A module's public names are its `__all__`.
 """

@@ -1,7 +1,7 @@
-"""What the aiohttp subjects share: the application around a handler, its parameters, its errors as small JSON.
+"""Shared by the aiohttp subjects: the application around a handler, its parameters, its errors as small JSON.
 
-Invariant: whatever the request, the answer is one of interface.md's: unknown stream 404, bad parameter 400, wrong
-method 405, all `{"error": …}`. Used by the aiohttp subjects only; another stack has its own way to say the same.
+Invariant: every request gets an answer of interface.md: unknown stream 404, bad parameter 400, wrong method 405, all
+`{"error": …}`. Used by the aiohttp subjects only; other stacks have their own code for the same answers.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ __all__ = [
 
 Handler: TypeAlias = "Callable[[web.Request], Awaitable[web.StreamResponse]]"
 Protocols = Callable[[], asyncio.Protocol]
-"""What is called for each connection."""
+"""Called for each connection."""
 
 GENERAL = "general"
-"""What the article's own routes give whose channel they do not know."""
+"""The stream of the article's own routes when the path names an unknown one."""
 
 
 async def serve(server: Server, hub: Hub, handler: Handler, aliases: bool = False) -> None:
-    """Run `handler` under the subject's prefix until the server is stopped. `aliases`: see `mount`."""
+    """Serve `handler` under the subject's prefix until the server is stopped. `aliases`: see `mount`."""
     app, transport = application(server.middlewares), server.subject.transport
     mount(app, transport, handler, aliases)
     mount_plan(app, hub)
@@ -62,19 +62,19 @@ async def serve(server: Server, hub: Hub, handler: Handler, aliases: bool = Fals
 
 
 def application(inside: Iterable[Middleware] = (), around: Iterable[Middleware] = ()) -> web.Application:
-    """An application without routes; `inside` sees handlers' errors as they are raised, `around` as they are sent."""
+    """An application without routes; `inside` sees errors as handlers raise them, `around` sees them as answers."""
     return web.Application(middlewares=[*around, web.middleware(_errors), *inside], client_max_size=2 * MOST_SAID_BYTES)
 
 
 def mount(app: web.Application, transport: str, handler: Handler, aliases: bool = False) -> None:
-    """Subscriptions of one transport. `aliases`: the article's routes too (`/events`, `/{channel}`), which are SSE."""
+    """Subscriptions of one transport. `aliases`: also the article's SSE routes (`/events`, `/{channel}`)."""
     app.router.add_get(find(transport).prefix + "/{stream}", handler, allow_head=False)
     if aliases:
         app.router.add_get("/{alias}", handler, allow_head=False)
 
 
 def mount_plan(app: web.Application, hub: Hub) -> None:
-    """When what this hub holds was due."""
+    """`GET /plan/STREAM`: the due times of the messages that this hub holds."""
 
     async def plan(request: web.Request) -> web.Response:
         channel = pick(hub, request)
@@ -85,7 +85,7 @@ def mount_plan(app: web.Application, hub: Hub) -> None:
 
 
 def mount_send(app: web.Application, hub: Hub) -> None:
-    """What a subscriber says whose transport has no way back: `POST /send/STREAM` with the payload as its body."""
+    """`POST /send/STREAM`: the uplink of transports that carry nothing upwards; the body is the payload."""
 
     async def send(request: web.Request) -> web.Response:
         channel = pick(hub, request)
@@ -98,7 +98,7 @@ def mount_send(app: web.Application, hub: Hub) -> None:
 
 
 def mount_pages(app: web.Application, about: Callable[[], pages.Page]) -> None:
-    """The pages, at `/` and under `/pages/`; `about`: what they are told of their server."""
+    """The pages, at `/` and under `/pages/`; `about` makes the page that describes the server."""
 
     async def page(request: web.Request) -> web.Response:
         found = about() if request.path == pages.ABOUT else pages.find(request.path)
@@ -111,15 +111,15 @@ def mount_pages(app: web.Application, about: Callable[[], pages.Page]) -> None:
 
 
 async def run(server: Server, app: web.Application, wrap: Callable[[Protocols], Protocols] = lambda made: made) -> None:
-    """Serve `app` until the server is stopped. `wrap`: what else stands between aiohttp and its connections."""
+    """Serve `app` until the server is stopped. `wrap` puts a layer between aiohttp and its connections."""
     runner = web.AppRunner(
         app,
         access_log=None,
         handle_signals=False,
         handler_cancellation=True,
-        shutdown_timeout=FAREWELL_S / 4,  # aiohttp waits so long for the handlers, and again when it cancelled them
+        shutdown_timeout=FAREWELL_S / 4,  # aiohttp waits this long twice: for the handlers, then after cancelling them
         read_bufsize=READ_BUFFER_BYTES,
-        keepalive_timeout=3600,  # a polling client comes back; nobody is cut off for being slow to
+        keepalive_timeout=3600,  # a slow poller keeps its connection
     )
     await runner.setup()
     assert runner.server is not None
@@ -129,9 +129,9 @@ async def run(server: Server, app: web.Application, wrap: Callable[[Protocols], 
     await server.ready()
     await server.stopped.wait()
     if server.conversing:
-        # First: once it cleans up, aiohttp does not hear its clients any more.
+        # Before the cleanup: aiohttp stops reading from its clients there.
         await asyncio.wait(server.conversing, timeout=FAREWELL_S / 2)
-    # No more are let in, idle ones are closed; the handlers end by themselves, since the hub told them to.
+    # New connections are refused and idle ones closed; the hub has finished the others, so their handlers return.
     listener.close()
     await runner.cleanup()
 
@@ -152,16 +152,16 @@ def pick(hub: Hub, request: web.Request) -> Channel:
 
 
 def transport_of(request: web.Request) -> ClientTransport:
-    """The connection's transport. Raises when the client has left already."""
+    """The connection's transport. Raises ConnectionResetError when the client has left."""
     if request.transport is None:
         raise ConnectionResetError("the client left")
     return request.transport
 
 
 def close_delimited(request: web.Request, response: web.StreamResponse) -> bool:
-    """Whether this stream ends with the connection: HTTP/1.0 knows no chunks (RFC 9112 §6.3). To be asked first.
+    """Whether this stream ends with the connection: HTTP/1.0 has no chunks (RFC 9112 §6.3). Call it before `prepare`.
 
-    aiohttp leaves the chunks out by itself, but keeps the connection open behind the stream where it was asked to.
+    aiohttp leaves the chunks out by itself, but keeps the connection open after the stream if the client asked for it.
     """
     if request.version >= (1, 1):
         return False
@@ -173,7 +173,7 @@ def close_delimited(request: web.Request, response: web.StreamResponse) -> bool:
 async def relay(
     hub: Hub, request: web.Request, channel: Channel, at: int | None, send: Callable[[QueuedTransport], Awaitable[None]]
 ) -> None:
-    """Subscribe by a queue until the stream or the client ends; `send` takes out of it, through its library's API."""
+    """Subscribe through a queue until the stream or the client ends; `send` empties it through its library's API."""
     queue = QueuedTransport(transport_of(request))
     sender = asyncio.ensure_future(send(queue))
     try:
@@ -199,7 +199,7 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except BadParameter as error:
         return answer(400, str(error))
     except ConnectionResetError:
-        return answer(499, "the client left")  # between two steps of its answer; nobody hears this, and it is no fault
+        return answer(499, "the client left")  # during the answer: not an error, and the client does not see this
     except web.HTTPMethodNotAllowed as error:
         return answer(405, f"{error.method} is not allowed here", {"Allow": ", ".join(sorted(error.allowed_methods))})
     except web.HTTPNotFound as error:
@@ -207,6 +207,6 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def answer(status: int, error: str, headers: dict[str, str] | None = None, **fields: Any) -> web.Response:
-    """A small JSON error, with more members where the contract has them."""
+    """A small JSON error; `fields` are the further members that the contract asks for."""
     body: dict[str, Any] = {"error": error, **fields}
     return web.Response(status=status, text=json.dumps(body), content_type="application/json", headers=headers)

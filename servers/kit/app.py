@@ -1,9 +1,9 @@
-"""What every server process of ours does around its subject: options, socket, feed, readiness, signals.
+"""The frame of every server process of ours: options, socket, feed, readiness, signals.
 
 Invariant: the readiness line is printed when the listening socket accepts and the ring is refilled; after SIGTERM or
-SIGINT the process is gone within two seconds, whatever its connections do. A subject's `serve(server)` is given a
+SIGINT the process is gone within two seconds, whatever its connections do. A subject's `serve(server)` gets a
 `Server`, awaits `server.filled()`, accepts on `server.socket`, calls `server.ready()` and returns when `server.stopped`
-is set and its farewells are said.
+is set and its farewells are sent.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ H = TypeVar("H", bound=Hub)
 
 BACKLOG = 4096
 READ_BUFFER_BYTES = 4096
-"""The article's read buffer. asyncio's own reads are 256 KiB whatever one asks."""
+"""The article's read buffer. asyncio's own reads are always 256 KiB."""
 
 GC_THRESHOLDS = (700, 10, 1000)
 FAREWELL_S = 1.2
-"""How long farewells may take after SIGTERM; the process leaves at LAST_S in any case."""
+"""How long farewells may take after SIGTERM; the process exits at LAST_S in any case."""
 LAST_S = 1.7
 
 
@@ -54,26 +54,27 @@ class Server:
         self.socket = listen(options.host, options.port)
         self._watched = liveness.watch(self.socket, options.limits.heartbeat_s)
         self.conversing: set[asyncio.Task[Any]] = set()
-        """Handlers whose farewell has an answer (WebSocket): they are waited for before anything is closed."""
+        """Handlers that wait for the answer to their farewell (WebSocket): the server waits for them, then closes."""
         self.hub_type: Callable[[Encoder, Limits], Hub] = Hub
         self.middlewares: tuple[Callable[..., Awaitable[Any]], ...] = ()
-        """What a fault-injecting subject sets before it serves."""
+        """Set by a fault-injecting subject before it serves."""
         self._tasks: list[asyncio.Task[None]] = []
         self._hubs: list[Hub] = []
 
     def hub(self, encoder: Encoder) -> Hub:
-        """The process's hub, fed from now on, with its heartbeat."""
+        """Make the process's hub; see `feed`."""
         return self.feed(self.hub_type(encoder, self.options.limits))
 
     def feed(self, hub: H) -> H:
-        """A hub, fed from now on, with its heartbeat. A subject has one; the demo has one for each transport."""
+        """Start the feed and the heartbeat of a hub. A subject has one; the demo has one for each transport."""
         self._hubs.append(hub)
         self._tasks += [asyncio.create_task(ingest(hub, self.options.ingest)), asyncio.create_task(hub.beat())]
         return hub
 
     async def filled(self) -> None:
-        """Wait until the rings are filled. To be awaited before the first connection is accepted: who comes earlier
-        waits in the backlog, where a hub that knows nothing yet would answer 404, or a gap that is none.
+        """Wait until the rings are filled. Await it before the first connection is accepted.
+
+        Earlier clients wait in the backlog. A hub without its workload would answer 404 or a false gap.
         """
         assert self._hubs
         loop = asyncio.get_running_loop()
@@ -84,9 +85,9 @@ class Server:
             await hub.live.wait()
 
     async def ready(self) -> None:
-        """Say that the server accepts."""
-        # What was imported stays. A full collection over 10,000 connections holds a server up by half a second (seen):
-        # the young generations are collected as always, the old one a hundred times less often. The same for all.
+        """Print the readiness line: the server accepts."""
+        # Imported objects stay out of every collection. A full collection over 10,000 connections takes half a second
+        # (seen), so the old generation is collected a hundred times less often, for all subjects alike.
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
@@ -95,7 +96,7 @@ class Server:
         say(Readiness(url, self._uses()))
 
     def _uses(self) -> dict[str, Any]:
-        """What this process uses (R11), for the trial's manifest."""
+        """The settings in use (R11), for the trial's manifest."""
         limits = self.options.limits
         return {
             "loop": type(asyncio.get_running_loop()).__module__.partition(".")[0],
@@ -117,7 +118,7 @@ class Server:
 
     def _stop(self) -> None:
         if not self.stopped.is_set():
-            last = threading.Timer(LAST_S, os._exit, (0,))  # a thread's: the loop may have 10,000 farewells to say
+            last = threading.Timer(LAST_S, os._exit, (0,))  # a thread: the loop may be busy with 10,000 farewells
             last.daemon = True
             last.start()
             for task in self._tasks:
@@ -130,21 +131,21 @@ class Server:
 def _versioned(package: str) -> str:
     try:
         return f"{package} {version(package)}"
-    except PackageNotFoundError:  # of the standard library
+    except PackageNotFoundError:  # part of the standard library
         return f"{package} of Python {sys.version.split()[0]}"
 
 
 def tidy() -> None:
-    """Collect garbage and give free memory back (SIGUSR1): memory is read in a declared state (R4)."""
+    """Collect garbage and return free memory (SIGUSR1), so that memory is read in a declared state (R4)."""
     gc.collect()
     with contextlib.suppress(AttributeError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening TCP socket with our backlog. Raises UserError for a port in use or a host that is not here."""
+    """A listening TCP socket with our backlog. Raises UserError for a port in use or another machine's address."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With its protocol named: asyncio switches Nagle off only where it is, in what it accepts from here.
+    # The protocol is named because asyncio sets TCP_NODELAY on accepted sockets only then.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -159,8 +160,8 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 async def run(subject: Subject, options: ServerOptions) -> None:
-    """Serve until told to stop."""
+    """Serve until SIGTERM or SIGINT."""
     server = Server(subject, options)
     with contextlib.suppress(asyncio.CancelledError):
-        assert subject.serve is not None, f"{subject.name} is no server of ours"
+        assert subject.serve is not None, f"{subject.name} has no serve()"
         await subject.serve(server)

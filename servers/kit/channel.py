@@ -1,6 +1,6 @@
-"""What a hub is made of: a channel with its ring and its connections, and what it needs of a transport.
+"""The parts of a hub: a channel with its ring and connections, and the interfaces of encoders and transports.
 
-Invariant: whoever waits on a channel is woken whenever something can have changed. Made by the hub; subjects hold them.
+Invariant: a channel wakes its waiters at every change. The hub makes channels and connections; subjects hold them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["Channel", "ClientTransport", "Connection", "Encoder", "Gap", "Refuse
 
 
 class Encoder(Protocol):
-    """What a transport makes of a message and of what the server says about the stream."""
+    """Turns messages and notices into a transport's bytes."""
 
     heartbeat: bytes
 
@@ -30,7 +30,7 @@ class Encoder(Protocol):
 
 
 class ClientTransport(Protocol):
-    """What the hub needs of a connection's transport: asyncio's and uvloop's have it."""
+    """The part of a connection's transport that the hub uses; asyncio's and uvloop's transports have it."""
 
     def write(self, data: bytes) -> None: ...
     def is_closing(self) -> bool: ...
@@ -40,7 +40,7 @@ class ClientTransport(Protocol):
 
 
 class Connection:
-    """A push subscriber's connection. `finished` resolves to why it is over: end, failure, stop, slow or gone."""
+    """A push subscriber's connection. `finished` resolves to why it ended: end, failure, stop, slow or gone."""
 
     __slots__ = ("channel", "finished", "mark", "on_finish", "socket", "transport", "turn")
 
@@ -49,13 +49,13 @@ class Connection:
         self.channel = channel
         self.socket = transport.get_extra_info("socket")
         self.mark: tuple[int, float] | None = None
-        """How many bytes were acknowledged, and when, while something is known to be on its way."""
+        """Bytes acknowledged, and the time of the reading, while bytes are outstanding."""
         self.finished: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.on_finish: Callable[[str], None] | None = None
         self.turn: dict[Connection, None] = {}
 
     def finish(self, why: str) -> None:
-        """Say once why it is over; the subject's handler does the transport's farewell."""
+        """Set `finished`, once; the subject's handler then sends the transport's farewell."""
         if not self.finished.done():
             self.finished.set_result(why)
             if self.on_finish is not None:
@@ -63,7 +63,7 @@ class Connection:
 
 
 class Channel:
-    """One channel of the workload: its ring, its connections, and who waits for its next message."""
+    """One channel of the workload: its ring, its connections, and the waiters for its next message."""
 
     __slots__ = ("address", "advice", "connections", "final", "ring", "stream", "void", "waiters")
 
@@ -72,17 +72,17 @@ class Channel:
         self.stream = stream
         self.ring = ring
         self.advice: dict[str, Any] | None = None
-        """The retry advice that stands: its stream's source failed, and nothing came since."""
+        """The current retry advice: the stream's source failed, and no message came since."""
         self.final: tuple[str, dict[str, Any]] | None = None
         """Its end or failure, once its stream is over."""
         self.void = 0
-        """The last id of the publisher's run before this one: ids up to it may be somebody's cursor still."""
+        """The last id of the publisher's previous run: clients may still have cursors up to it."""
         self.connections: dict[Connection, None] = {}
         self.waiters: set[asyncio.Future[None]] = set()
 
     @property
     def ended(self) -> bool:
-        """Nothing follows any more."""
+        """Whether the stream is over."""
         return self.final is not None
 
     @property
@@ -91,7 +91,7 @@ class Channel:
         return self.final[1] if self.final is not None and self.final[0] == "failure" else None
 
     def wake(self) -> None:
-        """Something new is in the ring, or never will be, or the stream has something to say."""
+        """Wake the waiters: for a new message, a notice or the end."""
         waiters, self.waiters = self.waiters, set()
         for waiter in waiters:
             if not waiter.done():
@@ -100,7 +100,7 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """What a cursor asked for and the ring no longer (or not yet) holds."""
+    """The messages that a cursor asks for and the ring no longer (or not yet) holds."""
 
     first: int
     last: int
@@ -112,7 +112,7 @@ class Gap:
 
 
 class Refused(NamedTuple):
-    """Why a message of a subscriber is not passed on, and the HTTP status that says so."""
+    """Why a subscriber's message is refused, with the HTTP status."""
 
     status: int
     reason: str

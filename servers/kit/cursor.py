@@ -1,4 +1,4 @@
-"""Numbers that come in over the wire: cursors, channels, timeouts. A bad one is the client's fault: status 400."""
+"""Numbers in requests: cursors, channels, timeouts. A bad one is the client's error: status 400."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ __all__ = ["BadParameter", "cursor", "number", "seconds"]
 
 
 class BadParameter(ValueError):
-    """A parameter that is not what interface.md allows; its text is the answer's error."""
+    """A parameter that interface.md does not allow; its text becomes the answer's error."""
 
 
 def number(text: str, name: str) -> int:
-    """A decimal number from 0. Raises BadParameter. Bounded: int() of a huge text is quadratic."""
+    """A decimal number from 0. Raises BadParameter. The length is bounded: int() of a huge text is quadratic."""
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
         raise BadParameter(f"{name} must be a whole number from 0, not {text[:40]!r}")
     return int(text)

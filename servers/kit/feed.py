@@ -1,10 +1,10 @@
 """The feed: how ticks travel from the publisher to one of our servers, over a Unix socket.
 
 A frame is `length (u32) kind (u8) body`. HELLO opens (`rtbench.messages.feed.Hello`), TICKS carry any number of
-ticks and notices (seq 0: retry, failure, end) that were due together, LIVE ends the refill after a (re)connect. The
-other way, UPLINK carries what a subscriber said: the publisher numbers it, and it comes back to everyone as a tick.
-Invariant: after HELLO a server has everything that the publisher's ring holds before LIVE, and every tick once; the
-notice that stands is sent again after each refill.
+ticks and notices (seq 0: retry, failure, end) that were due together, LIVE ends the refill after a (re)connect. UPLINK
+goes from server to publisher with a subscriber's message: the publisher numbers it and plays it to everyone as a tick.
+Invariant: between HELLO and LIVE a server gets everything that the publisher's ring holds, and it gets every tick once;
+the current notice is sent again after each refill.
 Used by the publisher (pack) and the hub (Reader).
 """
 
@@ -39,7 +39,7 @@ def frame(kind: int, body: bytes = b"") -> bytes:
 
 
 def pack(channel: int, seq: int, due_ns: int, payload: bytes) -> bytes:
-    """One tick as it stands in the body of a TICKS frame; `due_ns` absolute, CLOCK_MONOTONIC."""
+    """One tick in the body of a TICKS frame; `due_ns` absolute, CLOCK_MONOTONIC."""
     return _TICK.pack(channel, seq, due_ns, len(payload)) + payload
 
 
@@ -53,17 +53,17 @@ def unpack(body: bytes) -> Iterator[tuple[int, int, int, bytes]]:
 
 
 def pack_uplink(channel: int, payload: bytes) -> bytes:
-    """What a subscriber said, as a frame to the publisher."""
+    """A subscriber's message as a frame to the publisher."""
     return frame(UPLINK, _CHANNEL.pack(channel) + payload)
 
 
 def unpack_uplink(body: bytes) -> tuple[int, bytes]:
-    """Channel and payload of a UPLINK frame."""
+    """Channel and payload of an UPLINK frame."""
     return _CHANNEL.unpack_from(body)[0], body[_CHANNEL.size :]
 
 
 class Reader:
-    """Frames out of a byte stream split anywhere."""
+    """Reads frames from a byte stream that may be split anywhere."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()

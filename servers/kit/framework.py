@@ -1,4 +1,4 @@
-"""A web framework that is imported at its first use, so that listing subjects imports none of them.
+"""A web framework that is imported at its first use, so that listing subjects imports no framework.
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -15,7 +15,7 @@ __all__ = ["Framework"]
 
 
 class Framework:
-    """Stands for the module `name`. An attribute is looked up in it once, then it is this object's own."""
+    """Stands for the module `name`. It looks up an attribute once and then keeps it."""
 
     def __init__(self, name: str) -> None:
         self._name = name

@@ -1,10 +1,10 @@
 """The hub: channels, their replay rings and their subscribers, inside one server process. All of our subjects share it.
 
-Invariant: every tick is encoded once, kept in the ring, and written to each of its channel's connections in one write;
-everything happens on one event loop, and what is published while a connection catches up is in the ring that it
-catches up from: nothing falls between replay and live. No connection is made to hold more than the declared number of
-bytes: who would is dropped instead, logged and counted, as is who acknowledges nothing for half a heartbeat: the one
-slow-consumer policy. Fed by the publisher (`ingest`); subjects call `attach`.
+Invariant: every tick is encoded once, kept in the ring, and written to each of its channel's connections in one write.
+Everything happens on one event loop, and a connection that catches up reads from the ring, so no message is lost
+between replay and live. The slow-consumer policy: a connection that would hold more than the declared number of bytes,
+or that acknowledges nothing for half a heartbeat, is dropped, logged and counted.
+Fed by the publisher (`ingest`); subjects call `attach`.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from rtbench.workload import Workload
 __all__ = ["MOST_SAID_BYTES", "Hub"]
 
 _TURNS = 50
-"""Into how many turns a round of heartbeats is divided."""
+"""A round of heartbeats is divided into so many turns."""
 
 LEAST_PATIENCE_S = 0.4
-"""Who is silent for less is never dropped for it, however short heartbeats are: TCP sends again after 0.2 s."""
+"""A shorter silence never drops a connection, however short heartbeats are: TCP retransmits after 0.2 s."""
 
 BEGAN_AGAIN = "the publisher began again"
 MOST_SAID_BYTES = 64 * 1024
@@ -62,7 +62,7 @@ class Hub:
     # The feed
 
     def hello(self, greeting: Hello) -> None:
-        """The publisher (re)connected. Another epoch is another run of it: ids begin again, everyone is told."""
+        """The publisher (re)connected. A new epoch is a new run of it: ids begin again, and subscribers get a gap."""
         workload = greeting.workload.restore()
         known = {
             "seed": workload.seed,
@@ -90,15 +90,15 @@ class Hub:
             new.wake()
 
     def fed_by(self, upstream: Callable[[bytes], None] | None) -> None:
-        """The way back to the publisher, while there is one."""
+        """Set how to send to the publisher; None while it is away."""
         self._upstream = upstream
 
     def takes(self, channel: Channel) -> bool:
-        """Whether subscribers say what is sent on this channel."""
+        """Whether this channel takes messages from subscribers."""
         return self._workload is not None and self._workload.takes(channel.address.number)
 
     def uplink(self, channel: Channel, payload: bytes) -> Refused | None:
-        """Pass on what a subscriber said: it comes back as a message, to everyone alike. None, or why it cannot be."""
+        """Send a subscriber's message to the publisher, which plays it to everyone. Returns the refusal, or None."""
         if not self.takes(channel):
             return Refused(403, f"{channel.address.stream} takes no messages; chat does with --set chat.senders=1")
         if len(payload) > MOST_SAID_BYTES:
@@ -111,7 +111,7 @@ class Hub:
         return None
 
     def receive(self, channel: Channel, transport: ClientTransport, text: str | bytes) -> None:
-        """A WebSocket said this. Where nobody is to say anything it is not listened to; what is refused is told why."""
+        """Take a WebSocket's message. A refused one gets a `refused` notice; a channel without uplink ignores it."""
         if not self.takes(channel):
             return
         refused = self.uplink(channel, text.encode()) if isinstance(text, str) else Refused(400, "a message is a text")
@@ -122,7 +122,7 @@ class Hub:
         """The ticks and notices of one feed frame: encode once, keep, write to all."""
         encode, channels = self.encoder.message, self.channels
         current: Channel | None = None
-        run: list[bytes] = []  # what came together for one channel
+        run: list[bytes] = []  # messages for one channel that came together
         for number, seq, due_ns, payload in feed.unpack(body):
             channel = channels[number]
             if channel is not current:
@@ -137,7 +137,7 @@ class Hub:
                         self._send(channel, run)
                         run = []
                     self._say(channel, json.loads(payload))
-                continue  # else it was refilled already
+                continue  # a message that the ring has: the refill repeats it
             if last and seq > last + 1:
                 if run:
                     self._send(channel, run)
@@ -150,9 +150,9 @@ class Hub:
             self._send(current, run)
 
     def _send(self, channel: Channel, run: list[bytes]) -> None:
-        """Write these messages, one write each, to everyone who may hold them; drop who may not.
+        """Write these messages, one write each, to every connection with room for them; drop the others.
 
-        What fits into an empty buffer always is written: a message larger than the limit is nobody's fault.
+        An empty buffer takes any message, even one larger than the limit.
         """
         channel.advice = None
         room = max(0, self.limits.buffer_bytes - sum(map(len, run)))
@@ -165,7 +165,7 @@ class Hub:
             channel.wake()
 
     def _say(self, channel: Channel, notice: dict[str, Any]) -> None:
-        """What a channel's stream says of itself; said again after a refill, it changes nothing."""
+        """Pass on a channel's notice; a repetition after a refill changes nothing."""
         kind = notice.pop("control")
         if channel.ended or (kind == "retry" and notice == channel.advice):
             return
@@ -181,15 +181,15 @@ class Hub:
         channel.wake()
 
     def _miss(self, channel: Channel, gap: Gap) -> None:
-        """The feed was away for longer than the publisher's ring holds: what is missing is said to everyone."""
+        """Announce a gap: the feed was away for longer than the publisher's ring holds."""
         channel.ring.clear()
         self._write(channel.connections, self.encoder.control("gap", gap.fields()))
 
     def _write(self, connections: Iterable[Connection], data: bytes) -> None:
         """Write to each of these connections.
 
-        Between a client's leaving and its handler's being told, uvloop's transport is closed and raises: that
-        connection is let go of, and the others still get what is theirs.
+        When a client leaves, uvloop's transport is closed before its handler runs, and raises RuntimeError: that
+        connection is removed, and the others still get the bytes.
         """
         gone: list[Connection] = []
         for connection in connections:
@@ -210,13 +210,13 @@ class Hub:
         return self.streams.get(stream, {}).get(index)
 
     def start(self, channel: Channel, cursor: int | None) -> tuple[int, Gap | None]:
-        """Where a subscriber with this cursor begins, and what it cannot have."""
+        """Where a subscriber with this cursor begins, and the gap before that, if any."""
         ring = channel.ring
         if cursor is None:
             whole = ring.finite and (channel.stream.from_start or channel.ended)
             return (0 if whole else ring.last), None
         if ring.last < cursor <= channel.void:
-            # It was given out by the publisher's run before this one: everything of this one is new to it.
+            # The cursor is from the publisher's previous run: every message of this run is new to the client.
             return ring.first - 1, Gap(1, max(cursor, ring.first - 1), BEGAN_AGAIN)
         if cursor > ring.last:
             return ring.last, Gap(ring.last + 1, cursor, "this cursor is from the future")
@@ -225,29 +225,29 @@ class Hub:
         return cursor, None
 
     async def attach(self, transport: ClientTransport, channel: Channel, cursor: int | None) -> Connection:
-        """Replay from `cursor`, then live. Returns when the connection is live or was finished meanwhile."""
+        """Replay from `cursor`, then live. Returns when the connection is live or finished."""
         connection = Connection(transport, channel)
         at, gap = self.start(channel, cursor)
         self._tell(transport, gap)
         half = self.limits.buffer_bytes // 2
         deadline = time.monotonic() + 2 * self.limits.heartbeat_s
         while (held := channel.ring.after(at)) and not (self.stopping or transport.is_closing()):
-            # Half of what it may hold: the other half is for what is published before the replay has gone out.
+            # The replay takes half of the buffer; the other half is for messages published meanwhile.
             room = half - transport.get_write_buffer_size()
             if room <= 0:
-                # Slower than its replay: the same policy, as soon as it has had two heartbeats' time.
+                # The client did not read its replay within two heartbeats: the slow-consumer policy.
                 if time.monotonic() > deadline:
                     self.drop(connection, "it did not take its replay")
                     return connection
                 await asyncio.sleep(0.01)
-                at, gap = self.start(channel, at)  # the ring may have let go of more meanwhile
+                at, gap = self.start(channel, at)  # the ring may have dropped more meanwhile
                 self._tell(transport, gap)
                 continue
             for item in _batch(held, room):
                 transport.write(item.data)
                 at = item.seq
             deadline = time.monotonic() + 2 * self.limits.heartbeat_s
-        # From here to the end nothing waits: no message can be published in between.
+        # No await from here on: no message can be published in between.
         if transport.is_closing():
             connection.finish("gone")
         elif self.stopping:
@@ -270,12 +270,12 @@ class Hub:
             transport.write(self.encoder.control("gap", gap.fields()))
 
     def detach(self, connection: Connection) -> None:
-        """The connection takes no more messages."""
+        """Remove a connection: it gets no more messages."""
         connection.channel.connections.pop(connection, None)
         connection.turn.pop(connection, None)
 
     def drop(self, connection: Connection, why: str) -> None:
-        """Cut off a consumer, and say which one, why and how many there were."""
+        """Abort a slow consumer's connection, and log its channel, the reason and the count so far."""
         self.dropped += 1
         held, of = connection.transport.get_write_buffer_size(), connection.channel.address.query
         sys.stderr.write(f"dropped a slow consumer of {of}: {why}; it held {held} bytes (number {self.dropped})\n")
@@ -284,12 +284,12 @@ class Hub:
         connection.finish("slow")
 
     def held(self, channel: Channel, after: int) -> tuple[list[Held], int]:
-        """What a poll with the cursor `after` is answered with, and the last id of it (`after` when there is none)."""
+        """The messages that answer a poll with the cursor `after`, and their last id (`after` when there are none)."""
         found = channel.ring.after(after)
         return found, found[-1].seq if found else after
 
     async def next(self, channel: Channel, timeout_s: float) -> None:
-        """Wait until the channel has something new, ends, or `timeout_s` passed."""
+        """Wait until the channel has something new, ends, or `timeout_s` has passed."""
         if channel.ended or self.stopping:
             return
         waiter = asyncio.get_running_loop().create_future()
@@ -302,18 +302,15 @@ class Hub:
             channel.waiters.discard(waiter)
 
     def heartbeat_s(self, channel: Channel) -> float:
-        """How often a connection of this channel is written to at least."""
+        """The heartbeat period of this channel's connections, in seconds."""
         return self.limits.heartbeat_s if channel.stream.heartbeat_s is None else channel.stream.heartbeat_s
 
     async def beat(self) -> None:
-        """Write a heartbeat to every connection in its time, and look halfway whether it was acknowledged."""
+        """Write a heartbeat to every connection in its turn, and check halfway to the next whether it acknowledged."""
         await asyncio.gather(*(self._beat(period_s, turns) for period_s, turns in self._rounds.items()))
 
     async def _beat(self, period_s: float, turns: list[dict[Connection, None]]) -> None:
-        """A share of the connections at a time.
-
-        10,000 at once hold up the server, and with it messages, by a third of a second (seen).
-        """
+        """One turn at a time: heartbeats to 10,000 connections at once delay messages by a third of a second (seen)."""
         while True:
             for index, turn in enumerate(turns):
                 await asyncio.sleep(period_s / len(turns))
@@ -322,10 +319,10 @@ class Hub:
                 self._look(turns[index - len(turns) // 2], beaten=False)
 
     def _look(self, turn: Iterable[Connection], beaten: bool) -> None:
-        """Drop who acknowledged nothing since the last look though something was on its way to it all the time.
+        """Drop connections that acknowledged nothing since the last look although bytes were outstanding throughout.
 
         A peer that vanished without FIN and one that stopped reading look alike. `beaten`: a heartbeat follows, which
-        will be on its way then. What the kernel was not given yet says nothing: that may be this process's own delay.
+        is then outstanding. Bytes still in this process do not count: their delay may be its own.
         """
         now_s = time.monotonic()
         silent: list[tuple[Connection, float]] = []
@@ -343,7 +340,7 @@ class Hub:
             self.drop(connection, f"it acknowledged nothing for {silent_s:.1f} s")
 
     def stop(self) -> None:
-        """Shut down: everyone gets the transport's farewell, who waits gets an answer."""
+        """Shut down: connections get the transport's farewell, waiting polls get an answer."""
         self.stopping = True
         for channel in self.channels:
             for connection in list(channel.connections):
@@ -356,7 +353,7 @@ class Hub:
         return sum(len(channel.connections) for channel in self.channels)
 
     def schedule(self, stream: str, index: int, since: int) -> dict[str, Any]:
-        """The answer to GET /plan/STREAM: when each held message was due, in Unix time."""
+        """The answer to GET /plan/STREAM: the due time of each held message, in Unix time."""
         channel = self.streams[stream][index]
         offset_ns = clock.offset_ns()
         ticks = [[held.seq, held.due_ns + offset_ns] for held in channel.ring.after(since)]

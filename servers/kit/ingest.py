@@ -1,6 +1,7 @@
-"""The server's end of the feed: what the publisher plays goes into the hub, what subscribers say goes back.
+"""The server's end of the feed: the publisher's ticks go into the hub, subscribers' messages go to the publisher.
 
-Invariant: a lost publisher is looked for for ever; what was missed meanwhile it sends again. Called by `app`.
+Invariant: a server without a publisher tries to reconnect for ever; the publisher then sends the missed ticks. Called
+by `app`.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ class Ingest(asyncio.Protocol):
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """What subscribers say goes back the same way."""
+        """Open the uplink over this connection."""
         self._hub.fed_by(cast(asyncio.WriteTransport, transport).write)
 
     def data_received(self, data: bytes) -> None:
-        """Ticks are published as they come."""
+        """Publish ticks as they arrive."""
         for kind, body in self._reader.feed(data):
             if kind == feed.TICKS:
                 self._hub.publish(body)

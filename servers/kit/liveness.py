@@ -1,9 +1,9 @@
-"""Whether a peer is still there: what the kernel is told to watch, and what it knows of one connection (TCP_INFO).
+"""Dead peers: the kernel's limits on every connection, and its view of one connection (TCP_INFO).
 
-A peer that vanished without FIN (its packets are dropped) and one that stopped reading look alike: what was written
-to it is not acknowledged. Invariant: both are found out within two heartbeats, on every subject in the same way. A
-push connection is watched by the hub, which writes to it at every heartbeat; the kernel's own limits, set on the
-listening socket and inherited by every accepted one, watch everything else: polling connections, answers under way.
+A peer that vanished without FIN (its packets are dropped) and one that stopped reading look alike: they acknowledge
+nothing. Invariant: both are detected within two heartbeats, on every subject in the same way. The hub watches push
+connections, since it writes to each at every heartbeat. The kernel's limits, set on the listening socket and inherited
+by every accepted one, watch the rest: polling connections and answers under way.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ _UNACKED, _ACKED, _NOT_SENT = struct.Struct("@24xI"), struct.Struct("@120xQ"), s
 _LEAST_BYTES = 148
 
 LEAST_TIMEOUT_MS = 1000
-"""TCP's own retransmissions begin with 200 ms: for heartbeats under a second the kernel is not asked to be quicker."""
+"""The shortest TCP_USER_TIMEOUT: TCP's own retransmissions begin after 200 ms."""
 
 
 class Acknowledged(NamedTuple):
-    """How far a peer has acknowledged, and whether something is on its way to it."""
+    """How many bytes a peer has acknowledged, and whether more are outstanding."""
 
     acknowledged_bytes: int
     outstanding: bool
 
 
 def watch(listener: socket.socket, heartbeat_s: float) -> dict[str, int]:
-    """Let the kernel end what is not acknowledged for one and a half heartbeats, and ask where nothing is sent.
+    """Let the kernel end connections unacknowledged for one and a half heartbeats, and probe the silent ones.
 
-    Keepalive's times are whole seconds; with TCP_USER_TIMEOUT it is that which decides, after one probe at least.
-    Returns what was set, for the trial's manifest (R11).
+    Keepalive's times are whole seconds; TCP_USER_TIMEOUT overrides its count, after one probe at least.
+    Returns the options set, for the trial's manifest (R11).
     """
     limits = {
         "user_timeout_ms": min(max(LEAST_TIMEOUT_MS, int(1500 * heartbeat_s)), 2**31 - 1),
@@ -50,7 +50,7 @@ def watch(listener: socket.socket, heartbeat_s: float) -> dict[str, int]:
 
 
 def progress(link: Any) -> Acknowledged | None:
-    """What the kernel knows of a connection's socket; None where it does not say, or the connection is over."""
+    """The kernel's view of a connection's socket; None where it has none, or the connection is over."""
     try:
         info = link.getsockopt(socket.IPPROTO_TCP, TCP_INFO, _INFO_BYTES)
     except (OSError, ValueError):

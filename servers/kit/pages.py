@@ -1,8 +1,8 @@
-"""The pages that every server of ours serves at `/`: files under `pages/`, and what they need to know of their server.
+"""The pages that every server of ours serves at `/`: files under `pages/`, and a description of the server.
 
 Invariant: a page gets its scripts and styles from this server only, as files, and its policy forbids anything else;
-whatever the request, only a file of that folder is ever read. Each stack says the same in its own way:
-`aiohttp_app.mount_pages`, `websocket_websockets`, the demo.
+no request can read a file outside that folder. Each stack serves them in its own way: `aiohttp_app.mount_pages`,
+`websocket_websockets`, the demo.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["ABOUT", "FOLDER", "POLICY", "TYPES", "Page", "about", "find"]
 
 FOLDER = Path(__file__).parents[1] / "pages"
 ABOUT = "/pages/server.json"
-"""What this server is: the one page that is no file."""
+"""The description of this server: the one page that is made, not read from a file."""
 
 TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -49,7 +49,7 @@ HEADERS = {
 
 
 class Page(NamedTuple):
-    """One file, as it is sent: `headers` with its Content-Type."""
+    """One file as it is sent; `headers` include its Content-Type."""
 
     body: bytes
     headers: Mapping[str, str]
@@ -57,7 +57,7 @@ class Page(NamedTuple):
 
 @cache
 def _files() -> dict[str, Page]:
-    """All of them, by path: read when the first one is asked for, since a measured server is never asked."""
+    """All files, by path. Read at the first request, which a measured server never gets."""
     found = {
         f"/pages/{path.name}": Page(path.read_bytes(), {"Content-Type": TYPES[path.suffix], **HEADERS})
         for path in sorted(FOLDER.iterdir())
@@ -67,14 +67,14 @@ def _files() -> dict[str, Page]:
 
 
 def find(path: str) -> Page | None:
-    """The file at that path of the URL."""
+    """The file at that path of the URL, or None."""
     return _files().get(path)
 
 
 def about(name: str, stack: str, transports: Iterable[str], played: Iterable[str], demo: bool = False) -> Page:
-    """What a page has to know: the transports and streams of this server, whether its lanes can be stopped, its clock.
+    """The description for the pages: transports and streams of this server, whether it is the demo, its clock.
 
-    `now_ns` is Unix time while the answer is made: a page tells from it whether its clock is the server's.
+    `now_ns` is Unix time when the answer is made: a page finds out with it whether its clock is the server's.
     """
     known = streams.catalogue()
     table = {

@@ -13,11 +13,11 @@ from rtbench.transports.envelope import wrap
 __all__ = ["RETRY_AFTER_S", "Enveloped", "body"]
 
 RETRY_AFTER_S = 5
-"""What a failed stream's 503 says: the same as the retry advice of its failures (5,000 ms)."""
+"""`Retry-After` of a failed stream's 503: the same as the retry advice of its failures (5,000 ms)."""
 
 
 class Enveloped:
-    """The hub's encoder for polling: a message is kept as the member of `messages` that it will be."""
+    """The hub's encoder for polling: it keeps a message as a member of `messages`."""
 
     heartbeat = b""
 
@@ -25,7 +25,7 @@ class Enveloped:
         return wrap(seq, payload)
 
     def control(self, kind: str, fields: dict[str, Any]) -> bytes:
-        return b""  # nobody is connected; what a channel has to say stands in its next answers
+        return b""  # between polls there is no connection to write to: the next answers carry the notice
 
 
 def body(

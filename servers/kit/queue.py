@@ -1,7 +1,7 @@
 """The second technique: every connection has a queue and sends through its library's public API.
 
-`QueuedTransport` stands where the hub expects a transport: `write` queues, the subject's handler takes out and sends.
-The same bound holds: what is queued counts as held.
+The hub writes to a `QueuedTransport`, and the subject's handler takes from it and sends. The same limit holds: queued
+bytes count as held.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["Queued", "QueuedTransport"]
 
 
 class Queued:
-    """An encoder that leaves framing to the library: messages, notices and heartbeats are what its API takes."""
+    """An encoder that leaves framing to the library: messages, notices and heartbeats are arguments of its API."""
 
     def __init__(
         self,
@@ -51,11 +51,11 @@ class QueuedTransport:
         return self._transport.is_closing()
 
     def get_write_buffer_size(self) -> int:
-        """Bytes that wait here and in the transport."""
+        """Bytes held here and in the transport."""
         return self._bytes + self._transport.get_write_buffer_size()
 
     def get_extra_info(self, name: str) -> Any:
-        """What the transport knows of its socket."""
+        """The transport's answer, such as its socket."""
         return self._transport.get_extra_info(name)
 
     def abort(self) -> None:
@@ -64,7 +64,7 @@ class QueuedTransport:
         self._transport.abort()
 
     def close(self) -> None:
-        """No more will come; what is queued still goes out."""
+        """End the iteration after the queued messages."""
         self._closed = True
         self._rouse()
 

@@ -1,8 +1,8 @@
-"""The replay ring: what is still held of each channel, bounded in messages a channel and in bytes over all.
+"""The replay ring: the newest messages of each channel, bounded in messages a channel and in bytes over all.
 
-Invariant: a channel's held messages are consecutive ids that end with its last; what was dropped was the oldest.
-A finite stream is kept whole (interface.md: who comes late gets all of it). The hub keeps one (encoded messages) and
-the publisher keeps one (to refill a restarted server).
+Invariant: a channel's held messages are consecutive ids that end with its last; the oldest are dropped first.
+A finite stream is kept whole, since a late subscriber gets all of it (interface.md). The hub keeps encoded messages,
+the publisher keeps payloads to refill a restarted server.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["Budget", "Held", "Ring"]
 
 
 class Held(NamedTuple):
-    """One message: its id, when it was due (CLOCK_MONOTONIC), its bytes as the holder wants them."""
+    """One message: its id, its due time (CLOCK_MONOTONIC), its bytes (encoded in a hub, the payload in a publisher)."""
 
     seq: int
     due_ns: int
@@ -35,7 +35,7 @@ class Ring:
         self._budget = budget
 
     def append(self, seq: int, due_ns: int, data: bytes) -> None:
-        """Keep the next message, and let go of the oldest over the limits."""
+        """Keep the next message, and drop the oldest over the limits."""
         self.held.append(Held(seq, due_ns, data))
         self.last = seq
         if not self.finite:
@@ -45,18 +45,18 @@ class Ring:
                 self._budget.grew(self, len(data))
 
     def clear(self) -> None:
-        """Let go of everything; the next message may have any higher id."""
+        """Drop everything; the next message may have any higher id."""
         if not self.finite:
             self._budget.used -= sum(len(held.data) for held in self.held)
         self.held.clear()
 
     @property
     def first(self) -> int:
-        """The oldest id held; one past the last when nothing is."""
+        """The oldest id held; one past the last when the ring is empty."""
         return self.held[0].seq if self.held else self.last + 1
 
     def after(self, cursor: int) -> list[Held]:
-        """What is held with a higher id than `cursor`, oldest first."""
+        """The held messages with a higher id than `cursor`, oldest first."""
         missing = self.last - cursor
         if missing <= 0:
             return []
@@ -68,10 +68,11 @@ class Ring:
 
 
 class Budget:
-    """How many bytes all rings of a process may hold together; over it, who has grown longest ago lets go first.
+    """The bytes that all rings of a process may hold together. Over the limit, the ring that grew longest ago drops
+    first.
 
-    A ring stands in the order once for each message that it holds beyond the last: no more than are held, and one
-    that replaces its oldest message keeps its places.
+    A ring has one place in the order for each message that it holds beyond the last. A ring that replaces its oldest
+    message keeps its places.
     """
 
     __slots__ = ("_limit", "_order", "used")
@@ -87,7 +88,7 @@ class Budget:
         self.changed(size)
 
     def changed(self, size: int) -> None:
-        """What is held grew by `size` bytes; let go of what is over the limit."""
+        """Count `size` more bytes; drop what is over the limit."""
         self.used += size
         while self.used > self._limit and self._order:
             oldest = self._order.popleft()

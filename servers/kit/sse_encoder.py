@@ -1,4 +1,4 @@
-"""How Server-Sent Events are written: WHATWG HTML 9.2 behind HTTP/1.1 chunks. Shared by the SSE subjects."""
+"""Writes Server-Sent Events: WHATWG HTML 9.2 in HTTP/1.1 chunks. Shared by the SSE subjects."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ HEADERS = {
 
 
 def headers(stream: str) -> dict[str, str]:
-    """The response headers of a stream: some have their own."""
+    """The response headers of a stream; some streams add their own."""
     return {**HEADERS, **find(stream).headers}
 
 
@@ -43,10 +43,10 @@ def event(seq: int, payload: bytes) -> bytes:
 
 
 def notice(kind: str, fields: dict[str, Any]) -> bytes:
-    """A notice as an event of its own type: it changes no Last-Event-ID, for it has no id.
+    """A notice as an event of its own type. It has no id, so Last-Event-ID stays.
 
-    Retry advice is also the field of that name, which an EventSource obeys (WHATWG 9.2.6), after `event`, so that who
-    reads line by line knows what the field belongs to.
+    Retry advice is also a `retry` field, which an EventSource obeys (WHATWG 9.2.6). The field comes after `event`, so
+    that a client that reads line by line knows which event it belongs to.
     """
     field = f"retry: {fields['after_ms']}\n" if kind == "retry" else ""
     text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
@@ -57,7 +57,7 @@ COMMENT = b":\n\n"
 
 
 class Event(bytes):
-    """An event for a library that frames it itself: its parts beside what would be its bytes, which are what it weighs.
+    """An event for a library that frames it itself: the parts beside the bytes, which count as its size.
 
     `text` is its data, None for a comment. Made once a message, read for each connection.
     """
@@ -94,9 +94,9 @@ def chunk(data: bytes) -> bytes:
 
 
 class Unchunked:
-    """The transport of an HTTP/1.0 client (nginx as shipped, for one), which knows no chunks (RFC 9112 §7.1).
+    """The transport of an HTTP/1.0 client (nginx as shipped, for one), which cannot read chunks (RFC 9112 §7.1).
 
-    The hub writes it the same bytes as everyone, one chunk a write; here the frame is taken off. Nobody else pays.
+    The hub writes the same bytes to all connections, one chunk a write; this class removes the chunk's frame.
     """
 
     __slots__ = ("_transport",)
@@ -113,11 +113,11 @@ class Unchunked:
         return self._transport.is_closing()
 
     def get_write_buffer_size(self) -> int:
-        """Bytes that wait in the transport."""
+        """Bytes held in the transport."""
         return self._transport.get_write_buffer_size()
 
     def get_extra_info(self, name: str) -> Any:
-        """What the transport knows of its socket."""
+        """The transport's answer, such as its socket."""
         return self._transport.get_extra_info(name)
 
     def abort(self) -> None:
@@ -126,7 +126,7 @@ class Unchunked:
 
 
 class Chunked:
-    """The hub's encoder for SSE: each message is one event in one chunk, written as it is to every connection."""
+    """The hub's encoder for SSE: each message is one event in one chunk, the same bytes for every connection."""
 
     heartbeat = chunk(COMMENT)
 

@@ -1,9 +1,9 @@
-"""What the subjects on Starlette and uvicorn share: the server around an application, parameters, errors as small JSON.
+"""Shared by the subjects on Starlette and uvicorn: the server around an application, parameters, errors as small JSON.
 
-Invariant: whatever the request, the answer is one of interface.md's, as with the other stacks. An ASGI application
-never sees its connection; the hub must (how much is held, what was acknowledged, cutting off), and a heartbeat is a
-ping, which ASGI has no message for. So uvicorn's two protocols are told to leave theirs in the scope; what they send
-is sent by them. Imported by a subject when it serves, since the packages are optional.
+Invariant: every request gets an answer of interface.md, as with the other stacks. An ASGI application never sees its
+connection, but the hub needs it (bytes held and acknowledged, aborts), and ASGI has no message for a ping, which is the
+heartbeat. So uvicorn's two protocols here put themselves into the scope; they still send everything themselves.
+A subject imports this module when it serves, since the packages are optional.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from rtbench.servers.kit.hub import Hub
 __all__ = ["pick", "protocol_of", "run", "transport_of", "websocket_routes"]
 
 PROTOCOL = "rtbench.protocol"
-"""The key of scope["extensions"] under which uvicorn's protocol stands."""
+"""The key of uvicorn's protocol in scope["extensions"]."""
 
 
 class _Http(HttpToolsProtocol):
@@ -46,17 +46,17 @@ class _Http(HttpToolsProtocol):
 class _WebSocket(WebSocketsSansIOProtocol):
     def handle_connect(self, event: Upgrade) -> None:
         super().handle_connect(event)
-        if not self.close_sent:  # it was accepted: its task runs after this
+        if not self.close_sent:  # accepted: its task runs after this
             self.scope["extensions"] = {**(self.scope["extensions"] or {}), PROTOCOL: {"self": self}}
 
     def ping(self) -> None:
-        """What uvicorn does at its own interval, at the hub's instead."""
+        """Send a ping: uvicorn would do so at its own interval, here the hub decides."""
         self.conn.send_ping(b"")
         self.transport.write(b"".join(self.conn.data_to_send()))
 
 
 class _Uvicorn(uvicorn.Server):
-    """One that leaves signals to `Server` and says when it accepts."""
+    """A uvicorn server that leaves signals to `Server` and reports when it accepts."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -160,7 +160,7 @@ async def _refuse(_: Request, error: Exception) -> Response:
 
 
 def refusal(error: Exception) -> Response:
-    """The answer to what was asked wrongly."""
+    """The error answer to a bad request."""
     if isinstance(error, HTTPException):
         return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
     return JSONResponse({"error": str(error)}, 400)
@@ -170,7 +170,7 @@ Conversation = Callable[[WebSocket], Awaitable[None]]
 
 
 def websocket_routes(prefix: str, converse: Conversation) -> list[BaseRoute]:
-    """`converse` at PREFIX/{stream}; what else is asked for there, or asked for as a WebSocket, is refused."""
+    """`converse` at PREFIX/{stream}; plain HTTP there and a WebSocket elsewhere are refused."""
 
     async def guarded(socket: WebSocket) -> None:
         try:

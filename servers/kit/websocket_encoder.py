@@ -1,4 +1,4 @@
-"""How WebSocket messages are written: RFC 6455 server frames, unmasked (§5.1), one frame a message, no compression."""
+"""Writes WebSocket messages: RFC 6455 server frames, unmasked (§5.1), one frame a message, no compression."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def notice(kind: str, fields: dict[str, Any]) -> bytes:
 
 
 class Framed:
-    """The hub's encoder for WebSocket: each message is one frame, written as it is to every connection."""
+    """The hub's encoder for WebSocket: each message is one frame, the same bytes for every connection."""
 
     heartbeat = Frame(Opcode.PING, b"").serialize(mask=False)
 
@@ -39,7 +39,7 @@ class Framed:
 
 
 CLOSE = {"end": 1000, "stop": 1001, "failure": 1011}
-"""Close codes by why a connection is over (RFC 6455 §7.4.1): the end, the server goes away, or it cannot go on."""
+"""Close codes by the reason of the end (RFC 6455 §7.4.1): end of stream, shutdown, failure."""
 
 
 class Refused(Exception):
@@ -51,7 +51,7 @@ class Refused(Exception):
 
 
 def target(hub: Hub, path: str, prefix: str) -> tuple[Channel, int | None]:
-    """The channel and the cursor that a request's target names, for libraries without a router. Raises Refused."""
+    """The channel and the cursor in a request's target, for libraries without a router. Raises Refused."""
     parts = urlsplit(path)
     query = {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
     folder, _, stream = unquote(parts.path).rpartition("/")
