@@ -1,4 +1,4 @@
-"""`long-poll-aiohttp`: long polling on aiohttp: a request waits until there is something new, or its time is up."""
+"""`long-poll-aiohttp`: long polling on aiohttp: a request waits for a new message, or until its time is up."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LONGEST_S = 300.0
 
 
 def handler(server: Server, hub: Hub) -> aiohttp_app.Handler:
-    """What answers a poll; the hub encodes with `poll_answer.Enveloped`."""
+    """The handler of polls; the hub encodes with `poll_answer.Enveloped`."""
     default_s = server.options.poll_timeout_s
 
     async def poll(request: web.Request) -> web.StreamResponse:
@@ -29,8 +29,8 @@ def handler(server: Server, hub: Hub) -> aiohttp_app.Handler:
         at = position(request)
         timeout = request.query.get("timeout")
         timeout_s = default_s if timeout is None else seconds(timeout, "timeout", LONGEST_S)
-        # Without a cursor: from now, at once, so that the client has one; with one, what is new, or wait for it.
-        # Retry advice is worth the end of a wait, but not an answer at once: who asks again at once would spin.
+        # Without a cursor, answer at once with the current one; with a cursor, wait for messages newer than it.
+        # Retry advice ends a wait but does not prevent it: a client that asks again at once would spin.
         response = respond(hub, channel, at, advise=False)
         if response is None:
             await hub.next(channel, timeout_s)

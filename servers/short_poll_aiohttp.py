@@ -1,7 +1,7 @@
-"""`short-poll-aiohttp`: polling on aiohttp, answered at once with what is new, or with 304.
+"""`short-poll-aiohttp`: polling on aiohttp, answered at once with the new messages, or with 304.
 
-`respond` is the long poll's too. Retry advice is a member of every answer while it stands, which is why a 304 is none
-then; a stream that failed for good is 503 once its last message was had.
+The long poll uses `respond` too. While there is retry advice, every answer carries it, so there is no 304. A stream
+that failed for good answers 503 after its last message.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def entity_tag(value: int) -> str:
 
 
 def position(request: web.Request) -> int | None:
-    """The cursor: `?since`, else the ETag that the client has."""
+    """The cursor: `?since`, else the client's ETag."""
     since = cursor(request.query.get("since"), "since")
     if since is None and (known := request.headers.get("If-None-Match")):
         text = known.removeprefix("W/").strip('"')
@@ -39,9 +39,9 @@ def position(request: web.Request) -> int | None:
 def respond(
     hub: Hub, channel: Channel, at: int | None, known: str | None = None, advise: bool = True
 ) -> web.Response | None:
-    """200 with what is new, 304 when the client knows it; None when there is nothing and nothing is known.
+    """200 with the new messages, 304 when the client's ETag is current, 503 after a failure; None to wait for news.
 
-    `advise`: retry advice alone is worth an answer.
+    `advise`: retry advice alone makes an answer.
     """
     start, gap = hub.start(channel, at)
     held, following = hub.held(channel, start)
@@ -50,7 +50,7 @@ def respond(
         if channel.failure is not None:
             headers = {"Retry-After": str(poll_answer.RETRY_AFTER_S)}
             return aiohttp_app.answer(503, headers=headers, **channel.failure)
-        # Who knows all messages may not know yet that there are no more, or that the source is failing.
+        # A client that has every message may not know yet that the stream ended or that its source is failing.
         news = channel.ended or (advise and channel.advice is not None)
         if known == tag and not news:
             return web.Response(status=304, headers={"ETag": tag})
@@ -64,7 +64,7 @@ def respond(
 
 
 def handler(hub: Hub) -> aiohttp_app.Handler:
-    """What answers a poll; the hub encodes with `poll_answer.Enveloped`."""
+    """The handler of polls; the hub encodes with `poll_answer.Enveloped`."""
 
     async def poll(request: web.Request) -> web.StreamResponse:
         channel = aiohttp_app.pick(hub, request)

@@ -18,7 +18,7 @@ else:
 
 
 def handler(hub: Hub) -> aiohttp_app.Handler:
-    """What answers a subscription; the hub encodes with `sse_encoder.Chunked`."""
+    """The handler of subscriptions; the hub encodes with `sse_encoder.Chunked`."""
 
     async def subscribe(request: web.Request) -> web.StreamResponse:
         channel = aiohttp_app.pick(hub, request)

@@ -1,7 +1,7 @@
 """`sse-aiohttp-sse`: Server-Sent Events on aiohttp with aio-libs' aiohttp-sse: a queue and `response.send` each.
 
-The library's ping is put off for ever: the hub's heartbeat is a comment written to the same response (R11). So is its
-TCP_USER_TIMEOUT, which would undo the one that all subjects have (`servers/kit/liveness.py`).
+The library's ping is off: the hub's heartbeat is a comment written to the same response (R11). Its TCP_USER_TIMEOUT is
+off too: it would override the one of all subjects (`servers/kit/liveness.py`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`sse-starlette`: Server-Sent Events on Starlette, sse-starlette and uvicorn: what a FastAPI engineer would write.
 
 Every connection has a queue, a generator over it and the library's four tasks; the library frames each event for each
-connection. Its own ping is off: the hub's heartbeat is a comment that goes the same way (R11).
+connection. Its own ping is off: the hub's heartbeat is a comment through the same queue (R11).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ async def serve(server: Server) -> None:
         return EventSourceResponse(_events(queue, channel, at), headers=headers, media_type=media, sep="\n", ping=0)
 
     async def _events(queue: QueuedTransport, channel: Channel, at: int | None) -> AsyncIterator[ServerSentEvent]:
-        attaching = asyncio.create_task(_attach(queue, channel, at))  # a replay waits for what is taken out below
+        attaching = asyncio.create_task(_attach(queue, channel, at))  # a replay needs the reader below
         try:
             async for item in queue:
                 yield _encoded(item)

@@ -1,6 +1,6 @@
-"""`tcp-floor`: messages over plain TCP on asyncio, a line each, no HTTP: what any transport on this stack could reach.
+"""`tcp-floor`: messages over plain TCP on asyncio, a line each, no HTTP: the floor of every transport on this stack.
 
-Every cost in a report is also given as a multiple of this one's (× floor) when it was measured.
+When it was measured, a report also gives every cost as a multiple of this subject's (× floor).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NO_HTTP = frozenset({"errors", "headers", "aliases", "framing", "plan", "polls",
 
 
 class Lines:
-    """The hub's encoder: a message or a notice is one line; a heartbeat an empty one."""
+    """The hub's encoder: a message or a notice is one line, a heartbeat is an empty line."""
 
     heartbeat = b"\n"
 
@@ -37,7 +37,7 @@ class Lines:
 
 
 class _Hub(Hub):
-    """Cuts off with a reset: between two lines plain TCP has no other way to say that this is not the end."""
+    """Ends a dropped connection with a reset: between two lines, plain TCP has no other sign for an early end."""
 
     def drop(self, connection: Connection, why: str) -> None:
         if connection.socket is not None:
@@ -46,7 +46,7 @@ class _Hub(Hub):
 
 
 class _Connection(asyncio.Protocol):
-    """One subscriber: a request line, then whatever comes until it or the stream is over."""
+    """One subscriber: a request line, then messages until the connection or the stream ends."""
 
     def __init__(self, hub: Hub, open_: set[asyncio.Task[None]]) -> None:
         self._hub = hub
@@ -59,7 +59,7 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._task is not None:
-            return  # a subscriber has nothing more to say
+            return  # only the request line counts
         self._request += data
         line, found, _ = self._request.partition(b"\n")
         if found:

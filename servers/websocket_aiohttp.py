@@ -20,12 +20,12 @@ else:
 
 
 def socket_response() -> web.WebSocketResponse:
-    """The same for both techniques: no compression (R11), pings of the hub's own heartbeat."""
+    """The same for both techniques: no compression (R11), and no pings beside the hub's heartbeat."""
     return web.WebSocketResponse(compress=False, timeout=FAREWELL_S / 2, max_msg_size=2**20)
 
 
 async def converse(server: Server, hub: Hub, socket: web.WebSocketResponse, connection: Connection) -> None:
-    """Pass on what the client says until it leaves (the handler is cancelled, or reading ends) or the hub ends it."""
+    """Take the client's messages until it leaves (the handler is cancelled, or reading ends) or the hub ends it."""
     task = asyncio.current_task()
     assert task is not None
     server.conversing.add(task)
@@ -38,7 +38,7 @@ async def converse(server: Server, hub: Hub, socket: web.WebSocketResponse, conn
 
     connection.on_finish = over
     try:
-        async for message in socket:  # which answers its pings and its close
+        async for message in socket:  # also answers pings and the close
             hub.receive(connection.channel, connection.transport, message.data)
     except asyncio.CancelledError:
         if not connection.finished.done():
@@ -49,17 +49,17 @@ async def converse(server: Server, hub: Hub, socket: web.WebSocketResponse, conn
 
 
 async def farewell(socket: web.WebSocketResponse, connection: Connection) -> None:
-    """Close as the reason wants it, and wait for the client's answer (RFC 6455 §7.1.1).
+    """Close with the reason's code, and wait for the client's answer (RFC 6455 §7.1.1).
 
-    Said by the handler: close() from another task, while the handler reads, closes the connection before the answer,
-    which the kernel then answers with a reset.
+    Call it in the handler: close() from another task, while the handler reads, closes the connection before the answer
+    comes, and the kernel then sends a reset.
     """
     if connection.finished.done() and (why := connection.finished.result()) in websocket_encoder.CLOSE:
         await socket.close(code=websocket_encoder.CLOSE[why])
 
 
 def handler(server: Server, hub: Hub) -> aiohttp_app.Handler:
-    """What answers a subscription; the hub encodes with `websocket_encoder.Framed`."""
+    """The handler of subscriptions; the hub encodes with `websocket_encoder.Framed`."""
 
     async def subscribe(request: web.Request) -> web.StreamResponse:
         channel = aiohttp_app.pick(hub, request)

@@ -1,8 +1,8 @@
-"""`websocket-picows`: WebSocket on picows (Cython), what a speed-minded Python engineer picks: its `send` for each.
+"""`websocket-picows`: WebSocket on picows (Cython), what a speed-minded Python engineer picks: `send` per connection.
 
-As it installs itself: on aiofastnet's transports, which stand on the declared loop. It frames each message for each
-connection and gives it to the kernel at once, so nothing is joined in one loop turn. It answers GET only, with 400 to
-any other method: it does not claim `errors`.
+It runs as shipped: on aiofastnet's transports, which run on the declared loop. It frames each message for each
+connection and writes it to the kernel at once, so it joins no messages of one loop turn. It answers GET only, and 400
+to other methods, so it does not claim `errors`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ async def serve(server: Server) -> None:
     prefix = find("websocket").prefix
 
     class Sent:
-        """picows's `send` where the hub expects a transport's `write`."""
+        """The hub's transport: `write` calls picows's `send`."""
 
         def __init__(self, link: WSTransport) -> None:
             self._link = link
@@ -89,8 +89,8 @@ async def serve(server: Server) -> None:
                 transport.disconnect()
             elif frame.msg_type in (WSMsgType.TEXT, WSMsgType.BINARY) and frame.fin and self.sent is not None:
                 text = frame.msg_type == WSMsgType.TEXT
-                said = frame.get_payload_as_utf8_text() if text else frame.get_payload_as_bytes()
-                hub.receive(self.channel, self.sent, said)
+                message = frame.get_payload_as_utf8_text() if text else frame.get_payload_as_bytes()
+                hub.receive(self.channel, self.sent, message)
 
         def on_ws_disconnected(self, transport: WSTransport) -> None:
             self.left.set()

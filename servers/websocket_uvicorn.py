@@ -1,6 +1,6 @@
 """`websocket-uvicorn`: WebSocket on Starlette under uvicorn (its `websockets` implementation): a queue and `send_text`.
 
-Pings are the hub's (R11), said by uvicorn's protocol, since ASGI has no message for them.
+The hub's heartbeat (R11) calls uvicorn's protocol for its pings, since ASGI has no message for them.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ async def serve(server: Server) -> None:
                     protocol.ping()
 
     async def _read(socket: WebSocket, channel: Channel, queue: QueuedTransport) -> None:
-        """Pass on what it says; reading notices that it left."""
+        """Take the client's messages; reading also notices that it left."""
         while (message := await socket.receive())["type"] != "websocket.disconnect":
             hub.receive(channel, queue, message.get("text") or message.get("bytes") or b"")
 

@@ -1,7 +1,7 @@
 """`websocket-websockets`: WebSocket on the `websockets` library (idiomatic arm), encoded once.
 
-`broadcast()` would encode for each connection and has no back-pressure; here the same frame is written to every
-connection's transport, as in the other subjects, and a slow consumer is dropped by the hub's one policy.
+`broadcast()` would encode for each connection and has no back-pressure. Here the hub writes the same frame to every
+connection's transport and drops slow consumers, as in the other subjects.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ async def serve(server: Server) -> None:
     async with websockets_serve(
         subscribe,
         sock=server.socket,
-        backlog=BACKLOG,  # asyncio listens again, with 100
+        backlog=BACKLOG,  # asyncio would listen again, with 100
         compression=None,
         ping_interval=None,  # the hub's heartbeat pings, as in every subject (R11)
         close_timeout=FAREWELL_S / 2,

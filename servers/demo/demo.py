@@ -1,9 +1,9 @@
 """`rtbench demo`: all four transports in one process, fed by one publisher, and lanes that can be stopped and cut.
 
-Each transport is a lane: a hub of its own with the handler of the subject whose it is (nothing is copied), a gate in
-front of it and a meter around its connections. Invariant: while a lane is stopped nothing of it is written, no
-heartbeat either; afterwards everything that was held back is, in order. The plan has a hub of its own, which is never
-stopped. No subject: the registry does not see it, it is never measured. Run by the CLI as `ServerProcess("_demo")`.
+Each transport is a lane: a hub of its own with the handler of its aiohttp subject, a gate in front and a meter around
+its connections. Invariant: a stopped lane writes nothing, not even heartbeats; afterwards it writes everything that it
+held back, in order. The plan has a hub of its own, which never stops. The registry does not list the demo, and it is
+never measured. Run by the CLI as `ServerProcess("_demo")`.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from rtbench.subjects import Subject
 
 LONGEST_PAUSE_S = 60.0
 OUTAGE_S = 1.0
-"""A cut lane is away for so long: who comes back at once is cut off again, so that backing off can be seen."""
+"""The outage of a cut lane. A client that reconnects at once is cut again, so that its backoff shows."""
 WATCH_S, WATCH_GAP_S = 0.25, 0.04
-"""A page hears of the lanes at least and at most this often."""
+"""The longest and the shortest time between two updates to a page."""
 MOST_PAGES = 64
-"""Accounts are kept for so many pages; the oldest is forgotten."""
+"""Accounts are kept for so many pages; the oldest is dropped."""
 
 
 class Lane(Hub):
@@ -55,7 +55,7 @@ class Lane(Hub):
         self._links: set[meter.MeteredConnection] = set()
 
     def pause(self, for_s: float) -> None:
-        """Write nothing for so long, from now on."""
+        """Write nothing for the next `for_s` seconds."""
         self._flowing.clear()
         if self._wake is not None:
             self._wake.cancel()
@@ -63,7 +63,7 @@ class Lane(Hub):
         self._tell_pages()
 
     def resume(self) -> None:
-        """Write what was held back, and go on."""
+        """Write the held messages, and go on."""
         if self._wake is not None:
             self._wake.cancel()
             self._wake = None
@@ -74,20 +74,20 @@ class Lane(Hub):
         self._tell_pages()
 
     def cut(self) -> None:
-        """Break every connection that this lane holds, without a farewell, and whatever comes within the outage."""
+        """Abort every connection of this lane, and every new one within the outage."""
         self._back_s = asyncio.get_running_loop().time() + OUTAGE_S
         for link in list(self._links):
             link.abort()
         self._tell_pages()
 
     def state(self) -> dict[str, int]:
-        """Milliseconds for which the lane is stopped and for which it is cut."""
+        """How long the lane stays stopped and how long cut, in milliseconds."""
         now_s = asyncio.get_running_loop().time()
         paused_s = self._wake.when() - now_s if self._wake is not None else 0
         return {"paused_ms": max(0, round(1000 * paused_s)), "cut_ms": max(0, round(1000 * (self._back_s - now_s)))}
 
     def gate(self, handler: aiohttp_app.Handler, accounts: Accounts) -> aiohttp_app.Handler:
-        """`handler` behind this lane's gate: neither begun nor answered while the lane is stopped."""
+        """`handler` behind this lane's gate: a stopped lane neither starts nor answers a request."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
             link = _link(request)
@@ -109,10 +109,10 @@ class Lane(Hub):
 
         return handle
 
-    # The hub's own, where a stopped lane differs
+    # The hub's methods in which a stopped lane differs
 
     def hello(self, greeting: Hello) -> None:
-        self.resume()  # what is held back speaks of the publisher's run before this one
+        self.resume()  # the held messages are of the publisher's previous run
         super().hello(greeting)
 
     def publish(self, body: bytes) -> None:
@@ -131,13 +131,13 @@ class Lane(Hub):
 
 
 class Accounts:
-    """What each lane cost each page: two pages in one browser do not share their figures."""
+    """The cost of each lane for each page: two pages in one browser do not share their figures."""
 
     def __init__(self) -> None:
         self._pages: dict[str, dict[str, meter.Account]] = {}
 
     def find(self, page: str | None, transport: str) -> meter.Account | None:
-        """The account, or None for who does not say which page it is. Raises BadParameter."""
+        """The page's account, or None without a page. Raises BadParameter."""
         if page is None:
             return None
         if not re.fullmatch("[a-z0-9]{1,8}", page):
@@ -189,7 +189,7 @@ async def serve(server: Server) -> None:
     }
 
     async def control(request: web.Request) -> web.Response:
-        """Stop, cut or start a lane; only for this server's own pages and for who is no browser."""
+        """Stop, cut or resume a lane. Refuses pages of other sites."""
         origin = request.headers.get("Origin")
         if origin is not None and urlsplit(origin).netloc != request.host:
             return aiohttp_app.answer(403, "another site's page cannot steer this server")
@@ -208,7 +208,7 @@ async def serve(server: Server) -> None:
         return web.json_response(lane.state())
 
     async def watch(request: web.Request) -> web.StreamResponse:
-        """The plan as it is played and what the lanes cost a page: by WebSocket, for those six connections are few."""
+        """The plan as it is played and each lane's cost, over a WebSocket: a browser has only six other connections."""
         address = aiohttp_app.pick(plan, request).address
         page, since = request.query.get("page"), cursor(request.query.get("since"), "since") or 0
         costs = {name: accounts.find(page, name) or meter.Account() for name in lanes}
@@ -263,7 +263,7 @@ async def serve(server: Server) -> None:
 async def _read(socket: web.WebSocketResponse) -> None:
     with contextlib.suppress(ConnectionResetError):
         async for _ in socket:
-            pass  # a page has nothing to say; reading answers its close
+            pass  # a page sends nothing; reading answers its close
 
 
 SUBJECT = Subject(

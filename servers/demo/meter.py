@@ -1,9 +1,9 @@
-"""The meter: every byte that a server reads from and writes to its TCP connections, on the account of who asked.
+"""The meter: charges every byte that a server reads from and writes to its TCP connections to an account.
 
-A browser keeps its connections and uses one for a poll, then for a page, then for another poll: bytes are charged to
-whose request the connection serves, request and response heads, chunks, frames and pings included. Invariant: a byte
-is charged once, and never to a request that it does not belong to (browsers do not pipeline). What was handed to a
-connection that was then cut is charged, too. Used by the demo only: no measured server has a meter.
+A browser uses one connection for a poll, then for a page, then for another poll, so bytes are charged to the request
+that the connection serves: heads, chunks, frames and pings included. Invariant: a byte is charged once, and never to
+another request (browsers do not pipeline). Bytes written to a connection that is then cut are charged, too. Used by the
+demo only: no measured server has a meter.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Protocols = Callable[[], asyncio.Protocol]
 
 @dataclass(slots=True)
 class Account:
-    """What one subscriber cost in TCP stream bytes; down: from the server. `requests`: how often it asked."""
+    """A subscriber's cost in bytes of the TCP stream (`down`: from the server), and its number of requests."""
 
     down: int = 0
     up: int = 0
@@ -26,31 +26,31 @@ class Account:
 
 
 class MeteredConnection:
-    """Stands where aiohttp expects its transport: counts what is written, and is told what was read."""
+    """aiohttp's transport with a meter: it counts the bytes written and takes the count of bytes read."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._account: Account | None = None
         self._busy = False
         self._unclaimed = 0
-        """Bytes read for a request that is not known yet."""
+        """Bytes read before their request is known."""
 
     def begin(self) -> None:
-        """A request came. What is written from now on is nobody's, until somebody claims it."""
+        """A request came. Bytes written from now on have no account until `claim`."""
         self._account = None
 
     def claim(self, account: Account) -> None:
-        """It is this account's: what was read for it, and all that follows."""
+        """Charge this account: the bytes read for the request, and all that follow."""
         account.requests += 1
         account.up += self._unclaimed
         self._account, self._unclaimed, self._busy = account, 0, True
 
     def end(self) -> None:
-        """It is answered, or about to be: what is read from now on belongs to the next one."""
+        """The request is answered, or about to be: bytes read from now on belong to the next one."""
         self._unclaimed, self._busy = 0, False
 
     def heard(self, size: int) -> None:
-        """So many bytes were read."""
+        """Count `size` bytes read."""
         if self._busy and self._account is not None:
             self._account.up += size
         else:
@@ -77,7 +77,7 @@ class MeteredConnection:
 
 
 class _Metered(asyncio.Protocol):
-    """Between a connection and the protocol that serves it."""
+    """Sits between a connection and the protocol that serves it."""
 
     def __init__(self, served: asyncio.Protocol) -> None:
         self._served = served
@@ -106,5 +106,5 @@ class _Metered(asyncio.Protocol):
 
 
 def metered(protocols: Protocols) -> Protocols:
-    """These protocols, each behind a link of its own."""
+    """A factory of `protocols`, each behind a meter."""
     return lambda: _Metered(protocols())

@@ -1,8 +1,8 @@
 """Fault-injecting subjects: known truths that the harness must report (R16). Never in a default campaign.
 
-Each is one of the aiohttp subjects with a hub that delays, drops, duplicates, reorders or corrupts what the scenario's
-[faults] inject says, for the subscribers that it says (they name themselves: `?subscriber=N`), or stalls. Invariant:
-without an injection it is the subject that it was made of. Used by `rtbench calibrate` and the tests.
+Each is one of the aiohttp subjects with a hub that delays, drops, duplicates, reorders or corrupts messages, or stalls.
+The scenario's [faults] inject names the messages and the subscribers (by `?subscriber=N`). Invariant: without an
+injection it behaves like the original subject. Used by `rtbench calibrate` and the tests.
 """
 
 from __future__ import annotations
@@ -46,19 +46,19 @@ def subject(of: Subject) -> Subject:
     async def serve(server: Server) -> None:
         faults = Faults(server.options.inject)
         server.hub_type = faults.hub
-        web.middleware(Faults.middleware)  # marks the function: aiohttp's way to know a middleware
+        web.middleware(Faults.middleware)  # marks the function as aiohttp's middleware
         server.middlewares = (faults.middleware,)
         assert of.serve is not None
         await of.serve(server)
 
     name = f"{of.transport}-faulty"
     path = find(of.transport).prefix + "/{stream}?channel={channel}&subscriber={subscriber}"
-    words = f"{of.name} with what [faults] inject says done to its messages"
+    words = f"{of.name} with the faults of [faults] inject"
     return replace(of, name=name, technique="faulty", serve=serve, path=path, description=words)
 
 
 class FineClock:
-    """Calls at an instant of CLOCK_MONOTONIC to some 50 µs: a timerfd, where asyncio's timers count milliseconds."""
+    """Calls at an instant of CLOCK_MONOTONIC to some 50 µs: a timerfd, since asyncio's timers count milliseconds."""
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
@@ -95,28 +95,28 @@ class FineClock:
 
 
 class Faults:
-    """What is injected into one server process."""
+    """The injections of one server process."""
 
     def __init__(self, injections: Sequence[Injection]) -> None:
         self.injections = tuple(injections)
         self.clock = FineClock()
 
     def hub(self, encoder: Encoder, limits: Limits) -> Hub:
-        """Stands where a subject's server makes its hub."""
+        """Make a faulty hub; `Server.hub_type`."""
         return FaultyHub(Tagging(encoder), limits, self)
 
     def delay_s(self, subscriber: int) -> float:
-        """How long everything that this subscriber gets is held back."""
+        """The delay of everything that this subscriber gets, in seconds."""
         return sum(i.delay_s for i in self.injections if i.do == "delay" and i.hits(subscriber, i.of))
 
     def doing(self, subscriber: int, seq: int) -> set[str]:
-        """What is done to this message at this subscriber."""
+        """The faults of this message at this subscriber."""
         return {i.do for i in self.injections if i.hits(subscriber, seq)}
 
     async def middleware(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        """Knows who asks, and holds polls' answers back."""
+        """Read the request's subscriber number, and delay the answers to its polls."""
         text = request.query.get("subscriber", "")
         subscriber = int(text) if text.isdigit() else -1
         _SUBSCRIBER.set(subscriber)
@@ -127,13 +127,13 @@ class Faults:
 
 
 class Tagged(bytes):
-    """A message's bytes that know its id."""
+    """A message's bytes with its id."""
 
     seq: int
 
 
 class Tagging:
-    """An encoder whose messages know their ids."""
+    """An encoder whose messages carry their ids."""
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
@@ -155,7 +155,7 @@ class FaultyHub(Hub):
         self._faults = faults
 
     def publish(self, body: bytes) -> None:
-        """Stall before what is to be stalled, like a server that does something else for so long."""
+        """Stall before the injected ticks, like a server that is busy with something else."""
         seqs = {seq for _, seq, _, _ in feed.unpack(body) if seq != NOTICE}
         for injection in self._faults.injections:
             if injection.do == "stall" and any(injection.hits(-1, seq) for seq in seqs):
@@ -167,13 +167,13 @@ class FaultyHub(Hub):
         return await super().attach(FaultyTransport(transport, _SUBSCRIBER.get(), self._faults), channel, cursor)
 
     def held(self, channel: Channel, after: int) -> tuple[list[Held], int]:
-        """What a poll is answered with."""
+        """The answer to a poll, with its faults."""
         found, last = super().held(channel, after)
-        who = _SUBSCRIBER.get()
+        subscriber = _SUBSCRIBER.get()
         messages: list[Held] = []
         kept: list[Held] = []
         for item in found:
-            doing = self._faults.doing(who, item.seq)
+            doing = self._faults.doing(subscriber, item.seq)
             if "reorder" in doing:
                 kept.append(item)
             else:
@@ -205,7 +205,7 @@ class FaultyTransport:
         self.abort = transport.abort
 
     def write(self, data: bytes) -> None:
-        """Write, or do to a message what is to be done."""
+        """Write, with a message's faults."""
         if not isinstance(data, Tagged):
             self._send(data)
             return
@@ -231,7 +231,7 @@ class FaultyTransport:
 
 
 def corrupted(data: bytes) -> bytes:
-    """The same with its last letter or digit, which is the payload's, changed into another one."""
+    """`data` with its last letter or digit, which is the payload's, changed."""
     at = max(index for index, byte in enumerate(data) if bytes((byte,)).isalnum())
     other = b"1" if data[at : at + 1] == b"0" else b"0"
     return data[:at] + other + data[at + 1 :]

@@ -49,7 +49,7 @@ class Connection:
         self.channel = channel
         self.socket = transport.get_extra_info("socket")
         self.mark: tuple[int, float] | None = None
-        """Bytes acknowledged, and the time of the reading, while bytes are outstanding."""
+        """Bytes acknowledged and since when, while bytes are outstanding."""
         self.finished: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.on_finish: Callable[[str], None] | None = None
         self.turn: dict[Connection, None] = {}

@@ -68,8 +68,7 @@ class Ring:
 
 
 class Budget:
-    """The bytes that all rings of a process may hold together. Over the limit, the ring that grew longest ago drops
-    first.
+    """The limit of bytes over all rings of a process. Over it, the ring that grew longest ago drops a message first.
 
     A ring has one place in the order for each message that it holds beyond the last. A ring that replaces its oldest
     message keeps its places.

@@ -1,4 +1,4 @@
-/* Delivery, audited: ids follow each other without a hole, and none comes twice. */
+/* The audit of delivery: counts missing and repeated ids. */
 
 export class Audit {
   constructor() {
@@ -18,7 +18,7 @@ export class Audit {
     return true;
   }
 
-  /** The server said that it cannot give some: ids go on from there. What is missing is counted when the next comes. */
+  /** The server announced a gap: ids go on after it. The next message counts the missing ones. */
   gap({ from }) {
     if (this.newest !== null && from <= this.newest) this.newest = from - 1;
   }

@@ -1,5 +1,5 @@
-/* How long to wait before trying again: twice as long each time, half of it by chance, so that a thousand clients that
-   lost one server do not come back together. An EventSource does without: its pause is fixed (`retry:`, else 3 s). */
+/* The wait before the next attempt: it doubles each time, and half of it is random, so that a thousand clients of one
+   server do not reconnect together. An EventSource has no backoff: its pause is fixed (`retry:`, else 3 s). */
 
 export function backoff(least_ms = 250, most_ms = 8000) {
   let tries = 0;

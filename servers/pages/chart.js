@@ -1,4 +1,4 @@
-/* A small chart: one line over time, its grid, and what happened meanwhile as bands behind it. */
+/* A small chart: one line over time, its grid, and events as bands behind it. */
 
 const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 1000, HEIGHT = 100; // of the drawing; the style stretches it
@@ -11,7 +11,7 @@ function make(name, attributes, parent) {
 }
 
 export class Chart {
-  /** Draws into the <svg> `svg`; `seconds` is how much time it shows. */
+  /** Draws the last `seconds` into the <svg> `svg`. */
   constructor(svg, seconds) {
     this.svg = svg;
     this.span_ms = 1000 * seconds;
@@ -24,7 +24,7 @@ export class Chart {
     this.line = make("path", { class: "line" }, svg);
   }
 
-  /** What the chart shows, in words. */
+  /** Describes the chart in words. */
   say(text) {
     if (this.svg.getAttribute("aria-label") !== text) this.svg.setAttribute("aria-label", text);
   }

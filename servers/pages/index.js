@@ -1,4 +1,4 @@
-/* The first page: what this server serves. */
+/* The first page: the streams and transports of this server. */
 
 import { inWords, server, where } from "./wire.js";
 import { element, put } from "./words.js";

@@ -1,9 +1,9 @@
-/* One lane of the race: what came, when, and how old the data was. Knows no page and no connection. */
+/* One lane of the race: messages, their arrival times, the age of the data. It uses neither page nor connection. */
 
 import { Audit } from "./audit.js";
 
 const KEEP_MS = 60_000;
-const SAME_MS = 30; // steps closer than this are one: less than a pixel
+const SAME_MS = 30; // closer steps are merged: less than a pixel
 
 export class Lane {
   constructor(transport) {
@@ -11,21 +11,21 @@ export class Lane {
     this.restart();
   }
 
-  /** Everything from the start. */
+  /** Clears everything. */
   restart() {
     this.audit = new Audit();
     this.reconnects = 0;
-    this.away = null; // since when it is not connected: {at, newest}
-    this.bands = []; // when it was not connected or the server did not write: {from, to, kind}
+    this.away = null; // the current disconnection: {at, newest}
+    this.bands = []; // times without a connection or without writes: {from, to, kind}
     this.cost = { down: NaN, up: NaN, requests: NaN };
     this.forget();
   }
 
-  /** Ids begin again: what is known of their due times is void. */
+  /** Ids begin again: drops the known due times. */
   forget() {
-    this.unresolved = []; // [id, when it came], its due time not known yet
-    this.steps = []; // [when it came, when that was due]: what the page held from then on
-    this.ages = []; // [when it came, how old it was]
+    this.unresolved = []; // [id, arrival] of messages without a due time yet
+    this.steps = []; // [arrival, due time] of the newest message held from then on
+    this.ages = []; // [arrival, age]
   }
 
   message(id, at) {
@@ -33,7 +33,7 @@ export class Lane {
     this.unresolved.push([id, at]);
   }
 
-  /** `dues`: due time by id. What came before its due time was known gets it now. */
+  /** Gives messages their due times. `dues`: due time by id. */
   resolve(dues, now) {
     this.unresolved = this.unresolved.filter(([id, at]) => {
       const due = dues.get(id);
@@ -51,13 +51,13 @@ export class Lane {
     while (this.bands.length && this.bands[0].to < from) this.bands.shift();
   }
 
-  /** The age of the newest message that the page held then, in ms. */
+  /** The age of the newest message held at `now`, in ms. */
   age(now) {
     const step = this.steps.at(-1);
     return step ? Math.max(0, now - step[1]) : NaN;
   }
 
-  /** The age over time as [time, age]: it grows as time does, and falls with each message. */
+  /** The age over time as [time, age]: it grows with time and falls with each message. */
   points(now, span_ms) {
     const from = now - span_ms;
     const points = [];
@@ -76,7 +76,7 @@ export class Lane {
     return points;
   }
 
-  /** The highest age since then, in ms. */
+  /** The highest age since `since`, in ms. */
   oldest(since, now) {
     return Math.max(0, ...this.points(now, now - since).map(([, age]) => age));
   }
@@ -88,7 +88,7 @@ export class Lane {
     return sorted[sorted.length >> 1];
   }
 
-  /** A band of that kind begins, or the one that is open ends. */
+  /** Begins a band of that kind, or ends the open one. */
   band(kind, open, at) {
     const last = this.bands.findLast((band) => band.kind === kind);
     const running = last !== undefined && last.to === undefined;

@@ -1,6 +1,6 @@
 /* The article's live list: an EventSource, the newest fifty messages, and the state of the connection.
 
-   A server that has no Server-Sent Events shows its own transport instead. */
+   A server without Server-Sent Events shows its own transport instead. */
 
 import { Audit } from "./audit.js";
 import { subscribe } from "./subscribe.js";
@@ -30,13 +30,13 @@ function state(name, wait_ms) {
   put($("state"), stateName(name, wait_ms));
   if (name === "open") {
     opened += 1;
-    const after = audit.newest === null ? "" : `, goes on after ${audit.newest}`;
+    const after = audit.newest === null ? "" : `, continues after ${audit.newest}`;
     note(lostSince === null ? `open${after}` : `open again after ${duration(Date.now() - lostSince)}${after}`);
     lostSince = null;
     count();
   } else if (name === "waiting" && lostSince === null) {
     lostSince = Date.now();
-    note("lost; reconnecting by itself");
+    note("connection lost; reconnecting");
   } else if (name === "ended") {
     note(`ended by the server after ${audit.newest ?? 0}`);
   }
@@ -56,8 +56,8 @@ function message(id, text) {
 function notice(kind, fields) {
   if (kind === "gap") audit.gap(fields);
   if (kind === "gap") note(`${fields.from} to ${fields.to}: ${fields.reason}`);
-  if (kind === "retry") note(`its source failed; the server asks to come back after ${duration(fields.after_ms)}`);
-  if (kind === "failure") note(`its source failed for good${fields.error ? `: ${fields.error}` : ""}`);
+  if (kind === "retry") note(`the stream’s source failed; the server advises a retry after ${duration(fields.after_ms)}`);
+  if (kind === "failure") note(`the stream’s source failed for good${fields.error ? `: ${fields.error}` : ""}`);
 }
 
 function show() {

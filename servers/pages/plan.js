@@ -1,7 +1,7 @@
-/* The server's plan: when each message was due, as it is played. And, from the demo, what each lane has cost this page.
+/* The server's plan: the due time of each message, as it is played. From the demo also each lane's cost for this page.
 
-   The demo sends both by WebSocket, which takes none of the browser's six HTTP connections; any other server is asked
-   for `/plan/STREAM` once a second. */
+   The demo sends both over a WebSocket, which takes none of the browser's six HTTP connections. From other servers the
+   page requests `/plan/STREAM` once a second. */
 
 import { backoff } from "./backoff.js";
 import { path, socketUrl } from "./wire.js";
@@ -13,11 +13,11 @@ export function followPlan(demo, stream, page, take) {
   let closed = false;
   const pause = backoff();
 
-  /** Returns whether the answer was given from the right place. */
+  /** Returns whether the answer starts at the right id. */
   function heard({ plan, lanes }) {
     const began = plan.epoch !== epoch;
     if (began && at > 0) {
-      at = 0; // the publisher's run before this one had other ids: from its first one, please
+      at = 0; // a new run of the publisher has new ids: ask from its first one
       return false;
     }
     epoch = plan.epoch;

@@ -1,13 +1,13 @@
-/* Polling, short and long: the same answers, asked for at a set pace or again as soon as one has come.
-   The cursor, the pauses after failures and how long an answer may take are the page's own work. */
+/* Short and long polling: the same answers, requested at a set interval or again after each answer.
+   The page itself keeps the cursor, backs off after failures and limits the time of an answer. */
 
 import { backoff } from "./backoff.js";
 import { where } from "./wire.js";
 
-const LONG_S = 25; // how long a long poll may wait for something new
+const LONG_S = 25; // how long a long poll may wait for a new message
 const PATIENCE_MS = 10_000; // how long an answer may take beyond that
 
-/** `interval_ms()`: how far apart short polls are, asked before each. */
+/** `interval_ms()` gives the interval of short polls; it is called before each. */
 export function shortPoll(stream, hears, options = {}) {
   return poll("short-poll", stream, hears, options);
 }
@@ -21,7 +21,7 @@ function poll(transport, stream, hears, { since, page, timeout, interval_ms = ()
   const pause = backoff();
   let at = since;
 
-  /** One poll; what it found is heard. Returns whether there will be more. */
+  /** Sends one poll and passes its answer on. Returns whether more may follow. */
   async function ask() {
     const late = AbortSignal.timeout(PATIENCE_MS + 1000 * (timeout ?? 0));
     const response = await fetch(where(transport, stream, { since: at, timeout, page }), {
@@ -56,7 +56,7 @@ function poll(transport, stream, hears, { since, page, timeout, interval_ms = ()
       try {
         if (!(await ask())) return;
         pause.reset();
-        // The pace is the plan's: an answer that took long does not move the polls after it.
+        // Polls keep their timetable: a slow answer does not move the polls after it.
         due = Math.max(due + interval_ms(), performance.now());
         wait_ms = due - performance.now();
       } catch {
@@ -73,7 +73,7 @@ function poll(transport, stream, hears, { since, page, timeout, interval_ms = ()
   return { close: () => over.abort() };
 }
 
-/** Resolves after so long, to false at once when it is over. */
+/** Resolves to true after `wait_ms`, or to false at once when `signal` aborts. */
 function slept(wait_ms, signal) {
   return new Promise((resolve) => {
     const timer = setTimeout(() => resolve(true), wait_ms);

@@ -9,7 +9,7 @@ import { subscribe } from "./subscribe.js";
 import { NAMES, inWords, server, whenLeft } from "./wire.js";
 import { age as old, bytes, clock, duration, element, put, stateName } from "./words.js";
 
-const SPAN_S = matchMedia("(max-width: 46rem)").matches ? 15 : 30; // as much as can be told apart
+const SPAN_S = matchMedia("(max-width: 46rem)").matches ? 15 : 30; // what a reader can resolve
 const TOPS_MS = [2000, 5000, 10_000, 20_000, 60_000];
 const CALM = matchMedia("(prefers-reduced-motion: reduce)");
 const EVENTS = 12;
@@ -24,7 +24,7 @@ const FIGURES = [
   ["Bytes up", (lane) => bytes(lane.cost.up)],
   ["Bytes a message", (lane) => bytes((lane.cost.down + lane.cost.up) / (lane.audit.messages || NaN))],
 ];
-const FROM_SERVER = 4; // those after the fifth are the demo's to know
+const FROM_SERVER = 4; // the last ones, which only the demo counts
 
 const $ = (id) => document.getElementById(id);
 const page = Math.random().toString(36).slice(2, 8);
@@ -35,7 +35,7 @@ const views = new Map(lanes.map((lane) => [lane, build(lane)]));
 const figures = table();
 let subscriptions = [], plan, dues, horizon = 0, drawn = 0;
 
-const now = () => Date.now() + 0.5 + clocks.offset_ms; // it cuts its milliseconds off
+const now = () => Date.now() + 0.5 + clocks.offset_ms; // Date.now() truncates to milliseconds
 
 // The page
 
@@ -128,7 +128,7 @@ function hears(lane) {
     },
     message(id) {
       lane.message(id, now());
-      lane.resolve(dues, now()); // a poll's messages come when their due times are long known
+      lane.resolve(dues, now()); // a poll's messages arrive after their due times
       if (lane.away?.back_ms) back(lane);
     },
     notice(kind, fields) {
@@ -138,20 +138,20 @@ function hears(lane) {
   };
 }
 
-/** It is connected again; what it missed comes in one go, and is told in one line. */
+/** Notes a reconnection in one line, after the missed messages have come. */
 function back(lane) {
   const { away } = lane;
   lane.away = null;
   setTimeout(() => {
     const caught = lane.audit.newest - away.newest;
     const lost = lane.audit.lost - away.lost;
-    note(lane, `back after ${duration(away.back_ms)}, caught up with ${caught} messages, ${lost ? `${lost} lost` : "none lost"}`);
+    note(lane, `back after ${duration(away.back_ms)}, ${caught} missed messages replayed, ${lost ? `${lost} lost` : "none lost"}`);
   }, 100);
 }
 
-function known({ ticks, began, lanes: told }) {
+function known({ ticks, began, lanes: states }) {
   if (began && dues.size) {
-    note(null, "the server’s publisher began again");
+    note(null, "the server’s publisher restarted");
     dues.clear();
     for (const lane of lanes) lane.forget();
   }
@@ -163,11 +163,11 @@ function known({ ticks, began, lanes: told }) {
   horizon = now();
   for (const lane of lanes) {
     lane.resolve(dues, horizon);
-    if (told) hear(lane, told[lane.transport]);
+    if (states) hear(lane, states[lane.transport]);
   }
 }
 
-/** What the server says of a lane: its cost, and whether it is written to. */
+/** Takes a lane's state from the server: its cost, and how long the server does not write. */
 function hear(lane, { down, up, requests, paused_ms }) {
   const view = views.get(lane);
   lane.cost = { down, up, requests };
@@ -188,7 +188,7 @@ async function steer(lane, what) {
   if (!response.ok) note(lane, (await response.json()).error);
 }
 
-// The picture: at most 15 times a second, once a second for who wants it calm
+// The picture: at most 15 times a second, with reduced motion once a second
 
 function draw(time) {
   requestAnimationFrame(draw);
@@ -196,7 +196,7 @@ function draw(time) {
   const slow = Math.floor(time / 250) !== Math.floor(drawn / 250);
   const spoken = Math.floor(time / 5000) !== Math.floor(drawn / 5000);
   drawn = time;
-  // The demo tells the plan as it is played; of a server that is asked once a second nothing is known since then.
+  // The demo sends the plan as it is played; other servers' plans are known up to the last request only.
   const until = about.demo ? Math.min(now(), horizon + 500) : horizon;
   const lines = new Map(lanes.map((lane) => [lane, lane.points(until, 1000 * SPAN_S)]));
   const highest = Math.max(0, ...[...lines.values()].flat().map(([, age]) => age));
@@ -225,27 +225,27 @@ whenLeft(stop);
 $("open").addEventListener("click", async () => {
   if ($("open").getAttribute("aria-disabled") === "true") return;
   $("open").setAttribute("aria-disabled", "true"); // not `disabled`, which would take the focus away
-  put($("said"), await showSix((text) => put($("said"), text)));
+  put($("outcome"), await showSix((text) => put($("outcome"), text)));
   $("open").setAttribute("aria-disabled", "false");
 });
 
-/** Opens EventSources until one has to wait; what came of it, in words. */
+/** Opens EventSources until one has to wait. Returns the outcome in words. */
 async function showSix(say) {
   const lane = lanes.find(({ transport }) => transport === "sse");
   if (views.get(lane).section.dataset.state !== "open") return "The page’s own EventSource is not open: try again when it is.";
-  if (about.demo) await steer(lane, "resume"); // else a stopped lane would look like a full browser
+  if (about.demo) await steer(lane, "resume"); // a stopped lane would look like a full browser
   say("");
-  note(null, "EventSources are opened until one has to wait");
+  note(null, "the page opens EventSources until one has to wait");
   const began = now();
   const { opened, after_ms } = await openUntilOneWaits($("stream").value, 1, $("slots"), say);
-  if (Number.isNaN(after_ms)) return `${opened} EventSources were open together: here the limit is another one.`;
+  if (Number.isNaN(after_ms)) return `${opened} EventSources were open together: this browser has another limit.`;
   const polls = lanes.filter(({ transport }) => transport.endsWith("poll"));
   const grew = polls.map((each) => `${old(each.oldest(began, now()))} old in ${inWords(each.transport)}`);
   return [
     `${opened} were open together.`,
     `Number ${opened + 1} opened ${duration(after_ms)} after one of them was closed.`,
     opened < 6 ? "Connections of other tabs count, too." : "",
-    grew.length ? `Meanwhile, without a connection, the data grew ${grew.join(" and ")}.` : "",
+    grew.length ? `Without a connection, the data grew ${grew.join(" and ")}.` : "",
   ].filter(Boolean).join(" ");
 }
 
@@ -257,7 +257,7 @@ $("six").hidden = !about.transports.includes("sse");
 const endless = about.streams.filter(({ finite }) => !finite).map(({ name }) => name);
 $("stream").append(...endless.map((name) => new Option(name, name, false, name === "fanout")));
 put($("clocks"), clocks.same
-  ? `Ages are taken from the server’s plan. Its clock was read between question and answer (${duration(2 * clocks.within_ms)}): the same clock as this browser’s, nothing is corrected.`
-  : `Ages are taken from the server’s plan. Its clock differs from this browser’s by ${duration(clocks.offset_ms)} (± ${duration(clocks.within_ms)}), which is corrected.`);
+  ? `Ages are measured from the server’s plan. Its clock and this browser’s agree within a round trip (${duration(2 * clocks.within_ms)}), so nothing is corrected.`
+  : `Ages are measured from the server’s plan. Its clock differs from this browser’s by ${duration(clocks.offset_ms)} (± ${duration(clocks.within_ms)}), which is corrected.`);
 start();
 requestAnimationFrame(draw);

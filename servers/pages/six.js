@@ -1,5 +1,5 @@
-/* The six connections, shown: EventSources are opened one after the other until one has to wait. When one of the others
-   is closed it opens at once: it was the browser that held it back, not the server. */
+/* The limit of six connections: opens EventSources one after the other until one has to wait, then closes another. The
+   waiting one opens at once: the browser held it back, not the server. */
 
 import { where } from "./wire.js";
 import { duration, element, put } from "./words.js";
@@ -7,7 +7,7 @@ import { duration, element, put } from "./words.js";
 const WAIT_MS = 3000;
 const MOST = 12; // a browser that opens so many has another limit, or HTTP/2
 
-/** `{opened, seventh_ms}`; `held`: how many EventSources the page has open besides. Fills the <ol> `list`. */
+/** Returns `{opened, after_ms}`. `held`: the page's other open EventSources. Fills the <ol> `list`. */
 export async function openUntilOneWaits(stream, held, list, say) {
   const sources = [];
   list.replaceChildren();
@@ -29,7 +29,7 @@ export async function openUntilOneWaits(stream, held, list, say) {
       }
       const others = sources.length - 1 + held;
       put(item.lastChild, `has waited ${duration(performance.now() - began)}`);
-      say(`${others} are open, number ${others + 1} waits. Now the last one that opened is closed.`);
+      say(`${others} are open, number ${others + 1} waits. Now the page closes the last one that opened.`);
       await after(500);
       const freed = performance.now();
       sources.at(-2).close();
@@ -45,7 +45,7 @@ export async function openUntilOneWaits(stream, held, list, say) {
     }
     return { opened: sources.length + held, after_ms: NaN };
   } finally {
-    await after(1500); // long enough to be seen
+    await after(1500); // long enough to read
     for (const source of sources) source.close();
   }
 }

@@ -1,4 +1,4 @@
-/* Server-Sent Events. The browser reconnects by itself and says where it was (Last-Event-ID). */
+/* Server-Sent Events. The browser reconnects by itself and sends its cursor (Last-Event-ID). */
 
 import { backoff } from "./backoff.js";
 import { where } from "./wire.js";
@@ -24,7 +24,7 @@ export function sse(stream, hears, { since, page } = {}) {
         hears.state("waiting");
         return;
       }
-      // An answer that is no event stream ends an EventSource for good (WHATWG 9.2.2): ask anew, later.
+      // Any answer but an event stream ends an EventSource for good (WHATWG 9.2.2): the page opens a new one.
       const wait_ms = pause.next();
       hears.state("waiting", wait_ms);
       timer = setTimeout(connect, wait_ms);
@@ -33,7 +33,7 @@ export function sse(stream, hears, { since, page } = {}) {
       source.addEventListener(kind, (event) => {
         hears.notice(kind, JSON.parse(event.data));
         if (kind === "end" || kind === "failure") {
-          source.close(); // else it would come back for more
+          source.close(); // an EventSource would reconnect
           hears.state(kind === "end" ? "ended" : "failed");
         }
       });

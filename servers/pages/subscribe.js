@@ -1,4 +1,4 @@
-/* One way to subscribe over any transport.
+/* One interface to subscribe over any transport.
 
    `hears` has `state(name, wait_ms)`: connecting, open, waiting (to try again, after wait_ms where the page decides),
    ended or failed; `message(id, text)`; and `notice(kind, fields)`: gap, retry, end or failure. */
@@ -9,7 +9,7 @@ import { websocket } from "./websocket.js";
 
 const CLIENTS = { "sse": sse, "websocket": websocket, "short-poll": shortPoll, "long-poll": longPoll };
 
-/** `options`: `since`, the cursor; `page`, whose account; `interval_ms()` of short polls. Returns `{close()}`. */
+/** `options`: `since`, the cursor; `page`, its account; `interval_ms()` of short polls. Returns `{close()}`. */
 export function subscribe(transport, stream, hears, options) {
   return CLIENTS[transport](stream, hears, options);
 }

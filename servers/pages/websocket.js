@@ -1,4 +1,4 @@
-/* WebSocket. To reconnect, to wait before that and to know where one was is the page's own work. */
+/* WebSocket. The page itself keeps the cursor, reconnects and backs off. */
 
 import { backoff } from "./backoff.js";
 import { socketUrl, where } from "./wire.js";

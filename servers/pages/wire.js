@@ -1,4 +1,4 @@
-/* Where things are on the server, and what it says of itself. */
+/* The server's paths, and its description. */
 
 const PREFIX = { "sse": "/sse", "websocket": "/ws", "short-poll": "/poll", "long-poll": "/long-poll" };
 
@@ -9,7 +9,7 @@ export const NAMES = {
   "long-poll": "Long polling",
 };
 
-/** The same within a sentence. */
+/** The name within a sentence. */
 export function inWords(transport) {
   return NAMES[transport].replace(/^(Short|Long)/, (word) => word.toLowerCase());
 }
@@ -21,7 +21,7 @@ export function path(base, query = {}) {
   return text ? `${base}?${text}` : base;
 }
 
-/** Where one transport is subscribed to. */
+/** The path of a subscription over one transport. */
 export function where(transport, stream, query) {
   return path(`${PREFIX[transport]}/${stream}`, query);
 }
@@ -33,15 +33,15 @@ export function socketUrl(target) {
   return url.href;
 }
 
-/** What this server is: `{subject, transports, streams, demo, now_ns}`. */
+/** The description of this server: `{subject, transports, streams, demo, now_ns}`. */
 export async function server() {
   const response = await fetch("/pages/server.json", { cache: "no-store" });
   if (!response.ok) throw new Error(`the server answered ${response.status}`);
   return response.json();
 }
 
-/** Calls `close` when the page is left. A browser may keep a page for its back button, connections and all, and it has
-    six; one that is come back to begins anew. */
+/** Calls `close` when the page is left: a browser keeps a page for its back button, together with its connections, and
+    has only six. A page from the back button reloads. */
 export function whenLeft(close) {
   addEventListener("pagehide", close);
   addEventListener("pageshow", (event) => {

@@ -1,4 +1,4 @@
-/* How values are written, and how they get into the page: as text, and only where they changed. */
+/* Formats values, and puts them into the page: as text, and only where they changed. */
 
 export function put(element, text) {
   if (element.textContent !== text) element.textContent = text;
@@ -18,7 +18,7 @@ export function duration(ms) {
   return Math.abs(ms) < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`;
 }
 
-/** An age: Date.now() knows whole milliseconds only. */
+/** An age: Date.now() has whole milliseconds only. */
 export function age(ms) {
   return ms < 1 ? "under 1 ms" : duration(ms < 10 ? Math.round(ms) : ms).replace(".0 ms", " ms");
 }
@@ -35,7 +35,7 @@ export function clock(at_ms, fine = false) {
   return new Date(at_ms).toLocaleTimeString("en-GB", fine ? { ...options, fractionalSecondDigits: 3 } : options);
 }
 
-/** What a state is called. */
+/** The text of a state. */
 export function stateName(name, wait_ms) {
   if (name === "waiting") return wait_ms === undefined ? "reconnecting" : `again in ${duration(wait_ms)}`;
   return name;

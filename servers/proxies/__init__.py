@@ -1,1 +1,1 @@
-"""Proxies that stand before a subject: one file each, as shipped and tuned for streams (rtbench.subjects.proxies)."""
+"""Proxies in front of a subject: one file each, as shipped and tuned for streams (rtbench.subjects.proxies)."""

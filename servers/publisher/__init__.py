@@ -1,1 +1,1 @@
-"""The publisher: the process that plays the workload on its absolute timetable into whatever server is connected."""
+"""The publisher: the process that plays the workload on its absolute timetable into any connected server."""

@@ -26,13 +26,13 @@ def main() -> int:
         publisher.prepare(group, config.ahead_s)
     scheduling = hurry()
     say(Ready(publisher.epoch, scheduling))
-    # No cycles are made while playing; a collection over 10,000 channels would be late by milliseconds.
+    # Playing creates no cycles, and a collection over 10,000 channels would make ticks late by milliseconds.
     gc.collect()
     gc.freeze()
     gc.disable()
     target = publisher.run(sys.stdin.fileno())
     if target:
-        from rtbench.records.tables import write_table  # pyarrow: 40 MB that a publisher does without while it plays
+        from rtbench.records.tables import write_table  # pyarrow takes 40 MB: imported only after playing
 
         if publisher.poster is not None:
             publisher.poster.settle(_SETTLE_S)

@@ -1,8 +1,8 @@
-"""Publishing by HTTP POST: messages go out pipelined on kept-alive connections, answers are counted as they come.
+"""Publishing by HTTP POST: messages are pipelined on kept-alive connections, answers are counted as they come.
 
 Invariant: sending never blocks the publisher, and one channel's messages keep their order, since all of them go over
-one connection; what a lost connection had not been answered for is sent again on the next one, so a server may get it
-twice, never not at all. Used by the publisher for subjects that are no feed's (`rtbench.subjects.Post`).
+one connection. Requests unanswered on a lost connection are sent again on the next one, so a server may get a message
+twice but misses none. Used by the publisher for subjects without a feed (`rtbench.subjects.Post`).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from rtbench.transports.envelope import wrap
 from rtbench.workload import Channel
 
 AGAIN_S = 0.05
-"""How long after a refused connection the next attempt is."""
+"""The wait between a refused connection and the next attempt."""
 ANSWER_S = 10.0
 MOST_ANSWER_BYTES = 2**20
-"""An answer that takes longer, or is longer, has no end: its request counts as refused, its connection is closed."""
+"""An answer over these limits counts its request as refused and closes its connection."""
 
 
 class Poster:
@@ -59,7 +59,7 @@ class Poster:
             line.flush()
 
     def descriptors(self) -> tuple[list[int], list[int]]:
-        """What to wait for: to read answers from, to go on sending to."""
+        """The descriptors to read answers from, and those to go on sending to."""
         self._reconnect()
         open_ = [line for line in self._lines if line.socket is not None]
         return [line.descriptor for line in open_], [line.descriptor for line in open_ if line.unsent]
@@ -68,7 +68,7 @@ class Poster:
         for line in self._lines:
             line.check()
             if line.socket is None and line.waiting and time.monotonic() >= line.again_at:
-                line.flush()  # connects, and sends what the last connection left: no other message may follow
+                line.flush()  # connects and sends the last connection's requests, even without a new message
 
     def ready(self, descriptor: int) -> bool:
         """Read from or send to this descriptor; whether it is one of ours."""
@@ -80,7 +80,7 @@ class Poster:
         return False
 
     def settle(self, patience_s: float) -> None:
-        """Wait until everything is answered, so long at most: nothing new is due meanwhile."""
+        """Wait until everything is answered, `patience_s` at most. Nothing new is due meanwhile."""
         deadline = time.monotonic() + patience_s
         while self.waiting and (left_s := deadline - time.monotonic()) > 0:
             reading, writing = self.descriptors()
@@ -90,11 +90,11 @@ class Poster:
 
     @property
     def waiting(self) -> bool:
-        """Something has not been answered yet."""
+        """Whether an answer is outstanding."""
         return any(line.waiting for line in self._lines)
 
     def counts(self) -> PostCounts:
-        """What became of every request so far."""
+        """The outcomes of all requests so far."""
         target, status = next((line.refusal for line in self._lines if line.refusal[1]), ("", 0))
         return PostCounts(
             posted=sum(line.posted for line in self._lines),
@@ -107,7 +107,7 @@ class Poster:
 
 
 class _Line:
-    """One connection, and what is on its way: `requests` not sent yet, `sent` not answered yet."""
+    """One connection and its open requests: `requests` not sent yet, `sent` not answered yet."""
 
     def __init__(self, address: tuple[str, int]) -> None:
         self._address = address
@@ -129,7 +129,7 @@ class _Line:
         return bool(self.requests or self.sent or self.unsent)
 
     def connect(self) -> None:
-        """A new connection, in the background; what the last one left unanswered goes first."""
+        """Open a new connection in the background; the last one's unanswered requests go first."""
         self.requests.extendleft(reversed(self.sent))
         self.sent.clear()
         self.unsent = b""
@@ -152,7 +152,7 @@ class _Line:
         self.again_at = time.monotonic() + AGAIN_S
 
     def flush(self) -> None:
-        """Send what the socket takes."""
+        """Send as much as the socket takes."""
         if self.socket is None:
             if time.monotonic() >= self.again_at:
                 self.connect()
@@ -165,7 +165,7 @@ class _Line:
         while self.unsent and self.socket is not None:
             try:
                 self.unsent = self.unsent[self.socket.send(self.unsent) :]
-                self.connections += not self._made  # what was refused was none: a server that is starting refuses
+                self.connections += not self._made  # refused ones do not count: a starting server refuses
                 self._made = True
             except BlockingIOError:
                 return
@@ -173,7 +173,7 @@ class _Line:
                 self._lost()
 
     def receive(self) -> None:
-        """Take in answers."""
+        """Read answers."""
         assert self.socket is not None
         try:
             data = self.socket.recv(65536)
@@ -193,7 +193,7 @@ class _Line:
             self._lost()
 
     def check(self) -> None:
-        """Give up an answer that has no end: what it answers was refused, and is not sent again."""
+        """Give up an answer over the limits: its request counts as refused and is not sent again."""
         late = self._answer_bytes and time.monotonic() - self._answer_since > ANSWER_S
         if self.socket is not None and (late or self._answer_bytes > MOST_ANSWER_BYTES):
             if self.sent:

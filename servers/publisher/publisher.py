@@ -1,11 +1,10 @@
-"""The publisher: a process that plays the workload on its absolute timetable into whatever server is connected.
+"""The publisher: a process that plays the workload on its absolute timetable into any connected server.
 
 Invariant: `due = start + offset` (R1); a tick's `sent` is stamped when the publisher is ready to send it, and sending
-never blocks, so that a server that stopped reading is not blamed on the publisher (R2). It owns the ring from which a
-server that (re)connects is refilled, and the notice that stands on each channel. Run by the campaign and by
-`rtbench serve` (`python -m rtbench.servers.publisher`), steered by the commands of `rtbench.messages.publisher` on
-standard input; it ends when that
-closes.
+never blocks, so that a server that stopped reading is not blamed on the publisher (R2). It owns the ring that refills a
+server that (re)connects, and each channel's current notice. Run by the campaign and by `rtbench serve`
+(`python -m rtbench.servers.publisher`). It takes the commands of `rtbench.messages.publisher` on standard input and
+ends when that closes.
 """
 
 from __future__ import annotations
@@ -32,12 +31,12 @@ from rtbench.servers.publisher.timetable import Timetable
 from rtbench.workload import Workload
 
 _GAP_NS = 500_000
-"""At most 2,000 batches a second: many channels' ticks share a wake-up, late by half of this on average."""
+"""The shortest time between batches (2,000 a second): channels share a wake-up, on average half of this late."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class _Server:
-    """One connected server: its socket and what could not be sent yet."""
+    """One connected server: its socket and its unsent bytes."""
 
     def __init__(self, connection: socket.socket) -> None:
         connection.setblocking(False)
@@ -46,20 +45,20 @@ class _Server:
         self.waiting: deque[memoryview] = deque()
         self.reader = feed.Reader()
         self.events = 0
-        """What the publisher's selector waits for on its socket."""
+        """The events that the publisher's selector waits for on its socket."""
 
     @property
     def open(self) -> bool:
-        """Whether it was not let go of."""
+        """Whether the publisher still serves it."""
         return self.socket.fileno() >= 0
 
     def send(self, data: bytes) -> None:
-        """Send now what the socket takes, keep the rest. Raises OSError when the server is gone."""
+        """Send as much as the socket takes, keep the rest. Raises OSError when the server is gone."""
         self.waiting.append(memoryview(data))
         self.flush()
 
     def flush(self) -> None:
-        """Send on. Raises OSError when the server is gone."""
+        """Send the kept bytes. Raises OSError when the server is gone."""
         while self.waiting:
             try:
                 sent = self.socket.send(self.waiting[0])
@@ -85,12 +84,12 @@ class Publisher:
         budget = Budget(ring_bytes)
         self._rings = [Ring(budget, ring_messages, workload.finite(c.stream)) for c in workload.channels()]
         self._standing: dict[int, bytes] = {}
-        """The notice that stands on a channel, packed: retry advice until the next message, an end for ever."""
+        """A channel's current notice, packed: retry advice until the next message, an end for ever."""
         self._servers: dict[_Server, None] = {}
         self._listener = socket.socket(socket.AF_UNIX)
         before = os.umask(0o177)
         try:
-            path.unlink(missing_ok=True)  # a run before this one left it; servers come back to it
+            path.unlink(missing_ok=True)  # left by an earlier run; servers reconnect to it
             self._listener.bind(str(path))
         finally:
             os.umask(before)
@@ -98,8 +97,8 @@ class Publisher:
         self._listener.setblocking(False)
         self.poster: Poster | None = None
         self._posting: dict[int, int] = {}
-        """The poster's descriptors, and what is waited for on each."""
-        # select(2) waits to the microsecond, epoll(7) by whole milliseconds: late by as much (R1).
+        """The poster's descriptors, and the events to wait for on each."""
+        # select(2) counts microseconds; epoll(7) counts milliseconds and would be late by as much (R1).
         self._selector = SelectSelector()
         self._lines = Lines()
         self._commands: dict[type[Command], Callable[[Any], None]] = {
@@ -112,7 +111,7 @@ class Publisher:
         }
         self._over = False
         self._ticks_path: str | None = None
-        # The record of every tick, five int64 each, and a digest: channel, seq, due, sent, bytes.
+        # The record of every tick: five int64 (channel, seq, due, sent, bytes) and a digest.
         self._record = array("q")
         self._digests = array("L")
 
@@ -135,7 +134,7 @@ class Publisher:
         self._paused_ns = self._paused_ns or time.monotonic_ns()
 
     def resume(self) -> None:
-        """Go on; everything that was not due before is due as much later as the pause was long."""
+        """Go on; the ticks that were not yet due are due later, by the length of the pause."""
         if self._paused_ns:
             late_ns = time.monotonic_ns() - self._paused_ns
             self._paused_ns = 0
@@ -143,7 +142,7 @@ class Publisher:
             self.started = {name: start_ns + late_ns for name, start_ns in self.started.items()}
 
     def _next_ns(self) -> int | None:
-        """When the next tick is due (CLOCK_MONOTONIC); None when there is none."""
+        """When the next tick is due (ns, CLOCK_MONOTONIC); None after the last."""
         if self._paused_ns:
             return None
         due = [(start_ns, timetable.next_ns()) for start_ns, timetable in self._playing]
@@ -180,7 +179,7 @@ class Publisher:
             self.poster.post(posts)
 
     def _take_uplinks(self, messages: Iterable[tuple[int, bytes]]) -> None:
-        """Number subscribers' messages in the order in which they came and send them to everyone, due at once."""
+        """Number subscribers' messages in their order of arrival and send them to everyone, due at once."""
         batch: list[bytes] = []
         now_ns = time.monotonic_ns()
         for channel, payload in messages:
@@ -271,7 +270,7 @@ class Publisher:
         self._ticks_path, self._over = command.ticks, True
 
     def _serve(self, server: _Server, events: int) -> None:
-        """Send on to a server, take in what its subscribers said. One that was let go of just now is passed over."""
+        """Send a server's kept bytes and read its subscribers' messages. Skips a server dropped in this round."""
         try:
             if events & EVENT_WRITE and server.open:
                 server.flush()
@@ -288,7 +287,7 @@ class Publisher:
             self._forget(server)
 
     def _watch(self, server: _Server) -> None:
-        """Wait for room in its socket, too, as long as something waits to be sent."""
+        """Wait also for room in its socket while bytes are kept."""
         wanted = EVENT_READ | (EVENT_WRITE if server.waiting else 0)
         if server.events != wanted:
             wait_for = self._selector.modify if server.events else self._selector.register
@@ -296,7 +295,7 @@ class Publisher:
             server.events = wanted
 
     def _watch_poster(self) -> None:
-        """Wait for the poster's connections, which it makes and closes by itself."""
+        """Wait for the poster's connections, which it opens and closes by itself."""
         if self.poster is None:
             return
         reading, writing = self.poster.descriptors()
@@ -313,10 +312,10 @@ class Publisher:
     def _post_on(self, descriptor: int, events: int) -> None:
         if self.poster is not None:
             self.poster.ready(descriptor)
-            self._watch_poster()  # what it closed may be the next server's descriptor
+            self._watch_poster()  # a descriptor it closed may become the next server's
 
     def posts(self) -> PostCounts:
-        """What became of what was posted so far."""
+        """The outcomes of the posts so far."""
         return PostCounts() if self.poster is None else self.poster.counts()
 
     def ticks(self) -> dict[str, Any]:
@@ -331,12 +330,12 @@ class Publisher:
 
 
 def _patience_s(left_ns: int) -> float:
-    """How long to wait in one go: select(2) may be late by a thousandth of its timeout, so the last is a short one."""
+    """The next wait, in seconds: select(2) may be late by a thousandth of its timeout, so the last wait is short."""
     return max(0, left_ns if left_ns < 2_000_000 else left_ns - 1_000_000) / 1e9
 
 
 def hurry() -> str:
-    """Run before others on the same core, as far as this user may: a late publisher invalidates a trial (R13)."""
+    """Take the highest priority that this user may have: a late publisher makes a trial invalid (R13)."""
     with contextlib.suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(2))
         return "SCHED_FIFO 2"

@@ -1,1 +1,1 @@
-"""What the subjects of one stack share: Nchan, hyperlane, other people's Python servers."""
+"""Shared by the subjects of one stack: Nchan, hyperlane, other people's Python servers."""

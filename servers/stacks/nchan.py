@@ -1,8 +1,8 @@
-"""nginx with Nchan, the C reference: a configuration of ours under a folder of ours, one worker, never the system's.
+"""nginx with Nchan, the C reference: our own configuration and folder, one worker, apart from the system's nginx.
 
-Published into by POST, a channel each; subscribers get `{"id":N,"data":PAYLOAD}` as the message, since ids of events
-are Nchan's own. Its buffer holds as many messages as our ring; it bounds what a slow consumer holds by nginx's own
-means, and it does not drop one (declared by what it does not claim). Shared by the nchan subjects.
+The publisher posts to it, a channel each. Subscribers get `{"id":N,"data":PAYLOAD}` as the message, since event ids
+are Nchan's own. Its buffer holds as many messages as our ring. It limits a slow consumer by nginx's own means and drops
+none, so it does not claim that capability. Shared by the nchan subjects.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _REMEDY = "apt-get install nginx libnginx-mod-nchan"
 
 
 def _configuration(launch: Launch) -> str:
-    # A poll brings one message: who is behind by more than the buffer would miss some, and no notice says so.
+    # A poll gets one message: a client behind by more than the buffer would lose messages without a notice.
     room = 2 * launch.subscribers + 1000
     folder, limits = launch.folder, launch.limits
     heartbeat_s = max(1, round(limits["heartbeat_s"]))

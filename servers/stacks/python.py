@@ -1,4 +1,4 @@
-"""What the subjects on others' Python stacks need: packages that the project itself does without (extra `stacks`)."""
+"""Requirements of the subjects on others' Python stacks: packages that only they need (extra `stacks`)."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ REMEDY = "make stacks (outside a checkout: pip install 'rtbench[stacks]')"
 
 
 def needs(*modules: str) -> tuple[Requirement, ...]:
-    """These packages. A subject's file imports them when it serves, so that it can be listed without them."""
+    """Require these packages. A subject imports them only when it serves, so that it can be listed without them."""
     return tuple(needs_package(module, REMEDY) for module in modules)

@@ -157,7 +157,7 @@ def test_a_killed_server_is_found_again_without_a_lost_or_repeated_message(brows
     assert (browser.number("#lost"), browser.number("#repeated"), browser.number("#reconnects")) == (0, 0, 1)
     assert after["ids"] == list(range(after["ids"][0], after["ids"][0] - len(after["ids"]), -1))
     assert after["newest"] - before["newest"] == after["ids"][0] - before["ids"][0]
-    assert f"goes on after {before['ids'][0]}" in browser.text("#log")
+    assert f"continues after {before['ids'][0]}" in browser.text("#log")
     assert browser.console(network=False) == []
 
 

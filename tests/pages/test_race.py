@@ -170,16 +170,16 @@ def test_a_seventh_connection_waits_until_one_is_closed(race: Browser) -> None:
     race.click(".lane[data-transport=sse] [data-do=pause]")  # a stopped lane is no full browser
     race.until(lambda: race.js(STATE, "sse").get("paused") == "true", "that it is stopped")
     race.click("#open")
-    race.until(lambda: "waits. Now" in race.text("#said"), "one that waits")
+    race.until(lambda: "waits. Now" in race.text("#outcome"), "one that waits")
     states = race.js("[...document.querySelectorAll('#slots li')].map((slot) => slot.dataset.state)")
     assert states == ["open"] * 6 + ["waiting"]
     counted = messages(race)
     race.until(lambda: messages(race)[1] > counted[1], "the WebSocket, which does not count")
-    race.until(lambda: "together" in race.text("#said"), "the end of it")
-    said = race.text("#said")
-    assert said.startswith("6 were open together. Number 7 opened")
-    waited_s = re.search(r"([\d.]+) s old in short polling", said)
-    assert waited_s, said
+    race.until(lambda: "together" in race.text("#outcome"), "the end of it")
+    outcome = race.text("#outcome")
+    assert outcome.startswith("6 were open together. Number 7 opened")
+    waited_s = re.search(r"([\d.]+) s old in short polling", outcome)
+    assert waited_s, outcome
     assert float(waited_s[1]) >= 2
     moving(race, 20)
     race.until(lambda: max(messages(race)) - min(messages(race)) <= 10, "the polls")
@@ -214,7 +214,7 @@ def test_a_publisher_that_began_again_is_told_and_the_race_goes_on(browser: Brow
     browser.until(lambda: browser.js("document.querySelectorAll('#stream option').length"), "the page")
     moving(browser, 60)
     played.restart_publisher()
-    browser.until(lambda: "began again" in browser.text("#log"), "that it is told")
+    browser.until(lambda: "publisher restarted" in browser.text("#log"), "the note of the restart")
     moving(browser, 20)
     ages = "[...document.querySelectorAll('.lane .age b')].map((age) => age.textContent)"
     browser.until(
