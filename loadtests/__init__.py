@@ -1,1 +1,1 @@
-"""The load generator: Locust users whose sockets belong to one epoll reactor. Who measures."""
+"""The load generator: Locust users whose sockets belong to one epoll reactor. This folder measures."""

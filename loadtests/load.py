@@ -1,7 +1,7 @@
-"""What one Locust process has of rtbench: settings, the reactor, the recorder, and the subscribers' numbers.
+"""rtbench's part of one Locust process: settings, the reactor, the recorder, and the subscribers' numbers.
 
 Invariant: one `Load` a process, made before the first user. In a trial (RTBENCH_TRIAL names its settings) the campaign
-steers it through `trial.py`; standalone it is Locust's own, and `locust_stats.py` feeds Locust once a second.
+steers it through `trial.py`; standalone, Locust steers it, and `locust_stats.py` feeds Locust once a second.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from rtbench.streams import Pace, find
 from rtbench.workload import Channel, Workload
 
 _TURNS = 50
-"""Into how many turns a look at all connections is divided."""
+"""A look at all connections is divided into so many turns."""
 
 _PIECE_READS = 128
-"""So many reads are decoded at once while others may come: about a millisecond of work."""
+"""Reads decoded at once while others may come: about a millisecond of work."""
 
 
 def reactor_of(settings: LoadSettings) -> Reactor:
@@ -51,7 +51,7 @@ class Load:
         self.subscribed_count = 0
         self.failed: dict[str, int] = {}
         self.given_up = 0
-        """Subscribers that do not come back."""
+        """Subscribers that do not reconnect."""
         self.target: Endpoint | None = None
         self.transport = ""
         self.ramp_ns = 0
@@ -87,21 +87,21 @@ class Load:
         return self._workload.channel(number)
 
     def release(self, subscriber: Subscriber) -> None:
-        """Its number may be given again."""
+        """Free the subscriber's number."""
         heapq.heappush(self._returned, self.number(subscriber))
 
     def number(self, subscriber: Subscriber) -> int:
-        """Which of this process's subscribers it is, from 0."""
+        """The subscriber's number within this process, from 0."""
         return (subscriber.index - self.first) // self.step
 
     def connect_at(self, subscriber: Subscriber) -> int:
-        """When it connects for the first time: its place on the ramp (0: now; later connections are at once)."""
+        """When the subscriber connects for the first time, by its place on the ramp; 0 (now) for later connections."""
         if not self.ramp_hz or subscriber.connections:
             return 0
         return self.ramp_ns + int((self.number(subscriber) - self.ramp_from) / self.ramp_hz * 1e9)
 
     def watch(self) -> None:
-        """From now on let go of push connections that were silent for two heartbeats, looking at a share at a time."""
+        """Start closing push connections that are silent for two heartbeats; each turn looks at a share of them."""
         if self.settings.heartbeat_s:
             self._watch_turn(0)
 
@@ -114,16 +114,16 @@ class Load:
         due_ns = time.monotonic_ns() + int(heartbeat_s / _TURNS * 1e9)
         self.reactor.at(due_ns, self._watch_turn, (turn + 1) % _TURNS)
 
-    # What the subscribers say
+    # Called by the subscribers
 
     def subscribed(self, link: Link) -> None:
-        """A server said yes."""
+        """The server accepted a subscription."""
         link.accepted = True
         self.subscribed_count += 1
         self.on_connection.append(link)
 
     def ended(self, link: Link) -> None:
-        """A connection is over; if it was live, one subscriber fewer is."""
+        """A connection is over."""
         if link.accepted:
             self.subscribed_count -= 1
         else:
@@ -132,7 +132,7 @@ class Load:
             self.failed[link.outcome] = self.failed.get(link.outcome, 0) + 1
 
     def catch_up(self) -> None:
-        """Return when everything that was read is decoded: a piece at a time, between reads, so that nobody waits."""
+        """Wait until every read is decoded, piece by piece, so that reading goes on in between."""
         if self._caught_up is None:
             self._caught_up = Event()
             self.reactor.at(0, self._decode_piece)

@@ -1,8 +1,8 @@
-"""Locust's statistics of what its users received: added in bulk once a second, never one event per message.
+"""Locust's statistics of deliveries and polls: added in bulk once a second, never one event per message.
 
-Messages a second with latency from the plan (`GET /plan`, R1), polls with their round trip; connects and errors are
+Messages a second with latency from the plan (`GET /plan`, R1), polls with their round trip. Connects and errors are
 rare and go through Locust's request event. Invariant: rows are counted once, and dropped after counting unless they
-are to be kept. Locust rounds to 1 ms and then to two digits: good to look at, not to rank transports by.
+are to be kept. Locust rounds to 1 ms and then to two digits: do not rank transports by these figures.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 _PLANS_A_SECOND = 20
 _PLAN_S = 2
-"""How long a plan may take."""
+"""The time limit of a request for the plan."""
 _PATIENCE_S = 3
-"""How long a message waits for its due time to be known before it is counted without a latency."""
+"""How long a message waits for its due time before it is counted without a latency."""
 
 
 class Statistics:
@@ -51,11 +51,11 @@ class Statistics:
             self.update()
 
     def update(self) -> None:
-        """Count everything that arrived since the last time."""
+        """Count everything that arrived since the last call."""
         recorder = self._load.recorder
         recorder.decode()
         recorder.clock.pair()
-        # From here to the dropping nothing may wait: other greenlets would add rows that are dropped uncounted.
+        # No greenlet switch from here until the rows are dropped: rows added meanwhile would be dropped uncounted.
         self._polls()
         rows = recorder.table(self._row)
         if len(rows["seq"]):
@@ -94,12 +94,12 @@ class Statistics:
             self._add("GET", "poll", took_ns / 1e6, 0, int(rows["received_bytes"].sum()))
 
     def _plans(self) -> None:
-        """Ask the server when the messages that wait were due; a server without a plan is asked once."""
+        """Get the due times of the waiting messages from the server; a server without a plan is asked once."""
         target = self._load.target
         if target is None or self._plan_failed or not self._waiting:
             return
         wanted = {number for _, rows in self._waiting for number in np.unique(rows["channel"]).tolist()}
-        # Channels that were asked longest ago first.
+        # The channels with the oldest requests first.
         for number in sorted(wanted, key=lambda n: max(self._due_ns[n], default=0))[:_PLANS_A_SECOND]:
             channel = self._load.channel(number)
             known = self._due_ns[number]

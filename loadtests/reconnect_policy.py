@@ -1,9 +1,9 @@
-"""When a subscriber reconnects after its connection ended: as the users of its transport expect.
+"""The reconnect policy: when a subscriber connects again after its connection ended, as its transport's clients do.
 
 An EventSource waits its reconnection time, which the server's `retry` field sets, the same for everyone, and stops for
-good on 204 and on any other status (WHATWG 9.2.3). A WebSocket and a poll have no such rule: their libraries back off
-exponentially with full jitter, and begin again once they are connected. Who was told that its stream is over (an end
-notice and close code 1000, `"end":true`, a failure for good) does not come back. Invariant: waits depend on the seed,
+good on 204 and on any other status (WHATWG 9.2.3). WebSockets and polls have no such rule: their libraries back off
+exponentially with full jitter, and reset the backoff once they are connected. A subscriber whose stream is over (an end
+notice and close code 1000, `"end":true`, a failure for good) does not reconnect. Invariant: waits depend on the seed,
 the subscriber and the attempt alone. Used by the subscribers.
 """
 
@@ -15,7 +15,7 @@ from rtbench.messages.load import ReconnectPolicy
 
 
 def wait_s(policy: ReconnectPolicy, transport: str, subscriber: int, attempt: int, retry_ms: int | None) -> float:
-    """How long to wait before the next connection; `attempt` counts those since the last success, from 0."""
+    """Seconds to wait before the next connection; `attempt` counts attempts since the last success, from 0."""
     if transport == "sse":
         return policy.eventsource_s if retry_ms is None else retry_ms / 1000
     most_s = min(policy.backoff_most_s, policy.backoff_s * 2.0 ** min(attempt, 60))

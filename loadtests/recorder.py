@@ -1,8 +1,8 @@
-"""The recorder: from the capture buffer to rows, a row a delivery, a request and a connection (rtbench.records).
+"""The recorder: decodes the capture buffer into rows of deliveries, requests and connections (rtbench.records).
 
-Invariant: rows of one subscriber are in order of arrival; a kernel stamp stands only with the message that it belongs
-to (R2): where several messages ended in one read, or a later read carried the same stamp, the earlier ones have an
-upper bound and get -1. (The messages of one poll's answer were written together and do share a stamp.)
+Invariant: rows of one subscriber are in order of arrival, and only the message that a kernel stamp belongs to has it
+(R2). Where several messages ended in one read, or a later read carried the same stamp, the stamp is only an upper bound
+for the earlier ones, and they get -1. (The messages of one poll's answer were written together and share a stamp.)
 Run outside the measured window; in it only when the buffer is full or a subscriber reconnects, then piece by piece.
 """
 
@@ -49,7 +49,7 @@ class Clock:
         """Kernel stamps on CLOCK_MONOTONIC: the offset between two pairs is interpolated."""
         pairs = np.asarray(self.pairs, dtype=np.int64)
         offset_ns = pairs[:, 1] - pairs[:, 0]
-        # Differences, not the clocks themselves: a float has no room for nanoseconds since 1970.
+        # Interpolate differences: a float cannot hold nanoseconds since 1970.
         at = (real_ns - pairs[0, 1]).astype(np.float64)
         drift = np.interp(at, (pairs[:, 1] - pairs[0, 1]).astype(np.float64), (offset_ns - offset_ns[0]).astype(float))
         monotonic: Array = real_ns - offset_ns[0] - np.rint(drift).astype(np.int64)
@@ -68,33 +68,33 @@ class Recorder:
         self.faults: list[str] = []
         self.due_path: list[str] = []
         self.due: dict[tuple[int, int], int] = {}
-        """(channel, id) to the due time (Unix ns) that a payload carries at `due_path`."""
+        """(channel, id) to the due time (Unix ns) in the payload at `due_path`."""
         self.response_headers: dict[str, str] = {}
-        """Of the first response that was decoded: what was negotiated (R11)."""
+        """The headers of the first decoded response, which show what was negotiated (R11)."""
         self.decode_cpu_ns = 0
         self._read = self._at = 0
-        """How many reads of the buffer are rows already, and where the next one's bytes begin."""
+        """The number of decoded reads in the buffer, and the offset of the next one's bytes."""
         reactor.on_full = self.decode
 
     def request(self, subscriber: int, planned_ns: int, asked_ns: int, now_ns: int, status: int, size: int) -> int:
-        """Note an answered poll; its number of messages comes when the buffer is decoded. Its row's place."""
+        """Add the row of an answered poll and return its place; decoding fills in the number of messages."""
         place = self.requests.place()
         self.requests.append((subscriber, planned_ns, asked_ns, now_ns, status, 0, size))
         return place
 
     def record_send(self, subscriber: int, planned_ns: int, now_ns: int, size: int, digest: int) -> int:
-        """Note a message that a subscriber sends (`now_ns` -1: it cannot); its row's place, for the answer."""
+        """Add the row of a subscriber's message (`now_ns` -1: not sent) and return its place, for the answer."""
         place = self.sends.place()
         self.sends.append((subscriber, planned_ns, now_ns, -1, 0, size, digest))
         return place
 
     def answer(self, place: int, now_ns: int, status: int) -> None:
-        """The server answered what was sent."""
+        """Fill in the server's answer to a sent message."""
         self.sends.put(place, "answered_ns", now_ns)
         self.sends.put(place, "status", status)
 
     def decode(self, most: int | None = None) -> bool:
-        """Captured reads become rows, `most` of them (None: all); whether none is left: the buffer is empty then."""
+        """Decode `most` captured reads into rows (None: all). Returns whether the buffer was decoded and cleared."""
         before = time.thread_time_ns()
         capture, links = self._reactor.capture, self._reactor.links
         reads, data, stamps = capture.reads, capture.data, capture.stamps
@@ -144,7 +144,7 @@ class Recorder:
                 self._count("heartbeat")
             elif kind is Opened:
                 self.response_headers = self.response_headers or dict(event.headers)
-        # Only the last message of a read surely owns its stamp; a read that was cut has a later one's.
+        # Only the last message of a read surely owns its stamp; a read that was cut has a later message's.
         stamped = self.deliveries.place() if cut else link.last_row
         if stamped > first and not isinstance(link, PollLink):
             self.deliveries.fill(first, stamped, "kernel_ns", -1)

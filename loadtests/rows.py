@@ -1,7 +1,7 @@
-"""Rows of whole numbers as they are written: one flat array, row after row; columns by the names of the table.
+"""Rows of whole numbers in one flat array, row after row; columns by the names of the table.
 
-A row is known by its place, which `append` does not change for the rows before it. Invariant: every row has all columns
-of its table, in their order. Written by the recorder, once for each message: what is done then is the array's own.
+A row is identified by its place, which stays the same when rows are added. Invariant: every row has all columns of its
+table, in their order. The recorder adds a row for each message, so adding is the array's own method.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class Rows:
         self._offset = {name: offset for offset, name in enumerate(self._names)}
         self._data = array("q")
         self.append = self._data.extend
-        """Add a row: a tuple with a number for each column."""
+        """Add a row, a tuple with a number for each column."""
         self.place = self._data.__len__
-        """The place of the row that is added next."""
+        """The place of the next row."""
 
     def __len__(self) -> int:
         return len(self._data) // self._width
@@ -36,7 +36,7 @@ class Rows:
         self._data[place + self._offset[column]] = value
 
     def fill(self, first: int, end: int, column: str, value: int) -> None:
-        """Change the same number of every row from the place `first` to before the place `end`."""
+        """Set a column of every row from the place `first` to before the place `end`."""
         count = (end - first) // self._width
         self._data[first + self._offset[column] : end : self._width] = array("q", (value,)) * count
 

@@ -1,9 +1,9 @@
-"""The subscribers that send, too (the scenario's [chat]): what they send, when, and what became of it.
+"""The subscribers that also send (the scenario's [chat]): their messages, timetable and outcomes.
 
-Invariant: what is sent follows an absolute, phase-spread timetable (R1), from warm-up to the window's end; a slot that
-finds the way to the server closed is noted as not sent, never sent later. A WebSocket sends on its own connection;
-the other transports have no way back and POST to `/send/STREAM` on a connection of the sender's own, kept alive, the
-next one sent without waiting for the last one's answer (interface.md, Wire). Made by the load when the window is known.
+Invariant: messages follow an absolute, phase-spread timetable (R1), from warm-up to the window's end. A slot without a
+connection is recorded as not sent, never sent later. A WebSocket sends on its own connection. The other transports POST
+to `/send/STREAM` on a kept-alive connection of the sender's own, and do not wait for the last answer before the next
+request (interface.md, Wire). Made by the load when the window is known.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ if TYPE_CHECKING:
     from rtbench.loadtests.subscriber import Subscriber
 
 APART = -1
-"""The number of the connection on which a subscriber sends: it is none of those on which it listens."""
+"""The number of the connection on which a subscriber sends, apart from those on which it listens."""
 
 
 def sends(chat: ChatSettings, subscriber: int) -> bool:
-    """Whether this subscriber is a sender: they are spread evenly over all."""
+    """Whether this subscriber is a sender: senders are spread evenly over all subscribers."""
     return (subscriber + 1) * chat.senders // chat.subscribers > subscriber * chat.senders // chat.subscribers
 
 
 class _Silent:
-    """The codec of a connection on which no messages come."""
+    """The codec of a connection without incoming messages."""
 
     def feed(self, data: bytes) -> tuple[()]:
         return ()
 
 
 class PostLink(Link):
-    """One kept-alive connection for POSTs; their answers come in order (RFC 9112 §9.3.2)."""
+    """One kept-alive connection for POSTs; answers come in order (RFC 9112 §9.3.2)."""
 
     def __init__(self, subscriber: Subscriber, answered: Callable[[int, int, int], None]) -> None:
         super().__init__(subscriber.load.reactor, subscriber)
         self.connection = APART
-        self.accepted = True  # there is no answer to wait for before one may speak
+        self.accepted = True  # it may send without waiting for an answer
         self.codec = _Silent()
         self.look = self._watch
         self._parser = ResponseParser()
@@ -57,7 +57,7 @@ class PostLink(Link):
         self._status = 0
 
     def post(self, data: bytes, row: int) -> None:
-        """Send a request; the row of its message is told the answer."""
+        """Send a request; its answer goes into the message's row."""
         self._rows.append(row)
         if self.connected_ns < 0:
             self._early += data
@@ -68,7 +68,7 @@ class PostLink(Link):
         return self._early
 
     def noticed(self) -> None:
-        """Nobody subscribes on it: the subscriber does not hear of its end, the next message makes another one."""
+        """Do not report the end to the subscriber: the next message opens a new connection."""
 
     def _watch(self, start: int, end: int, now_ns: int) -> None:
         if self.response_ns < 0:
@@ -86,7 +86,7 @@ class PostLink(Link):
 
 
 class Sender:
-    """One subscriber's words."""
+    """One subscriber's messages."""
 
     def __init__(self, subscriber: Subscriber, chat: ChatSettings) -> None:
         self._subscriber = subscriber
@@ -99,9 +99,9 @@ class Sender:
         self._link: PostLink | None = None
 
     def begin(self, start_ns: int, end_ns: int) -> None:
-        """Speak from now on until the window's end; `start_ns` is its start, from which slots are counted.
+        """Send from now until the window's end; slots are counted from the window's start, `start_ns`.
 
-        The window's slots are all said, however late one comes to it.
+        Every slot of the window is sent, however late `begin` is called.
         """
         self._start_ns, self._end_ns = start_ns, end_ns
         first = -((start_ns + self._phase_ns - time.monotonic_ns()) // self._period_ns)

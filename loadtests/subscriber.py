@@ -1,7 +1,8 @@
-"""One subscriber: its channel, its cursor, its connections one after another, and when it polls.
+"""One subscriber: its channel, its cursor, its connections one after another, and the timetable of its polls.
 
-Invariant: a subscriber listens to exactly one channel, its ids count from 0 over all load processes without a gap,
-and it resumes with the last id that it was given. Owned by a Locust user; its links belong to the reactor.
+Invariant: a subscriber listens to exactly one channel, subscribers are numbered from 0 over all load processes without
+a gap, and a subscriber resumes with the last id that it received. Owned by a Locust user; its links belong to the
+reactor.
 """
 
 from __future__ import annotations
@@ -27,17 +28,17 @@ if TYPE_CHECKING:
     from rtbench.loadtests.load import Load
 
 _GOLDEN = 0.6180339887498949
-"""Multiples of it fall evenly into [0, 1) however many there are: phases of polls without knowing their number."""
+"""Multiples of it, modulo 1, are spread evenly over [0, 1) for any count: phases for any number of pollers."""
 
 
 def phase_ns(subscriber: int, period_ns: int) -> int:
-    """Where in its period a subscriber's slots lie."""
+    """The offset of a subscriber's slots within the period, in ns."""
     return int(subscriber * _GOLDEN % 1 * period_ns)
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where the server is, resolved once."""
+    """The server's address, resolved once."""
 
     host: str
     family: int
@@ -50,7 +51,7 @@ class Endpoint:
 
         Raises UserError for anything else and for a name that does not resolve.
         """
-        no_address = UserError(f"--host {url!r} is no address of a server", "write http://HOST:PORT")
+        no_address = UserError(f"--host {url!r} is not a server's address", "write http://HOST:PORT")
         try:
             parts = urlsplit(url)
             port = {"https": 443, "wss": 443}.get(parts.scheme, 80) if parts.port is None else parts.port
@@ -64,12 +65,12 @@ class Endpoint:
             family, _, _, _, address = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)[0]
         except (OSError, UnicodeError) as error:
             why = getattr(error, "strerror", None) or error
-            raise UserError(f"--host {url!r}: {why}", "is that the server's name?") from error
+            raise UserError(f"--host {url!r}: {why}", "check the server's name") from error
         return cls(parts.netloc, family, address, Tls.of(parts.hostname, tls_ca) if secure else None)
 
 
 class Subscriber:
-    """One client connection's worth of interest in a channel."""
+    """One client of a channel."""
 
     def __init__(self, load: Load, index: int, transport: str, channel: Channel, json_payload: bool | None) -> None:
         self.load = load
@@ -80,12 +81,12 @@ class Subscriber:
         self.cursor: int | None = None
         self.connections = 0
         self.attempts = 0
-        """Connections that did not come about since the last one that did."""
+        """Failed attempts since the last successful connection."""
         self.retry_ms: int | None = None
         self.over_for_good = False
         self.link: Link | None = None
         self._waited_s = 0.0
-        """Since the last connection's end, when it was known how long to wait."""
+        """Time from the last connection's end until its advice was decoded; part of the wait."""
         self._over: AsyncResult[Link] = AsyncResult()
         self._phase_ns = phase_ns(index, load.settings.poll_interval_ns)
 
@@ -102,17 +103,17 @@ class Subscriber:
             if self.link is not None:
                 self.link.over("closed by the subscriber")
         if not self.over_for_good:
-            self.load.catch_up()  # the codec has what a resumption needs, cursor and advice, only after decoding
+            self.load.catch_up()  # only decoding gives the codec the cursor and the retry advice
             self.learn(link)
 
     def learn(self, link: Link) -> None:
-        """What a connection that is over said of coming back."""
+        """Take the retry advice of a finished connection."""
         advised_ms: int | None = getattr(link.codec, "retry_ms", None)
-        self.retry_ms = self.retry_ms if advised_ms is None else advised_ms  # 0 is an advice, too: at once
+        self.retry_ms = self.retry_ms if advised_ms is None else advised_ms  # 0 means at once
         self._waited_s = (time.monotonic_ns() - link.closed_ns) / 1e9
 
     def asked(self, target: Endpoint) -> Asked:
-        """What it asks for now."""
+        """The next subscription's request."""
         settings, channel = self.load.settings, self.channel
         template = settings.path or find(self.transport).prefix + "/{query}"
         return Asked(
@@ -130,7 +131,7 @@ class Subscriber:
         )
 
     def make(self, asked: Asked) -> Any:
-        """A codec for it."""
+        """A codec for that request."""
         return maker(self.transport, self.load.settings.codec)(asked)
 
     def _connect(self, target: Endpoint) -> None:
@@ -140,15 +141,15 @@ class Subscriber:
         self.connections += 1
         reactor.connect(link, target.family, target.address, target.tls)
 
-    # What the link says
+    # Called by the link
 
     def subscribed(self, link: Link) -> None:
-        """The server said yes."""
+        """The server accepted the subscription."""
         self.attempts = 0
         self.load.subscribed(link)
 
     def again_s(self) -> float:
-        """How long to wait before the next connection."""
+        """Seconds to wait before the next connection."""
         policy = self.load.settings.reconnect_policy
         wanted_s = wait_s(policy, self.transport, self.index, self.attempts, self.retry_ms)
         self.attempts += 1
@@ -165,14 +166,14 @@ class Subscriber:
             self._over.set(link)
 
     def answered(self, link: PollLink, status: int, size: int, now_ns: int) -> int:
-        """A poll was answered; the row of its request."""
+        """Record a poll's answer; returns the place of its row."""
         return self.load.recorder.request(self.index, link.planned_ns, link.asked_ns, now_ns, status, size)
 
     def schedule(self, link: PollLink, now_ns: int) -> None:
-        """When to ask again: a long poll at once; a short one at its next slot of an absolute, phase-spread plan.
+        """Schedule the next poll: a long poll at once, a short one at its next slot of an absolute, phase-spread plan.
 
-        A slot that passed while the answer was on its way is not made up for: no coordinated omission hides in it,
-        because latency is charged from the plan of messages (R1), not of polls.
+        Slots that passed before the answer came are skipped. That hides no coordinated omission: latency is charged
+        from the plan of messages (R1), not of polls.
         """
         if self.transport == "long-poll":
             link.ask(now_ns)

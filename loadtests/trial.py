@@ -1,7 +1,7 @@
 """A load process inside a trial: its commands come over a Unix socket, its answers go back (`rtbench.messages.load`).
 
 Invariant: counters (TCP_INFO, CPU) are read at the window's edges by this process itself, outside of what they count;
-nothing is decoded or written between the edges. The process leaves when the socket closes, whoever closed it.
+nothing is decoded or written between the edges. The process exits when the socket closes.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from rtbench.messages.load import (
 )
 
 _PROBE_NS = 10_000_000
-"""The probe of event-loop lag: a timer of 10 ms, which is as late as anything on this process's loop (R13)."""
+"""The probe of event-loop lag: a 10 ms timer is as late as everything else on this process's loop (R13)."""
 
 
 class TrialControl:
@@ -56,7 +56,7 @@ class TrialControl:
         self._lags: list[tuple[int, int]] = []
         self._count = 0
         self._more = gevent.event.Event()
-        # gevent prints the traceback of a bug; a process that no longer listens must not stay.
+        # gevent prints the traceback of a bug; a process that no longer reads commands must exit.
         gevent.spawn(self._listen).link_exception(lambda _: os._exit(1))
         self._say(Hello(os.getpid()))
 
@@ -74,7 +74,7 @@ class TrialControl:
             pass
         except RtbenchError as error:
             self._say(Failure(str(error)))
-        # Not runner.quit(): nobody is there to wait for users to stop, and nothing is left to be saved.
+        # Not runner.quit(): it would wait for the users, and everything is written already.
         os._exit(0)
 
     def let_go(self, number: int) -> None:
@@ -96,13 +96,13 @@ class TrialControl:
         more.set()
 
     def _report(self) -> None:
-        said = None
+        reported = None
         while True:
             load = self._load
             state = Subscribed(load.subscribed_count, dict(load.failed), load.given_up)
-            if state != said:
+            if state != reported:
                 self._say(state)
-                said = state
+                reported = state
             gevent.sleep(0.05)
 
     def _pair(self) -> None:
@@ -111,7 +111,7 @@ class TrialControl:
             self._load.recorder.clock.pair()
 
     def _window(self, window: Window) -> None:
-        # What was made so far stays; a collection in the window would look at all of it.
+        # Existing objects stay out of collections: one in the window would traverse all of them.
         gc.collect()
         gc.freeze()
         gc.disable()
@@ -174,7 +174,7 @@ class TrialControl:
 
 
 def _run_delay_ns() -> int:
-    """How long this process's main thread has waited for its core; -1 where the kernel does not say."""
+    """How long this process's main thread has waited for its core, in ns; -1 where the kernel has no figure."""
     try:
         return int(Path(f"/proc/self/task/{os.getpid()}/schedstat").read_text().split()[1])
     except (OSError, IndexError, ValueError):

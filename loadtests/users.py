@@ -1,10 +1,10 @@
-"""The Locust users: SSEUser, WebSocketUser, ShortPollUser, LongPollUser. What a Locust user expects of a user class.
+"""The Locust users: SSEUser, WebSocketUser, ShortPollUser, LongPollUser.
 
     locust -f loadtests/locustfile.py --host http://127.0.0.1:8000 SSEUser
 
 A user subscribes and waits; its socket belongs to the process's reactor. When the connection ends it waits its
 `wait_time` and subscribes again with its cursor. Import the classes into a locustfile of your own to mix them with
-your users; `rtbench.loadtests.users.prepare` is what the shipped locustfile calls on `init`.
+your users, and call `rtbench.loadtests.users.prepare` on `init` as the shipped locustfile does.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Subscription(User):
     subscriber: Subscriber
 
     def wait_time(self) -> float:
-        """How long until it subscribes again (`loadtests/reconnect_policy.py`)."""
+        """Seconds until it subscribes again (`loadtests/reconnect_policy.py`)."""
         return self.subscriber.again_s()
 
     def on_start(self) -> None:
@@ -84,13 +84,13 @@ class ShortPollUser(Subscription):
 
 
 class LongPollUser(Subscription):
-    """Long polling: a GET that waits, asked again at once with its cursor."""
+    """Long polling: a GET that waits, repeated at once with its cursor."""
 
     transport = "long-poll"
 
 
 def _others() -> dict[str, type[Subscription]]:
-    """A user class for every transport that has none above."""
+    """User classes for the transports without one above."""
     named = {user.transport for user in (SSEUser, WebSocketUser, ShortPollUser, LongPollUser)}
     return {
         one.user: type(
@@ -102,7 +102,7 @@ def _others() -> dict[str, type[Subscription]]:
 
 
 OTHERS = _others()
-"""What the shipped locustfile adds to the four."""
+"""The shipped locustfile adds these to the four."""
 
 
 def _load() -> Load:
@@ -113,17 +113,19 @@ def _load() -> Load:
 def arguments(parser: Any) -> None:
     """The command-line options of the shipped locustfile. (Locust's --help is printed before it loads any.)"""
     group = parser.add_argument_group("rtbench")
-    group.add_argument("--stream", default="fanout", help="what to subscribe to; several with commas (default fanout)")
+    group.add_argument(
+        "--stream", default="fanout", help="streams to subscribe to, separated by commas (default fanout)"
+    )
     group.add_argument(
         "--channels", choices=["broadcast", "unicast"], default="broadcast", help="one channel for all, or one each"
     )
     group.add_argument("--poll-interval", type=float, default=1.0, help="seconds between short polls (default 1)")
     group.add_argument("--long-timeout", type=float, default=25.0, help="seconds a long poll waits (default 25)")
-    group.add_argument("--record", default="", metavar="FOLDER", help="keep every delivery, as Parquet files, there")
+    group.add_argument("--record", default="", metavar="FOLDER", help="write every delivery to Parquet files in FOLDER")
 
 
 def prepare(environment: Environment) -> None:
-    """Make this process's load: steered by the campaign in a trial, by Locust's options otherwise."""
+    """Make this process's load: in a trial the campaign steers it, otherwise Locust's options do."""
     options = environment.parsed_options
     trial = os.environ.get("RTBENCH_TRIAL")
     if trial:
@@ -163,7 +165,7 @@ def prepare(environment: Environment) -> None:
 
 
 def place_workers(environment: Environment) -> None:
-    """On the master, when a test starts: tell every worker which numbers its subscribers have."""
+    """On the master, when a test starts: send every worker the numbers of its subscribers."""
     runner = environment.runner
     if isinstance(runner, MasterRunner):
         clients = sorted(runner.clients.ready, key=lambda client: client.id)

@@ -1,7 +1,7 @@
-"""The capture buffer: what every socket gave, byte for byte, with its stamps, in the order in which it was read.
+"""The capture buffer: the bytes of every read with its stamps, in reading order.
 
-Invariant: inside the measured window a read costs one `recvmsg_into` to the buffer and three numbers; decoding is
-put off until the window is over (or the buffer is full), is the same for every transport, and has the evidence.
+Invariant: inside the measured window a read costs one `recvmsg_into` to the buffer and three numbers. Decoding waits
+until the window is over (or the buffer is full), is the same for every transport, and works on the original bytes.
 Memory is allocated and touched before the first read. Written by the reactor, read by the recorder.
 """
 
@@ -21,7 +21,7 @@ class CaptureBuffer:
         size_bytes = max(size_bytes, 4 * READ_BYTES)
         self.data = bytearray(size_bytes)
         for page in range(0, size_bytes, _PAGE):
-            self.data[page] = 1  # touched: the window takes no page fault for it
+            self.data[page] = 1  # touched, so that the window has no page faults
         self.view = memoryview(self.data)
         self.limit = size_bytes - READ_BYTES
         self.at = 0
@@ -29,7 +29,7 @@ class CaptureBuffer:
         self.stamps = bytearray()
 
     def clear(self) -> None:
-        """Begin again at the start, in place; what was in it has been decoded."""
+        """Start again at offset 0, in place, after decoding."""
         self.at = 0
         del self.reads[:]
         self.stamps.clear()

@@ -1,7 +1,7 @@
-"""The reactor with its inner loop in C (`inner_loop.c`): Python runs when a timer is due or a read is to be looked at.
+"""The reactor with its inner loop in C (`inner_loop.c`): Python runs when a timer is due or a link looks at a read.
 
-Invariant: bytes, stamps and what links see are the same as from `Reactor`, whose tests it passes; TLS, connecting,
-ends and errors are left to it. The two structures below and in `inner_loop.c` match.
+Invariant: bytes, stamps and calls to links are the same as from `Reactor`, and the same tests hold both. `Reactor`
+still does TLS, connecting, ends and errors. The two structures below match those in `inner_loop.c`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _MOST_READS = 4096
 _NOTE_BYTES, _STAMP_BYTES = 24, 16
-"""What a read is noted in: link, application stamp and size; the kernel's stamp."""
+"""The record of a read: link, application stamp and size; the kernel's stamp."""
 _DESCRIPTORS = 2**17
 _EVENT_BYTES, _EVENTS = 16, 512  # 12 where epoll_event is packed
 _IDLE, _DUE, _FULL, _LOOK, _OVER, _OTHER = range(6)
@@ -53,7 +53,7 @@ class _Drain(ctypes.Structure):
 
 
 class CompiledReactor(Reactor):
-    """A `Reactor` that reads by `library`, what `rtbench.machine.inner_loop.library` gave."""
+    """A `Reactor` that reads with `library`, from `rtbench.machine.inner_loop.library`."""
 
     def __init__(self, capture_bytes: int, library: Path) -> None:
         super().__init__(capture_bytes)
@@ -104,7 +104,7 @@ class CompiledReactor(Reactor):
         return self._step(until_ns) != _IDLE
 
     def _step(self, until_ns: int) -> int:
-        """Read until then, or until there is something to do; do it, and return what it was."""
+        """Read until `until_ns` or until Python has work; do that work and return its kind."""
         state, capture = self._state, self.capture
         state.at = capture.at
         why: int = self._run_in_c(ctypes.addressof(state), until_ns)
@@ -115,7 +115,7 @@ class CompiledReactor(Reactor):
         if why == _LOOK:
             index, stamp_ns, size = capture.reads[-3:]
             look = self.links[index].look
-            assert look is not None  # `heed` said so
+            assert look is not None  # set by `heed`
             look(capture.at - size, capture.at, stamp_ns)
         elif why == _FULL:
             if capture.at > capture.limit:

@@ -1,8 +1,8 @@
-"""One TCP connection of one subscriber, by transport: what it sends, and what it must look at while it is read.
+"""One TCP connection of one subscriber, by transport: its requests, and the part of its reads that cannot wait.
 
-Invariant: within a read a link does no more than its transport owes at once: a push link looks at its response head,
-and for WebSocket at pings and closes; a polling link looks at the end of a response to ask again. Messages are left
-to the recorder, which feeds `codec` from the capture buffer. Created by the users, driven by the reactor.
+Invariant: within a read a link does only what its transport needs at once. A push link looks at its response head, and
+for WebSocket at pings and closes; a polling link looks for the end of a response, to poll again. The recorder decodes
+messages: it feeds `codec` from the capture buffer. Created by the users, driven by the reactor.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _ACKED_RECEIVED = struct.Struct("<QQ")
 _SENT = struct.Struct("<Q")
 _CLOSE_WAIT = 8
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
-"""What a chunked body ends with (RFC 9112 §7.1), behind the chunk or the head before it."""
+"""The end of a chunked body (RFC 9112 §7.1), after the chunk or the head before it."""
 _LAST_RECEIVED_MS = struct.Struct("<I")
 
 
 def tcp_bytes(sock: Any) -> tuple[int, int]:
     """(received, sent) stream bytes of a TCP socket, from TCP_INFO (R5); (-1, -1) where the kernel has none.
 
-    Received counts what arrived in order; sent counts what was sent, less what was sent again.
+    Received counts bytes that arrived in order; sent leaves out retransmissions.
     """
     try:
         info = sock.getsockopt(6, _TCP_INFO, 256)
@@ -44,14 +44,14 @@ def tcp_bytes(sock: Any) -> tuple[int, int]:
     if len(info) < 216:
         return -1, -1
     _, received = _ACKED_RECEIVED.unpack_from(info, 120)
-    received -= info[0] == _CLOSE_WAIT  # the peer's FIN, which takes a sequence number, was counted with them
+    received -= info[0] == _CLOSE_WAIT  # the peer's FIN takes a sequence number and was counted
     (sent,) = _SENT.unpack_from(info, 200)
     (again,) = _SENT.unpack_from(info, 208)
     return received, sent - again
 
 
 def silent_s(sock: Any) -> float:
-    """How long nothing was received on a TCP socket (tcpi_last_data_recv); 0 where the kernel does not say."""
+    """Seconds since a TCP socket received data (tcpi_last_data_recv); 0 where the kernel has no figure."""
     try:
         info = sock.getsockopt(6, _TCP_INFO, 64)
     except OSError:
@@ -60,7 +60,7 @@ def silent_s(sock: Any) -> float:
 
 
 class Link:
-    """What all transports share."""
+    """The connection as all transports share it."""
 
     socket: Any
     read: Callable[..., Any]
@@ -81,7 +81,7 @@ class Link:
         self.outcome = "open"
         self.local_port = 0
         self.status = 0
-        self.accepted = False  # the server said yes
+        self.accepted = False  # by the server
         self.received_bytes = self.sent_bytes = -1
         self.at_start = (-1, -1)
         self.at_end = (-1, -1)
@@ -92,20 +92,20 @@ class Link:
         self._unsent = b""
 
     def watch(self, look: Callable[[int, int, int], None] | None, but_plain_text: bool = False) -> None:
-        """From now on `look(start, end, now_ns)` at each read, which is in the capture buffer from `start` to `end`.
+        """Call `look(start, end, now_ns)` after each read; its bytes are in the capture buffer from `start` to `end`.
 
-        `but_plain_text`: there is nothing to see in a read that is one whole text frame.
+        `but_plain_text`: skip reads that are one whole text frame.
         """
         self.look, self.but_plain_text = look, but_plain_text
         self.reactor.heed(self)
 
     def connected(self) -> None:
-        """The socket is connected: ask."""
+        """The socket is connected: send the request."""
         self.local_port = self.socket.getsockname()[1]
         self.send(self.request())
 
     def secured(self) -> None:
-        """The TLS handshake is done: ask."""
+        """The TLS handshake is done: send the request."""
         self.connected()
 
     def request(self) -> bytes:
@@ -113,7 +113,7 @@ class Link:
         raise NotImplementedError
 
     def send(self, data: bytes) -> None:
-        """Send, and keep what the socket does not take until it does."""
+        """Send; keep the rest until the socket has room."""
         if self._unsent:
             self._unsent += data
             return
@@ -122,20 +122,20 @@ class Link:
         except BlockingIOError:
             sent = 0
         except OSError:
-            return  # its end shows as a read
+            return  # the next read shows the end
         if sent < len(data):
             self._unsent = data[sent:]
             self.reactor.listen(self, also_write=True)
 
     def flush(self) -> None:
-        """There is room again."""
+        """The socket has room again."""
         data, self._unsent = self._unsent, b""
         self.reactor.listen(self)
         if data:
             self.send(data)
 
     def over(self, outcome: str) -> None:
-        """The connection is over, whoever ended it."""
+        """Close the connection, whichever side ended it."""
         if self.closed_ns < 0:
             self.closed_ns = time.monotonic_ns()
             self.outcome = "closed unanswered" if outcome == "closed" and not self.accepted else outcome
@@ -144,16 +144,16 @@ class Link:
             self.noticed()
 
     def noticed(self) -> None:
-        """Tell who wants to know that it is over."""
+        """Report the end to the subscriber."""
         self.subscriber.ended(self)
 
     def bytes_now(self) -> tuple[int, int]:
-        """`tcp_bytes` now, or what they were at its end."""
+        """`tcp_bytes` now, or at the connection's end."""
         return tcp_bytes(self.socket) if self.closed_ns < 0 else (self.received_bytes, self.sent_bytes)
 
 
 class PushLink(Link):
-    """SSE and WebSocket: one request, then whatever comes."""
+    """SSE and WebSocket: one request, then messages."""
 
     expects = 200
     head_end = b"\r\n\r\n"
@@ -183,30 +183,30 @@ class PushLink(Link):
             self.over(refused)
             return
         self.subscriber.subscribed(self)
-        self.opened(rest)  # which may be all there is: the server's farewell
+        self.opened(rest)  # may already be the server's farewell
 
     def accepts(self, head: bytes) -> str:
-        """Empty when the server said yes, else the connection's outcome."""
+        """Empty when the server accepts, else the connection's outcome."""
         status = head[9:12]
         self.status = int(status) if status.isdigit() else 0
         if self.status == self.expects:
             return ""
-        # 204 is how an EventSource is told to stop (WHATWG 9.2.3); to a WebSocket it is a refusal like others.
+        # 204 makes an EventSource stop (WHATWG 9.2.3); for a WebSocket it is a refusal like others.
         stopped = self.status == 204 and self.subscriber.transport == "sse"
         if stopped:
             return FOR_GOOD[2]
-        # A WebSocket is asked of what streams events: the status, 200, does not show what is wrong.
+        # An SSE server answers a WebSocket request with 200: the status alone does not show the error.
         other = " text/event-stream: is this SSE?" if self.expects == 101 and b"text/event-stream" in head else ""
         return f"error (status {self.status}{other})"
 
     def opened(self, rest: bytes) -> None:
-        """The head is read; `rest` came behind it."""
+        """The head is read; `rest` came after it."""
         self.watch(None)
 
 
 class StreamLink(PushLink):
-    """Server-Sent Events and the like: nothing to say any more. The response of a stream that ends does end, and its
-    kept-alive connection stays: to an EventSource that is the end of the connection (WHATWG 9.2.3)."""
+    """Server-Sent Events and the like: one request. A finite stream's response ends while its kept-alive connection
+    stays open: for an EventSource that is the end of the connection (WHATWG 9.2.3)."""
 
     _tail = b""
 
@@ -231,7 +231,7 @@ _LAST_LINES = {b'{"control":"end"': FOR_GOOD[0], b'{"control":"failure"': FOR_GO
 
 
 class LineLink(PushLink):
-    """Plain TCP: one line says yes or no (`rtbench.transports.tcp`)."""
+    """Plain TCP: the first line accepts or refuses (`rtbench.transports.tcp`)."""
 
     head_end = b"\n"
     _tail = b""
@@ -247,14 +247,14 @@ class LineLink(PushLink):
         self._tail = bytes(self.reactor.capture.view[max(start, end - _NOTICE_BYTES) : end])
 
     def over(self, outcome: str) -> None:
-        if outcome == "closed":  # an end has no code here: the last line says it
+        if outcome == "closed":  # plain TCP has no close code: the last line has the reason
             last = self._tail.rstrip(b"\n").rpartition(b"\n")[2]
-            outcome = next((said for start, said in _LAST_LINES.items() if last.startswith(start)), outcome)
+            outcome = next((reason for start, reason in _LAST_LINES.items() if last.startswith(start)), outcome)
         super().over(outcome)
 
 
 class WebSocketLink(PushLink):
-    """WebSocket: pings and closes are answered at once, messages are left in the capture buffer."""
+    """WebSocket: answers pings and closes at once, leaves messages in the capture buffer."""
 
     expects = 101
 
@@ -295,11 +295,11 @@ class WebSocketLink(PushLink):
 
 
 class PollLink(Link):
-    """Polling over one keep-alive connection. `schedule` says when the next request is to go out."""
+    """Polling over one keep-alive connection. `Subscriber.schedule` times the next request."""
 
     def __init__(self, reactor: Reactor, subscriber: Subscriber, asked: Asked) -> None:
         super().__init__(reactor, subscriber)
-        # Two of them: one asks, from the ends of responses; one decodes from the capture buffer, later.
+        # Two codecs: `client` sends requests and finds the ends of responses; `codec` decodes messages later.
         self.client = subscriber.make(asked)
         self.codec = subscriber.make(asked)
         self.look = self._watch
@@ -311,7 +311,7 @@ class PollLink(Link):
 
     def over(self, outcome: str) -> None:
         if self._waiting and self.closed_ns < 0:
-            self.subscriber.answered(self, 0, 0, -1)  # asked, and never answered: status 0
+            self.subscriber.answered(self, 0, 0, -1)  # a request without an answer: status 0
         super().over(outcome)
 
     def request(self) -> bytes:
@@ -321,7 +321,7 @@ class PollLink(Link):
         return data
 
     def ask(self, planned_ns: int) -> None:
-        """Send the next request, which was planned for `planned_ns`."""
+        """Send the next request, planned for `planned_ns`."""
         if self.closed_ns < 0:
             self._waiting = True
             self.planned_ns, self.asked_ns = planned_ns, time.monotonic_ns()
@@ -364,7 +364,7 @@ class PollLink(Link):
 
 
 LINKS: dict[str, type[PushLink] | type[PollLink]] = {"websocket": WebSocketLink, "tcp": LineLink}
-"""The link of a transport that is neither a stream behind an HTTP response nor polled."""
+"""The links of transports other than polls and streams in an HTTP response."""
 
 
 def link_of(transport: Transport) -> type[PushLink] | type[PollLink]:

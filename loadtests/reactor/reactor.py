@@ -1,9 +1,9 @@
 """One epoll set for all sockets of a Locust process, read by one greenlet.
 
-While messages come the greenlet stays in `epoll_wait` itself, until a timer is due or it is time to let others run;
-when nothing comes for long it waits for the set's own descriptor on gevent's hub. Invariant: every read goes
-to the capture buffer with the kernel's receive stamp (SO_TIMESTAMPNS, R2) and the application's; timers run when due,
-user greenlets at least every 10 ms. Users (loadtests/users.py) create links; nothing else touches a socket.
+While messages come, the greenlet stays in `epoll_wait` itself, until a timer is due or other greenlets must run. When
+nothing comes for long, it waits for the set's own descriptor on gevent's hub. Invariant: every read goes to the capture
+buffer with the kernel's receive stamp (SO_TIMESTAMPNS, R2) and the application's; timers run when due, user greenlets
+at least every 10 ms. Users (loadtests/users.py) create links; only the reactor touches sockets.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ SO_TIMESTAMPNS = 35
 EPOLLIN, EPOLLOUT = 1, 4
 MILLISECOND_NS = 1_000_000
 TURN_NS = 10_000_000
-"""So long it waits in its own set, where timers do not end it earlier: each end of a wait costs some 40 us of CPU on a
-virtual machine, twice that through the hub."""
+"""The longest wait in its own set: each end of a wait costs some 40 us of CPU on a virtual machine, twice that through
+the hub."""
 YIELD_NS = 5_000_000
-"""Who has run for so long lets the other greenlets run, when it is between two waits anyway."""
+"""After running for so long, the reactor lets other greenlets run between two waits."""
 PATIENCE_TURNS = 50
-"""After so many turns in which nothing came it waits in the hub."""
+"""After so many turns without a read it waits in the hub."""
 MOST_EVENTS = 512
 _ANCILLARY_BYTES = 64
 
-# Importing locust patches these; the reactor wants what the kernel has.
+# Importing locust patches these; the reactor needs the originals.
 _epoll = monkey.get_original("select", "epoll")
 _select = monkey.get_original("select", "select")
 _socket = monkey.get_original("socket", "socket")
@@ -58,7 +58,7 @@ class Reactor:
         self._timers: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
         self._order = count()
         self._waiter: Waiter | None = None
-        # Started once: each start would add the set to libev's own, and the kernel then walks all of its sockets.
+        # Started once: each start adds the set to libev's own, and the kernel then walks all of its sockets.
         self._watcher = get_hub().loop.io(self._epoll.fileno(), 1)
         self._watcher.start(self._resume)
         self._greenlet = gevent.spawn(self._run)
@@ -66,12 +66,12 @@ class Reactor:
     # Sockets
 
     def connect(self, link: Link, family: int, address: tuple[Any, ...], tls: Tls | None = None) -> None:
-        """Begin to connect; the link hears `connected()` or `over(outcome)`. `tls`: what it is to be wrapped in."""
+        """Begin to connect; then the link's `connected()` or `over(outcome)` is called. `tls`: encrypt with it."""
         sock = _socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # gevent's sockets do not
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # gevent does not set it
         sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         if link.deaf:
-            # The kernels then hold some 100 KB for who stops reading, not megabytes: the peer sizes by our segments.
+            # The kernels then hold some 100 KB for a link that stops reading, not megabytes: segments size the buffers.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
         link.index = len(self.links)
@@ -88,14 +88,14 @@ class Reactor:
         self.wake()
 
     def listen(self, link: Link, also_write: bool = False) -> None:
-        """From now on wait for bytes (and, `also_write`, for room to send)."""
+        """Wait for bytes (and, with `also_write`, for room to send)."""
         self._epoll.modify(link.socket.fileno(), EPOLLIN | (EPOLLOUT if also_write else 0))
 
     def heed(self, link: Link) -> None:
-        """The link looks at its reads from now on, or no longer (`Link.watch`). Here each read finds out by itself."""
+        """The link's `look` changed (`Link.watch`). This reactor reads it anew for every read."""
 
     def ignore(self, link: Link) -> None:
-        """From now on read nothing of it, until it is reset."""
+        """Stop reading the link's socket until its peer resets it."""
         self._epoll.modify(link.socket.fileno(), 0)
 
     def forget(self, link: Link) -> None:
@@ -103,7 +103,7 @@ class Reactor:
         descriptor = link.socket.fileno()
         if descriptor >= 0:
             self._by_descriptor.pop(descriptor, None)
-            link.socket.close()  # leaves the epoll set with it
+            link.socket.close()  # also removes it from the epoll set
 
     @property
     def open_connections(self) -> int:
@@ -113,7 +113,7 @@ class Reactor:
     # Timers
 
     def at(self, due_ns: int, call: Callable[..., None], *arguments: Any) -> None:
-        """Call at `due_ns` (CLOCK_MONOTONIC), or as soon after it as the reactor is free."""
+        """Call at `due_ns` (CLOCK_MONOTONIC), or as soon as the reactor is free after it."""
         heapq.heappush(self._timers, (due_ns, next(self._order), call, arguments))
         if self._timers[0][0] == due_ns:
             self.wake()
@@ -127,7 +127,7 @@ class Reactor:
     # The loop
 
     def wake(self) -> None:
-        """Look again at timers and sockets."""
+        """Check timers and sockets again."""
         if self._waiter is not None:
             get_hub().loop.run_callback(self._resume)  # only the hub may switch
 
@@ -154,7 +154,7 @@ class Reactor:
                 timer.close()
 
     def _yield(self) -> None:
-        """A turn of the hub's loop, sockets and timers included: `gevent.sleep(0)` looks at these every 50th time."""
+        """Run one turn of the hub's loop with sockets and timers; `gevent.sleep(0)` checks these every 50th time."""
         hub = get_hub()
         waiter = Waiter(hub)
         with hub.loop.timer(0) as timer:
@@ -179,11 +179,11 @@ class Reactor:
                 yielded = time.monotonic_ns()
 
     def _read(self, until_ns: int) -> bool:
-        """Read what comes until then, and what is there in any case; whether anything came."""
+        """Read until `until_ns`, and at least once. Returns whether anything came."""
         poll, came = self._epoll.poll, False
         while True:
             left_ns = until_ns - time.monotonic_ns()
-            # epoll_wait(2) counts in whole milliseconds; select(2) on its descriptor in microseconds.
+            # epoll_wait(2) counts milliseconds; select(2) on its descriptor counts microseconds.
             ready = poll(left_ns // MILLISECOND_NS / 1e3 if left_ns > 0 else 0, MOST_EVENTS)
             if (
                 not ready
@@ -198,7 +198,7 @@ class Reactor:
                 return came
 
     def _drain(self, ready: list[tuple[int, int]]) -> None:
-        # The inner loop of all measurements: what a name costs here, every message costs (METHODOLOGY, The harness).
+        # The inner loop of all measurements: every message pays for each name here (METHODOLOGY, The harness).
         known, capture = self._by_descriptor, self.capture
         now_ns, view, limit = time.monotonic_ns, capture.view, capture.limit
         note, stamps = capture.reads.extend, capture.stamps
@@ -247,7 +247,7 @@ class Reactor:
             link.flush()
 
     def drain(self) -> None:
-        """Read what the sockets hold now, and no longer than that."""
+        """Read the bytes that the sockets hold now; do not wait for more."""
         for _ in range(64):
             ready = self._epoll.poll(0, MOST_EVENTS)
             if not ready:
@@ -256,7 +256,7 @@ class Reactor:
 
 
 def outcome(error: int | None) -> str:
-    """What a connection's error number is called in connections.parquet."""
+    """The name of a connection's error number in connections.parquet."""
     names = {
         errno.ECONNREFUSED: "refused",
         errno.ECONNRESET: "reset",

@@ -1,7 +1,7 @@
 """TLS over the reactor's raw sockets: kernel stamps and TCP_INFO stay, `ssl.MemoryBIO` does the cryptography (R2).
 
-Invariant: a read gives plaintext into the caller's buffer with the stamp of the last segment it was read from; how
-much is sent and received on the wire is what the raw socket says. Used by the reactor for https and wss.
+Invariant: a read puts plaintext into the caller's buffer, with the stamp of the last segment of its bytes. Bytes on the
+wire are counted at the raw socket. Used by the reactor for https and wss.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from rtbench.errors import UserError
 _RECORD_BYTES = 16384 + 2048
 """The longest TLS record (RFC 8446 §5.2 allows 256 more; older versions 2,048)."""
 _READ_BYTES = 65536 - _RECORD_BYTES
-"""What is read at once, with a record of which a part was there before, fits into the reactor's buffer: what would stay
-behind here no descriptor would tell of."""
+"""The most bytes of one read: together with a partial record they fit into the reactor's buffer. Plaintext left here
+would wait, since no descriptor reports it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """Whom to trust, and who the server must be."""
+    """The trusted certificates and the server's name."""
 
     context: ssl.SSLContext
     server: str
 
     @classmethod
     def of(cls, server: str, ca: str = "") -> Tls:
-        """`ca`: a PEM file; empty: the system's. Raises UserError for a file that is none."""
+        """`ca`: a PEM file; empty: the system's. Raises UserError for a file that is not PEM."""
         try:
             context = ssl.create_default_context(cafile=ca or None)
         except (OSError, ssl.SSLError) as error:
@@ -38,7 +38,7 @@ class Tls:
 
 
 class TlsSocket:
-    """What the reactor and the links need of a socket, encrypted. `done` is called after the handshake."""
+    """An encrypted socket for the reactor and the links. It calls `done` after the handshake."""
 
     def __init__(self, sock: Any, tls: Tls, done: Callable[[], None]) -> None:
         self._socket = sock
@@ -52,7 +52,7 @@ class TlsSocket:
         self.getsockname = sock.getsockname
 
     def begin(self) -> None:
-        """The TCP connection stands: shake hands."""
+        """The TCP connection is made: start the handshake."""
         self._shake()
 
     def _shake(self) -> None:
@@ -70,7 +70,7 @@ class TlsSocket:
             done()
 
     def recvmsg_into(self, buffers: Sequence[Any], ancillary_bytes: int) -> tuple[int, list[Any], int, Any]:
-        """As socket.recvmsg_into, decrypted. Raises BlockingIOError when what came holds no plaintext yet."""
+        """As socket.recvmsg_into, decrypted. Raises BlockingIOError when the bytes hold no plaintext yet."""
         data, ancillary, flags, address = self._socket.recvmsg(_READ_BYTES, ancillary_bytes)
         if not data:
             return 0, ancillary, flags, address
@@ -99,7 +99,7 @@ class TlsSocket:
         return size, ancillary, flags, address
 
     def send(self, data: bytes) -> int:
-        """Encrypt and send all of it; what the socket does not take is kept here and goes with the next."""
+        """Encrypt and send everything; bytes that the socket does not take are kept and go with the next call."""
         self._tls.write(data)
         self._flush()
         return len(data)

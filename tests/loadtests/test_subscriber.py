@@ -53,7 +53,7 @@ def test_target_on_ipv6() -> None:
     ],
 )
 def test_no_address(url: str) -> None:
-    with pytest.raises(UserError, match=r"--host .* is no address of a server: write http://HOST:PORT") as caught:
+    with pytest.raises(UserError, match=r"--host .* is not a server's address: write http://HOST:PORT") as caught:
         Endpoint.of(url)
     assert repr(url) in str(caught.value)
 
@@ -64,7 +64,7 @@ def test_a_name_that_does_not_resolve(monkeypatch: pytest.MonkeyPatch, error: Ex
         raise error
 
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    with pytest.raises(UserError, match=r"--host 'http://nowhere:80': (Name|label).*is that the server's name"):
+    with pytest.raises(UserError, match=r"--host 'http://nowhere:80': (Name|label).*check the server's name"):
         Endpoint.of("http://nowhere:80")
 
 
