@@ -1,4 +1,4 @@
-"""What the load generator costs beside a C epoll loop on the same work: client CPU per delivered message, as ratios.
+"""The load generator's cost beside a C epoll loop on the same work: client CPU per delivered message, as ratios.
 
     .venv/bin/python benchmarks/client_floor.py [BLOCKS] [SECONDS]
 

@@ -37,7 +37,7 @@ def ratios(case: simulation.SimulatedCase, name: str, cells: list[tuple[int, int
 
 
 def without(case: simulation.SimulatedCase, cells: list[tuple[int, int]], campaigns: int) -> list[str]:
-    """The same case when pooling asks Bartlett's test alone: what the second condition is for."""
+    """The same case when Bartlett's test alone decides on pooling, which shows why there is a second condition."""
     kept, compare.POOLING_EXCESS = compare.POOLING_EXCESS, math.inf
     try:
         return ratios(case, f"*{case.name}, if Bartlett's test alone decided*", cells, campaigns)
@@ -94,7 +94,7 @@ def main(campaigns: int) -> None:
         ],
         rows,
     )  # fmt: skip
-    print("Power: blocks that are said to settle 5 % four times in five, and how often they do\n")
+    print("Power: blocks predicted to settle 5 % four times in five, and how often they do\n")
     table(
         ["noise of a pair in one block, %", "subjects in the table", "blocks", "1.05 called different %",
          "1.00 called equivalent %"],
@@ -110,7 +110,7 @@ def main(campaigns: int) -> None:
 
 
 def combined(repetitions: int) -> None:
-    """What the random-effects interval over several campaigns covers."""
+    """Coverage of the random-effects interval over several campaigns."""
     print(f"Coverage of the interval over several campaigns of 3 blocks, %, {repetitions:,} repetitions a cell\n")
     cells = [(count, tau) for count in (2, 3, 5) for tau in (0.0, 0.05)]
     table(
@@ -129,9 +129,9 @@ def statements(campaigns: int) -> None:
     for case in simulation.CASES:
         for ratio in (1.0, 1.05, 1.1):
             for blocks in BLOCKS:
-                said = simulation.statements(case, 0.03, blocks, 2, ratio, campaigns)
-                different = said["a lower"] + said["a higher"]
-                others = (said[one] for one in ("equivalent", "not resolved", "too few blocks"))
+                shares = simulation.statements(case, 0.03, blocks, 2, ratio, campaigns)
+                different = shares["a lower"] + shares["a higher"]
+                others = (shares[one] for one in ("equivalent", "not resolved", "too few blocks"))
                 rows.append([case.name, f"{ratio:g}", blocks, percent(different), *map(percent, others)])
     table(
         ["residuals of the logs", "true ratio", "blocks", "different", "equivalent", "not resolved", "too few blocks"],

@@ -2,10 +2,10 @@
 
     .venv/bin/python benchmarks/gates.py [TRIALS]
 
-Trials are drawn whose undisturbed latency is known: 50 broadcasts in 10 s to 40 subscribers, 5 ms at the median, ticks
-that differ by 10 %. A disturbance of a known kind is laid over them until the median of that trial moves by x %; the
-code that judges trials (`rtbench.trial.validity`) says whether it believes the median. "Before": the limits as they
-were, a share of the window and the publisher's p99. 100 trials a cell when not given (some 30 s).
+The trials are drawn, so that their undisturbed latency is known: 50 broadcasts in 10 s to 40 subscribers, 5 ms at the
+median, ticks that differ by 10 %. A disturbance of a known kind is added until the median of that trial moves by x %;
+then the code that judges trials (`rtbench.trial.validity`) decides whether the median counts. "Before": the earlier
+limits, a share of the window and the publisher's p99. 100 trials a cell by default (some 30 s).
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ LIMITS = ValidityTable()
 
 @dataclass
 class Drawn:
-    """A trial: how late each tick was sent, what each process waited, and each message's latency without that, ns."""
+    """A trial: lateness of each tick, waits of each process, and each message's latency without these, ns."""
 
     kernel_ns: Ints
     late_ns: Ints
     at_tick_ns: Ints
-    """What the disturbed process waited at each tick."""
+    """The disturbed process's wait at each tick."""
     besides_ns: float
-    """What it waited elsewhere in the window, which moves nothing."""
+    """Its other waits in the window, which move nothing."""
 
 
 MOST_WAITED = {"publisher": 0.0, "server": 0.001, "load": 0.004}
-"""Up to this share of the window a process waits in a sound trial (15 of `ci`: server 0 to 0.11 % of pushes)."""
+"""The largest share of the window that a process waits in a sound trial (15 of `ci`: server 0 to 0.11 % of pushes)."""
 
 
 def sound(rng: np.random.Generator, who: str, polls: bool) -> Drawn:
-    """What an undisturbed trial looks like: a fan-out (polls: four times as long), lateness below 0.2 ms."""
+    """An undisturbed trial: a fan-out (polls: four times as long), lateness below 0.2 ms."""
     fan_out = np.linspace(0.2, 1.8, SUBSCRIBERS) * 5 * MS
     kernel = fan_out[None, :] * rng.lognormal(0, 0.1, (TICKS, 1)) * (4 if polls else 1)
     late = rng.gamma(8, 12_000, TICKS).astype(np.int64)
@@ -56,7 +56,7 @@ def sound(rng: np.random.Generator, who: str, polls: bool) -> Drawn:
 
 
 def judged(drawn: Drawn, who: str, polls: bool) -> tuple[float, bool, bool, bool]:
-    """By how much the median moved; whether it is believed now; whether the trial counts now; whether it did before."""
+    """How far the median moved; whether it counts now; whether the trial counts now; whether the trial did before."""
     late, waited = drawn.late_ns[:, None], drawn.at_tick_ns[:, None]
     kernel = drawn.kernel_ns + late + (waited if who == "server" or polls else 0)
     app = kernel + MS // 10 + (waited if who == "load" and not polls else 0)
@@ -81,7 +81,7 @@ def judged(drawn: Drawn, who: str, polls: bool) -> tuple[float, bool, bool, bool
     metric = "latency_app_p50_ns" if who == "load" and not polls else "latency_kernel_p50_ns"
     believed = not any(fnmatchcase(metric, name) for one in reasons for name in one.metrics)
     before = np.percentile(drawn.late_ns, 99) <= LIMITS.publisher_late_s * 1e9
-    if who != "publisher":  # latency at the kernel's stamp was believed of a starved load process, polls included
+    if who != "publisher":  # the earlier limits accepted kernel latency of a starved load process, polls included
         before &= delay_ns / (WINDOW[1] - WINDOW[0]) <= LIMITS.run_delay_share or (who == "load" and polls)
     seen = app if metric.startswith("latency_app") else kernel
     undisturbed = drawn.kernel_ns + np.minimum(late, 200_000) + (MS // 10 if seen is app else 0)
@@ -90,7 +90,7 @@ def judged(drawn: Drawn, who: str, polls: bool) -> tuple[float, bool, bool, bool
 
 
 def lay(drawn: Drawn, who: str, ticks: Ints, each_ns: float) -> Drawn:
-    """The disturbance: so much at each of these ticks."""
+    """Add the disturbance: `each_ns` at each of these ticks."""
     at = np.zeros(TICKS, dtype=np.int64)
     at[ticks] = int(each_ns)
     if who == "publisher":
@@ -99,7 +99,7 @@ def lay(drawn: Drawn, who: str, ticks: Ints, each_ns: float) -> Drawn:
 
 
 def disturbed(rng: np.random.Generator, who: str, polls: bool, moved: float) -> Drawn:
-    """A trial whose median is moved by `moved`: at half of the ticks, by bisection over how much at each."""
+    """A trial whose median moves by `moved`: disturbed at half of the ticks, the amount found by bisection."""
     drawn = sound(rng, who, polls)
     if not moved:
         return drawn

@@ -1,11 +1,11 @@
-"""What one delivered message costs hyperlane's process, by who writes it, beside sse-aiohttp: CPU, as ratios.
+"""CPU of hyperlane's process for one delivered message, written by its hub or by tasks, beside sse-aiohttp: ratios.
 
     .venv/bin/python benchmarks/hyperlane_fanout.py [BLOCKS] [SECONDS] [SUBSCRIBERS]
 
 Each block runs, in a shuffled order: hyperlane whose hub writes to the sockets itself ("direct", as it is measured),
 hyperlane whose hub wakes a task for each connection ("task", the framework's idiom), and sse-aiohttp. The work: a
 broadcast of 10 messages a second of 150 bytes to SUBSCRIBERS (1,000), read by the C loop (epoll_floor.c, built with
-cc) on the other core. A quick look for who changes the fan-out; a campaign's numbers are a trial's. Needs
+cc) on the other core. For quick checks of a change to the fan-out; only a campaign measures. Needs
 `make hyperlane`. Prints microseconds of each block and the ratios to "direct" with their t-intervals (R8).
 """
 
@@ -42,7 +42,7 @@ NAMES = ("direct", "task", "sse-aiohttp")
 
 
 class Hyperlane(ServerProcess):
-    """Started as the others are, with one option of its own."""
+    """A server process with one option of its own."""
 
     def __init__(self, settings: loading.Scenario, feed: Path, place: Place, log: Path, fanout: str) -> None:
         options: dict[str, Any] = {"host": "127.0.0.1", "ingest": str(feed), "fanout": fanout}
@@ -76,8 +76,8 @@ def cost_us(settings: loading.Scenario, name: str, binary: Path, place: Place) -
             before, began = probes.cpu_ns(server.pid), time.monotonic()
             time.sleep(seconds)
             used, took = probes.cpu_ns(server.pid) - before, time.monotonic() - began
-            said, _ = client.communicate(timeout=60)
-        messages, _, wall_ns = (int(text) for text in said.split())
+            output, _ = client.communicate(timeout=60)
+        messages, _, wall_ns = (int(text) for text in output.split())
         wanted = settings.subscribers * settings.workload.rate_hz
         if not 0.9 <= messages / (wall_ns / 1e9) / wanted <= 1.1:
             raise UserError(f"{name}: {messages} messages in {wall_ns / 1e9:.1f} s, wanted {wanted:g} a second")

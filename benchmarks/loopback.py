@@ -1,4 +1,4 @@
-"""What a sender on loopback pays for its receiver, state by state, by gap and by message number (R23).
+"""A sender's CPU for its receiver on loopback, state by state, by gap and by message number (R23).
 
     .venv/bin/python benchmarks/loopback.py [ROUNDS]
 

@@ -2,7 +2,7 @@
 
 Invariant: results/reference/NAME holds report.md, one figure, campaign.json and metrics.csv; `ci` has report.html and
 its figure for dark pages, too. Everything else of the folder stays out of git: the command in campaign.json repeats it.
-Called by `make reference`, and followed by `benchmarks/quoted.py --write`, which puts the pages' numbers right.
+Called by `make reference`, which then updates the numbers on pages with `benchmarks/quoted.py --write`.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from rtbench.analysis.figures._style import to_dark
 
 REFERENCE = Path(__file__).parent.parent / "results" / "reference"
 FIGURES = ("decision.svg", "sweep.svg")
-"""The figure that a reader decides by; of a sweep, its curves. The first that the report has."""
+"""The main figure; of a sweep, its curves. The first one that the report has is kept."""
 WHOLE = "ci"
-"""The reference whose report.html stands for the form of all, and whose figure README shows."""
+"""The reference whose report.html is kept as an example, and whose figure the README shows."""
 
 
 def keep(folder: Path, name: str, reference: Path = REFERENCE) -> Path:
-    """Replace `reference`/`name` by what is kept of the results folder; its new path. Raises SystemExit when the
-    campaign is not finished, lacks a file, or `name` is not the name of a folder: then nothing is replaced."""
+    """Replace `reference`/`name` by the kept files of the results folder. Returns its path. Raises SystemExit, and
+    replaces nothing, when the campaign is not finished, lacks a file, or `name` is not the name of a folder."""
     if name != Path(name).name or name in ("", ".", ".."):
         raise SystemExit(f"reference: NAME={name!r}: expected the name of a folder")
     report = folder / "report"

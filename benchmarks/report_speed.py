@@ -1,11 +1,11 @@
-"""How long and how much memory `rtbench report` takes, by the number of deliveries.
+"""Time and memory of `rtbench report`, by the number of deliveries.
 
     .venv/bin/python benchmarks/report_speed.py                     # 1 and 10 million, five subjects, four blocks
     .venv/bin/python benchmarks/report_speed.py 1e6 --subjects sse-aiohttp --blocks 2 --keep /tmp/campaigns
 
 Makes a campaign of that size without a network (the numbers are drawn, tests/golden/make.py) and reports on it in a
-process of its own. CPU is user + system time of that process and its children, memory its peak resident set. What it
-holds a 10 M campaign to: 30 s on two cores, 2 GB, and time that grows no faster than the deliveries.
+process of its own. CPU is user + system time of that process and its children, memory its peak resident set. Limits for
+a 10 M campaign: 30 s on two cores, 2 GB, and time that grows no faster than the deliveries.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SUBJECTS = "sse-aiohttp,websocket-aiohttp,short-poll-aiohttp,long-poll-aiohttp,w
 
 @dataclass(frozen=True, slots=True)
 class Took:
-    """What one report took."""
+    """The cost of one report."""
 
     wall_s: float
     cpu_s: float
@@ -58,7 +58,7 @@ def generate(folder: Path, deliveries: int, subjects: list[str], blocks: int) ->
 
 
 def _seal(folder: Path) -> Path:
-    """Record the checksums, as `rtbench run` does: to check them is part of a report."""
+    """Record the checksums, as `rtbench run` does, since a report checks them."""
     document = tables.read_json(folder / "campaign.json")
     for row in document["trials"]:
         manifest = folder / row["directory"] / "manifest.json"
@@ -115,7 +115,7 @@ def main() -> None:
 
 
 def _growth(rows: list[tuple[int, Any]]) -> None:
-    """The cost of one more delivery, between the smallest and the largest: what is constant is left out."""
+    """The cost of one more delivery, from the smallest and the largest campaign: constant costs drop out."""
     if len(rows) > 1:
         (small, one), (large, other) = rows[0], rows[-1]
         each = (other.cpu_s - one.cpu_s) / (large - small)

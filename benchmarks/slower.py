@@ -1,4 +1,4 @@
-"""`sse-aiohttp`, slower on purpose: 1.65 us of CPU more for every message and connection, a fifth of what it takes.
+"""`sse-aiohttp`, slower on purpose: 1.65 us more CPU for every message and connection, a fifth of its cost.
 
 rtbench run ci --subjects sse-aiohttp,benchmarks/slower.py --set blocks=6 --out results/slower
 rtbench compare results/slower --subjects sse-aiohttp,slower

@@ -1,4 +1,4 @@
-"""Push latency by message number on its connection: where TCP's first segments end, from a campaign's own files.
+"""Push latency by message number on its connection, from a campaign's files: where TCP's first segments end.
 
     .venv/bin/python benchmarks/warmup_step.py FOLDER
 
@@ -22,11 +22,11 @@ from rtbench.analysis.campaigns.trials import Trial
 
 MESSAGES = 40
 EDGE = 10
-"""The step is between the medians of so many messages at each end."""
+"""The step is between the medians of this many messages at each end."""
 
 
 def by_number(trial: Trial) -> tuple[dict[int, float], float]:
-    """Message number to median latency, ms; and at which number the window opens, of the median connection."""
+    """Message number to median latency, ms; and the number at which the window opens, on the median connection."""
     table = trial.read("deliveries", ["subscriber", "connection", "channel", "seq", "kernel_ns", "app_ns"])
     ticks = trial.read("ticks")
     key = (ticks["channel"].astype(np.int64) << 40) | ticks["seq"]

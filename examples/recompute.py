@@ -512,7 +512,7 @@ def noise_floor(values: dict[str, dict[tuple[int, int], float]], pairs: list[lis
 
 
 class Check:
-    """Counts what agrees and keeps what does not."""
+    """Counts numbers that agree and lists those that differ."""
 
     def __init__(self) -> None:
         self.agreed = 0
@@ -536,11 +536,11 @@ ROUNDING = 1e-10
 def check(folders: list[Path], report: Json) -> Check:
     """Everything of `report`, which is of these results folders, worked out again."""
     result = Check()
-    told = list(report["trials"])
+    rows = list(report["trials"])
     campaigns: list[list[Json]] = []
     for folder in folders:
         campaign: Json = json.loads((folder / "campaign.json").read_text())
-        campaigns.append([told.pop(0) for _ in campaign["trials"]])
+        campaigns.append([rows.pop(0) for _ in campaign["trials"]])
         for row, theirs in zip(campaign["trials"], campaigns[-1], strict=True):
             mine = Trial(folder, row, campaign).metrics()
             unlisted = set(mine) - set(theirs["metrics"])
@@ -548,7 +548,7 @@ def check(folders: list[Path], report: Json) -> Check:
             for metric, value in theirs["metrics"].items():
                 result.same(f"trial {theirs['trial']}, {metric}", value, mine.get(metric))
                 result.metrics |= {metric} if value is not None else set()
-    result.same("trials that no folder has", [], told)
+    result.same("trials that no folder has", [], rows)
     items = {subject["subject"]: subject["cell"] for subject in report["subjects"]}
     names = {row["metric"] for row in report["summary"]}
     values = {m: {item: counting(report["trials"], item, m) for item in items} for m in names}

@@ -1,8 +1,8 @@
-"""A server of your own, as small as one can be: messages come in by POST, go out as Server-Sent Events.
+"""A minimal server of your own: messages come in by POST and go out as Server-Sent Events.
 
-What `gate.toml` starts twice, from the base and from the head of a pull request. Replace it by yours: any program in
-any language that listens on a port and takes messages by HTTP. BURN_US (microseconds of CPU a message and subscriber)
-makes it slower on purpose, to see the gate close.
+`gate.toml` starts it twice, from the base and from the head of a pull request. Replace it by yours: any program in any
+language that listens on a port and takes messages by HTTP. BURN_US (microseconds of CPU a message and subscriber) makes
+it slower on purpose, to see the gate close.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ async def publish(request: web.Request) -> web.Response:
         end = time.perf_counter() + BURN_US / 1e6
         while time.perf_counter() < end:
             pass
-        with contextlib.suppress(ConnectionError):  # who has just left must not cost the others their message
+        with contextlib.suppress(ConnectionError):  # a subscriber that has just left: the others still get the message
             await response.write(event)
     return web.Response(status=204)
 

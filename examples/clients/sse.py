@@ -29,7 +29,7 @@ def listen(url, hear):
                                 print("lost:", event.data, file=sys.stderr)
             except httpx.TransportError:
                 pass
-            time.sleep(random.uniform(0.5, 1.5))  # thousands do not come back at once
+            time.sleep(random.uniform(0.5, 1.5))  # thousands of clients must not reconnect together
 
 
 if __name__ == "__main__":

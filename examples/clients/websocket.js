@@ -1,4 +1,4 @@
-// WebSocket as browsers have it. To reconnect and to know where one was is the page's own work.
+// The browser's WebSocket. The page itself reconnects and keeps the cursor.
 
 export function listen(url, hear, since = 0) {
   const socket = new WebSocket(`${url}?since=${since}`);

@@ -1,6 +1,6 @@
-"""A Tornado server with Server-Sent Events, as one has it before one hears of rtbench.
+"""A Tornado server with Server-Sent Events, written without rtbench.
 
-`python server.py --port=8000`: GET /events/NAME streams what is posted to /events/NAME, an event each.
+`python server.py --port=8000`: GET /events/NAME streams each body posted to /events/NAME as an event.
 """
 
 import asyncio
