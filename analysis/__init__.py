@@ -1,4 +1,4 @@
-"""From raw files to metrics, comparisons and the report. What it means; reads results/, never the network."""
+"""From raw files to metrics, comparisons and the report: reads results/, never the network."""
 
 from rtbench.analysis.notebook import Campaign, load
 

@@ -1,8 +1,8 @@
 """`python -m rtbench.analysis.dictionary [FILE]`: docs/data.md, every file, column and key of a results folder.
 
-Invariant: made of what stands beside the definitions: the texts of the columns (`rtbench.records.tables`), those under
-the fields of the records (`rtbench.records.described`), the frames and the metrics. A test holds the committed file to
-this one, and that nothing is without a text.
+Invariant: made from the texts beside the definitions: of the columns (`rtbench.records.tables`), of the records' fields
+(`rtbench.records.described`), of the frames and of the metrics. A test compares the committed file with this output,
+and fails on anything without a text.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def text() -> str:
 
 
 def undescribed() -> list[str]:
-    """Columns, keys and metrics that have no text, or whose name promises a unit that they do not have."""
+    """Columns, keys and metrics without a text, or with a unit that their name contradicts."""
     found = [f"{kind}.{name}" for kind, (_, columns) in COLUMNS.items() for name, column in columns.items()
              if not column.meaning or not _fits(name, column.unit)]  # fmt: skip
     for record in _all():
@@ -126,7 +126,7 @@ OTHERS: Mapping[str, str] = {
     "report/report.html, report/report.md": "the report, for people",
     "report/figures/*.svg, report/figures/*.png": "its figures",
 }
-"""Files that are no table and no record, to what they are."""
+"""Descriptions of the files that are neither tables nor records."""
 
 
 def _others() -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Numbers as people read them: three significant digits, a unit that fits, intervals in brackets.
+"""Formats numbers for people: three significant digits, a unit that fits, intervals in brackets.
 
 Invariant: files and frames keep nanoseconds and bytes; milliseconds exist only in what these functions return. Called
 by the report's templates, its sentences and the figures.
@@ -62,7 +62,7 @@ def summary(row: Summary | None) -> str:
 
 
 def _end(value: float) -> str:
-    """An end of an interval: over two trials it may be of any size, and many digits would not say more."""
+    """An end of an interval: over two trials it may be of any size, and more digits would mean nothing."""
     return number(value) if value == 0 or 1e-4 <= abs(value) < 1e7 else f"{value:.0e}"
 
 
@@ -91,7 +91,7 @@ def share(value: float) -> str:
 
 
 def statement(row: Comparison, relative_to: str = "") -> str:
-    """What a comparison allows to say: `1.32× [1.25, 1.40]`, `equivalent within ±5 % (1.01× [0.98, 1.03])`, `not
+    """A comparison's statement: `1.32× [1.25, 1.40]`, `equivalent within ±5 % (1.01× [0.98, 1.03])`, `not
     resolved: 1.17× [1.03, 1.33], could differ by up to 33 % (24 blocks would settle it)` or `too few blocks to say
     (10.4×, 2 blocks)`. `relative_to` is named where the sentence around it does not do that.
     """
@@ -123,7 +123,7 @@ def _up_to(row: Comparison) -> str:
 
 
 def _notes(row: Comparison) -> list[str]:
-    """What is seen and may not be claimed."""
+    """Effects that are seen but may not be claimed."""
     if row.within_floor and row.noise_floor is not None:
         floor = number(row.noise_floor)
         return [f"a difference is seen, {number(row.ratio)}×, but it lies within the A/A noise floor of {floor}×"]

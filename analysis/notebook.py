@@ -6,7 +6,7 @@
     campaign.metrics                   # DataFrame, one row a trial and metric
 
 Invariant: columns and dtypes are those of `rtbench.analysis.campaigns.frames.FRAMES`; nothing is computed before it is
-asked for. Called by whoever reads results in Python; the report uses what stands below.
+asked for. For notebooks only; the report uses the modules below.
 """
 
 from __future__ import annotations

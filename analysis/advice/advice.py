@@ -1,10 +1,9 @@
 """Which transport for these needs: ranked, with the measurements behind each reason, and what would change it.
 
-Invariant: two options are told apart only by a difference that is claimed (`judgement`). Where both take less of a core
-than `TRIVIAL`, or are equivalent, it does not matter; where that is not resolved, it is named as open. Costs that were
-measured alike keep the report's verdict; where the needs scale one of them otherwise, all such ratios are a family of
-their own. Options of different stacks are never compared without saying so (R10). Called by `rtbench advise` and the
-report.
+Invariant: only a claimed difference ranks one option above another (`judgement`). Where both take less of a core than
+`TRIVIAL`, or are equivalent, the choice does not matter; where it is not resolved, the advice lists it as open. Costs
+measured under the needs keep the report's verdict; ratios that the needs scale are a family of their own. A comparison
+over different stacks names them (R10). Called by `rtbench advise` and the report.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ from rtbench.analysis.sweep.cells import cells
 from rtbench.errors import ResultsError
 
 TRIVIAL = 0.05
-"""Share of a core below which two servers' costs are not worth choosing by."""
+"""Share of a core below which costs do not decide between two servers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """An option with its place. `ratio`: its cost over that of the very first. `note`: that in words; `tie`: the same
-    against the first of its own place, empty for that one."""
+    """An option with its place. `ratio`: its cost over that of the very first option; `note`: the same in words; `tie`:
+    in words against the first option of its own place, empty for that one."""
 
     rank: int
     option: Option
@@ -41,7 +40,7 @@ class Ranked:
     note: str
     tie: str
     near: Comparison | None = None
-    """Its cost over that of the first of its own place; None for that one, and where no block has both."""
+    """Its cost over that of the first option of its own place; None for that one, and where no block has both."""
 
     def row(self) -> dict[str, Any]:
         """For JSON."""
@@ -84,18 +83,18 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """The whole of it."""
+    """The whole advice."""
 
     campaign: str
     needs: Needs
     ranking: tuple[Ranked, ...]
     equal: tuple[str, ...]
-    """Where it does not matter, and why."""
+    """Options between which the choice does not matter, and why."""
     open: tuple[str, ...]
-    """Who shares a place only because nothing measured tells them apart, and what is known."""
+    """Options that share a place because their order is not resolved, and what is known."""
     changes: tuple[str, ...]
     left: tuple[tuple[str, str], ...]
-    """Who is not ranked, and why."""
+    """Subjects that are not ranked, and why."""
 
     @property
     def answer(self) -> str:
@@ -136,7 +135,7 @@ class Advice:
             lines += [f"   · {text}" for text in (*option.reasons, *([one.note] if one.note else []))]
         for title, texts in (
             ("It does not matter", self.equal),
-            ("Not told apart", self.open),
+            ("Not resolved", self.open),
             ("What would change this", self.changes),
             ("Not ranked", [f"{name}: {why}" for name, why in self.left]),
         ):
@@ -147,7 +146,7 @@ class Advice:
 
 def of_folder(folder: Path, needs: Needs, every: bool = False) -> Advice:
     """Advice from a results folder. `every`: all subjects, not the best of each transport. Raises ResultsError for a
-    folder that cannot be read or from which nothing can be concluded, UserError for needs that cannot be."""
+    folder that cannot be read or has too few usable trials, UserError for impossible needs."""
     needs.check()
     found = advise(gather(load(folder)), needs, every)
     if not found.ranking:
@@ -157,7 +156,7 @@ def of_folder(folder: Path, needs: Needs, every: bool = False) -> Advice:
 
 
 def advise(evidence: Evidence, needs: Needs, every: bool = False) -> Advice:
-    """Advice from evidence that is already there; its ranking is empty when there is too little of it."""
+    """Advice from gathered evidence; the ranking is empty when there is too little evidence."""
     found, left = options(cells(evidence), needs)
     ordered = sorted(found, key=lambda option: (*option.worth, option.name))
     if not every:
@@ -203,7 +202,7 @@ def cost_ratios(options: Sequence[Option]) -> Costs:
 
 
 def _apart(a: Option, leader: Option, ratio: Comparison | None) -> bool:
-    """Whether a is worse than the leader for a reason that was measured and is worth it."""
+    """Whether a is worse than the leader by a measured difference that matters."""
     if a.worth[:2] != leader.worth[:2]:
         return True
     if _trivial(a) and _trivial(leader):
@@ -234,7 +233,7 @@ def _ranked(ordered: Sequence[Option], costs: Costs) -> list[Ranked]:
 
 def _note(option: Option, leader: Option, ratio: Comparison | None) -> str:
     if ratio is None:
-        return f"there is no block to compare its cost with {leader.name}'s"
+        return f"its server CPU and {leader.name}'s have no block in common"
     stacks = option.subject.stack != leader.subject.stack
     across = f" (stacks differ: {option.subject.stack}, {leader.subject.stack})" if stacks else ""
     if ratio.different:
@@ -243,7 +242,7 @@ def _note(option: Option, leader: Option, ratio: Comparison | None) -> str:
 
 
 def _places(ranking: Sequence[Ranked]) -> list[tuple[bool, str]]:
-    """Groups of one place with what puts them there, and whether it is known that it does not matter."""
+    """The options of each shared place with the reason, and whether the choice is known not to matter."""
     lines: list[tuple[bool, str]] = []
     for rank in sorted({r.rank for r in ranking}):
         group = [r for r in ranking if r.rank == rank]
@@ -273,18 +272,16 @@ def _changes(ranking: Sequence[Ranked], costs: Costs, needs: Needs) -> list[str]
         lines += _for_polls(one.option, first, costs, needs)
         if one.option.unmet and one.option.age_p90_ns is not None and _too_old(one.option, needs):
             age = format.quantity(one.option.age_p90_ns, "ns")
-            lines.append(f"{one.option.name} would be fresh enough if data might be {age} old.")
+            lines.append(f"{one.option.name} would be fresh enough if data {age} old were acceptable.")
     per = first.cores / (needs.subscribers or first.seen.subscribers)
     if per:
         count = math.floor(1 / per)
         beyond = ", extrapolated" if count > first.seen.subscribers * 1.02 else ""
         lines.append(
-            f"{first.name} fills one core at some {count:,} subscribers{beyond}; then more processes are needed."
+            f"{first.name} fills one core at some {count:,} subscribers{beyond}; beyond that it needs more processes."
         )
     if not needs.bidirectional and any(r.option.subject.transport != "websocket" for r in ranking):
-        lines.append(
-            "If clients send, too (--bidirectional), WebSocket does it on its connection; all others need a POST."
-        )
+        lines.append("If clients also send (--bidirectional), WebSocket uses its connection; all others need a POST.")
     return lines
 
 
@@ -293,7 +290,7 @@ def _too_old(option: Option, needs: Needs) -> bool:
 
 
 def _for_polls(one: Option, first: Option, costs: Costs, needs: Needs) -> list[str]:
-    """The interval and the rate at which a short poll's cost meets that of a transport that does not poll so."""
+    """The interval and the rate at which a short poll costs as much as an option of another transport."""
     if (one.interval_s is None) == (first.interval_s is None):
         return []
     poll, other = (one, first) if one.interval_s is not None else (first, one)

@@ -1,4 +1,4 @@
-"""Somebody's needs, and a subject under them: the values that an advice is made of. Built by `options`."""
+"""A reader's needs, and a subject under them: the values that an advice consists of. Built by `options`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from rtbench.errors import UserError
 
 CPU = "server_cpu_ns_per_message"
 SAME = 0.02
-"""Relative difference between what is needed and what was measured that is no extrapolation."""
+"""Relative difference between need and measurement up to which nothing is called extrapolated."""
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What somebody needs. None: as it was measured (`freshness_ms`: any age will do). `rate_hz`: messages a second
-    that each subscriber gets."""
+    """A reader's needs. None: as measured (`freshness_ms`: any age is acceptable). `rate_hz`: messages a second that
+    each subscriber gets."""
 
     subscribers: int | None = None
     rate_hz: float | None = None
@@ -29,12 +29,12 @@ class Needs:
     payload_bytes: float | None = None
 
     def check(self) -> Needs:
-        """Itself. Raises UserError that names a number that is none, or not above 0."""
+        """Return itself. Raises UserError for a number that is not finite or not above 0."""
         for name in ("subscribers", "rate_hz", "freshness_ms", "payload_bytes"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
                 option = f"--{name.removesuffix('_hz').replace('_', '-')}"
-                raise UserError(f"{option} {value} cannot be", "a finite number above 0")
+                raise UserError(f"{option} {value} is out of range", "give a finite number above 0")
         return self
 
     def row(self) -> dict[str, Any]:
@@ -43,7 +43,7 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a subject was measured at in a cell, medians over its usable trials."""
+    """A subject's load and figures in a cell, medians over its usable trials."""
 
     subscribers: int
     rate_hz: float
@@ -55,8 +55,8 @@ class Seen:
 class Option:
     """A subject under the needs. `cores`: processor time of the server, as a share of one core, with its 95 % interval.
 
-    `factor`: what the measured CPU a message is multiplied with (messages a second). `unmet`: needs that it does not
-    meet; `asks`: what it meets only with something more, or nobody measured. `bytes_hz`: TCP stream, both directions.
+    `factor`: messages a second, which multiply the measured CPU a message. `unmet`: needs that it does not meet.
+    `asks`: needs that it meets only with something more, or that were not measured. `bytes_hz`: TCP stream, both ways.
     """
 
     subject: ComparedSubject
@@ -77,12 +77,12 @@ class Option:
 
     @property
     def name(self) -> str:
-        """The subject, and how often it polls where that is not what was measured."""
+        """The subject, and its poll interval if that differs from the measured one."""
         if self.interval_s is not None and self.interval_s != self.seen.interval_s:
             return f"{self.subject.name} every {format.number(self.interval_s)} s"
         return self.subject.name
 
     @property
     def worth(self) -> tuple[int, int, float]:
-        """What it is ranked by: needs met, met without more, cheap."""
+        """The ranking key: needs not met, needs met only with something more, cost."""
         return len(self.unmet), len(self.asks), self.cores

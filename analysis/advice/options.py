@@ -1,10 +1,10 @@
-"""What each subject would cost under somebody's needs, and what of them it does not meet: the options of an advice.
+"""The options of an advice: each subject's cost under the reader's needs, and the needs that it does not meet.
 
 The model is one multiplication, so that a reader can check it. A push server's and a long poll's processor time is the
 measured time a message × the messages a second; a short poll's is the measured time a request × the requests a second,
-all of it charged to the request. So a short poll's cost is at least the model's where more messages come in an answer
-than did when it was measured, and at most that where fewer do. Invariant: what is beyond what was measured is named in
-`extrapolated`, never used in silence. Called by the advice.
+all of it charged to the request. So a short poll's cost is at least the model's where an answer carries more messages
+than when it was measured, and at most the model's where it carries fewer. Invariant: everything beyond the measured
+range is named in `extrapolated`. Called by the advice.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TRANSPORTS = ("sse", "websocket", "short-poll", "long-poll")
 
 
 def options(parts: Sequence[Cell], needs: Needs) -> tuple[list[Option], list[tuple[str, str]]]:
-    """Every subject's best option over the cells that are nearest to the needs; and who has none, with the reason."""
+    """Every subject's best option over the cells nearest to the needs, and the subjects without one, with reasons."""
     reach = _reach(parts)
     found: list[Option] = []
     left: list[tuple[str, str]] = []
@@ -33,7 +33,7 @@ def options(parts: Sequence[Cell], needs: Needs) -> tuple[list[Option], list[tup
         why = _excluded(subject, needs)
         mine = [] if why else [(c, s) for c in parts if (s := seen(c, subject)) is not None]
         if why or not mine:
-            left.append((subject.name, why or "no usable trial says what it costs"))
+            left.append((subject.name, why or "no usable trial measured its cost"))
             continue
         far = [_distance(s, needs) for _, s in mine]
         near = [pair for pair, by in zip(mine, far, strict=True) if by <= min(far) + 1e-9]
@@ -44,18 +44,18 @@ def options(parts: Sequence[Cell], needs: Needs) -> tuple[list[Option], list[tup
 
 def _excluded(subject: ComparedSubject, needs: Needs) -> str:
     if subject.transport not in TRANSPORTS:
-        return f"{subject.transport} is no transport to choose"
+        return f"{subject.transport} is a floor, not a transport to choose"
     if "@" in subject.name:
         return "a second label of another subject (A/A control)"
     if subject.proxy and not needs.through_proxy:
-        return "measured behind a proxy, which is not needed"
+        return "measured behind a proxy, which the needs do not ask for"
     if subject.usable < USABLE_NEEDED:
         return f"{subject.usable} usable trial{'s' * (subject.usable != 1)}: nothing is concluded about it"
     return ""
 
 
 def seen(cell: Cell, subject: ComparedSubject) -> Seen | None:
-    """What this cell measured this subject at; None where it has no usable trial of it."""
+    """This cell's figures of this subject; None without a usable trial."""
     results = [r for r in cell.evidence.of(subject.name) if r.trial.status == "ok" and r.metrics.get("delivered_hz")]
     if not results or _summary(cell.evidence, subject, CPU) is None:
         return None
@@ -72,7 +72,7 @@ def _summary(evidence: Evidence, subject: ComparedSubject, metric: str) -> Summa
 
 
 def _distance(s: Seen, needs: Needs) -> float:
-    """How far this cell is from the needs, over everything that is needed otherwise than measured."""
+    """The distance of this cell from the needs, over all needs that differ from the measurement."""
     pairs = (
         (s.subscribers, needs.subscribers), (s.rate_hz, needs.rate_hz), (s.payload_bytes, needs.payload_bytes),
     )  # fmt: skip
@@ -80,7 +80,7 @@ def _distance(s: Seen, needs: Needs) -> float:
 
 
 def _reach(parts: Sequence[Cell]) -> Mapping[str, tuple[float, float]]:
-    """The smallest and largest value of everything that a need can name, over all cells and subjects."""
+    """The smallest and largest measured value for each need, over all cells and subjects."""
     every = [s for cell in parts for subject in cell.evidence.subjects if (s := seen(cell, subject)) is not None]
     values: dict[str, list[float]] = {
         name: [getattr(s, name) for s in every] for name in ("subscribers", "rate_hz", "payload_bytes")
@@ -92,11 +92,11 @@ def _reach(parts: Sequence[Cell]) -> Mapping[str, tuple[float, float]]:
 def _options(
     cell: Cell, subject: ComparedSubject, s: Seen, needs: Needs, reach: Mapping[str, tuple[float, float]]
 ) -> list[Option]:
-    """As it was measured; and for a short poll that is too slow, with the interval that is fresh enough."""
+    """The subject as measured; for a short poll that is too slow, also with an interval that is fresh enough."""
     whole = _option(cell, subject, s, needs, reach, s.interval_s)
     if s.interval_s is None or needs.freshness_ms is None or whole.age_p90_ns is None:
         return [whole]
-    # nine tenths of the messages wait at most nine tenths of the interval; what is left is the way of an answer
+    # nine tenths of the messages wait at most nine tenths of the interval; the rest of the age is the answer's way
     rest_ns = max(0.0, whole.age_p90_ns - 0.9e9 * s.interval_s)
     interval_s = (needs.freshness_ms * 1e6 - rest_ns) / 0.9e9
     if interval_s <= 0 or interval_s >= s.interval_s:
@@ -126,7 +126,7 @@ def _option(
     count, rate = needs.subscribers or s.subscribers, needs.rate_hz or s.rate_hz
     payload = needs.payload_bytes or s.payload_bytes
     faster = s.interval_s / interval_s if s.interval_s and interval_s else 1.0
-    # what follows from messages, and what follows from requests
+    # costs that follow from messages, and costs that follow from requests
     factor = count * (rate if s.interval_s is None else s.rate_hz * faster)
     cpu = _summary(evidence, subject, CPU)
     assert cpu is not None and cpu.median is not None  # `seen` gives nothing without it

@@ -1,8 +1,8 @@
-"""What a calibration's campaigns should show, and what they do show: known truths in, deviations out (R16).
+"""Judges a calibration's campaigns: known truths in, deviations out (R16).
 
-Invariant: judged from the raw files alone; what is expected comes from the scenario and the recorded events, by
-arithmetic, never from what was measured. A judge is a function that yields checks; JUDGES names the campaigns that it
-looks at. Called by `rtbench calibrate` and `rtbench aa`.
+Invariant: judged from the raw files alone; expected values come from the scenario and the recorded events, by
+arithmetic, never from measurements. A judge is a function that yields checks; JUDGES names its campaigns. Called by
+`rtbench calibrate` and `rtbench aa`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ JUDGES: tuple[tuple[tuple[str, ...], Judge], ...] = (
     (("rested", "starved-long"), starvation.starved_long),
     (("aa-short",), aa_short),
 )
-"""The campaigns that a judge needs, and the judge, in the order of the table."""
+"""The campaigns of each judge, and the judge, in the order of the table."""
 
 
 def judge(folder: Path) -> list[Check]:
@@ -47,7 +47,7 @@ def judge(folder: Path) -> list[Check]:
 
 
 def _whole(name: str, campaign: Campaign) -> Iterator[Check]:
-    """A trial that failed shows nothing: that is one truth not met, not one fewer."""
+    """A failed trial counts as a truth that is not met."""
     planned = sum(len(block) for block in campaign.document["order"])
     measured = len({(trial.block, trial.subject) for trial in measured_trials(campaign)})
     if measured < planned:

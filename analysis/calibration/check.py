@@ -1,4 +1,4 @@
-"""One known truth of a calibration, and how it came out. Made by the judges of this package."""
+"""One known truth of a calibration, and its measured value. Made by the judges of this package."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rtbench.analysis.notebook import Campaign
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One known truth. `deviation` in the unit of the two others; `allowed` says in words what is met."""
+    """One known truth. `deviation` has the unit of the two others; `allowed` is the limit in words."""
 
     name: str
     expected: float
@@ -32,5 +32,5 @@ class Check:
 
 
 def measured_trials(campaign: Campaign) -> Iterator[Trial]:
-    """The trials that show something."""
+    """The trials that were measured."""
     return (trial for trial in campaign if trial.measured)

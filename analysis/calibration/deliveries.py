@@ -1,4 +1,4 @@
-"""Known delays, known sizes and known faults: what every subscriber should have got, and what it got."""
+"""Known delays, known sizes and known faults, against the deliveries of every subscriber."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _latencies(campaign: Campaign, trial: Trial) -> pd.DataFrame:
 
 
 def _answers(campaign: Campaign, trial: Trial) -> pd.DataFrame:
-    """Of polls: how long the answer with each message took, from the request that fetched it."""
+    """Of polls: the time from the request that fetched a message to its answer."""
     frame = _latencies(campaign, trial).sort_values("app_ns")
     asked = campaign.requests(trial.number)[["subscriber", "started_ns"]].sort_values("started_ns")
     joined = pd.merge_asof(
@@ -50,7 +50,7 @@ def _answers(campaign: Campaign, trial: Trial) -> pd.DataFrame:
 
 
 def sizes(found: Mapping[str, Campaign]) -> Iterator[Check]:
-    """TCP bytes of the window against what the specifications make of every message (R5)."""
+    """TCP bytes of the window against each message's size by the specifications (R5)."""
     campaign = found["server-stop"]
     for trial in measured_trials(campaign):
         if trial.transport not in FRAMED:

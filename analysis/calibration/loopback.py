@@ -1,7 +1,7 @@
-"""From the bursts of the loopback bench to what a sender pays for its receiver, with intervals (R23).
+"""A sender's CPU for its receiver, from the bursts of the loopback bench, with intervals (R23).
 
-Invariant: a share is a mean of differences within rounds, its interval Student's t over rounds. It is not a truth that
-can fail: there is nothing that it should be. Called by `rtbench calibrate`.
+Invariant: a share is a mean of differences within rounds, its interval Student's t over rounds. It has no expected
+value, so it cannot fail. Called by `rtbench calibrate`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rtbench.records.loopback import Interval, Loopback, LoopbackPace, LoopbackS
 
 
 def record(sustained: tuple[Measure, Measured], sparse: tuple[Measure, Measured]) -> Loopback:
-    """What is stored of the bench's answers at both paces."""
+    """The stored part of the bench's results at both paces."""
     asked, answer = sustained
     return Loopback(
         message_bytes=answer.message_bytes,
@@ -53,7 +53,7 @@ def _pace(asked: Measure, measured: Measured) -> LoopbackPace:
 
 
 def _less(measured: Measured, side: str, before: State, after: State) -> Interval | None:
-    """What `side` pays less in the state `after`; None where that was not measured."""
+    """How much less `side` pays in the state `after`; None where that was not measured."""
     if after not in measured.rounds[0]:
         return None
     return interval(_column(measured, side, before) - _column(measured, side, after))

@@ -1,4 +1,4 @@
-"""A load generator that was kept from its core: its trial is INVALID, but a push's kernel stamps hold out (R2)."""
+"""A load generator that was kept from its core: its trial is INVALID, but a push's kernel stamps stay right (R2)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def starved_short(found: Mapping[str, Campaign]) -> Iterator[Check]:
 
 
 def starved_long(found: Mapping[str, Campaign]) -> Iterator[Check]:
-    """Stalls longer than the gap: shared stamps are found and left out; what is kept is not off by a stall."""
+    """Stalls longer than the gap: shared stamps are left out, and the others are not off by a stall."""
     campaign = found["starved-long"]
     for rested, starved in _pairs(found, "starved-long"):
         name = f"load starved, long stalls, {starved.transport}"
@@ -57,13 +57,13 @@ def starved_long(found: Mapping[str, Campaign]) -> Iterator[Check]:
 
 
 def _pairs(found: Mapping[str, Campaign], name: str) -> Iterator[tuple[Trial, Trial]]:
-    """Each subject's trial that was let alone, and the one that was starved."""
+    """Each subject's undisturbed trial and its starved one."""
     rested = {trial.subject: trial for trial in measured_trials(found["rested"])}
     return ((rested[one.subject], one) for one in measured_trials(found[name]) if one.subject in rested)
 
 
 def _own_stamps(trial: Trial, frame: pd.DataFrame) -> float:
-    """The share that keeps its stamp, by arithmetic: of what is due in one stall only the last one does."""
+    """The share with a stamp of its own, by arithmetic: of the messages due in one stall only the last one has it."""
     (event,) = trial.manifest["events"]
     row = trial.manifest["faults"]["starve"][0]
     burn_ns, every_ns = row["burn_s"] * 1e9, row["every_s"] * 1e9
@@ -75,7 +75,7 @@ def _own_stamps(trial: Trial, frame: pd.DataFrame) -> float:
 
 
 def _invalid(trial: Trial, name: str) -> Check:
-    """A push waits in the kernel, with its stamp; a poll is asked for late, so its kernel latency is as wrong."""
+    """A push waits in the kernel with its stamp; a poll is sent late, so its kernel latency is wrong, too."""
     sides = ("app", "kernel") if trial.transport in POLLING else ("app",)
     spoiled = trial.status == "invalid" and all(trial.spoils(f"latency_{side}_p50_ns") for side in sides)
     words = "application and kernel latency are" if len(sides) > 1 else "application latency is"

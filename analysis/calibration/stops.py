@@ -1,4 +1,4 @@
-"""A server or a publisher that was stopped for a known time: R1's arithmetic says how late what was due then is."""
+"""A server or a publisher that was stopped for a known time: R1's arithmetic predicts the lateness of its messages."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""A campaign as it lies on disk: its files, its trials, and their tables as DataFrames."""
+"""A campaign on disk: its files, its trials, and their tables as DataFrames."""

@@ -1,9 +1,9 @@
 """A campaign as tidy DataFrames, for notebooks: one row an observation, documented columns and dtypes.
 
-Invariant: `FRAMES` is what a notebook may rely on: every frame has at least these columns, in this order, with these
-dtypes, also when it is empty; results/README.md shows the same table (a test holds them together). Raw frames are read
-when they are asked for, one trial or all; `metrics`, `summary` and `comparisons` measure every trial once. Called by
-`Campaign` (`rtbench.analysis.load`).
+Invariant: notebooks may rely on `FRAMES`: every frame has at least these columns, in this order, with these dtypes,
+also when it is empty; results/README.md shows the same table (a test compares them). Raw frames are read on demand, one
+trial or all; `metrics`, `summary` and `comparisons` measure every trial once. Called by `Campaign`
+(`rtbench.analysis.load`).
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ FRAMES: Mapping[str, Dtypes] = {
         "margin": "float64", "could_be_up_to": "float64", "within_floor": "bool",
     },
 }  # fmt: skip
-"""Frame to column to dtype. What the raw columns mean is in docs/data.md."""
+"""Frame to column to dtype. docs/data.md describes the raw columns."""
 
 ROWS = {
     "trials": "a trial; `attempt`: 1, or more in a block that was run again; `counts`: all, some or none of its "
@@ -94,7 +94,7 @@ def described() -> str:
 
 
 def frame(name: str, rows: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Rows or columns as the documented frame; columns that are not documented stay, at the end."""
+    """Rows or columns as the documented frame; other columns stay, at the end."""
     dtypes = FRAMES[name]
     table = pd.DataFrame(rows)
     for column in dtypes:
@@ -129,7 +129,7 @@ def _of_trial(campaign: Campaign, trial: Trial, kind: str) -> pd.DataFrame:
 
 
 def _whose(campaign: Campaign, trial: Trial | None, table: pd.DataFrame) -> pd.DataFrame:
-    """With the subject as a category of the campaign's: the same in every part, a byte a row."""
+    """Add the subject as a category of the campaign's: the same in every part, a byte a row."""
     names = list(dict.fromkeys(row["subject"] for row in campaign.subjects))
     codes = np.full(len(table), names.index(trial.subject) if trial else -1, dtype=np.int64)
     table["subject"] = pd.Categorical.from_codes(codes, pd.Index(names))
@@ -137,7 +137,7 @@ def _whose(campaign: Campaign, trial: Trial | None, table: pd.DataFrame) -> pd.D
 
 
 def _joined(trial: Trial, table: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
-    """What a delivery has from its tick."""
+    """A delivery's columns from its tick."""
     ticks = trial.read("ticks")
     try:
         joined = match(table, ticks, trial.channel_of())

@@ -1,9 +1,8 @@
-"""A campaign as it lies on disk, and the tables of its trials.
+"""Loads a campaign from disk, with the tables of its trials.
 
-Invariant: what is here was measured under one environment; folders that differ in a checked key are refused with the
-key and both values (R15). A trial that cannot be read stays in the list as `failed`, with the reason: nothing is
-skipped in silence. Raw files are only read, one trial at a time. Called by the report, the comparison with a baseline
-and the notebook.
+Invariant: a loaded campaign was measured in one environment; folders that differ in a checked key are refused with the
+key and both values (R15). A trial that cannot be read stays in the list as `failed`, with the reason. Raw files are
+only read, one trial at a time. Called by the report, the comparison with a baseline and the notebook.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ class Campaign:
 
     @property
     def names(self) -> list[str]:
-        """What each folder's campaign is called; with its number where two have one name."""
+        """The name of each folder's campaign; with its number where two have the same name."""
         found = [
             str(document.get("campaign", path.name)) for path, document in zip(self.paths, self.documents, strict=True)
         ]
@@ -128,7 +127,7 @@ def _once(trial: Trial, folder: Path, holders: dict[str, Path]) -> None:
     manifest = trial.manifest
     checksum = ((manifest.get("files") or {}).get("deliveries.parquet") or {}).get("sha256")
     if not checksum or not (manifest.get("counts") or {}).get("delivered"):
-        return  # it was not sealed, or nothing came: two of those may look alike
+        return  # not sealed, or without deliveries: two of those may look alike
     holder = holders.setdefault(checksum, folder)
     if holder != folder:
         text = f"{folder} and {holder} hold the same trial ({trial.directory.name}): one is a copy of the other"
@@ -164,11 +163,11 @@ def _check(one: Mapping[str, Any], other: Mapping[str, Any], here: str, there: s
 
 
 def reportable(found: Campaign) -> None:
-    """Raises ResultsError when a folder does not say what every report quotes of it."""
+    """Raise ResultsError when campaign.json lacks a key that every report quotes."""
     for path, document in zip(found.paths, found.documents, strict=True):
-        said = {**document, "scenario.name": (document.get("scenario") or {}).get("name")}
+        quoted = {**document, "scenario.name": (document.get("scenario") or {}).get("name")}
         for key in ("scenario", "scenario.name", "command", "seed", "rtbench"):
-            if said.get(key) is None:
+            if quoted.get(key) is None:
                 raise ResultsError(f"{path / 'campaign.json'}: {key} is missing", DAMAGED)
 
 
@@ -178,7 +177,7 @@ def _known(record: CampaignRecord | Manifest) -> dict[str, Any]:
 
 
 def _unlisted(folder: Path, record: CampaignRecord) -> list[Warning_]:
-    """Folders of trials that campaign.json does not know: what was running when a campaign was cut short."""
+    """A warning of trial folders that campaign.json does not list: the campaign was interrupted in them."""
     listed = {Path(row.directory).name for row in record.trials or ()}
     here = folder / "trials"
     found = sorted(p.name for p in here.iterdir() if p.is_dir() and p.name not in listed) if here.is_dir() else []
@@ -241,12 +240,12 @@ def _trial(
 
 
 def _first(otherwise: T, *found: Maybe[T]) -> T:
-    """The first that is known."""
+    """The first known value."""
     return next((value for value in found if value is not None and not isinstance(value, UnsetType)), otherwise)
 
 
 def damaged(trial: Trial, error: ResultsError) -> tuple[Trial, Warning_]:
-    """The trial put aside because its files cannot be read, and the warning that says so; the rest is good."""
+    """The trial put aside because its files cannot be read, and the warning."""
     warning = {
         "kind": "damaged-trial",
         "message": f"trial {trial.number} ({trial.item}) was left out: {error.message}",
@@ -257,6 +256,6 @@ def damaged(trial: Trial, error: ResultsError) -> tuple[Trial, Warning_]:
 
 
 def changed(differs: Sequence[str]) -> Warning_:
-    """The warning of files that are not what was written, and that no number depends on."""
+    """The warning of changed files on which no number depends."""
     remedy = "no number of the report comes from it"
     return {"kind": "changed-file", "message": "; ".join(differs), "remedy": remedy, "metrics": []}

@@ -1,6 +1,6 @@
-"""One trial of a campaign as it lies on disk: what its manifest says, what its tables hold, what may be believed.
+"""One trial of a campaign on disk: its manifest, its tables, and which metrics count.
 
-Invariant: raw files are only read, and a metric that a reason of the trial spoils is not believed (R13).
+Invariant: raw files are only read, and a metric that a reason of the trial spoils does not count (R13).
 Made by `load`, measured by `evidence`.
 """
 
@@ -25,7 +25,7 @@ SPOILT_BY_DEFAULT = (
     "latency_*", "due_to_sent_*", "sent_to_*", "request_to_*", "kernel_to_app_*", "poll_round_trip_*", "connect_*",
     "response_*", "first_message_*", "server_cpu_*", "client_cpu_*", "proxy_cpu_*", "machine_busy_*", "arrival_gap_*",
 )  # fmt: skip
-"""What an invalid trial's reason spoils when it names no metric: latency and cost (interface.md, `status`)."""
+"""The metrics that an invalid trial's reason spoils when it names none: latency and cost (interface.md, `status`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One trial: its manifest, and how to read its tables. `number` and `block` are unique over all loaded folders."""
+    """One trial: its manifest, and access to its tables. `number` and `block` are unique over all loaded folders."""
 
     number: int
     subject: str
@@ -61,27 +61,26 @@ class Trial:
     manifest: Mapping[str, Any]
     directory: Path
     cell: Mapping[str, Any] = field(default_factory=dict)
-    """What the sweep sets for this trial, dotted key to value; empty without a sweep."""
+    """The sweep's settings for this trial, dotted key to value; empty without a sweep."""
     attempt: int = 1
     """1, or more in a block that was run again."""
 
     @property
     def item(self) -> str:
-        """What is compared: the subject, with its cell when there is a sweep. `subject` alone names trials of every
-        cell."""
+        """The subject, with its cell in a sweep: the unit of comparison. `subject` alone names trials of every cell."""
         return item_name(self.subject, self.cell)
 
     @property
     def attempt_key(self) -> int:
-        """(block, attempt) in one number: what subjects are paired by (R8).
+        """(block, attempt) in one number, by which subjects are paired (R8).
 
-        A block's first attempt has the block's number, any other one a number that no block has.
+        A block's first attempt has the block's number, any other attempt a number of its own.
         """
         return self.block + ((self.attempt - 1) << 32)
 
     @property
     def measured(self) -> bool:
-        """Whether there is something to compute metrics from."""
+        """Whether metrics can be computed from it."""
         return self.status != "failed" and self.window is not None
 
     def read(self, kind: str, columns: list[str] | None = None) -> Columns:
@@ -90,7 +89,7 @@ class Trial:
 
     @property
     def sealed(self) -> bool:
-        """Whether checksums were recorded when it was measured: only then would an edit be noticed."""
+        """Whether checksums were recorded when it was measured, which detect later edits."""
         return bool(self.manifest.get("files"))
 
     def verify(self) -> list[str]:
@@ -120,17 +119,17 @@ class Trial:
         return subscriber if self.unicast else subscriber % self.streams
 
     def unknown(self, metric: str) -> bool:
-        """Whether the trial says that this cannot be known of its subject: a server with a timetable of its own."""
+        """Whether the manifest lists the metric as unknown, as for a server with a timetable of its own."""
         return any(fnmatchcase(metric, pattern) for pattern in self.manifest.get("unknown") or ())
 
     def spoils(self, metric: str) -> bool:
-        """Whether a reason of this trial forbids to believe `metric`."""
+        """Whether a reason of this trial spoils `metric`."""
         return self.unknown(metric) or any(row.has(metric) for row in self.left_out)
 
     @property
     def left_out(self) -> tuple[LeftOut, ...]:
-        """What of this trial does not count, and why: one row a reason; empty when all of it does."""
-        # What counts may have reasons against some of its tails.
+        """The metrics of this trial that do not count, one row a reason; empty when all count."""
+        # A trial that counts may still have reasons against some of its tails.
         counts, failed = self.status == "ok", self.status == "failed"
         whole: tuple[str, ...] = () if counts else SPOILT_BY_DEFAULT
         unsaid = () if counts else ({"message": "no reason was recorded"},)
@@ -147,7 +146,7 @@ class Trial:
         return "none" if "*" in patterns else "some" if patterns else "all"
 
     def why_not(self, metric: str) -> str:
-        """Why this metric does not count; empty when it does."""
+        """The reason why this metric does not count; empty when it counts."""
         return "; ".join(row.why for row in self.left_out if row.has(metric))
 
     def failed(self, kind: str, message: str, remedy: str) -> Trial:

@@ -1,5 +1,4 @@
-"""All that a report is rendered from: every trial's metrics, what they say together, and what speaks against
-believing them.
+"""The input of a report: every trial's metrics, their comparisons, and the warnings about them.
 
 Invariant: a metric of a trial counts only when no reason of the trial spoils it (R13). In a sweep each subject is there
 once a cell, under the name `SUBJECT [CELL]`, and only those of one cell are compared.

@@ -130,9 +130,9 @@ def _of_machine(campaign: Campaign, calibration: Mapping[str, Any] | None) -> Ma
 
 
 def headline_metrics(summaries: Sequence[Summary]) -> tuple[str, ...]:
-    """What the matrices and the curves of a sweep show, where it was measured: the latency that is headlined (the
-    kernel's where one is known, R2, else the application's), its tails over subscribers and in time, costs, memory and
-    recovery. The first family of the judgement."""
+    """The metrics of the matrices and of a sweep's curves, as far as measured: the headline latency (the kernel's where
+    one is known, R2, else the application's), its tails over subscribers and in time, costs, memory and recovery. The
+    first family of the judgement."""
     kernel = any(s.metric == "latency_kernel_p50_ns" and s.median is not None for s in summaries)
     latency = "latency_kernel" if kernel else "latency_app"
     return (
@@ -155,7 +155,7 @@ def _measure(trial: Trial, timeline: bool) -> tuple[Result, dict[str, Any] | Non
         return Result(aside, {}, None), warning
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         if trial.sealed:
-            raise  # these are the files that were measured: the fault is ours
+            raise  # the files are as measured, so this is our bug
         what = f"{trial.directory}: cannot be made sense of ({type(error).__name__}: {error})"
         aside, warning = damaged(trial, ResultsError(what, "the files are damaged; measure again"))
         return Result(aside, {}, None), warning
@@ -200,7 +200,7 @@ def values_by_attempt(results: Sequence[Result], subject: str, metric: str) -> d
 def _noise(
     names: Sequence[str], values_of: Mapping[str, Values], calibration: Calibration | None
 ) -> tuple[dict[str, Noise], str]:
-    """Every metric's noise: from the campaign's own A/A pairs, else from the machine's calibration; and which."""
+    """Every metric's noise and its source: the campaign's own A/A pairs, else the machine's calibration."""
     found = noise(values_of, names)
     if found or not calibration:
         return found, "campaign"

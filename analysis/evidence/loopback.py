@@ -1,16 +1,16 @@
-"""What a server's CPU would be if it paid for its own TCP alone: the formula and what it needs of a campaign (R23).
+"""A server's CPU if it paid for its own TCP alone: the formula and its values from a campaign (R23).
 
-On loopback a sender pays for the reception of what it sends. A message that costs the server `cost`, in `segments`
+On loopback a sender pays for the reception of its messages. A message that costs the server `cost`, in `segments`
 segments and after `requests` requests, would cost it
 
     cost − share × segments + asked × requests + acknowledged × segments
 
-where `share` is what the calibration found at the message's pace, `asked` is the reception of a request, between the
+where `share` is the calibration's share at the message's pace, `asked` is the reception of a request, between the
 sustained and the sparse share, and `acknowledged` is the reception of an acknowledgement, between nothing (it comes
-while the server sleeps, or together with others) and what the calibration found. METHODOLOGY.md has the assumptions.
+while the server sleeps, or together with others) and the calibration's value. METHODOLOGY.md has the assumptions.
 
-Invariant: every pair is worked out with the same values for both, and its range is that over all ends of these; None
-where anything is not known, or a cost is no longer above 0. Called by the report.
+Invariant: a pair is computed with the same values for both, and its range is over all ends of these; None where a value
+is unknown, or a cost falls to 0 or below. Called by the report.
 """
 
 from __future__ import annotations
@@ -51,14 +51,13 @@ def paces(gap_s: float, poisson: bool) -> tuple[str, ...]:
 
 
 def shares(evidence: Evidence) -> Loopback | None:
-    """What the campaign's calibration found on loopback. Raises ResultsError for one that is damaged."""
+    """The campaign's calibration of loopback. Raises ResultsError for one that is damaged."""
     found = (evidence.calibration or {}).get("loopback")
     return None if found is None else record.read(Loopback, found, "calibration.loopback")
 
 
 def flows(evidence: Evidence) -> dict[str, Flow]:
-    """How the messages of each subject were sent; without those that were not on `lo`, or of which something is not
-    known."""
+    """The flow of each subject; without subjects that were not on `lo` or that lack a value."""
     found = {subject.name: _flow(evidence, subject) for subject in evidence.subjects}
     return {name: one for name, one in found.items() if one is not None}
 
@@ -79,7 +78,7 @@ def _flow(evidence: Evidence, subject: ComparedSubject) -> Flow | None:
 
 
 def corners(found: Loopback | None) -> list[dict[str, float]]:
-    """Every combination of the ends of what a calibration found; none where it found no share."""
+    """Every combination of the ends of the calibration's intervals; none without a share."""
     if found is None or not (found.sustained.share_ns and found.sparse.share_ns and found.acknowledged_ns):
         return []
     sustained, sparse = found.sustained.share_ns, found.sparse.share_ns
@@ -99,7 +98,7 @@ def moved(flow: Flow, pace: str, corner: Mapping[str, float]) -> float:
 
 
 def receive_path(found: Loopback | None, flow: Flow) -> Range | None:
-    """What of `flow.cost` is the client's reception, in ns a message, from the smallest to the largest it may be."""
+    """The client's reception in `flow.cost`, in ns a message, from its smallest to its largest possible value."""
     return _range([corner[pace] * flow.segments for corner in corners(found) for pace in flow.paces])
 
 

@@ -64,7 +64,7 @@ class NoiseTable(TypedDict, total=False):
 
 
 class Calibration(TypedDict, total=False):
-    """What is read of a calibration.json; other keys are kept as they are."""
+    """The keys of a calibration.json that are read; other keys are kept as they are."""
 
     file: str
     """Its name, when it was named by `--calibration`; missing for what the campaign kept."""
@@ -83,15 +83,15 @@ class Result:
     metrics: Mapping[str, float | None]
     series: Series | None
     framed_bytes_per_message: float | None = None
-    """What the specifications make of the window's ticks on the TCP stream; None where that depends on more."""
+    """The TCP stream bytes of the window's ticks by the specifications; None where they depend on more."""
 
     @property
     def stall(self) -> Stall | None:
-        """What stood still in it, if something did."""
+        """The trial's stall, if it has one."""
         return None if self.series is None else self.series.stall
 
     def usable(self, metric: str) -> float | None:
-        """The metric's value if it may be believed."""
+        """The metric's value if it counts."""
         return None if self.trial.spoils(metric) else self.metrics.get(metric)
 
 
@@ -110,7 +110,7 @@ class ComparedSubject:
     base: str
     """Its name without the cell; the same as `name` when there is no sweep."""
     cell: Mapping[str, Any]
-    """What the sweep sets for it, dotted key to value."""
+    """The sweep's settings for it, dotted key to value."""
 
     @property
     def proxy(self) -> str:
@@ -120,7 +120,7 @@ class ComparedSubject:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The whole of it, in the order of the scenario."""
+    """The whole evidence, in the order of the scenario."""
 
     campaign: Campaign
     results: tuple[Result, ...]
@@ -128,16 +128,16 @@ class Evidence:
     summaries: tuple[Summary, ...]
     comparisons: tuple[Comparison, ...]
     combined: tuple[Combined, ...]
-    """Of several campaigns: what each says by itself, and how far they agree; empty for one."""
+    """Of several campaigns: each one's estimates, and how far they agree; empty for one."""
     values: Mapping[str, Values]
     """Metric to subject to attempt at a block (`Trial.attempt_key`) to the value that counts."""
     noise_floor: NoiseFloor | None
     """None without an A/A control (R9)."""
     warnings: tuple[dict[str, Any], ...]
-    """What campaign and trials warned of, and what could not be read."""
+    """The warnings of campaign and trials, and of files that could not be read."""
     calibration: Calibration | None
     noises: Mapping[str, Noise]
-    """Metric to what the floor is made of; empty without an A/A control."""
+    """Metric to the noise behind its floor; empty without an A/A control."""
     headline: tuple[str, ...]
     """The metrics of the comparison matrices."""
     families: tuple[Family, ...]
@@ -145,7 +145,7 @@ class Evidence:
 
     @property
     def latency(self) -> str:
-        """The latency that is headlined: the kernel's where one is known (R2), else the application's."""
+        """The headline latency: the kernel's where one is known (R2), else the application's."""
         return self.headline[0]
 
     @property

@@ -1,4 +1,4 @@
-"""What became of the ticks of the window: the audit's integers, the stamped share and the rate (R2, R3)."""
+"""The delivery of the window's ticks: the audit's integers, the stamped share and the rate (R2, R3)."""
 
 from __future__ import annotations
 

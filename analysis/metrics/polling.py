@@ -1,4 +1,4 @@
-"""What polling costs beside latency: requests, empty answers, round trips (R1). Requests started in the window
+"""The costs of polling beside latency: requests, empty answers, round trips (R1). Requests started in the window
 count."""
 
 from __future__ import annotations

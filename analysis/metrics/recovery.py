@@ -1,4 +1,4 @@
-"""Coming back after the server was killed: when messages flow again, what was replayed, and how big the herd was.
+"""Recovery after the server was killed: when messages flow again, how many were replayed, how big the herd was.
 
 Only for trials whose manifest has a kill of the server among its events; null for all others. A subscriber has
 recovered when a message that was due after the kill reaches it on a connection that it made after the kill.
@@ -53,8 +53,8 @@ for _level, _words in (("p50", "median"), ("p99", "99th percentile"), ("max", "m
             unit="ns",
             direction="lower",
             title=f"Recovery, {_words} over subscribers",
-            caption="from the server's kill until a message comes on a new connection; null where somebody had none "
-            "(with fewer than 100 subscribers the p99 is the last one's)",
+            caption="from the server's kill until a message comes on a new connection; null where a subscriber had "
+            "none (with fewer than 100 subscribers the p99 is the last one's)",
             function=partial(_recovery, level=_level),
         )
     )
@@ -103,7 +103,7 @@ def herd(samples: Samples) -> float | None:
     "connections",
     "lower",
     "Attempts per recovery",
-    "connection attempts after the kill of the server, by the subscribers that came back",
+    "connection attempts after the kill of the server, by the subscribers that recovered",
 )
 def attempts(samples: Samples) -> float | None:
     kill_ns = _kill_ns(samples)

@@ -1,8 +1,8 @@
-"""How far apart messages arrive: what can be said of a server whose due times nobody knows (a URL, R1).
+"""The time between arrivals: the measure for a server with unknown due times (a URL, R1).
 
 A gap is the time from one arrival to the next at the same subscriber, at the client's kernel; messages that ended in
-one read arrived together as far as anybody can tell (R2). Invariant: given only where latency cannot be; a long gap may
-be the server's own pace, so neither direction is better.
+one read count as arrived together (R2). Invariant: given only where latency cannot be; a long gap may be the server's
+own pace, so neither direction is better.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def gaps(samples: Samples) -> Ints:
     order = np.lexsort((samples.app_ns, samples.subscriber))  # stable: as they were read
     subscriber, stamped = samples.subscriber[order], samples.stamped[order]
     arrived = np.where(stamped, samples.kernel_ns[order], samples.app_ns[order])
-    # Without a stamp of its own a message has that of the next one of its subscriber which has: they ended in one read.
+    # A message without a stamp of its own gets its subscriber's next stamp: both messages ended in one read.
     places = np.where(stamped, np.arange(arrived.size), arrived.size)
     following = np.minimum.accumulate(places[::-1])[::-1]
     within = following < arrived.size

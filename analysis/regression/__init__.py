@@ -1,1 +1,1 @@
-"""Before and after: what has become of each metric of each subject, and in which formats that is printed."""
+"""Before and after: the change of each metric of each subject, and its output formats."""

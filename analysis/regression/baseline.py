@@ -1,11 +1,10 @@
 """Before and after, subject by subject: has anything become worse? Two campaigns, or two subjects of one campaign.
 
-Invariant: what a ratio allows to say is decided by `judgement`, as in the report. Two campaigns share no blocks:
-Welch's t-interval of the difference of mean logs, all of them one family. Two subjects of one campaign share them:
-their comparisons, verdicts and families are those of the campaign's report: the two never contradict each other.
-Counts of faults are exact, and judged as such. What was measured on another machine, kernel or Python has no comparable
-times and costs: they are refused with the key and both values, while facts (counts, bytes) are still compared. Another
-scenario is another question: refused as a whole. Called by `rtbench compare`.
+Invariant: `judgement` decides what a ratio may claim, as in the report. Two campaigns share no blocks: Welch's
+t-interval of the difference of mean logs, all of them one family. Two subjects of one campaign share blocks: their
+comparisons, verdicts and families are those of the campaign's report. Counts of faults are exact, and judged as such.
+Times and costs of another machine, kernel or Python are refused with the key and both values, while facts (counts,
+bytes) are still compared. Campaigns of another scenario are refused as a whole. Called by `rtbench compare`.
 """
 
 from __future__ import annotations
@@ -34,13 +33,13 @@ JUDGED = (
     "latency_kernel_p50_ns", "latency_kernel_within_tick_p99_ns", "latency_kernel_p99_ns", "server_cpu_ns_per_message",
     "tcp_down_bytes_per_message", "tcp_up_bytes_per_message", "connect_p50_ns",
 )  # fmt: skip
-"""What can be a regression by its ratio: more of them would only cost power."""
+"""The metrics whose ratio can be a regression: more metrics would only cost power."""
 
 TOLERANCE = 1.05
-"""A change smaller than this is no regression, however narrow its interval."""
+"""Smaller changes are never called a regression, however narrow their interval."""
 
 _MAY_DIFFER = ("environment.packages", "environment.rtbench", "environment.commit", "rtbench")
-"""Keys that one compares: a note, no obstacle."""
+"""Keys that may differ: the comparison notes them."""
 
 
 def against(

@@ -1,7 +1,6 @@
-"""What has become of one metric of one subject, and all of that together: the result of comparing two sides.
+"""The result of comparing two sides: the change of each metric of each subject.
 
-Invariant: plain values; what makes a change a regression is decided in `baseline`, not here. Made by `baseline`,
-printed by `formats`.
+Invariant: plain values; `baseline` decides what a regression is. Made by `baseline`, printed by `formats`.
 """
 
 from __future__ import annotations
@@ -35,18 +34,18 @@ class Change:
     without a ratio also "unchanged"."""
     regression: bool
     why: str = ""
-    """What the verdict hangs on, when that is not the interval alone."""
+    """The reason of the verdict, when that is not the interval alone."""
     q: float | None = None
     """Of values without a ratio: p, adjusted for all such comparisons."""
     judged: Comparison | None = None
-    """The ratio with what it allows to say; None without a ratio."""
+    """The ratio with its verdict; None without a ratio."""
 
     def text(self) -> str:
         """`8.71 ms → 9.90 ms, 1.14× [1.08, 1.20], worse`; `8.71 ms → 8.80 ms, equivalent within ±5 % (…)`."""
         values = f"{format.quantity(self.before, self.unit)} → {format.quantity(self.now, self.unit)}"
-        said = self.verdict if self.judged is None or self.judged.different else ""
+        verdict = self.verdict if self.judged is None or self.judged.different else ""
         ratio = "" if self.judged is None else format.statement(self.judged)
-        return ", ".join(part for part in (values, ratio, said + (f" ({self.why})" if self.why else "")) if part)
+        return ", ".join(part for part in (values, ratio, verdict + (f" ({self.why})" if self.why else "")) if part)
 
     def row(self) -> dict[str, Any]:
         """For JSON; `p` and `q` with the family that they are adjusted in."""
@@ -58,13 +57,13 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Every change, and whose they are."""
+    """Every change between the two sides."""
 
     baseline: str
     current: str
     changes: tuple[Change, ...]
     notes: tuple[str, ...]
-    """How it was judged, and what differs between the two and may: versions, subjects that only one has."""
+    """How the changes were judged, and permitted differences: versions, subjects of one side only."""
     too_few: tuple[str, ...] = ()
     """Subjects without enough valid trials to conclude, each with its count and side."""
 

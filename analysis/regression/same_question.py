@@ -1,4 +1,4 @@
-"""Whether two campaigns asked their subjects the same: only then are they compared. Called by `baseline`."""
+"""Whether two campaigns asked the same of their subjects, which a comparison requires. Called by `baseline`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _OTHER_QUESTION = frozenset({"name", "description", "subjects", "subject", "bloc
 
 
 def _asked(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The scenario's keys; one that came later has the value that it had in effect before."""
+    """The scenario's keys; a key that is newer than the file has its former effective value."""
     asked = flat(document.get("scenario") or {})
     return {"warmup_messages": 0, **asked} if asked else {}
 

@@ -1,6 +1,6 @@
 """Two samples of few values: the difference of their means with its standard error and degrees of freedom.
 
-Invariant: where both are the same in every trial, counts and sizes, there is no chance to speak of: the error is 0.
+Invariant: where both are the same in every trial, as counts and sizes are, the error is 0.
 Called by `verdicts`.
 """
 

@@ -1,7 +1,7 @@
-"""What became of one metric of one subject: its ratio tested, and the verdict once p is adjusted for all that were.
+"""The verdict on one metric of one subject: its ratio tested, p adjusted over all tests.
 
-Invariant: what a ratio allows to say is decided by `judgement`, as in the report; here it gets its side and the
-tolerance. Counts of faults are exact, and judged as such. Called by `baseline`.
+Invariant: `judgement` decides what a ratio may claim, as in the report; here the ratio gets its side and the tolerance.
+Counts of faults are exact, and judged as such. Called by `baseline`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rtbench.analysis.statistics.compare import LEVEL, Estimate, estimate
 from rtbench.analysis.statistics.judgement import ENOUGH, Comparison
 
 FALSE_DISCOVERIES = LEVEL
-"""The share of false ones that is accepted among the differences that are claimed."""
+"""The accepted share of false ones among the claimed differences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +59,13 @@ def faults(before: Evidence, now: Evidence, name: str, was: str, is_: str, metri
     worse = second > 0 and (first == 0 or float(np.median(shares[1])) > max(shares[0]))
     better = first > 0 and (second == 0 or float(np.median(shares[0])) > max(shares[1]))
     same = "unchanged" if first == second else "not resolved"
-    said = "worse" if worse else "better" if better else same
-    yield Change(name, metric.name, metric.unit, first, second, None, None, None, said, worse)
+    verdict = "worse" if worse else "better" if better else same
+    yield Change(name, metric.name, metric.unit, first, second, None, None, None, verdict, worse)
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A change whose verdict is open: what is to be judged of it. None of both: it is not comparable."""
+    """A change whose verdict is open, with its ratio or p to be judged. With neither it is not comparable."""
 
     change: Change
     estimate: Estimate | None = None
@@ -119,15 +119,15 @@ _SIDES = {"a higher": "worse", "a lower": "better"}
 
 def judged(change: Change, found: Comparison, tolerance: float) -> Change:
     """The change with its verdict. A regression: worse, by more than the tolerance."""
-    said = _SIDES.get(found.verdict, found.verdict)
-    beyond = said == "worse" and found.ratio > tolerance
-    why = "within the tolerance" if said == "worse" and not beyond else ""
+    verdict = _SIDES.get(found.verdict, found.verdict)
+    beyond = verdict == "worse" and found.ratio > tolerance
+    why = "within the tolerance" if verdict == "worse" and not beyond else ""
     return replace(
         change,
         ratio=found.ratio,
         low=found.low,
         high=found.high,
-        verdict=said,
+        verdict=verdict,
         regression=beyond,
         why=why,
         judged=found,
@@ -136,5 +136,5 @@ def judged(change: Change, found: Comparison, tolerance: float) -> Change:
 
 def without_ratio(change: Change, q: float) -> Change:
     """The verdict on values with zeros. `change.verdict` is the side that they point to."""
-    said = change.verdict if q <= FALSE_DISCOVERIES or change.verdict == "unchanged" else "not resolved"
-    return replace(change, verdict=said, regression=said == "worse", q=q)
+    verdict = change.verdict if q <= FALSE_DISCOVERIES or change.verdict == "unchanged" else "not resolved"
+    return replace(change, verdict=verdict, regression=verdict == "worse", q=q)

@@ -1,6 +1,6 @@
-"""What the specifications make of a message on a TCP stream: bytes by arithmetic, to set beside what was counted (R5).
+"""A message's bytes on a TCP stream by the specifications, to compare with the counted bytes (R5).
 
-Invariant: nothing here is measured, and nothing calls the code that sends. Called by the calibration and the tables.
+Invariant: arithmetic alone, without the code that sends. Called by the calibration and the tables.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Did something stand still? A slot of the window of which not one message came in time, for any subscriber (R1, R8).
+"""Finds stalls: slots of the window in which no message came in time, for any subscriber (R1, R8).
 
-Invariant: the earliest arrival decides, so neither a slow subscriber nor a poll that was not due yet is a stall; what
-the scenario itself did to the server is none either. A median does not show a stop of half a second, and few windows
-are long enough for a tail in time: it is looked for. Called by the series, while a trial's samples are in memory.
+Invariant: the earliest arrival decides, so a slow subscriber or a poll that was not due yet is not a stall; neither is
+a fault of the scenario. A median does not show a stop of half a second, and few windows are long enough for a tail in
+time, so this search does. Called by the series, while a trial's samples are in memory.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import numpy as np
 from rtbench.analysis.samples.samples import SLOT_NS, Samples
 
 LATE_NS = SLOT_NS
-"""The least that is called a stall: a slot. Five times the largest latency that undisturbed `ci` trials show here."""
+"""The shortest stall: a slot, five times the largest latency of undisturbed `ci` trials here."""
 
 LATE_TIMES = 10
-"""And that many times the trial's usual: a proxy that holds everything back is slow, it does not stall."""
+"""A stall is also this many times later than the trial's usual: a proxy that delays everything is only slow."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """What came late together; times in ns from the planned moment, the span in seconds of the window."""
+    """Messages that came late together; times in ns from the planned moment, the span in seconds of the window."""
 
     first_s: float
     last_s: float
@@ -30,7 +30,7 @@ class Stall:
     messages: int
     latest_ns: int
     part: str
-    """Which part of the way took most of it: "due_to_sent", "sent_to_kernel" or "kernel_to_app"."""
+    """The part of the way that took longest: "due_to_sent", "sent_to_kernel" or "kernel_to_app"."""
     part_ns: int
     """Its share of the latest message's."""
 

@@ -1,4 +1,4 @@
-"""What a comparison allows to say: the one function that decides, for all comparisons of a family at once (R8, R9).
+"""The judgement: one function decides what each comparison of a family may claim, for all of them at once (R8, R9).
 
 Invariant: there are four statements, and none is a mixture of two. "a lower" and "a higher": the interval excludes 1,
 the Benjamini–Hochberg q in the family (J. R. Stat. Soc. B 57:289, 1995) is at most LEVEL, and the effect is beyond the
@@ -6,9 +6,9 @@ A/A noise floor. "equivalent": no difference is claimed, and two one-sided tests
 Pharmacokinet. Biopharm. 15:657, 1987: the 90 % interval) put the ratio between 1/(1 + margin) and 1 + margin; never
 with fewer than ENOUGH blocks or where the noise floor is wider than the margin, because one subject under two labels
 may differ by more there. "too few blocks": no interval, or fewer than ENOUGH blocks and no significant difference. "not
-resolved": everything else. An effect that is significant but inside the noise floor is no difference; `within_floor`
-marks it. Every verdict of this project comes from `judge`: called by the evidence, `rtbench compare`, the advice, a
-sweep's key effects and the simulation.
+resolved": everything else. An effect that is significant but inside the noise floor is not called a difference;
+`within_floor` marks it. Every verdict of this project comes from `judge`: called by the evidence, `rtbench compare`,
+the advice, a sweep's key effects and the simulation.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Floors = Callable[[str], Floor | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison(Estimate):
-    """An estimate with what it allows to say."""
+    """An estimate with its verdict."""
 
     verdict: Verdict
     family: str = ""
@@ -72,8 +72,8 @@ class Comparison(Estimate):
         """b against a."""
         low = 1 / self.high if self.high else None
         high = 1 / self.low if self.low else None
-        said = _SWAPPED.get(self.verdict, self.verdict)
-        return replace(self, a=self.b, b=self.a, ratio=1 / self.ratio, low=low, high=high, verdict=said)
+        verdict = _SWAPPED.get(self.verdict, self.verdict)
+        return replace(self, a=self.b, b=self.a, ratio=1 / self.ratio, low=low, high=high, verdict=verdict)
 
     def row(self) -> dict[str, Any]:
         """The row of report.json."""

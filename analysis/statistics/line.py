@@ -1,8 +1,8 @@
-"""What a sweep's numbers are made of: one function of the swept key in every block (R7).
+"""The estimates of a sweep: one function of the swept key in every block (R7).
 
-Invariant: blocks are the replicates. Whatever is estimated (a slope, a bend, a difference at some value of the key) is
-worked out in each block by itself, so that what a block has in common drops out or is counted as noise between blocks,
-and its interval is Student's t over the blocks. Nothing is pooled over cells: their noise is rarely the same. Called by
+Invariant: blocks are the replicates. Every estimate (a slope, a bend, a difference at some value of the key) is made in
+each block by itself, so that a block's common effect drops out or counts as noise between blocks, and its interval is
+Student's t over the blocks. Nothing is pooled over cells: their noise is rarely the same. Called by
 `sweeps`.
 """
 
@@ -49,8 +49,8 @@ class Span:
 def complete(rows: Rows) -> tuple[Floats, Floats] | None:
     """log(key) of the cells and the table cells × blocks of the blocks that have all of them; two of both at least.
 
-    A cell that keeps all but one block from being complete is left out, the emptiest first: the range shrinks, which
-    the caller says.
+    A cell that keeps all but one block from being complete is left out, the emptiest first: the range shrinks, and the
+    caller reports that.
     """
     kept = sorted(x for x, row in rows.items() if len(row) > 1)
     while len(kept) > 1:
@@ -129,7 +129,7 @@ def _roots(square: float, linear: float, constant: float) -> list[float]:
     under = linear**2 - 4 * square * constant
     if under < 0:
         return []
-    # The stable form: no difference of two numbers that are almost equal.
+    # The stable form: it subtracts no two numbers that are almost equal.
     q = -0.5 * (linear + math.copysign(math.sqrt(under), linear))
     return [q / square] + ([constant / q] if q else [])
 

@@ -1,4 +1,4 @@
-"""The noise floor: what two labels of one subject differ by, from real A/A pairs (R9).
+"""The noise floor: the difference between two labels of one subject, from real A/A pairs (R9).
 
 Invariant: nothing smaller than the floor is called a difference. Of a metric, d is the log-ratio of the two labels in
 one block; its truth is 0, so its standard deviation is about 0, from all n blocks of all pairs. Over B blocks the mean

@@ -18,8 +18,8 @@ LEVELS = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999, "max": 1.0}
 
 INSTANTS_NEEDED = {"p99": 368, "p999": 3688}
 """Distinct due instants without which a tail in time is not claimed (R8). Copies of one broadcast share what befalls an
-instant, so instants are what is sampled. p50, p90 and max are always given: the first two are no tail, and the maximum
-claims nothing beyond what was seen."""
+instant, so the sample is one of instants. p50, p90 and max are always given: the first two are not tails, and the
+maximum claims nothing beyond the observation."""
 
 
 def rank(count: int, level: float) -> int:

@@ -8,7 +8,7 @@ of freedom (Stat. Med. 20:3875, 2001; 21:3153, 2002), its variance at least that
 Friede, BMC Med. Res. Methodol. 15:99, 2015), because campaigns that agree by chance do not make it narrower. A
 campaign's own error comes from the residual variance of all campaigns together: one machine and one scenario have one
 noise, and weights from the few blocks of each alone cost coverage (92 % for five campaigns of three blocks). Where
-there is no such variance (one block each, or the same in every trial), all campaigns weigh the same. The prediction
+that variance is missing (one block each, or the same in every trial), all campaigns weigh the same. The prediction
 interval is for the next campaign (Higgins, Thompson and Spiegelhalter, J. R. Stat. Soc. A 172:137, 2009). Simulated by
 `benchmarks/coverage.py`. Called by the evidence.
 """
@@ -83,7 +83,7 @@ def errors(each: Sequence[Estimate]) -> list[float | None]:
 
 @dataclass(frozen=True, slots=True)
 class Combined:
-    """A comparison of several campaigns: what each says by itself, and all together."""
+    """A comparison over several campaigns: the estimate of each, and all together."""
 
     together: Estimate
     effects: Effects

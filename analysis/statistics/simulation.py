@@ -1,9 +1,8 @@
-"""What the intervals and verdicts of a report are worth, by simulated campaigns whose truth is known (R8).
+"""Tests the intervals and verdicts of a report on simulated campaigns whose truth is known (R8).
 
-Invariant: the code that is judged is the code that reports use (`compare`, `judgement`, `random_effects`, `power`,
-`line`);
-only the logarithms are drawn, from a seed. Residuals are scaled to one standard deviation and centred, so that the true
-ratio of two subjects is 1 whatever their shapes. Called by `benchmarks/coverage.py`, which prints METHODOLOGY.md's
+Invariant: the simulations run the code of reports (`compare`, `judgement`, `random_effects`, `power`, `line`); only the
+logarithms are drawn, from a seed. Residuals are scaled to one standard deviation and centred, so that the true ratio of
+two subjects is 1 whatever their shapes. Called by `benchmarks/coverage.py`, which prints METHODOLOGY.md's
 tables, and by the tests that guard them.
 """
 
@@ -168,10 +167,10 @@ def discoveries(
         count = len(rows)
         alone = [_judged(row) for row in rows]
         controlled, _ = judge([replace(row, sd=None) for row in rows], "simulated", MARGIN, lambda _: None)
-        for at, said in ((0, alone), (1, controlled)):
-            called = [row for row in said if row.different]
+        for at, verdicts in ((0, alone), (1, controlled)):
+            called = [row for row in verdicts if row.different]
             false = sum(not truth[row.a, row.b] for row in called)
-            there = sum(truth[row.a, row.b] for row in said)
+            there = sum(truth[row.a, row.b] for row in verdicts)
             sums[at] += false > 0
             sums[2 + at] += false / max(1, len(called))
             sums[4 + at] += (len(called) - false) / there if there else 0.0
@@ -184,7 +183,7 @@ VERDICTS: tuple[Verdict, ...] = (*DIFFERENT, "equivalent", "not resolved", "too 
 
 
 def _judged(one: Estimate) -> Comparison:
-    """A comparison that is the only one of its family; nobody asks here how many blocks would settle it."""
+    """A comparison as the only one of its family, without the number of blocks that would settle it."""
     return judge([replace(one, sd=None)], "simulated", MARGIN, lambda _: None)[0][0]
 
 
@@ -232,8 +231,8 @@ def detected(sd: float, subjects: int, blocks: int, effect: float, campaigns: in
 
 
 def power(sd: float, subjects: int, campaigns: int = 2000) -> tuple[int, float, float]:
-    """The blocks that are said to settle 5 %; of simulated campaigns of as many, the share that call a ratio of 1.05 a
-    difference, and the share that call a ratio of 1 equivalent."""
+    """The blocks predicted to settle 5 %; of simulated campaigns of that many blocks, the share that call a ratio of
+    1.05 a difference, and the share that call a ratio of 1 equivalent."""
     needed = blocks_needed(sd, level=0.05, margin=MARGIN)
     assert needed is not None
     same = statements(CASES[0], sd / math.sqrt(2), needed, subjects, 1.0, campaigns)["equivalent"]

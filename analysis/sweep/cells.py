@@ -1,4 +1,4 @@
-"""The cells of a sweep, each as evidence of its own: what a claim or an advice reads a condition from.
+"""The cells of a sweep, each as evidence of its own, from which claims and advice read their conditions.
 
 Invariant: no number of one cell goes into another's; without a sweep there is one cell, the campaign itself. Called by
 the claims and the advice.

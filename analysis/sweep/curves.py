@@ -1,10 +1,9 @@
 """A sweep read as a whole: curves over the swept key, growth exponents, crossovers, and cost at equal freshness.
 
-Invariant: every estimate is made in each block by itself and its interval is over blocks (`line`); a range that was
-not measured is never mentioned: where no order flips between the smallest and the largest value, that is said, and
-where noise hides it, that too. An exponent is the mean slope of the metric's log on the key's log; where the curve
-bends, the exponent is flagged as an average. Without a sweep there is nothing here. Called by the report, its
-sentences and its figures.
+Invariant: every estimate is made in each block by itself and its interval is over blocks (`line`). Nothing is stated
+outside the measured range: an order that flips nowhere in it and an order hidden by noise are results of their own. An
+exponent is the mean slope of the metric's log on the key's log; where the curve bends, the exponent is flagged as an
+average. Called by the report, its sentences and its figures.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ BENT = 0.01
 
 
 def study(evidence: Evidence) -> Sweep | None:
-    """The sweep of a campaign; None when it is none."""
+    """The sweep of a campaign; None without one."""
     if not evidence.swept:
         return None
     cells = [cell for cell in evidence.campaign.cells if cell]
@@ -63,7 +62,7 @@ def study(evidence: Evidence) -> Sweep | None:
 
 
 def metrics_of(evidence: Evidence) -> tuple[str, ...]:
-    """What is drawn over the key: the headline metrics and the bytes that the client sends."""
+    """The metrics drawn over the key: the headline metrics and the bytes that the client sends."""
     return (*evidence.headline, "tcp_up_bytes_per_message")
 
 
@@ -118,7 +117,7 @@ def _logs(evidence: Evidence, part: Slice, base: str, metric: str) -> dict[float
 
 
 _Change = tuple[Slice, str, Any, Any, Estimate]
-"""A slice, a subject, the first and the last value of the key, and what lies between them."""
+"""A slice, a subject, the first and the last value of the key, and the change between them."""
 
 
 def _change(evidence: Evidence, part: Slice, base: str, metric: str) -> _Change | None:
@@ -164,7 +163,7 @@ def _exponent(evidence: Evidence, part: Slice, base: str, metric: str) -> Expone
 
 
 def _bent(exponents: list[Exponent]) -> list[Exponent]:
-    """The same, with those called bent that stand among all of them, and are bent by more than BENT."""
+    """The exponents with `bends` set: curvature significant among all of them and larger than BENT."""
     tested = [i for i, one in enumerate(exponents) if one.curvature_p is not None]
     q = adjust(np.array([exponents[i].curvature_p for i in tested], dtype=np.float64))
     for i, adjusted in zip(tested, q.tolist(), strict=True):
@@ -238,7 +237,7 @@ def _sign(means: line.Floats, floor: float) -> int:
 
 
 def _freshness(evidence: Evidence, cells: list[dict[str, Any]]) -> Iterator[Fresh]:
-    """Every subject at every poll interval, when that is what was swept."""
+    """Every subject at every poll interval, when the sweep is over poll intervals."""
     latency = evidence.headline[0].removesuffix("_p50_ns")
     for cell in cells if any(POLL in cell for cell in cells) else ():
         for subject in evidence.subjects:

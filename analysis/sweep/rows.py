@@ -1,4 +1,4 @@
-"""What a sweep is read as: rows, one kind for each question asked of a key.
+"""The results of a sweep as rows, one kind for each question about a key.
 
 Invariant: plain values, as `sweep` of report.json has them; nothing is estimated here. Made by `sweeps.study`, read by
 the report, its sentences and its figures.
@@ -71,8 +71,8 @@ class Exponent:
     steps: tuple[float, ...]
     """The exponent from each value of the key to the next."""
     bends: bool | None
-    """Whether the curve is no straight line (curvature tested at 5 % false discoveries over all curves of the sweep):
-    then the exponent is only an average over the range. None with two values of the key."""
+    """Whether the curve bends (curvature tested at 5 % false discoveries over all curves of the sweep): then the
+    exponent is only an average over the range. None with two values of the key."""
     curvature: float | None
     """The exponent at the end of the range less that at its start, of a parabola through the logs."""
     curvature_p: float | None
@@ -117,7 +117,7 @@ class Crossover:
     status: str
     """"crosses", "none in range" (one is lower everywhere), "not resolved" (somewhere the order is not known)."""
     lower: str | None
-    """Who is lower everywhere, when none crosses."""
+    """The subject that is lower everywhere, when the curves do not cross."""
     flips: tuple[Flip, ...]
     undecided: tuple[tuple[float, float], ...]
     """Stretches of the key in which the order is not known, those of the flips included."""
@@ -128,7 +128,7 @@ class Crossover:
 
 @dataclass(frozen=True, slots=True)
 class Fresh:
-    """One subject at one poll interval: how old its data is, and what that costs. Each (median, low, high)."""
+    """One subject at one poll interval: the age of its data, and its cost. Each (median, low, high)."""
 
     subject: str
     item: str
@@ -147,7 +147,7 @@ class Fresh:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """All of it."""
+    """The whole sweep."""
 
     keys: tuple[str, ...]
     slices: tuple[Slice, ...]

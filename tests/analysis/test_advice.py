@@ -276,7 +276,7 @@ def test_nothing_can_be_said(make: ModuleType, tmp_path: Path, monkeypatch: pyte
     assert advise(gather(load(folder)), Needs()).answer.startswith("Nothing can be advised")
     monkeypatch.setitem(make.SUBJECTS, "tcp-floor", make.SUBJECTS["sse-aiohttp"] | {"transport": "tcp"})
     found = of_folder(written(make, tmp_path / "c", subjects=("tcp-floor", "sse-aiohttp")), Needs())
-    assert found.left == (("tcp-floor", "tcp is no transport to choose"),)
+    assert found.left == (("tcp-floor", "tcp is a floor, not a transport to choose"),)
 
 
 def test_cells_of_a_sweep_near_the_needs_are_used(make: ModuleType, tmp_path: Path) -> None:
@@ -319,7 +319,7 @@ def test_an_interval_has_two_digits_and_is_not_longer(value: float, floored: flo
 @pytest.mark.parametrize("needs", [{"rate_hz": float("nan")}, {"freshness_ms": 0.0}, {"payload_bytes": -1.0}])
 def test_needs_that_cannot_be(folder: Path, needs: dict[str, float]) -> None:
     with pytest.raises(
-        UserError, match=r"^--(rate|freshness-ms|payload-bytes) \S+ cannot be: a finite number above 0$"
+        UserError, match=r"^--(rate|freshness-ms|payload-bytes) \S+ is out of range: give a finite number above 0$"
     ):
         of_folder(folder, Needs(**needs))  # type: ignore[arg-type]
 
