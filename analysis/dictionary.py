@@ -30,7 +30,7 @@ FILES: Mapping[str, tuple[type[Record], str]] = {
     "campaign.json": (CampaignRecord, "What was asked, where, in which order, and what became of each trial."),
     "environment.json": (
         Inventory,
-        "The whole environment, for a reader who wants to make it again; nothing is compared by it.",
+        "The whole environment, for readers that reproduce it; comparisons do not use it.",
     ),
     "trials/NNN-SUBJECT/manifest.json": (
         Manifest,

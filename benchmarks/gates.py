@@ -45,31 +45,33 @@ MOST_WAITED = {"publisher": 0.0, "server": 0.001, "load": 0.004}
 """The largest share of the window that a process waits in a sound trial (15 of `ci`: server 0 to 0.11 % of pushes)."""
 
 
-def sound(rng: np.random.Generator, who: str, polls: bool) -> Drawn:
+def sound(rng: np.random.Generator, process: str, polls: bool) -> Drawn:
     """An undisturbed trial: a fan-out (polls: four times as long), lateness below 0.2 ms."""
     fan_out = np.linspace(0.2, 1.8, SUBSCRIBERS) * 5 * MS
     kernel = fan_out[None, :] * rng.lognormal(0, 0.1, (TICKS, 1)) * (4 if polls else 1)
     late = rng.gamma(8, 12_000, TICKS).astype(np.int64)
     return Drawn(
-        kernel.astype(np.int64), late, np.zeros(TICKS, dtype=np.int64), rng.uniform(0, MOST_WAITED[who]) * WINDOW[1]
+        kernel.astype(np.int64), late, np.zeros(TICKS, dtype=np.int64), rng.uniform(0, MOST_WAITED[process]) * WINDOW[1]
     )
 
 
-def judged(drawn: Drawn, who: str, polls: bool) -> tuple[float, bool, bool, bool]:
+def judged(drawn: Drawn, process: str, polls: bool) -> tuple[float, bool, bool, bool]:
     """How far the median moved; whether it counts now; whether the trial counts now; whether the trial did before."""
     late, waited = drawn.late_ns[:, None], drawn.at_tick_ns[:, None]
-    kernel = drawn.kernel_ns + late + (waited if who == "server" or polls else 0)
-    app = kernel + MS // 10 + (waited if who == "load" and not polls else 0)
+    kernel = drawn.kernel_ns + late + (waited if process == "server" or polls else 0)
+    app = kernel + MS // 10 + (waited if process == "load" and not polls else 0)
     shape = (TICKS, SUBSCRIBERS)
     due = np.broadcast_to(DUE[:, None], shape).ravel()
     arrivals = Arrivals(due, np.broadcast_to(late, shape).ravel(), due + kernel.ravel(), due + app.ravel())
     delay_ns = int(drawn.at_tick_ns.sum() + drawn.besides_ns)
-    idle, end = (Edge(read_ns=0, cpu_ns=0, run_delay_ns=ns, decode_cpu_ns=0) for ns in (0, delay_ns * (who == "load")))
+    idle, end = (
+        Edge(read_ns=0, cpu_ns=0, run_delay_ns=ns, decode_cpu_ns=0) for ns in (0, delay_ns * (process == "load"))
+    )
     load = LoadReport(
         pid=1, at_start=idle, at_end=end, decode_cpu_ns=0, captured_bytes=0, clock_pairs=((0, 0),), hub_lag=(),
         controls={}, faults=(), response_headers={}, due=(), failed={},
     )  # fmt: skip
-    server = {"run_delay_ns_at_start": 0, "run_delay_ns_at_end": delay_ns * (who == "server")}
+    server = {"run_delay_ns_at_start": 0, "run_delay_ns_at_end": delay_ns * (process == "server")}
     reasons = validity.check(
         validity.Inputs(
             window=WINDOW, load=[load], processes={"server": server, "load": {}, "machine": {}}, network={}, cores=2,
@@ -78,38 +80,38 @@ def judged(drawn: Drawn, who: str, polls: bool) -> tuple[float, bool, bool, bool
             limits=LIMITS, arrivals=arrivals, polls=polls,
         )
     )  # fmt: skip
-    metric = "latency_app_p50_ns" if who == "load" and not polls else "latency_kernel_p50_ns"
+    metric = "latency_app_p50_ns" if process == "load" and not polls else "latency_kernel_p50_ns"
     believed = not any(fnmatchcase(metric, name) for one in reasons for name in one.metrics)
     before = np.percentile(drawn.late_ns, 99) <= LIMITS.publisher_late_s * 1e9
-    if who != "publisher":  # the earlier limits accepted kernel latency of a starved load process, polls included
-        before &= delay_ns / (WINDOW[1] - WINDOW[0]) <= LIMITS.run_delay_share or (who == "load" and polls)
+    if process != "publisher":  # the earlier limits accepted kernel latency of a starved load process, polls included
+        before &= delay_ns / (WINDOW[1] - WINDOW[0]) <= LIMITS.run_delay_share or (process == "load" and polls)
     seen = app if metric.startswith("latency_app") else kernel
     undisturbed = drawn.kernel_ns + np.minimum(late, 200_000) + (MS // 10 if seen is app else 0)
     moved = float(np.median(seen) / np.median(undisturbed) - 1)
     return moved, believed, validity.status(reasons) == "ok", bool(before)
 
 
-def lay(drawn: Drawn, who: str, ticks: Ints, each_ns: float) -> Drawn:
+def lay(drawn: Drawn, process: str, ticks: Ints, each_ns: float) -> Drawn:
     """Add the disturbance: `each_ns` at each of these ticks."""
     at = np.zeros(TICKS, dtype=np.int64)
     at[ticks] = int(each_ns)
-    if who == "publisher":
+    if process == "publisher":
         return Drawn(drawn.kernel_ns, drawn.late_ns + at, drawn.at_tick_ns, drawn.besides_ns)
     return Drawn(drawn.kernel_ns, drawn.late_ns, at, drawn.besides_ns)
 
 
-def disturbed(rng: np.random.Generator, who: str, polls: bool, moved: float) -> Drawn:
+def disturbed(rng: np.random.Generator, process: str, polls: bool, moved: float) -> Drawn:
     """A trial whose median moves by `moved`: disturbed at half of the ticks, the amount found by bisection."""
-    drawn = sound(rng, who, polls)
+    drawn = sound(rng, process, polls)
     if not moved:
         return drawn
     ticks = rng.permutation(TICKS)[: TICKS // 2]
     low, high = 0.0, 200.0 * MS
     for _ in range(16):
         middle = (low + high) / 2
-        found, *_ = judged(lay(drawn, who, ticks, middle), who, polls)
+        found, *_ = judged(lay(drawn, process, ticks, middle), process, polls)
         low, high = (low, middle) if found > moved else (middle, high)
-    return lay(drawn, who, ticks, high)
+    return lay(drawn, process, ticks, high)
 
 
 CASES: tuple[tuple[str, str, bool], ...] = (
@@ -134,10 +136,10 @@ def main(trials: int) -> None:
     row("disturbance", *("none" if not moved else f"{moved:.0%}" for moved in MOVED))
     row(*["---"] * (1 + len(MOVED)))
     rng = np.random.default_rng(1)
-    for name, who, polls in CASES:
+    for name, process, polls in CASES:
         cells = []
         for moved in MOVED:
-            found = [judged(disturbed(rng, who, polls, moved), who, polls) for _ in range(trials)]
+            found = [judged(disturbed(rng, process, polls, moved), process, polls) for _ in range(trials)]
             cells.append(f"{share(before for *_, before in found)} / {share(now for _, now, *_ in found)}")
         row(name, *cells)
     print("\nSound trials of an ordinary user: a few of 50 ticks sent 1.4 to 2.4 ms late, %\n")

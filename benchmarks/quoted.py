@@ -42,7 +42,7 @@ SHORT = {"cpu": "server_cpu_ns_per_message", "bytes": "tcp_down_bytes_per_messag
 """Metrics by a short name; `latency` is the headlined one."""
 TITLES = {"latency": "median latency", "cpu": "server CPU per message", "bytes": "TCP bytes per message"}
 SIGNS = {"equivalent": " ≈", "not resolved": " ?", "too few blocks": " ?"}
-"""What a table has after a ratio that is no difference."""
+"""A table's sign after a ratio that is not called a difference."""
 NAMES = {"sse": "SSE", "websocket": "WebSocket", "short-poll": "Short polling", "long-poll": "Long polling"}
 
 
@@ -261,11 +261,11 @@ def repeats(source: Source, words: list[str]) -> str:
     if len(source.folders) == 1:
         return "This is one campaign on one machine. Another day or machine may give other ratios."
     each = ", ".join(format.ratio(Source((one,)).comparison(metric, pair)) for one in source.folders)
-    said = f"The {what} in {len(source.folders)} campaigns of this scenario: {each}."
+    text = f"The {what} in {len(source.folders)} campaigns of this scenario: {each}."
     keys = [checked_keys(document) for document in found.campaign.documents]
     if any(one != keys[0] for one in keys):
-        return f"{said} They differ in machine or version, so they are not combined."
-    return f"{said} Together: {format.statement(source.comparison(metric, pair))}."
+        return f"{text} They differ in machine or version, so they are not combined."
+    return f"{text} Together: {format.statement(source.comparison(metric, pair))}."
 
 
 def the_claims(source: Source, _: list[str]) -> str:

@@ -2,7 +2,7 @@
 
 Invariant: results/reference/NAME holds report.md, one figure, campaign.json and metrics.csv; `ci` has report.html and
 its figure for dark pages, too. Everything else of the folder stays out of git: the command in campaign.json repeats it.
-Called by `make reference`, and followed by `benchmarks/quoted.py --write`, which puts the pages' numbers right.
+Called by `make reference`, which then updates the numbers on pages with `benchmarks/quoted.py --write`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ REFERENCE = Path(__file__).parent.parent / "results" / "reference"
 FIGURES = ("decision.svg", "sweep.svg")
 """The main figure; of a sweep, its curves. The first one that the report has is kept."""
 WHOLE = "ci"
-"""The reference whose report.html is kept, as an example of the form. README shows its figure."""
+"""The reference whose report.html is kept as an example, and whose figure the README shows."""
 
 
 def keep(folder: Path, name: str, reference: Path = REFERENCE) -> Path:

@@ -1,6 +1,6 @@
 """`short-poll-aiohttp`: polling on aiohttp, answered at once with the new messages, or with 304.
 
-The long poll uses `respond` too. While there is retry advice, every answer carries it, so there is no 304. A stream
+The long poll uses `respond` too. While there is retry advice, every answer is a 200 that carries it. A stream
 that failed for good answers 503 after its last message.
 """
 
