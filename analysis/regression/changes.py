@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rtbench.analysis import format
+from rtbench.analysis.evidence.origin import Side
 from rtbench.analysis.statistics.judgement import Comparison
 
 FAULTS = ("lost", "duplicated", "reordered", "corrupted", "connections_failed")
@@ -67,6 +68,8 @@ class Difference:
     """How it was judged, and what differs between the two and may: versions, subjects that only one has."""
     too_few: tuple[str, ...] = ()
     """Subjects without enough valid trials to conclude, each with its count and side."""
+    sides: tuple[Side, ...] = ()
+    """The campaigns: the baseline's and the current one's, or the one that both subjects are of."""
 
     @property
     def regressions(self) -> list[Change]:
