@@ -72,7 +72,7 @@ def draw(evidence: Evidence) -> Drawing | None:
         f"95 % t-interval of block-paired log-ratios (bar), one log axis; n = {n} blocks. Filled: controlled arm, "
         "hollow: another arm."
     )
-    return Drawing(canvas, caption)
+    return Drawing(canvas, caption, metrics=tuple(metric for metric, _ in shown))
 
 
 def _ratio(axes: Axes, subject: ComparedSubject, ratio: Estimate, title: str, at: float) -> None:

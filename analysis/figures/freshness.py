@@ -47,7 +47,8 @@ def draw(evidence: Evidence) -> Drawing | None:
         f"their marks are repetitions. Medians of trials, n = {counts[0]} to {counts[-1]} trials a mark; their 95 % "
         "intervals are in the table. Both axes logarithmic."
     )
-    return Drawing(canvas, caption)
+    metrics = (evidence.latency, "server_cpu_ns_per_message", "tcp_down_bytes_per_message", "tcp_up_bytes_per_message")
+    return Drawing(canvas, caption, metrics=metrics)
 
 
 def cost(row: Fresh, number: int) -> float | None:

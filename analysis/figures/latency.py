@@ -57,7 +57,7 @@ def draw(evidence: Evidence) -> Drawing | None:
         "tail in time: there the line shows copies of the same few ticks. Dashed: not the controlled arm; dash and "
         "dot: behind a proxy."
     )
-    return Drawing(canvas, caption)
+    return Drawing(canvas, caption, metrics=tuple(f"{span}_p50_ns" for span, _ in _PANELS))
 
 
 def _curve(axes: Axes, result: Result, subject: ComparedSubject, span: str) -> float | None:

@@ -65,7 +65,7 @@ def draw(evidence: Evidence) -> Drawing | None:
         f"{crosses}. Log axes. Lines that keep their order and distance from block to block are a difference that "
         "replicates; lines that slope together are the machine's drift, which pairing within blocks takes out."
     )
-    return Drawing(canvas, caption)
+    return Drawing(canvas, caption, metrics=tuple(metric for metric, _ in shown))
 
 
 def _strip(axes: Axes, evidence: Evidence, subject: ComparedSubject, metric: str, place: int) -> set[int]:

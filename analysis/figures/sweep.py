@@ -55,7 +55,7 @@ def draw(evidence: Evidence) -> Drawing | None:
         f"t-interval of the mean of logs over trials; {trials} trials a mark. Marks of one value stand a little apart. "
         f"Filled and solid: controlled arm; hollow and dashed: another arm, where stacks differ.{more}"
     )
-    return Drawing(canvas, caption)
+    return Drawing(canvas, caption, metrics=tuple(metrics))
 
 
 def find_title(metric: str) -> str:

@@ -56,7 +56,7 @@ def draw(evidence: Evidence) -> Drawing | None:
         f"{hatched}; dashed: moments that the trial's manifest names. Right: latency ({' or '.join(stamps)}) of the "
         "messages that were due in each slot, median (line) and maximum (dots; a lost message has none)."
     )
-    return Drawing(canvas, caption)
+    return Drawing(canvas, caption, metrics=("delivered", "latency_kernel_p50_ns", "latency_kernel_max_ns"))
 
 
 def _faults(result: Result) -> list[tuple[float, float, str]]:
