@@ -73,6 +73,17 @@ def test_one_colour_a_transport_one_marker_a_stack() -> None:
     assert _style.marker("loft") not in _style.MARKERS.values()
 
 
+@pytest.mark.slow
+def test_two_subjects_that_would_look_alike_have_other_colours_and_marks(tmp_path: Path, make: ModuleType) -> None:
+    folder = make.write(tmp_path / "a", make.Plan(subjects=("sse-aiohttp", "websocket-aiohttp"), blocks=1))
+    for file in (folder / "campaign.json", *folder.glob("trials/*/manifest.json")):
+        file.write_text(file.read_text().replace('"transport": "websocket"', '"transport": "sse"'))
+    base, head = gather(load(folder)).subjects
+    assert (base.transport, base.stack, base.twin) == (head.transport, head.stack, 0) and head.twin == 1
+    assert _style.ink_of(base) != _style.ink_of(head) and _style.shape_of(base) != _style.shape_of(head)
+    assert _style.swatch(base) != _style.swatch(head)
+
+
 def test_axes_with_nothing_on_them() -> None:
     from rtbench.analysis.figures._dots import room
 
