@@ -59,7 +59,10 @@ def conclude(
 ) -> Evidence:
     """The evidence of trials that are measured: summaries, comparisons, verdicts. `known`: the calibration that holds.
     Needs no raw files (`benchmarks/quoted.py` has only what git keeps of a campaign)."""
-    subjects = tuple(_subject(row, cell, results) for cell in campaign.cells for row in campaign.subjects)
+    twins = _twins(campaign.subjects)
+    subjects = tuple(
+        _subject(row, cell, results, twins[row["subject"]]) for cell in campaign.cells for row in campaign.subjects
+    )
     names = [s.name for s in subjects]
     summaries = []
     values_of = {
@@ -175,7 +178,18 @@ def _framed(samples: Samples) -> float | None:
     return float(np.average(sizes, weights=weights))
 
 
-def _subject(row: Mapping[str, Any], cell: Mapping[str, Any], results: Sequence[Result]) -> ComparedSubject:
+def _twins(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Each subject's `twin`."""
+    seen: set[tuple[Any, ...]] = set()
+    found: dict[str, int] = {}
+    for row in rows:
+        look = tuple(row.get(key) or "" for key in ("transport", "stack", "proxy"))
+        found[row["subject"]] = max(found.values(), default=0) + 1 if look in seen else 0
+        seen.add(look)
+    return found
+
+
+def _subject(row: Mapping[str, Any], cell: Mapping[str, Any], results: Sequence[Result], twin: int) -> ComparedSubject:
     name = item_name(row["subject"], cell)
     mine = [r.trial for r in results if r.trial.item == name]
     return ComparedSubject(
@@ -189,6 +203,7 @@ def _subject(row: Mapping[str, Any], cell: Mapping[str, Any], results: Sequence[
         row={**row, "subject": name, "base": row["subject"], "cell": dict(cell)},
         base=row["subject"],
         cell=cell,
+        twin=twin,
     )
 
 

@@ -111,6 +111,9 @@ class ComparedSubject:
     """Its name without the cell; the same as `name` when there is no sweep."""
     cell: Mapping[str, Any]
     """The sweep's settings for it, dotted key to value."""
+    twin: int = 0
+    """The number, from 1, of a subject that has the transport, stack and proxy of an earlier one (base and head, an A/A
+    pair): figures draw it apart. 0: there is no earlier one."""
 
     @property
     def proxy(self) -> str:

@@ -26,6 +26,8 @@ class Drawing:
     caption: str
     values: tuple[tuple[str, str], ...] = ()
     """The metrics that are drawn, each with the words above its panel: the page has their values as a table."""
+    metrics: tuple[str, ...] = ()
+    """The metrics that are drawn, where `values` does not name them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,14 +18,14 @@ from rtbench.analysis import format
 from rtbench.analysis.evidence import ComparedSubject, Evidence
 from rtbench.analysis.figures._style import (
     WIDTH_IN,
-    colour,
     fill,
     height,
+    ink_of,
     label_rows,
     mark,
-    marker,
     quantity_axis,
     rows,
+    shape_of,
 )
 
 INTERVAL = (
@@ -82,7 +82,7 @@ def _line(axes: Axes, evidence: Evidence, subject: ComparedSubject, panel: Panel
     row = evidence.summary(subject.name, panel.metric)
     if row is None or row.median is None:
         return
-    ink = colour(subject.transport)
+    ink = ink_of(subject)
     words = f"{subject.name}, {panel.title}: {format.summary(row)}"
     for result in evidence.of(subject.name):
         value = result.usable(panel.metric)
@@ -96,7 +96,7 @@ def _line(axes: Axes, evidence: Evidence, subject: ComparedSubject, panel: Panel
     (dot,) = axes.plot(
         [row.median],
         [at],
-        marker=marker(subject.stack),
+        marker=shape_of(subject),
         markersize=6,
         color=ink,
         markerfacecolor=fill(subject),

@@ -1,6 +1,7 @@
 """How every figure looks: colours, markers, axes, and the way to SVG and PNG.
 
-Invariant: a transport keeps its colour and a stack its marker in all figures of all reports. Colours are Okabe and
+Invariant: a transport keeps its colour and a stack its marker in all figures of all reports; of subjects that are the
+same in both, all but the first have spare ones. Colours are Okabe and
 Ito's, which people who confuse red and green can tell apart. Files are the same bytes for the same evidence. Called
 by the figures and the report.
 """
@@ -101,9 +102,24 @@ def marker(stack: str) -> str:
     return MARKERS.get(stack) or _SPARE_MARKERS[zlib.crc32(stack.encode()) % len(_SPARE_MARKERS)]
 
 
+def ink_of(subject: ComparedSubject) -> str:
+    """Its transport's colour; a spare one for a subject that another one would look like (base and head)."""
+    if not subject.twin:
+        return colour(subject.transport)
+    return _SPARE_COLOURS[(subject.twin - 1) % len(_SPARE_COLOURS)]
+
+
+def shape_of(subject: ComparedSubject) -> str:
+    """Its stack's marker; a spare one for a subject that another one would look like. Nine of those differ."""
+    if not subject.twin:
+        return marker(subject.stack)
+    turns, place = divmod(subject.twin - 1, len(_SPARE_COLOURS))
+    return _SPARE_MARKERS[(turns + place) % len(_SPARE_MARKERS)]
+
+
 def fill(subject: ComparedSubject) -> str:
     """Filled in the controlled arm, hollow in any other (R10)."""
-    return colour(subject.transport) if subject.arm == "controlled" else "none"
+    return ink_of(subject) if subject.arm == "controlled" else "none"
 
 
 def line(subject: ComparedSubject) -> Literal["-", "--", "-."]:
@@ -125,9 +141,9 @@ def key(canvas: Figure, subjects: Sequence[ComparedSubject]) -> None:
         Line2D(
             [],
             [],
-            color=colour(s.transport),
+            color=ink_of(s),
             linestyle=line(s),
-            marker=marker(s.stack),
+            marker=shape_of(s),
             markerfacecolor=fill(s),
             markersize=5,
             label=s.name,
@@ -167,11 +183,12 @@ _SHAPES = {
 
 def swatch(subject: ComparedSubject) -> str:
     """A subject's colour and marker as a small SVG, so that tables and figures speak of it alike."""
-    ink = f"var(--{subject.transport})" if subject.transport in COLOURS else colour(subject.transport)
+    themed = subject.transport in COLOURS and not subject.twin
+    ink = f"var(--{subject.transport})" if themed else ink_of(subject)
     inside = ink if subject.arm == "controlled" else "none"
     return (
         '<svg class="key" viewBox="0 0 12 12" aria-hidden="true" focusable="false">'
-        f'<path d="{_SHAPES[marker(subject.stack)]}" style="fill: {inside}; stroke: {ink}; stroke-width: 1.2"/></svg>'
+        f'<path d="{_SHAPES[shape_of(subject)]}" style="fill: {inside}; stroke: {ink}; stroke-width: 1.2"/></svg>'
     )
 
 

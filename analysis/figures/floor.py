@@ -13,14 +13,14 @@ from rtbench.analysis.figures._dots import room
 from rtbench.analysis.figures._style import (
     FAINT,
     WIDTH_IN,
-    colour,
     fill,
     height,
+    ink_of,
     label_rows,
     mark,
-    marker,
     quantity_axis,
     rows,
+    shape_of,
 )
 from rtbench.analysis.statistics.compare import Estimate
 
@@ -72,16 +72,16 @@ def draw(evidence: Evidence) -> Drawing | None:
         f"95 % t-interval of block-paired log-ratios (bar), one log axis; n = {n} blocks. Filled: controlled arm, "
         "hollow: another arm."
     )
-    return Drawing(canvas, caption)
+    return Drawing(canvas, caption, metrics=tuple(metric for metric, _ in shown))
 
 
 def _ratio(axes: Axes, subject: ComparedSubject, ratio: Estimate, title: str, at: float) -> None:
-    ink = colour(subject.transport)
+    ink = ink_of(subject)
     words = f"{subject.name}, {title}: {format.ratio(ratio)} the floor"
     if ratio.low is not None and ratio.high is not None:
         (bar,) = axes.plot([ratio.low, ratio.high], [at, at], color=ink, linewidth=1.6, solid_capstyle="butt")
         mark(bar, subject.name, words)
     (dot,) = axes.plot(
-        [ratio.ratio], [at], marker=marker(subject.stack), markersize=6, color=ink, markerfacecolor=fill(subject)
+        [ratio.ratio], [at], marker=shape_of(subject), markersize=6, color=ink, markerfacecolor=fill(subject)
     )
     mark(dot, subject.name, words)

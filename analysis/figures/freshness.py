@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from rtbench.analysis import format
 from rtbench.analysis.evidence import ComparedSubject, Evidence
 from rtbench.analysis.figures import Drawing, figure
-from rtbench.analysis.figures._style import WIDTH_IN, colour, fill, line, marker, quantity_axis
+from rtbench.analysis.figures._style import WIDTH_IN, fill, ink_of, line, quantity_axis, shape_of
 from rtbench.analysis.figures.sweep import key_of
 from rtbench.analysis.sweep import curves
 from rtbench.analysis.sweep.rows import Fresh
@@ -47,7 +47,8 @@ def draw(evidence: Evidence) -> Drawing | None:
         f"their marks are repetitions. Medians of trials, n = {counts[0]} to {counts[-1]} trials a mark; their 95 % "
         "intervals are in the table. Both axes logarithmic."
     )
-    return Drawing(canvas, caption)
+    metrics = (evidence.latency, "server_cpu_ns_per_message", "tcp_down_bytes_per_message", "tcp_up_bytes_per_message")
+    return Drawing(canvas, caption, metrics=metrics)
 
 
 def cost(row: Fresh, number: int) -> float | None:
@@ -59,7 +60,7 @@ def cost(row: Fresh, number: int) -> float | None:
 
 
 def _series(axes: Axes, rows: list[Fresh], subject: ComparedSubject, number: int) -> None:
-    ink = colour(subject.transport)
+    ink = ink_of(subject)
     known = [(age, value, row) for row in rows for age, value in [(row.age_ns[0], cost(row, number))] if age and value]
     for age, value, row in known:
         if row.age_tail_ns[0]:
@@ -70,5 +71,5 @@ def _series(axes: Axes, rows: list[Fresh], subject: ComparedSubject, number: int
     joined = line(subject) if any(row.polls for _, _, row in known) else "none"
     axes.plot(
         [age for age, _, _ in known], [value for _, value, _ in known], color=ink, linestyle=joined, linewidth=1.0,
-        marker=marker(subject.stack), markerfacecolor=fill(subject), markersize=5,
+        marker=shape_of(subject), markerfacecolor=fill(subject), markersize=5,
     )  # fmt: skip

@@ -11,64 +11,92 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from rtbench.analysis import format
 from rtbench.analysis.evidence import ComparedSubject, Evidence, Result
 from rtbench.analysis.figures import Drawing, figure
-from rtbench.analysis.figures._style import WIDTH_IN, colour, fill, key, line, mark, marker, quantity_axis
+from rtbench.analysis.figures._style import RULE, WIDTH_IN, fill, ink_of, line, mark, quantity_axis, shape_of
 from rtbench.analysis.samples.samples import GRID
 
-_PANELS = (("latency_kernel", "At the client's kernel"), ("latency_app", "At the client's application"))
+_PANELS = (("latency_kernel", "at the kernel"), ("latency_app", "at the application"))
 
 _PER_TAIL = 3.68
 """Distinct due instants times the share beyond: what a tail in time takes (R8: 368 for 1 %)."""
 
 
+_COLUMNS = 5
+
+
 @figure("latency", 10, "Delivery latency, the whole distribution")
 def draw(evidence: Evidence) -> Drawing | None:
-    canvas = Figure(figsize=(WIDTH_IN, 3.5), layout="constrained")
-    panels = canvas.subplots(1, 2, sharex=True, sharey=True)
-    drawn: dict[str, ComparedSubject] = {}
-    trials = 0
-    deepest = 0.05
-    for axes, (span, title) in zip(panels, _PANELS, strict=True):
-        for subject in evidence.subjects:
-            for result in evidence.of(subject.name):
-                share = _curve(axes, result, subject, span)
-                if share is not None:
-                    drawn[subject.base] = subject  # of a sweep, all cells have one line in the legend
-                    trials += span == "latency_app"
-                    deepest = min(deepest, share)
-        axes.set_title(title)
-        axes.grid(True)
-        axes.set_xlabel("received − due")
-    if not drawn:
+    bases = {s.base: s for s in evidence.subjects if any(_drawable(r, "latency_app") for r in evidence.of(s.name))}
+    if not bases:
         return None
-    for axes in panels:
+    fitting = int(5.9 / (0.055 * max(map(len, bases))))  # a letter of a title is some 0.055 inches
+    columns = max(1, min(len(bases), _COLUMNS, fitting))
+    rows = -(-len(bases) // columns)
+    canvas = Figure(figsize=(WIDTH_IN, 0.4 + 1.75 * rows * len(_PANELS)), layout="constrained")
+    grid = canvas.subplots(rows * len(_PANELS), columns, squeeze=False, sharex=True, sharey=True)
+    deepest = 0.05
+    for part, (span, where) in enumerate(_PANELS):
+        places = grid[part * rows : (part + 1) * rows].ravel()
+        for axes, base in zip(places, bases, strict=False):
+            deepest = min(deepest, _panel(axes, evidence, base, span))
+            mark(axes.set_title(base, fontsize=7, fontweight="normal"), base)
+            axes.grid(True)
+        for axes in places[len(bases) :]:
+            axes.remove()
+        for row in grid[part * rows : (part + 1) * rows]:
+            row[0].set_ylabel(f"{where}\nlater than that", fontsize=7.5)
+    for axes in canvas.axes:
         axes.set_yscale("log")
         axes.set_ylim(max(deepest / 1.5, 1e-5), 1.0)
         axes.yaxis.set_major_locator(LogLocator())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6%}".rstrip("0%").rstrip(".") + " %"))
         axes.yaxis.set_minor_formatter(NullFormatter())
         quantity_axis(axes, "ns", logarithmic=True)
-    panels[0].set_ylabel("share of messages later than that")
-    key(canvas, list(drawn.values()))
+    canvas.supxlabel("received − due", fontsize=8.5)
+    trials = sum(_drawable(r, "latency_app") for r in evidence.results)
     caption = (
         "Share of the messages that arrived later than a given time after they were planned (the ECDF, turned over so "
-        "that its tail has a log axis; lower and further left is better), both axes logarithmic, kernel and "
-        f"application on the same axes. One line a trial, never averaged ({trials} trials); messages that never "
-        "arrived count as later than all others. Dotted where a trial has too few distinct due instants to claim a "
-        "tail in time: there the line shows copies of the same few ticks. Dashed: not the controlled arm; dash and "
-        "dot: behind a proxy."
+        "that its tail has a log axis; lower and further left is better). A panel for each subject, all on the same "
+        f"logarithmic axes; in colour one line a trial, never averaged ({trials} trials), in grey the first trial of "
+        "every other subject. Messages that never arrived count as later than all others. Dotted where a trial has "
+        "too few distinct due instants to claim a tail in time: there the line shows copies of the same few ticks. "
+        "Dashed: not the controlled arm; dash and dot: behind a proxy."
     )
-    return Drawing(canvas, caption)
+    return Drawing(canvas, caption, metrics=tuple(f"{span}_p50_ns" for span, _ in _PANELS))
+
+
+def _drawable(result: Result, span: str) -> bool:
+    return result.series is not None and result.usable(f"{span}_p50_ns") is not None
+
+
+def _panel(axes: Axes, evidence: Evidence, base: str, span: str) -> float:
+    """Draw a subject in all its cells, before the others in grey; the smallest share that it reaches."""
+    others = {s.base: s for s in reversed(evidence.subjects) if s.base != base}
+    for subject in others.values():
+        first = next((r for r in evidence.of(subject.name) if _drawable(r, span)), None)
+        if first is not None and first.series is not None:
+            found = first.series.distributions[span]
+            seen = np.isfinite(found.curve) & (found.curve > 0) & (0.5 / max(1, found.count + found.lost) < 1 - GRID)
+            (behind,) = axes.plot(found.curve[seen], (1 - GRID)[seen], color=RULE, linewidth=0.9, zorder=1)
+            mark(behind, subject.name)
+    shares = [
+        share
+        for subject in evidence.subjects
+        if subject.base == base
+        for result in evidence.of(subject.name)
+        if (share := _curve(axes, result, subject, span)) is not None
+    ]
+    return min(shares, default=1.0)
 
 
 def _curve(axes: Axes, result: Result, subject: ComparedSubject, span: str) -> float | None:
     """Draw one trial; the smallest share that it reaches, None when there is nothing to draw."""
-    if result.series is None or result.usable(f"{span}_p50_ns") is None:
+    if result.series is None or not _drawable(result, span):
         return None
     found = result.series.distributions[span]
     later = 1 - GRID
     resolved = (later > 0.5 / max(1, found.count + found.lost)) & np.isfinite(found.curve) & (found.curve > 0)
     claimed = resolved & (later * result.series.instants >= _PER_TAIL)
-    ink = colour(subject.transport)
+    ink = ink_of(subject)
     words = (
         f"{subject.name}, trial {result.trial.number}: p50 {format.quantity(found.at['p50'], 'ns')}, "
         f"p90 {format.quantity(found.at['p90'], 'ns')}, last {format.quantity(found.at['max'], 'ns')}"
@@ -86,7 +114,7 @@ def _curve(axes: Axes, result: Result, subject: ComparedSubject, span: str) -> f
         found.curve[middle],
         later[middle],
         color=ink,
-        marker=marker(subject.stack),
+        marker=shape_of(subject),
         markerfacecolor=fill(subject),
         markersize=4,
     )

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from rtbench.analysis import format
 from rtbench.analysis.evidence import ComparedSubject, Evidence
 from rtbench.analysis.figures import Drawing, figure
-from rtbench.analysis.figures._style import WIDTH_IN, colour, fill, key, line, mark, marker, quantity_axis
+from rtbench.analysis.figures._style import WIDTH_IN, fill, ink_of, key, line, mark, quantity_axis, shape_of
 from rtbench.analysis.metrics import find
 
 _PANELS = (
@@ -65,12 +65,12 @@ def draw(evidence: Evidence) -> Drawing | None:
         f"{crosses}. Log axes. Lines that keep their order and distance from block to block are a difference that "
         "replicates; lines that slope together are the machine's drift, which pairing within blocks takes out."
     )
-    return Drawing(canvas, caption)
+    return Drawing(canvas, caption, metrics=tuple(metric for metric, _ in shown))
 
 
 def _strip(axes: Axes, evidence: Evidence, subject: ComparedSubject, metric: str, place: int) -> set[int]:
     """Draw one subject's trials; the numbers of those that do not count."""
-    ink, unit = colour(subject.transport), find(metric).unit
+    ink, unit = ink_of(subject), find(metric).unit
     shift = _SPREAD * ((place + 0.5) / max(1, len(evidence.subjects)) - 0.5)
     counted: dict[float, float] = {}
     aside = set()
@@ -88,7 +88,7 @@ def _strip(axes: Axes, evidence: Evidence, subject: ComparedSubject, metric: str
             continue
         counted[at] = value
         (dot,) = axes.plot(
-            [at], [value], marker=marker(subject.stack), markersize=5, color=ink, markerfacecolor=fill(subject)
+            [at], [value], marker=shape_of(subject), markersize=5, color=ink, markerfacecolor=fill(subject)
         )
         mark(dot, subject.name, words)
     joined = sorted(counted.items())

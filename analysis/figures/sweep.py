@@ -9,7 +9,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLo
 
 from rtbench.analysis.evidence import ComparedSubject, Evidence
 from rtbench.analysis.figures import Drawing, figure
-from rtbench.analysis.figures._style import WIDTH_IN, colour, fill, line, marker, quantity_axis
+from rtbench.analysis.figures._style import WIDTH_IN, fill, ink_of, line, quantity_axis, shape_of
 from rtbench.analysis.sweep import curves
 from rtbench.analysis.sweep.rows import Curve, Slice, Sweep
 
@@ -55,7 +55,7 @@ def draw(evidence: Evidence) -> Drawing | None:
         f"t-interval of the mean of logs over trials; {trials} trials a mark. Marks of one value stand a little apart. "
         f"Filled and solid: controlled arm; hollow and dashed: another arm, where stacks differ.{more}"
     )
-    return Drawing(canvas, caption)
+    return Drawing(canvas, caption, metrics=tuple(metrics))
 
 
 def find_title(metric: str) -> str:
@@ -68,7 +68,7 @@ def find_title(metric: str) -> str:
 def key_of(subject: ComparedSubject, name: str) -> Line2D:
     """A subject's line in the legend."""
     return Line2D(
-        [], [], color=colour(subject.transport), linestyle=line(subject), marker=marker(subject.stack),
+        [], [], color=ink_of(subject), linestyle=line(subject), marker=shape_of(subject),
         markerfacecolor=fill(subject), markersize=5, label=name,
     )  # fmt: skip
 
@@ -107,13 +107,13 @@ def _panel(
 
 
 def _curve(axes: Axes, curve: Curve, subject: ComparedSubject, places: dict[object, float]) -> bool:
-    ink = colour(subject.transport)
+    ink = ink_of(subject)
     known = [(places[p.value], p, p.median) for p in curve.points if p.median is not None and p.median > 0]
     for at, point, _ in known:
         if point.low is not None and point.high is not None and point.low > 0:
             axes.plot([at, at], [point.low, point.high], color=ink, linewidth=1.4, solid_capstyle="butt")
     axes.plot(
         [at for at, _, _ in known], [median for _, _, median in known], color=ink, linestyle=line(subject),
-        linewidth=1.0, marker=marker(subject.stack), markerfacecolor=fill(subject), markersize=5,
+        linewidth=1.0, marker=shape_of(subject), markerfacecolor=fill(subject), markersize=5,
     )  # fmt: skip
     return bool(known)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from rtbench.analysis.evidence import ComparedSubject, Evidence, Result
 from rtbench.analysis.figures import Drawing, figure
-from rtbench.analysis.figures._style import FAINT, INK, RULE, WIDTH_IN, colour, mark, quantity_axis
+from rtbench.analysis.figures._style import FAINT, INK, RULE, WIDTH_IN, ink_of, mark, quantity_axis
 from rtbench.analysis.samples.samples import SLOT_NS
 from rtbench.analysis.samples.series import Timeline
 
@@ -56,7 +56,7 @@ def draw(evidence: Evidence) -> Drawing | None:
         f"{hatched}; dashed: moments that the trial's manifest names. Right: latency ({' or '.join(stamps)}) of the "
         "messages that were due in each slot, median (line) and maximum (dots; a lost message has none)."
     )
-    return Drawing(canvas, caption)
+    return Drawing(canvas, caption, metrics=("delivered", "latency_kernel_p50_ns", "latency_kernel_max_ns"))
 
 
 def _faults(result: Result) -> list[tuple[float, float, str]]:
@@ -84,7 +84,7 @@ def _word(axes: Axes, at: float, height: float, words: str, **look: Any) -> None
 
 
 def _counts(axes: Axes, subject: ComparedSubject, line: Timeline) -> None:
-    (steps,) = axes.step(line.slot_s, line.delivered, where="post", color=colour(subject.transport), linewidth=0.9)
+    (steps,) = axes.step(line.slot_s, line.delivered, where="post", color=ink_of(subject), linewidth=0.9)
     mark(steps, subject.name)
     low = float(line.slot_s[0]) if line.slot_s.size else 0.0
     for moment, _name in line.events:
@@ -99,7 +99,7 @@ def _latencies(axes: Axes, subject: ComparedSubject, line: Timeline) -> None:
         (line.highest_ns, {"linestyle": "none", "marker": ".", "markersize": 2.5}),
     ):
         finite = np.isfinite(values) & (values > 0)
-        (artist,) = axes.plot(line.due_s[finite], values[finite], color=colour(subject.transport), **drawn)
+        (artist,) = axes.plot(line.due_s[finite], values[finite], color=ink_of(subject), **drawn)
         mark(artist, subject.name)
     axes.set_title("latency, median and maximum")
     axes.grid(axis="y")

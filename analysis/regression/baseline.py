@@ -17,7 +17,7 @@ import numpy as np
 
 from rtbench.analysis.campaigns.load import checked_keys, load
 from rtbench.analysis.campaigns.trials import item_name
-from rtbench.analysis.evidence import USABLE_NEEDED, Evidence, gather
+from rtbench.analysis.evidence import USABLE_NEEDED, Evidence, gather, origin
 from rtbench.analysis.metrics import catalogue
 from rtbench.analysis.regression import verdicts
 from rtbench.analysis.regression.changes import FAULTS, Change, Difference
@@ -151,7 +151,8 @@ def _difference(
         for warning in evidence.warnings
         if warning.get("kind") == "damaged-trial"
     )
-    return Difference(*names, tuple(changes), (judged, what, *refused, *notes, *damage), tuple(too_few))
+    sides = (origin.side(now, names),) if paired else (origin.side(before), origin.side(now))
+    return Difference(*names, tuple(changes), (judged, what, *refused, *notes, *damage), tuple(too_few), sides)
 
 
 def _items(evidence: Evidence) -> list[str]:

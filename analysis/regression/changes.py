@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rtbench.analysis import format
+from rtbench.analysis.evidence.origin import Side
 from rtbench.analysis.statistics.judgement import Comparison
 
 FAULTS = ("lost", "duplicated", "reordered", "corrupted", "connections_failed")
@@ -66,6 +67,8 @@ class Difference:
     """How the changes were judged, and permitted differences: versions, subjects of one side only."""
     too_few: tuple[str, ...] = ()
     """Subjects without enough valid trials to conclude, each with its count and side."""
+    sides: tuple[Side, ...] = ()
+    """The campaigns: the baseline's and the current one's, or the one that both subjects are of."""
 
     @property
     def regressions(self) -> list[Change]:

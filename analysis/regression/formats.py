@@ -1,7 +1,8 @@
-"""A difference as text for a terminal, Markdown for a pull request, JSON for machines, JUnit XML for a CI's test tab.
+"""A difference as text for a terminal, Markdown for a pull request, JSON for machines, JUnit XML for a CI's test tab,
+HTML for a browser.
 
 Invariant: every format says the same changes, notes and subjects without enough trials; names from a results folder
-cannot break out of Markdown or XML. Called by `rtbench compare`.
+cannot break out of Markdown, XML or HTML. Called by `rtbench compare`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Mapping
 from xml.etree import ElementTree
 
 from rtbench.analysis import format
+from rtbench.analysis.regression import page
 from rtbench.analysis.regression.changes import FAULTS, Change, Difference
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -21,7 +23,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x1b]")
 
 
 def render(found: Difference, kind: str) -> str:
-    """The difference as `text`, `markdown`, `json` or `junit`. Another name raises KeyError."""
+    """The difference as one of FORMATS. Another name raises KeyError."""
     return _RENDERERS[kind](found)
 
 
@@ -133,6 +135,7 @@ _RENDERERS: Mapping[str, Callable[[Difference], str]] = {
     "markdown": _markdown,
     "json": _json,
     "junit": _junit,
+    "html": lambda found: page.render(found, _summary(found)),
 }
 
 FORMATS = tuple(_RENDERERS)

@@ -17,22 +17,24 @@ from markupsafe import Markup, escape
 
 from rtbench.analysis import claims, figures, format
 from rtbench.analysis.advice.advice import Advice
-from rtbench.analysis.evidence import Evidence
+from rtbench.analysis.evidence import Evidence, origin
 from rtbench.analysis.figures import _style
 from rtbench.analysis.metrics import catalogue
 from rtbench.analysis.report import answer, fairness, loopback, overview, proxied, tables
 from rtbench.analysis.report.caveat import Caveat
 from rtbench.analysis.report.citation import cite, facts
 from rtbench.analysis.report.condense import condense
+from rtbench.analysis.report.made import OVER_TRIALS, Made, made
+from rtbench.analysis.report.presets import presets
 from rtbench.analysis.sweep import curves, words
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
-PLACED = (
-    "decision", "sweep", "freshness", "latency", "parts", "cpu", "floor", "memory", "traffic", "setup", "recovery",
-    "replication", "timeline",
-)  # fmt: skip
-"""The figures that the page has a place for; any other one comes after them, in the registry's order."""
+LEAD = ("decision", "sweep", "freshness", "recovery", "memory", "floor", "latency", "replication")
+"""The figures that may stand open, each in its section; the first OPEN of them that are there do."""
+
+OPEN = 3
+"""More figures than these are folded, so that a reader gets to the tables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class Shown:
     svg: Markup
     values: tuple[list[str], list[tuple[str, list[str]]]]
     """What it draws as a table: headings, and a row a subject; empty where the page has such a table anyway."""
+    made: Made
 
 
 def render(
@@ -91,8 +94,15 @@ def _draw(evidence: Evidence, folder: Path) -> list[Shown]:
             (folder / f"{figure.name}.png").write_bytes(_style.to_png(drawing.canvas))
             page = Markup(_style.inline(svg, figure.name, figure.title))
             values = tables.values(evidence, drawing.values)
-            shown.append(Shown(figure.name, figure.title, drawing.caption, page, values))
+            metrics = drawing.metrics or tuple(metric for metric, _ in drawing.values)
+            how = made(evidence, figure.title, [m for m in metrics if _known(evidence, m)])
+            shown.append(Shown(figure.name, figure.title, drawing.caption, page, values, how))
     return shown
+
+
+def _known(evidence: Evidence, metric: str) -> bool:
+    """Whether some subject has a value."""
+    return any(s.metric == metric and s.median is not None for s in evidence.summaries)
 
 
 def _context(
@@ -105,6 +115,9 @@ def _context(
     together = condense(warned)
     pair_columns, pairs = tables.pairs(evidence)
     recovery_columns, recovery = tables.recovery(evidence)
+    paying, heights = loopback.table(evidence), tables.layers(evidence)
+    lead = [name for name in LEAD if name in {figure.name for figure in shown}][:OPEN]
+    decides = [metric for metric in tables.decides(evidence) if _known(evidence, metric)]
     return {
         "campaign": document.get("campaign", "campaign"),
         "documents": evidence.campaign.documents,
@@ -115,7 +128,17 @@ def _context(
         "grave": [c for c in together if c.grave],
         "mild": [c for c in together if not c.grave],
         "figures": {figure.name: figure for figure in shown},
-        "placed": PLACED,
+        "lead": lead,
+        "more": [figure.name for figure in shown if figure.name not in lead],
+        "presets": presets(evidence),
+        "origins": origin.origins(evidence),
+        "over_trials": OVER_TRIALS,
+        "made": {
+            s.name: (f"made-{place}", made(evidence, s.name, decides, [s.name]))
+            for place, s in enumerate(evidence.subjects, 1)
+        },
+        "costs": bool(paying) or bool({"memory", "floor"} & {figure.name for figure in shown}),
+        "bytes": any(cell != format.MISSING for _, cells in heights for cell in cells),
         "swatches": {name: Markup(_style.swatch(s)) for s in evidence.subjects for name in (s.base, s.name)},
         "facts": facts(document),
         "pair_columns": pair_columns,
@@ -123,7 +146,7 @@ def _context(
         "recovery_columns": recovery_columns,
         "recovery": recovery,
         "paying_columns": loopback.HEADINGS,
-        "paying": loopback.table(evidence),
+        "paying": paying,
         "proxied": proxied.behind(evidence, latency),
         "held_ms": proxied.HELD_NS // 1_000_000,
         "fairness": fairness.manifests(evidence),
@@ -136,7 +159,7 @@ def _context(
         "combined": tables.combined(evidence),
         "counts": tables.COUNTS,
         "audit": tables.audit(evidence),
-        "heights": tables.layers(evidence),
+        "heights": heights,
         "trials": tables.trials(evidence),
         "left_out": tables.left_out(evidence),
         "halves": tables.halves(evidence),
@@ -200,7 +223,10 @@ def _escaped(text: str) -> str:
 
 
 def _stacked(text: str) -> Markup:
-    """A value with its interval on a line below."""
-    value, bracket, interval = text.partition(" [")
-    below = Markup('<span class="interval">[{}</span>').format(interval) if bracket else ""
-    return escape(value) + below
+    """A value with its interval on a line below, and what is said of it on the next."""
+    value, bracket, rest = text.partition(" [")
+    interval, _, note = rest.partition("; ") if bracket else ("", "", "")
+    lines = [f"[{interval}"] if bracket else []
+    return escape(value) + Markup("").join(
+        Markup('<span class="interval">{}</span>').format(line) for line in [*lines, *([note] if note else [])]
+    )

@@ -13,7 +13,7 @@ from typing import Any
 
 from rtbench.analysis import format
 from rtbench.analysis.campaigns.trials import item_name
-from rtbench.analysis.evidence import ComparedSubject, Evidence, Result
+from rtbench.analysis.evidence import ComparedSubject, Evidence, Result, origin
 from rtbench.analysis.metrics import catalogue, find
 from rtbench.analysis.report.caveat import written
 from rtbench.analysis.report.caveats import stalled
@@ -53,27 +53,33 @@ class Pair:
     b: str
     across: bool
     cells: tuple[MatrixCell, ...]
+    basis: tuple[str, ...]
+    """What each cell rests on: its blocks, and q in its family."""
 
 
 def results(evidence: Evidence) -> tuple[list[str], list[tuple[ComparedSubject, list[str]]]]:
     """The first table: a line a subject with what decides, and the headings."""
-    latency = evidence.latency
-    side = "kernel" if "kernel" in latency else "app"
-    columns = (
-        (latency, "latency p50"),
-        (f"latency_{side}_p99_ns", "p99 in time"),
-        (f"latency_{side}_within_tick_p99_ns", "p99 over subscribers"),
-        ("server_cpu_ns_per_message", "server CPU / msg"),
-        ("tcp_down_bytes_per_message", "TCP down / msg"),
-        ("tcp_up_bytes_per_message", "TCP up / msg"),
-        ("first_message_p50_ns", "first message"),
-    )
-    rows = []
-    for _, subjects in evidence.arms:
-        for subject in subjects:
-            cells = [format.summary(evidence.summary(subject.name, metric)) for metric, _ in columns]
-            rows.append((subject, cells))
-    return [title for _, title in columns], rows
+    columns = decides(evidence)
+    rows = [
+        (subject, [format.summary(evidence.summary(subject.name, metric)) for metric in columns])
+        for _, subjects in evidence.arms
+        for subject in subjects
+    ]
+    return list(columns.values()), rows
+
+
+def decides(evidence: Evidence) -> dict[str, str]:
+    """The metrics of the first table and their headings."""
+    side = "kernel" if "kernel" in evidence.latency else "app"
+    return {
+        evidence.latency: "latency p50",
+        f"latency_{side}_p99_ns": "p99 in time",
+        f"latency_{side}_within_tick_p99_ns": "p99 over subscribers",
+        "server_cpu_ns_per_message": "server CPU / msg",
+        "tcp_down_bytes_per_message": "TCP down / msg",
+        "tcp_up_bytes_per_message": "TCP up / msg",
+        "first_message_p50_ns": "first message",
+    }
 
 
 def _headlines(evidence: Evidence) -> list[str]:
@@ -107,7 +113,8 @@ def pairs(evidence: Evidence) -> tuple[list[str], list[Pair]]:
             across = a.arm != b.arm
             cells = tuple(_cell(evidence, metric, a.name, b.name, across) for metric in metrics)
             if a.cell == b.cell and any(cell.side != "empty" for cell in cells):
-                found.append(Pair(a.name, b.name, across, cells))
+                basis = tuple(_basis(evidence, metric, a.name, b.name) for metric in metrics)
+                found.append(Pair(a.name, b.name, across, cells, basis))
     return [_SHORT.get(metric, find(metric).title) for metric in metrics], sorted(found, key=lambda pair: pair.across)
 
 
@@ -138,6 +145,15 @@ def _cell(evidence: Evidence, metric: str, a: str, b: str, across: bool) -> Matr
         text = f"{found.ratio:.6f}".rstrip("0") + "×"
     note = f"; {words}" if (words := format.undecided(found)) else ""
     return MatrixCell(text + note, sides.get(found.verdict, "open"), across)
+
+
+def _basis(evidence: Evidence, metric: str, a: str, b: str) -> str:
+    """`3 blocks, q = 0.012 (headline metrics)`."""
+    found = evidence.comparison(metric, a, b)
+    if found is None:
+        return format.MISSING
+    q = "" if found.q is None else f", q = {found.q:.2g}"
+    return f"{found.blocks} block{'s' * (found.blocks != 1)}{q}{f' ({found.family})' if found.family else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,13 +266,9 @@ def trials(evidence: Evidence) -> list[list[str]]:
 def left_out(evidence: Evidence) -> list[tuple[str, str, str, str, str, str]]:
     """What does not count: trial, subject, block, attempt, metrics ("all": every one), and why."""
     return [
-        (
-            str(r.trial.number), r.trial.item, str(r.trial.block), str(r.trial.attempt),
-            "all" if "*" in row.metrics else ", ".join(row.metrics), row.why,
-        )
-        for r in evidence.results
-        for row in r.trial.left_out
-    ]  # fmt: skip
+        (str(row.number), row.item, str(row.block), str(row.attempt), row.words, row.why)
+        for row in origin.left_out(evidence.results)
+    ]
 
 
 HALVES = (

@@ -10,13 +10,13 @@ from rtbench.analysis.regression import baseline, formats
 from rtbench.cli._options import calibration_option
 from rtbench.errors import UserError
 from rtbench.records.campaign import load_calibration
+from rtbench.records.tables import write_text
 
 
 @click.command(epilog="Example: rtbench compare results/baseline results/20261124-031500-ci --format markdown")
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="BASELINE DIR")
-@click.option(
-    "--format", "kind", type=click.Choice(["text", "markdown", "json", "junit"]), default="text", show_default=True
-)
+@click.option("--format", "kind", type=click.Choice(formats.FORMATS), default="text", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write there; stdout when not given.")
 @click.option("--subjects", metavar="BASE,HEAD", help="Two subjects of one folder instead, paired by its blocks.")
 @click.option(
     "--tolerance",
@@ -31,6 +31,7 @@ def compare(
     context: click.Context,
     folders: tuple[Path, ...],
     kind: str,
+    out: Path | None,
     subjects: str | None,
     tolerance: float,
     calibration: Path | None,
@@ -38,7 +39,8 @@ def compare(
     """Has anything become worse? Two campaigns, or two subjects of one; exit 1 on a regression.
 
     A difference is said only outside the noise, with false discoveries held to 5 %. On another machine, kernel or
-    Python times and costs are not compared, counts and bytes are.
+    Python times and costs are not compared, counts and bytes are. `--format html` is one page with both campaigns:
+    verdict, changes, notes, and the machine, command and trials of each.
     """
     other, limit = load_calibration(calibration) if calibration else None, 1 + tolerance / 100
     if subjects is not None:
@@ -53,5 +55,12 @@ def compare(
         raise UserError("compare needs two folders", "rtbench compare BASELINE DIR, or DIR --subjects BASE,HEAD")
     else:
         found = baseline.against(*folders, limit, other)
-    click.echo(formats.render(found, kind), nl=False)
+    text = formats.render(found, kind)
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        try:
+            write_text(out, text)
+        except OSError as error:
+            raise UserError(f"{out}: cannot be written ({error})", "name another --out") from error
     context.exit(found.exit_code)

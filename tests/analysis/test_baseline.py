@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import html
 import json
+import re
 import shutil
 from pathlib import Path
 from types import ModuleType
@@ -157,7 +159,13 @@ def test_regressions_in_every_format(tmp_path: Path, make: ModuleType) -> None:
     table = json.loads(render(found, "json"))
     assert table["regressions"] == 3 and table["exit"] == 1
     assert sum(row["regression"] for row in table["changes"]) == 3
-    assert FORMATS == ("text", "markdown", "json", "junit")
+    assert FORMATS == ("text", "markdown", "json", "junit", "html")
+    page = html.unescape(render(found, "html"))
+    assert page.index("3 regressions") < page.index('id="changes"') < page.index(found.notes[0])
+    rows = re.findall(r'<tr data-subject="(.*?)" data-with="(.*?)">.*?class="text bad">worse', page)
+    assert set(rows) == told(found) and page.count("<tr data-subject=") == len(found.changes)
+    assert page.count("rtbench run golden --seed 1") == 2 and "hash 0f1e2d3c4b5a, seed 1" in page
+    assert all(f"{name}: <span" in page for name in (SSE, WEBSOCKET)) and "Left out" in page
 
 
 def test_junit_is_what_ci_systems_read(tmp_path: Path, make: ModuleType) -> None:
@@ -190,7 +198,8 @@ def test_names_cannot_break_out_of_markdown_or_the_terminal() -> None:
     found = Difference("a", "\x1b[31mb", (change,), (), ())
     row = next(line for line in render(found, "markdown").splitlines() if "2.00×" in line)
     assert row.startswith("| &lt;b&gt;\\|x' | m |")
-    assert "\x1b" not in render(found, "text") + render(found, "markdown")
+    assert "\x1b" not in render(found, "text") + render(found, "markdown") + render(found, "html")
+    assert "<b>|x`" not in render(found, "html") and "&lt;b&gt;|x`" in render(found, "html")
 
 
 @pytest.mark.slow

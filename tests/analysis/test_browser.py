@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from rtbench.analysis.history.index import rebuild
+from rtbench.analysis.regression.baseline import against
+from rtbench.analysis.regression.formats import render
 from rtbench.analysis.report.report import build
 
 QUIET = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
@@ -66,18 +68,20 @@ def test_nothing_is_wider_than_the_screen(chromium: Any, url: str, width: int, s
     assert wide == width
 
 
-def test_the_first_screen_has_the_answer_the_figure_and_the_doubts(chromium: Any, url: str) -> None:
+def test_the_first_screen_has_the_answer_the_table_the_figure_and_the_doubts(chromium: Any, url: str) -> None:
     page = show(chromium, url)
     top = "(sel) => document.querySelector(sel).getBoundingClientRect().top"
-    for selector in (".answer li:nth-child(3)", "#decision svg", ".caveats.grave", ".caveats.mild"):
+    for selector in (".answer li:nth-child(3)", "#results table", "#decision svg", ".caveats.grave"):
         assert of(page, f"({top})({json.dumps(selector)})") < 900, selector
-    assert of(page, "document.querySelector('#decision svg').getBoundingClientRect().bottom") < 900
+    assert of(page, "document.querySelector('#results table').getBoundingClientRect().bottom") < 900
+    bottom = of(page, "document.querySelector('.caveats.grave').getBoundingClientRect().bottom")
+    assert 0 <= of(page, f"({top})('.caveats.mild')") - bottom < 40  # the mild ones follow the grave ones
 
 
 def test_without_scripts_everything_is_there_and_no_control_that_does_nothing(chromium: Any, url: str) -> None:
     page = show(chromium, url, scripts=False)
     assert of(page, "document.getElementById('theme').offsetParent") is None
-    assert of(page, "document.getElementById('subjects').offsetParent") is None
+    assert of(page, "document.getElementById('presets').offsetParent") is None
     assert "Audit of deliveries" in of(page, "document.body.innerText")
     assert of(page, "document.querySelectorAll('figure svg title').length") > 50  # values by hovering, natively
 
@@ -95,26 +99,66 @@ def test_theme_by_system_and_by_choice(chromium: Any, url: str) -> None:
     assert of(page, paper) == dark
 
 
-def test_a_subject_is_hidden_in_every_figure_and_table(chromium: Any, url: str) -> None:
+def test_a_preset_hides_subjects_in_every_figure_and_table(chromium: Any, url: str) -> None:
     page = show(chromium, url)
     seen = (
-        '[...document.querySelectorAll(\'[data-subject="sse-aiohttp"], [data-with="sse-aiohttp"]\')]'
+        '[...document.querySelectorAll(\'[data-subject="short-poll-aiohttp"], [data-with="short-poll-aiohttp"]\')]'
         ".filter((e) => e.getClientRects().length).length"
     )
     before = of(page, seen)
-    assert before > 40
-    box = page.find_element("css selector", "#subjects input[value='sse-aiohttp']")
-    box.send_keys(" ")
+    assert before > 20
+    page.find_element("css selector", "#presets [data-show=push]").send_keys(" ")
     assert of(page, seen) == 0
-    assert "1 hidden" in of(page, "document.getElementById('hidden').textContent")
-    box.send_keys(" ")
-    assert of(page, seen) == before
+    assert of(page, "location.hash") == "#show=push"
+    sent = of(page, "location.href")
+    page.find_element("css selector", "#presets [data-show=all]").send_keys("\n")
+    assert of(page, seen) == before and of(page, "location.hash") == ""
+    show(chromium, "about:blank")
+    page = show(chromium, sent)
+    assert of(page, seen) == 0
+    assert of(page, "document.querySelector('[data-show=push]').ariaPressed") == "true"
+
+
+def test_a_row_and_a_sorting_can_be_sent(chromium: Any, url: str) -> None:
+    page = show(chromium, url)
+    page.find_element("css selector", "#results tr[data-subject=sse-aiohttp] .pick").send_keys("\n")
+    page.find_element("css selector", "#results thead th:nth-child(3) button").send_keys(" ")
+    chosen = "document.querySelector('#results tr[data-subject=sse-aiohttp] .pick').ariaPressed"
+    other = "getComputedStyle(document.querySelector('#decision [data-subject=\"websocket-aiohttp\"]')).opacity"
+    sorted_by = "document.querySelector('#results thead th:nth-child(3)').ariaSort"
+    assert (of(page, chosen), of(page, other), of(page, sorted_by)) == ("true", "0.22", "ascending")
+    sent = of(page, "location.href")
+    assert "row=sse-aiohttp" in sent and "sort=" in sent
+    show(chromium, "about:blank")
+    page = show(chromium, sent)
+    assert (of(page, chosen), of(page, other), of(page, sorted_by)) == ("true", "0.22", "ascending")
+    page.find_element("css selector", "#results tr[data-subject=sse-aiohttp] td").click()
+    assert (of(page, chosen), of(page, other)) == ("false", "1")
+    page.find_element("css selector", "#bytes tr[data-subject=sse-aiohttp] .how").send_keys("\n")
+    assert of(page, "document.getElementById('made-1').checkVisibility()") is True
+    assert "at=made-1" in of(page, "location.hash")
+
+
+@pytest.fixture(scope="module")
+def compared(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page of `rtbench compare`."""
+    page = tmp_path_factory.mktemp("compared") / "page.html"
+    page.write_text(render(against(golden, golden), "html"))
+    return page.as_uri()
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (390, "dark")])
+def test_the_page_of_a_comparison(chromium: Any, compared: str, axe: str, width: int, theme: str) -> None:
+    page = show(chromium, compared, width, theme)
+    assert page.get_log("browser") == []
+    assert page.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]["width"] == width
+    _axe_finds_nothing(page, axe, least=10)
 
 
 def test_a_table_is_sorted_by_what_its_cells_mean(chromium: Any, url: str) -> None:
     page = show(chromium, url)
     column = (
-        "[...document.querySelectorAll('#results tbody tr:not(.arm)')]"
+        "[...document.querySelectorAll('#results table tbody tr:not(.arm)')]"
         ".map((row) => row.cells[2].innerText.split('\\n')[0])"
     )
     factor = {"µs": 1e3, "ms": 1e6, "s": 1e9}

@@ -83,17 +83,47 @@ def test_the_page_is_whole_and_needs_no_network(out: Path) -> None:
     assert "prefers-color-scheme: dark" in page and "@media print" in page
     assert len(page) < 5_000_000
     for name in ("decision", "latency", "parts", "cpu", "traffic", "setup", "replication", "timeline"):
-        assert f'<figure id="{name}">' in page
+        assert page.count(f'<figure id="{name}">') == 1
         for kind in ("svg", "png"):
             assert (out / f"figures/{name}.{kind}").stat().st_size > 1000
-    # the answer comes first, then the figure that decides, and what speaks against it before anything else
-    assert page.index('class="answer"') < page.index('id="decision"') < page.index("Before you believe it")
-    assert (
-        page.index("How to read it")
-        < page.index('id="results"')
-        < page.index("Audit of deliveries")
-        < page.index("how to repeat it")
-    )
+    # the answer comes first, then one table and the figure that decides, and what speaks against it before the rest
+    order = ('class="answer"', 'id="results"', 'id="decision"', "Before you believe it", "How to read it",
+             'id="comparisons"', 'id="more-figures"', "Audit of deliveries", "how to repeat it")  # fmt: skip
+    places = [page.index(words) for words in order]
+    assert places == sorted(places)
+    folded = page[page.index('id="more-figures"') : page.index('id="trials"')]
+    assert page.count("<figure ") - folded.count("<figure ") == 3
+
+
+def test_how_each_row_and_figure_was_made(out: Path, golden: Path) -> None:
+    page = html.unescape((out / "report.html").read_text())
+    document = json.loads((golden / "campaign.json").read_text())
+    report = json.loads((out / "report.json").read_text())
+    drawers = re.findall(r'<dl class="made".*?</dl>', page, re.DOTALL)
+    assert len(drawers) == page.count("<figure ") + len(report["subjects"])
+    for drawer in drawers:
+        for words in (document["command"], document["scenario_hash"], f"seed {document['seed']}", "Trials used"):
+            assert words in drawer
+    for place, subject in enumerate(report["subjects"], 1):
+        drawer = page[page.index(f'id="made-{place}"') :].partition("</dl>")[0]
+        assert f"of {subject['trials']})" in drawer and "Nearest rank" in drawer
+        assert f'href="#made-{place}"' in page
+        for trial in report["trials"]:
+            for metric, why in trial["left_out"].items() if trial["subject"] == subject["subject"] else ():
+                if f"<code>{metric}</code>" in drawer:
+                    assert f"trial {trial['trial']} (" in drawer and why.partition("; ")[0] in drawer
+    assert re.search(r"<td>3 blocks, q = [\d.e-]+ \(", page)
+
+
+@pytest.mark.usefixtures("few_figures")
+def test_a_failed_run_leaves_no_empty_section(tmp_path: Path, make: ModuleType) -> None:
+    folder = small(make, tmp_path / "a")
+    for file in folder.glob("trials/*/manifest.json"):
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"status": "failed", "window": None}))
+    page = build([folder]).path.read_text()
+    for name in ("comparisons", "latencies", "costs", "bytes", "more-figures"):
+        assert f'id="{name}"' not in page and f'href="#{name}"' not in page
+    assert "Every metric" not in page
 
 
 def test_captions_say_n_and_the_interval(out: Path) -> None:
@@ -573,8 +603,8 @@ def test_a_hover_says_the_value_and_a_subject_can_be_hidden(out: Path) -> None:
     for text in (page, file):
         assert re.search(r'<g data-subject="sse-aiohttp"><title>sse-aiohttp, Latency, median: \d', text)
     assert "mark|" not in page and "mark|" not in file
-    # every subject's name is a row heading with its colour and marker, and a box that hides what carries the name
-    assert page.count('<input type="checkbox" value="') == 4
+    # every subject's name is a row heading with its colour and marker, and a preset shows or hides what carries it
+    assert re.findall(r'data-show="(\w+)"', page) == ["all", "push", "stack"]
     assert '<tr data-subject="websocket-websockets"><th scope="row"><svg class="key"' in page
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from rtbench.analysis.regression.formats import FORMATS
+
 from .conftest import Call, refused
 
 
@@ -29,11 +31,18 @@ def differing(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     return asked
 
 
-@pytest.mark.parametrize("kind", ["text", "markdown", "json", "junit"])
+@pytest.mark.parametrize("kind", FORMATS)
 def test_compare_finds_a_regression(call: Call, differing: list[tuple[Any, ...]], kind: str) -> None:
     ran = call("compare", "a", "b", "--format", kind, "--tolerance", "20")
     assert (ran.code, ran.err) == (1, "") and "sse-aiohttp" in ran.out
     assert differing[0][:3] == (Path("a"), Path("b"), 1.2)
+
+
+def test_compare_writes_a_file(call: Call, differing: list[tuple[Any, ...]], tmp_path: Path) -> None:
+    ran = call("compare", "a", "b", "--format", "html", "--out", str(tmp_path / "page.html"))
+    assert (ran.code, ran.out, ran.err) == (1, "", "")
+    assert (tmp_path / "page.html").read_text() == call("compare", "a", "b", "--format", "html").out
+    assert "cannot be written" in refused(call("compare", "a", "b", "--out", str(tmp_path / "none/page.html")))
 
 
 def test_compare_two_subjects_of_one_folder(call: Call, differing: list[tuple[Any, ...]]) -> None:

@@ -1,5 +1,6 @@
-// What a reader may do beyond reading: choose the theme, hide subjects, sort tables, read values under the pointer.
-// The page is whole without it; every control that needs it is hidden in the HTML until this runs. No network, no storage.
+// What a reader may do beyond reading: choose the theme and a preset, highlight a row, sort tables, read values under the
+// pointer. What is chosen stands in the URL's hash, so that a view can be sent. The page is whole without all that; every
+// control that needs it is hidden in the HTML until this runs. No network, no storage. Report and comparison share it.
 (() => {
   "use strict";
   const root = document.documentElement;
@@ -14,19 +15,69 @@
   dark.addEventListener("change", label);
   label();
 
-  // Subjects: one rule for all that carries a subject's name, in tables and in figures.
-  const rule = document.head.appendChild(document.createElement("style"));
-  const dim = document.head.appendChild(document.createElement("style"));
-  const boxes = [...document.querySelectorAll("#subjects input")];
-  const of = (name) => `[data-subject=${CSS.escape(name)}]`;
-  const hide = () => {
-    const off = boxes.filter((box) => !box.checked).map((box) => box.value);
-    rule.textContent = off.map((name) =>
-      `${of(name)}, [data-with=${CSS.escape(name)}] { display: none !important; }`).join("\n");
-    document.getElementById("hidden").textContent = off.length ? `${off.length} hidden, in figures and tables` : "";
+  // The view: #show=PRESET&row=SUBJECT&with=SUBJECT&sort=TABLE.COLUMN.up&at=SECTION. A plain #SECTION is a link.
+  let view = {};
+  const hash = () => decodeURIComponent(location.hash.slice(1));
+  const keep = (changed) => {
+    view = Object.fromEntries(Object.entries({ ...view, ...changed }).filter(([, value]) => value));
+    const text = new URLSearchParams(view).toString();
+    history.replaceState(null, "", text ? `#${text}` : location.href.split("#")[0]);
   };
-  for (const box of boxes) box.addEventListener("change", hide);
-  hide();
+  const to = (id) => {
+    const place = document.getElementById(id);
+    if (!place) return;
+    const fold = place.closest("details");
+    if (fold) fold.open = true;
+    place.scrollIntoView();
+  };
+
+  // One rule for all that carries a subject's name, in tables and in figures.
+  const sheet = () => document.head.appendChild(document.createElement("style"));
+  const rule = sheet(), picked = sheet(), dim = sheet();
+  const of = (name) => `[data-subject=${CSS.escape(name)}]`;
+  const along = (name) => `[data-with=${CSS.escape(name)}]`;
+  const buttons = [...document.querySelectorAll("#presets button")];
+  const names = (button) => JSON.parse(button.dataset.names);
+  const show = (key) => {
+    const chosen = buttons.find((button) => button.dataset.show === key) || buttons[0];
+    if (!chosen) return;
+    for (const button of buttons) button.setAttribute("aria-pressed", button === chosen);
+    const on = new Set(names(chosen));
+    const off = names(buttons[0]).filter((name) => !on.has(name));
+    rule.textContent = off.map((name) => `${of(name)}, ${along(name)} { display: none !important; }`).join("\n");
+  };
+  for (const button of buttons) {
+    button.addEventListener("click", () => {
+      show(button.dataset.show);
+      keep({ show: button === buttons[0] ? "" : button.dataset.show });
+    });
+  }
+
+  // A row: a click, or its name's button. In figures, the other subjects step back.
+  const heads = [...document.querySelectorAll("tr[data-subject] > th[scope=row]")];
+  for (const head of heads) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "pick";
+    button.append(...[...head.childNodes].filter((node) => node.nodeName !== "A"));
+    head.prepend(button);
+  }
+  const others = (keep_) => `figure [data-subject]${keep_.map((name) => `:not(${of(name)})`).join("")} { opacity: 0.22; }`;
+  const pick = (row, other) => {
+    const rows = row && `tr${of(row)}${other ? along(other) : ":not([data-with])"}`;
+    picked.textContent = row ? `${rows} > * { background: var(--pick) !important; }\n${others([row, other].filter(Boolean))}` : "";
+    for (const head of heads) head.firstChild.setAttribute("aria-pressed", Boolean(row) && head.parentNode.matches(rows));
+  };
+  const turn = (row, other) => {
+    const again = view.row === row && (view.with || "") === other;
+    keep({ row: again ? "" : row, with: again ? "" : other });
+    pick(view.row, view.with);
+  };
+  document.addEventListener("click", (event) => {
+    const row = event.target.closest("tr[data-subject]");
+    if (!row || event.target.closest("a, summary, button:not(.pick)") || String(getSelection())) return;
+    turn(row.dataset.subject, row.dataset.with || "");
+  });
 
   // Tables: a heading sorts by its column, then the other way round. Units are told apart: 900 µs is less than 1 ms.
   const units = { ns: 1, "µs": 1e3, ms: 1e6, s: 1e9, KiB: 1024, MiB: 1048576, GiB: 1073741824 };
@@ -35,9 +86,24 @@
     const found = /^([↓↑≈?]\s*)?([+-]?[\d,]*\.?\d+)\s*([a-zµA-Z]+)?/.exec(text);
     return found ? Number(found[2].replaceAll(",", "")) * (units[found[3]] || 1) : text;
   };
-  for (const table of document.querySelectorAll("table.sortable")) {
-    const heads = [...table.tHead.rows[0].cells];
-    heads.forEach((head, column) => {
+  const sort = (table, column, up) => {
+    const titles = [...table.tHead.rows[0].cells];
+    for (const title of titles) title.removeAttribute("aria-sort");
+    titles[column].setAttribute("aria-sort", up ? "ascending" : "descending");
+    const rows = [...table.tBodies[0].rows].filter((row) => !row.classList.contains("arm"));
+    const order = (a, b) => (typeof a === typeof b ? (a < b ? -1 : a > b ? 1 : 0) : typeof a === "number" ? -1 : 1);
+    rows.sort((a, b) => {
+      const one = key(a.cells[column]), other = key(b.cells[column]);
+      // what has no number stays last, whichever way round
+      return order(one, other) * (up || typeof one !== typeof other ? 1 : -1);
+    });
+    // sorted rows leave their arm's heading; each still says its arm by its swatch (hollow: not controlled)
+    for (const row of table.querySelectorAll("tr.arm")) row.hidden = true;
+    table.tBodies[0].append(...rows);
+  };
+  const tables = [...document.querySelectorAll("table.sortable")];
+  tables.forEach((table, place) => {
+    [...table.tHead.rows[0].cells].forEach((head, column) => {
       if (!head.textContent.trim()) return;
       const button = document.createElement("button");
       button.type = "button";
@@ -46,21 +112,34 @@
       head.append(button);
       button.addEventListener("click", () => {
         const up = head.getAttribute("aria-sort") !== "ascending";
-        for (const other of heads) other.removeAttribute("aria-sort");
-        head.setAttribute("aria-sort", up ? "ascending" : "descending");
-        const rows = [...table.tBodies[0].rows].filter((row) => !row.classList.contains("arm"));
-        const order = (a, b) => (typeof a === typeof b ? (a < b ? -1 : a > b ? 1 : 0) : typeof a === "number" ? -1 : 1);
-        rows.sort((a, b) => {
-          const one = key(a.cells[column]), other = key(b.cells[column]);
-          // what has no number stays last, whichever way round
-          return order(one, other) * (up || typeof one !== typeof other ? 1 : -1);
-        });
-        // sorted rows leave their arm's heading; each still says its arm by its swatch (hollow: not controlled)
-        for (const row of table.querySelectorAll("tr.arm")) row.hidden = true;
-        table.tBodies[0].append(...rows);
+        sort(table, column, up);
+        keep({ sort: `${place}.${column}.${up ? "up" : "down"}` });
       });
     });
-  }
+  });
+
+  // The hash, when the page opens and when it changes.
+  const follow = () => {
+    if (!hash().includes("=")) {
+      to(hash());
+      if (Object.keys(view).length) keep({ at: hash() });
+      return;
+    }
+    view = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+    show(view.show);
+    pick(view.row, view.with || "");
+    const [place, column, way] = (view.sort || "").split(".");
+    if (tables[place] && tables[place].tHead.rows[0].cells[column]) sort(tables[place], Number(column), way !== "down");
+    to(view.at);
+  };
+  addEventListener("hashchange", follow);
+  if (location.hash) follow();
+
+  // A table that is wider than its place says so.
+  const wide = new ResizeObserver((entries) => {
+    for (const { target } of entries) target.classList.toggle("wide", target.scrollWidth > target.clientWidth + 1);
+  });
+  for (const part of document.querySelectorAll(".scroll")) wide.observe(part);
 
   // Values: the mark nearest to the pointer says what it is, and the other subjects step back.
   const tip = document.body.appendChild(document.createElement("div"));
@@ -92,7 +171,11 @@
     });
     svg.addEventListener("pointerleave", away);
   }
-  addEventListener("keydown", (event) => { if (event.key === "Escape") away(); });
+  addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    away();
+    if (view.row) turn(view.row, view.with || "");
+  });
 
   // Paper has no folds.
   const folds = document.getElementsByTagName("details");
