@@ -152,7 +152,7 @@ def test_where_no_order_flips_that_is_said(swept: Evidence) -> None:
 @pytest.mark.slow
 def test_the_first_lines_carry_exponents_and_crossovers(swept: Evidence) -> None:
     first, second, order, last = (claim.text for claim in sentences(swept))
-    assert first.startswith("From 2 to 32 subscribers: latency ")
+    assert first == "From 2 to 32 subscribers: latency, no change seen for 3 subjects"
     assert second.startswith("From 2 to 32 subscribers: server CPU a message ")
     flip = between(study(swept), CPU, "sse-aiohttp", "websocket-aiohttp").flips[0]
     assert "Server CPU a message" in order and "WebSocket on aiohttp" in order and "SSE on aiohttp" in order
