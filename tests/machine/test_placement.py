@@ -133,7 +133,7 @@ def test_place_of_a_scenario(table: PlaceTable, server: Any, load: Any, publishe
         (PlaceTable(load="2-5"), 'place.load = "2-5": this machine has no cpu 4-5: use cpus from 0-3'),
         (
             PlaceTable(publisher="1-2"),
-            'place.publisher = "1-2": this process may not run on cpu 2: name some of 0-1, or begin with '
+            'place.publisher = "1-2": this process may not run on cpu 2: use cpus from 0-1, or start with '
             "`taskset -c 0-2`",
         ),
         (PlaceTable(load="1-0"), 'place.load = "1-0": the list is empty: write the lower number first, such as 0-2'),
