@@ -206,7 +206,7 @@ def test_this_machine_may_be_loaded_as_one_likes(url: str) -> None:
 def test_names_are_looked_up(resolved: dict[str, list[str]]) -> None:
     may("http://here.test/", subscribers=50_000)
     for host in ("there.test", "both.test"):
-        with pytest.raises(UserError, match=f"{host} is not this machine: --i-own-this-host if it is yours"):
+        with pytest.raises(UserError, match=f"{host} is not this machine: --i-own-this-host if you may"):
             may(f"http://{host}/")
     with pytest.raises(UserError, match=r"http://nowhere\.test/: Name or service not known: is that the server's name"):
         may("http://nowhere.test/")
