@@ -1,14 +1,14 @@
-"""Whose fault it is decides what happens: the tree of errors that rtbench raises on purpose.
+"""The errors that rtbench raises on purpose, by cause; the cause decides the consequence.
 
     RtbenchError
-    ├── UserError          the user's input or environment: one line on stderr with the remedy, exit 2
-    │   ├── ScenarioError      a scenario file or --set; names the key, the file and what is allowed
-    │   ├── UnavailableError   a program, package or right that is missing; carries the command that helps
-    │   └── ResultsError       a results folder that cannot be read, mixed or written
-    ├── SubjectError       the subject's or one of its processes': recorded, the trial is `failed`, the campaign goes on
-    └── MeasurementError   ours while measuring: the trial is `invalid`, never a bigger "latency"
+    ├── UserError          user's input or environment: one line on stderr with the remedy, exit 2
+    │   ├── ScenarioError      a scenario file or --set; names the key, the file and the allowed values
+    │   ├── UnavailableError   a missing program, package or right; the remedy is the command that installs it
+    │   └── ResultsError       a results folder that cannot be read, combined or written
+    ├── SubjectError       the subject or a process of its trial: the trial is `failed`, the campaign continues
+    └── MeasurementError   the harness while measuring: the trial is `invalid`, never a larger "latency"
 
-Anything else is a bug and propagates with its traceback.
+Any other exception is a bug and propagates with its traceback.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Iterable
 
 
 class RtbenchError(Exception):
-    """Root of every error that is raised on purpose. `remedy` says what to do about it, in one clause."""
+    """Root of the tree. `message`: the fault and its place; `remedy`: what to do, in one clause."""
 
     def __init__(self, message: str, remedy: str = "") -> None:
         super().__init__(message)
@@ -30,15 +30,15 @@ class RtbenchError(Exception):
 
 
 def meant(word: str, known: Iterable[str]) -> str:
-    """`did you mean 'NAME'? ` for the nearest of `known`; "" where none is near."""
+    """`did you mean 'NAME'? ` for the closest of `known`; "" without a close one."""
     near = difflib.get_close_matches(word, list(known), 1)
     return f"did you mean {near[0]!r}? " if near else ""
 
 
 def one_of(word: str, known: Iterable[str]) -> str:
-    """The remedy for a name that is not among `known`: the nearest, and all of them."""
+    """The remedy for a name that is not in `known`: the closest name, then all names."""
     names = list(known)
-    return f"{meant(word, names)}one of {', '.join(names)}"
+    return f"{meant(word, names)}choose one of {', '.join(names)}"
 
 
 class UserError(RtbenchError):
@@ -46,15 +46,15 @@ class UserError(RtbenchError):
 
 
 class ScenarioError(UserError):
-    """A scenario that cannot be run: names the key, the file and what is allowed."""
+    """An impossible scenario: names the key, the file and the allowed values."""
 
 
 class UnavailableError(UserError):
-    """Something optional is not on this machine; the remedy is the command that installs it."""
+    """An optional program, package or right is missing; the remedy is the command that installs it."""
 
 
 class ResultsError(UserError):
-    """A results folder that cannot be read, mixed or written."""
+    """A results folder that cannot be read, combined or written."""
 
 
 class SubjectError(RtbenchError):

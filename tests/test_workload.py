@@ -227,9 +227,9 @@ def test_query_names_the_channel() -> None:
 
 
 def test_unknown_stream_is_the_users_error() -> None:
-    with pytest.raises(ScenarioError, match=r"no stream 'weather'.*fanout, .*stocks") as caught:
+    with pytest.raises(ScenarioError, match=r"unknown stream 'weather'.*fanout, .*stocks") as caught:
         Workload(("fanout", "weather"))
-    assert caught.value.remedy.startswith("one of ")
+    assert caught.value.remedy.startswith("choose one of ")
 
 
 # The window's edges

@@ -41,7 +41,7 @@ Verify = Callable[[Subject, Path], list[str]]
 
 
 class Progress(Protocol):
-    """Who is told how far it is."""
+    """The receiver of a campaign's progress."""
 
     def trial(self, spec: Spec, number: int, total: int) -> None: ...
     def stage(self, text: str) -> None: ...

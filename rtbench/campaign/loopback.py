@@ -38,18 +38,18 @@ def measure(place: Place, folder: Path, rounds: int = 10) -> list[tuple[Measure,
 
 def lines(found: Loopback) -> list[str]:
     """What a calibration prints of it: nothing that could fail."""
-    told = []
+    shown = []
     for name, pace in (("sustained", found.sustained), ("sparse", found.sparse)):
         if pace.share_ns is not None:
             whole = f"{pace.states['off'].sender_ns.value / 1e3:.1f} µs a send"
-            told.append(f"{name} (every {pace.gap_s:g} s): of {whole} {_us(pace.share_ns)} are the receiver's")
+            shown.append(f"{name} (every {pace.gap_s:g} s): of {whole} {_us(pace.share_ns)} are the receiver's")
     if found.acknowledged_ns is not None:
-        told.append(f"sustained: for each message the receiver pays {_us(found.acknowledged_ns)} of the sender's")
+        shown.append(f"sustained: for each message the receiver pays {_us(found.acknowledged_ns)} of the sender's")
     if found.why_not:
-        told.append(f"what a sender pays for its receiver was not measured: {found.why_not}; {REMEDY}")
+        shown.append(f"what a sender pays for its receiver was not measured: {found.why_not}; {REMEDY}")
     if found.at_least_ns is not None:
-        told.append(f"sparse, without steering: at least {_us(found.at_least_ns)} of a send are the receiver's")
-    return [f"loopback, {text}" for text in told]
+        shown.append(f"sparse, without steering: at least {_us(found.at_least_ns)} of a send are the receiver's")
+    return [f"loopback, {text}" for text in shown]
 
 
 def _us(found: Interval) -> str:

@@ -1,6 +1,6 @@
-"""What must be true before the first process is started: subjects, descriptors, ports, and whose host it is.
+"""Checks before the first process starts: subjects, descriptors, ports, and the right to load a host.
 
-Invariant: a campaign that passed this was refused by nothing that could be known in advance. Called by the CLI and the
+Invariant: a campaign that passes has no problem that is detectable in advance. Called by the CLI and the
 campaign.
 """
 
@@ -115,9 +115,7 @@ def allow(subject: Subject, scenario: Scenario) -> None:
     if all(ipaddress.ip_address(str(address).partition("%")[0]).is_loopback for address in addresses):
         return
     if not scenario.i_own_this_host:
-        raise UserError(
-            f"{host} is not this machine", "--i-own-this-host if it is yours to load; nobody else's is to be loaded"
-        )
+        raise UserError(f"{host} is not this machine", "--i-own-this-host if you may load it")
     requests_hz = scenario.subscribers / scenario.poll.interval_s if subject.transport == "short-poll" else 0.0
     for what, value, most, setting in (
         ("connections", scenario.subscribers, MOST_CONNECTIONS, "subscribers"),

@@ -1,4 +1,4 @@
-"""What the terminal shows of a campaign: a live line with the time left, or plain lines where there is no terminal.
+"""A campaign's progress on the terminal: a live line with the time left, or plain lines without a terminal.
 
 Invariant: everything goes to stderr, one line a finished trial; stdout is for results. Used by the CLI only.
 """
@@ -16,7 +16,7 @@ from rtbench.trial import Spec
 
 
 class Display:
-    """Tells what a campaign does. `quiet` leaves only what went wrong."""
+    """Shows a campaign's progress. `quiet`: only problems."""
 
     def __init__(self, seconds_a_trial: float, quiet: bool = False) -> None:
         self._quiet = quiet

@@ -1,4 +1,4 @@
-"""The schedule of a campaign: what it would take, what a block has once, in which order, and which trial is next (R7).
+"""The schedule of a campaign: its estimate, the items of a block, their order, and the next trial (R7).
 
 Invariant: pure, `drawn_seed` aside: the same scenario gives the same order and the same seeds, whatever was measured;
 the same rows and times give the same next trial. Called by the campaign and by `rtbench run`.
@@ -30,7 +30,7 @@ _BYTES_A_POLL = 12
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a campaign would take."""
+    """The trials, time and disk of a campaign."""
 
     trials: int
     seconds: float

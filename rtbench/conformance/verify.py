@@ -291,7 +291,7 @@ def _verify_url(
         connect(base).close()
     except OSError as error:
         raise UserError(
-            f"nothing answers at {url} ({error.strerror or error})", "start it, for example with `rtbench serve`"
+            f"cannot connect to {url} ({error.strerror or error})", "start the server, for example with `rtbench serve`"
         ) from error
     if urlsplit(url).path.strip("/"):
         subject = subject_at(url)

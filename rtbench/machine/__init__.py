@@ -1,1 +1,1 @@
-"""This computer: what it is, what the kernel says of it, and whether it can measure."""
+"""The computer: its description, the kernel's counters, and whether it can measure."""

@@ -1,6 +1,6 @@
 """`rtbench doctor`: can this machine measure? Cores, clocks, power, descriptors, ports, programs, each with a remedy.
 
-Invariant: a check only looks; it changes nothing and starts nothing that stays. A new check is one function here.
+Invariant: a check only reads; it changes no setting and leaves no process behind. A new check is one function here.
 """
 
 from __future__ import annotations
@@ -46,13 +46,14 @@ def examine() -> list[Condition]:
 def _cores() -> Iterator[Condition]:
     cores = len(topology.read().physical())
     if cores >= 2:
-        yield Condition("cores", "ok", f"{cores}: the server has one of its own")
+        yield Condition("cores", "ok", f"{cores}: one for the server alone")
     else:
-        yield Condition("cores", "warn", "1: server and load share it", "give this process two cores (taskset, cpuset)")
+        remedy = "give this process two cores (taskset, cpuset)"
+        yield Condition("cores", "warn", "1: server and load generator share it", remedy)
 
 
 def _placed() -> tuple[topology.Topology, placement.Place, dict[str, placement.Caution]]:
-    """This machine, where a trial's processes would run on it, and what that costs, by its kind."""
+    """This machine, the cpus of a trial's processes on it, and the drawbacks of that placement by kind."""
     machine = topology.read()
     place = placement.place(machine, PlaceTable())
     return machine, place, {caution.kind: caution for caution in placement.cautions(place, machine)}
@@ -127,11 +128,12 @@ def _stamps() -> Iterator[Condition]:
     if stamped:
         yield Condition("kernel receive stamps", "ok", "SO_TIMESTAMPNS works for TCP")
     else:
-        yield Condition("kernel receive stamps", "warn", "none", "a kernel with SO_TIMESTAMPNS; app latency is left")
+        remedy = "use a kernel with SO_TIMESTAMPNS; this one gives application latency only"
+        yield Condition("kernel receive stamps", "warn", "none", remedy)
 
 
 def _stamp(server: socket.socket, client: socket.socket) -> bool:
-    """Whether one more byte is stamped: the kernel begins to stamp a moment after the first socket that asks for it."""
+    """Whether one more byte is stamped. The kernel starts to stamp a moment after the first socket asks for it."""
     time.sleep(0.005)
     server.send(b"?")
     return bool(client.recvmsg(1, 64)[1])
@@ -145,22 +147,22 @@ def _timer() -> Iterator[Condition]:
         lates.append(time.monotonic_ns() - due)
     late_ms = sorted(lates)[-5] / 1e6
     good = late_ms < 1
-    remedy = "" if good else "stop what else runs on this machine"
-    yield Condition("timers", "ok" if good else "warn", f"a 1 ms sleep is late by {late_ms:.2f} ms at p90", remedy)
+    remedy = "" if good else "stop other programs on this machine"
+    yield Condition("timers", "ok" if good else "warn", f"a 1 ms sleep ends {late_ms:.2f} ms late at p90", remedy)
 
 
 def _steal() -> Iterator[Condition]:
     fields = _read("/proc/stat").split("\n", 1)[0].split()[1:]
     total = sum(int(field) for field in fields) or 1
     share = int(fields[7]) / total if len(fields) > 7 else 0.0
-    remedy = "" if share <= 0.01 else "measure on a machine of your own"
+    remedy = "" if share <= 0.01 else "measure on a dedicated machine"
     yield Condition("steal since boot", "ok" if share <= 0.01 else "warn", f"{share:.2%}", remedy)
 
 
 def _load() -> Iterator[Condition]:
     load, cores = os.getloadavg()[0], os.cpu_count() or 1
     busy = load > 0.5 * cores
-    remedy = "stop what else runs on this machine" if busy else ""
+    remedy = "stop other programs on this machine" if busy else ""
     yield Condition("other load", "warn" if busy else "ok", f"load average {load:.2f} on {cores} cores", remedy)
 
 
@@ -176,9 +178,9 @@ def _inner_loop() -> Iterator[Condition]:
     if found == "C":
         yield Condition("load generator's inner loop", "ok", "in C")
     elif os.environ.get(inner_loop.SWITCH) == "python":
-        yield Condition("load generator's inner loop", "ok", f"in Python, as {inner_loop.SWITCH} says")
+        yield Condition("load generator's inner loop", "ok", f"in Python, set by {inner_loop.SWITCH}")
     else:
-        seen = "in Python, which costs half as much again"
+        seen = "in Python: it uses half as much CPU again"
         remedy = "set XDG_CACHE_HOME to a writable folder" if programs.find("cc") else inner_loop.REMEDY
         yield Condition("load generator's inner loop", "warn", seen, f"{remedy} (optional)")
 

@@ -1,7 +1,7 @@
-"""The environment's fingerprint: what a number depends on besides the scenario (R15).
+"""The environment's fingerprint: the conditions beside the scenario that change a result (R15).
 
-Invariant: `CHECKED` names the keys in which trials that are put together must agree; everything else is for the reader.
-No address and no user name is in it: a results folder can be published. Written into campaign.json and every manifest.
+Invariant: combined trials agree in the keys of `CHECKED`; the other keys only inform the reader. The fingerprint holds
+neither addresses nor user names, so a results folder can be published. Written to campaign.json and every manifest.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ CHECKED = (
     "tcp",
     "mitigations",
 )
-"""Keys in which campaigns must agree to be put together; the scenario's hash is checked beside them.
+"""Combined campaigns must agree in these keys, and in the scenario's hash.
 
-`processor` is what of the machine's shape and settings changes every number: cores, SMT, frequency, the cgroup's quota.
-A folder of before there was a `processor` agrees with others like it.
+`processor` holds the machine's shape and settings that change every result: cores, SMT, frequency, the cgroup's quota.
+Folders from before `processor` existed agree with each other.
 """
 
 PACKAGES = ("aiohttp", "websockets", "locust", "gevent", "uvloop", "httptools", "numpy", "pandas", "pyarrow", "scipy")
 
 
 KEYS: Mapping[str, str] = {
-    "machine": "12 digits that tell machines apart without naming one",
+    "machine": "12 hexadecimal digits that identify the machine, not its owner",
     "cpu": "the processor's name",
     "cores": "cpus of the machine",
     "processor": "`packages` (sockets), `nodes`, `cores_of_each_type`, `smt`, `governor`, `driver`, `turbo`, and "
@@ -58,23 +58,23 @@ KEYS: Mapping[str, str] = {
     "system": "the distribution",
     "virtualization": "`hypervisor` or `none seen`",
     "python": "its version",
-    "packages": "the packages that numbers depend on to their versions; all of them are in environment.json",
+    "packages": "versions of the packages that change results; environment.json lists all packages",
     "packages_sha256": "SHA-256 of all installed packages and their versions, as in environment.json",
     "rtbench": "rtbench's version",
-    "inner_loop": "`C` or `Python`: what the load generator's inner loop is in",
-    "compiler": "what `cc --version` prints first; empty: there is none",
-    "commit": "rtbench's commit, with a + when files were changed; empty outside a checkout",
-    "clock_source": "the kernel's",
-    "governor": "of the first cpu's frequency; empty: none",
-    "descriptors": "file descriptors that a process may have",
+    "inner_loop": "`C` or `Python`: the language of the load generator's inner loop",
+    "compiler": "first line of `cc --version`; empty: no compiler",
+    "commit": "rtbench's commit, with a + after uncommitted changes; empty outside a checkout",
+    "clock_source": "the kernel's clock source",
+    "governor": "frequency governor of the first cpu; empty: none",
+    "descriptors": "limit of file descriptors of a process",
     "local_ports": "the first and the last ephemeral port",
-    "backlog": "the longest queue of connections to be accepted",
-    "congestion_control": "TCP's",
-    "tcp": "the kernel's settings of TCP, by their names below `net.ipv4`, but for those that follow the memory "
-    "or list what could be chosen",
-    "mitigations": "the kernel's word on each hardware vulnerability",
+    "backlog": "limit of a listening socket's backlog (somaxconn)",
+    "congestion_control": "TCP's congestion control",
+    "tcp": "the kernel's TCP settings by their names below `net.ipv4`, without those that follow the memory or list "
+    "choices",
+    "mitigations": "the kernel's status of each hardware vulnerability",
 }
-"""What `environment` of campaign.json and manifest.json holds, for docs/data.md."""
+"""Keys of `environment` in campaign.json and manifest.json, for docs/data.md."""
 
 
 def fingerprint() -> dict[str, Any]:
@@ -107,7 +107,7 @@ def fingerprint() -> dict[str, Any]:
 
 
 def _shape_and_tuning() -> dict[str, Any]:
-    """`processor`, which is checked, and `tuning`, which is for the reader."""
+    """`processor` (checked) and `tuning` (only for the reader)."""
     shape = topology.read()
     tuned = tuning.look(shape)
     return {
@@ -132,7 +132,7 @@ def _shape_and_tuning() -> dict[str, Any]:
 
 
 def difference(a: dict[str, Any], b: dict[str, Any]) -> str:
-    """The first checked key in which two fingerprints differ, with both values; empty when there is none."""
+    """The first checked key in which two fingerprints differ, with both values; empty when they agree."""
     for key in CHECKED:
         if a.get(key) != b.get(key):
             return f"{key}: {a.get(key)} and {b.get(key)}"
@@ -140,7 +140,7 @@ def difference(a: dict[str, Any], b: dict[str, Any]) -> str:
 
 
 def _machine() -> str:
-    """12 digits that tell machines apart without naming one."""
+    """12 hexadecimal digits that identify the machine, not its owner."""
     parts = [_text("/etc/machine-id"), platform.node(), _cpu()]
     return hashlib.sha256("/".join(parts).encode()).hexdigest()[:12]
 
@@ -164,7 +164,7 @@ def _system() -> str:
 
 
 def _commit() -> str:
-    """The checkout's commit, with a + when it was changed; empty outside a checkout."""
+    """The checkout's commit, with a + after uncommitted changes; empty outside a checkout."""
     folder = Path(rtbench.__file__).parent
     try:
         done = subprocess.run(

@@ -1,7 +1,7 @@
-"""The one piece of the load generator that is in C, compiled when it is first wanted, and where it was put.
+"""The load generator's inner loop in C: compiled at first use, then cached.
 
-Invariant: optional: without a compiler the reactor's own loop in Python does the same, at a higher cost. One
-campaign reads in one way, and says which: the campaign decides, its load processes obey. Used by the campaign, by
+Invariant: it is optional. Without a compiler the reactor's Python loop does the same work at a higher cost. All load
+processes of a campaign use the same loop; the campaign chooses and records it. Called by the campaign, by
 `rtbench doctor` and by a standalone Locust.
 """
 
@@ -19,16 +19,16 @@ from pathlib import Path
 
 SOURCE = Path(__file__).parents[1] / "loadtests" / "reactor" / "inner_loop.c"
 SWITCH = "RTBENCH_INNER_LOOP"
-"""`python` in this variable of the environment: do not use C."""
+"""The value `python` in this environment variable disables the C loop."""
 FLAGS = ("-O2", "-shared", "-fPIC", "-x", "c", "-")
-"""What the compiler is given, besides where to put the library; the source comes on its standard input."""
+"""The compiler's arguments, before `-o LIBRARY`; the source comes on its standard input."""
 REMEDY = "apt-get install gcc libc6-dev"
 _PATIENCE_S = 60
 
 
 @functools.cache
 def library() -> Path | None:
-    """The shared library of `loadtests/reactor/inner_loop.c`; None when there is none to be had, or none is wanted."""
+    """The shared library of `loadtests/reactor/inner_loop.c`; None without a compiler, or where C is disabled."""
     if os.environ.get(SWITCH) == "python":
         return None
     try:
@@ -38,12 +38,12 @@ def library() -> Path | None:
 
 
 def inner_loop() -> str:
-    """What the load generator's inner loop is in: C, or Python."""
+    """The language of the load generator's inner loop: `C` or `Python`."""
     return "Python" if library() is None else "C"
 
 
 def _built(source: bytes) -> Path:
-    """Raises OSError or SubprocessError when it cannot be built or loaded."""
+    """The compiled library. Raises OSError or SubprocessError when it cannot be built or loaded."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rtbench"
     kept = cache / f"inner-loop-{hashlib.sha256(source).hexdigest()[:16]}-{platform.machine()}.so"
     if not kept.exists():
@@ -55,6 +55,6 @@ def _built(source: bytes) -> Path:
             made = Path(folder) / kept.name
             command = [compiler, *FLAGS, "-o", str(made)]
             subprocess.run(command, input=source, check=True, capture_output=True, timeout=_PATIENCE_S)
-            made.replace(kept)  # at once: others may be building it, too
+            made.replace(kept)  # atomic: other processes may build it at the same time
     ctypes.CDLL(str(kept))
     return kept

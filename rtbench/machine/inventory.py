@@ -1,8 +1,8 @@
-"""The whole environment of a campaign: what a reader needs to make it again, beyond the fingerprint (R15).
+"""The full environment of a campaign, to reproduce it: more than the fingerprint has (R15).
 
-Invariant: bounded in size (`MOST` rows a table, `LONGEST` characters a value); no address, no user name, no key.
-Nothing is compared here: `fingerprint` names the checked keys, and may take its values from these functions. Written
-once into environment.json by the campaign.
+Invariant: bounded in size (`MOST` rows a table, `LONGEST` characters a value); without addresses, user names or keys.
+Nothing is compared here: `fingerprint` names the checked keys, and may take its values from these functions. The
+campaign writes it once, to environment.json.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SYSCTLS = (
     "net/core/default_qdisc", "net/core/netdev_*", "net/core/busy_*", "net/core/rps_*", "kernel/sched_*",
     "vm/swappiness",
 )  # fmt: skip
-"""What of /proc/sys is read; a key (`…_key`) never is."""
+"""Patterns below /proc/sys that are read; a secret (`…_key`) never is."""
 
 _FOLLOWS = re.compile("_mem$|_max_orphans|_max_tw_buckets|_available_|_allowed_|_entries$")
 """Settings of TCP that follow the memory, loaded modules or the traffic: two boots may differ in them."""
@@ -38,7 +38,7 @@ class Compiled(Record, frozen=True, kw_only=True):
     """The load generator's inner loop."""
 
     language: str
-    """`C`, or `Python` where there is no compiler or it was switched off."""
+    """`C`; `Python` without a compiler or when C is disabled."""
     compiler: str
     """First line of `cc --version`; empty: no compiler."""
     flags: list[str]
@@ -66,7 +66,7 @@ class Inventory(Record, frozen=True, kw_only=True):
     """Of the interface `lo`: `qdisc` (as `tc` or `ip` shows it; empty: neither is there), `mtu`, `tx_queue_len`,
     `rps_cpus` (the mask of receive packet steering)."""
     mitigations: dict[str, str]
-    """The kernel's word on each hardware vulnerability and what it does against it."""
+    """The kernel's mitigation of each hardware vulnerability."""
 
 
 def inventory() -> Inventory:
@@ -105,7 +105,7 @@ def packages() -> dict[str, str]:
 
 
 def digest(found: Mapping[str, str]) -> str:
-    """One value that differs when any package does."""
+    """A hash over all packages and their versions."""
     lines = "".join(f"{name}=={version}\n" for name, version in sorted(found.items()))
     return hashlib.sha256(lines.encode()).hexdigest()
 
@@ -129,12 +129,12 @@ def compiler() -> str:
 
 
 def mitigations(root: Path = Path("/sys/devices/system/cpu/vulnerabilities")) -> dict[str, str]:
-    """A vulnerability to what the kernel says of it; empty where it says nothing."""
+    """Hardware vulnerability to the kernel's mitigation; empty where the kernel lists none."""
     return {path.name: _text(path) for path in sorted(root.glob("*"))[:MOST]}
 
 
 def _first_line(program: str, *arguments: str) -> str:
-    """The first line that a program prints; empty without the program."""
+    """The first line of a program's output; empty without the program."""
     path = programs.find(program)
     if path is None:
         return ""

@@ -1,8 +1,8 @@
 """Which cpus the server, the load processes and the publisher of a trial run on (R11).
 
-Invariant: `place` is pure: the same topology and the same [place] give the same answer; the server and the load share
-a physical core only where there is one for both, or where [place] puts them there. Called by the commands that measure
-and by the doctor.
+Invariant: `place` is pure: the same topology and the same [place] give the same result. The server and the load share
+a physical core only if the machine has just one, or if [place] asks for it. Called by the commands that measure and by
+the doctor.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ ROLES = ("server", "load", "publisher")
 SAME_CPU, SAME_CORE = "the same cpu", "hyperthreads of one core"
 
 Core = tuple[Cpu, ...]
-"""A physical core: those of its cpus that may be used."""
+"""A physical core: its usable cpus."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """Two roles that have a physical core in common; `how`: `SAME_CPU` or `SAME_CORE`."""
+    """Two roles that share a physical core; `how`: `SAME_CPU` or `SAME_CORE`."""
 
     roles: tuple[str, str]
     how: str
@@ -33,7 +33,7 @@ class Shared:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Which cpus the processes of a trial run on, and which roles have a physical core in common."""
+    """The cpus of each role of a trial, and the roles that share a physical core."""
 
     server: Cores
     load: Cores
@@ -42,11 +42,11 @@ class Place:
 
     @classmethod
     def here(cls, table: PlaceTable | None = None) -> Place:
-        """The placement on this machine, for the process that asks. Raises UserError for a [place] that cannot be."""
+        """The placement on this machine for the calling process. Raises UserError for an impossible [place]."""
         return place(read(), table or PlaceTable())
 
     def of(self, role: str) -> dict[str, Any]:
-        """A role's cpus, and which other roles have a physical core in common with it and how: for the manifest."""
+        """A role's cpus, and the roles that share a physical core with it, for the manifest."""
         others = {
             other: pair.how for pair in self.shared if role in pair.roles for other in pair.roles if other != role
         }
@@ -54,7 +54,7 @@ class Place:
 
 
 class Caution(NamedTuple):
-    """What a placement costs and what to do about it. `server`: whether the server is touched by it."""
+    """A drawback of a placement, with its remedy. `server`: whether it affects the server."""
 
     kind: str
     message: str
@@ -63,11 +63,11 @@ class Caution(NamedTuple):
 
 
 def place(topology: Topology, table: PlaceTable) -> Place:
-    """Where each role runs. Raises UserError where [place] names a cpu that is not there or may not be used.
+    """The cpus of each role. Raises UserError where [place] names a cpu that does not exist or may not be used.
 
-    The server has a physical core of its own. The load has the others of its type and node, one cpu of each, and no
-    more than the cgroup's quota can keep busy. The publisher needs little: it has a core of its own where one is left,
-    of another type or node if need be, and is beside the load where none is.
+    The server gets a physical core of its own. The load gets one cpu of each other core of that type and node, as many
+    as the cgroup's quota can keep busy. The publisher needs little: it gets a spare core, of another type or node if
+    necessary, else it shares a core with the load.
     """
     server, load, publisher = (_named(topology, role, getattr(table, role)) for role in ROLES)
     cores = topology.physical()
@@ -90,7 +90,7 @@ def place(topology: Topology, table: PlaceTable) -> Place:
 
 
 def _home(cores: Sequence[Core]) -> Cpu:
-    """Where the server goes: the fastest type and node that has a core for the load too, and at best the publisher."""
+    """The server's cpu: on the fastest type and node with a core for the load, too, and if possible the publisher."""
     groups: dict[tuple[int, int], list[Core]] = {}
     for core in cores:
         groups.setdefault((core[0].kind, core[0].node), []).append(core)
@@ -99,7 +99,7 @@ def _home(cores: Sequence[Core]) -> Cpu:
 
 
 def _one(cores: Sequence[Core], home: Cpu, others: tuple[Cores, Cores]) -> Cores:
-    """A cpu that is apart from these roles, the first of them above all, and then as near to `home` as can be."""
+    """A cpu apart from these roles (the first matters most), then as near to `home` as possible."""
     core = min(
         cores,
         key=lambda core: (
@@ -126,27 +126,27 @@ def _shared(cores: Sequence[Core], placed: tuple[Cores, ...]) -> Iterator[Shared
 
 
 def _named(topology: Topology, role: str, words: str) -> Cores:
-    """The cpus that [place] names for a role, each of which is there and may be used; none where it names none."""
+    """The cpus that [place] names for a role, checked; empty when it names none."""
     cpus, there, allowed = cpu_list(words), [cpu.number for cpu in topology.cpus], topology.allowed
     if wrong := sorted(set(cpus) - set(there)):
-        trouble, remedy = f"there is no cpu {listed(wrong)}", f"this machine has {listed(there)}"
+        trouble, remedy = f"this machine has no cpu {listed(wrong)}", f"use cpus from {listed(there)}"
     elif wrong := sorted(set(cpus) - set(allowed)):
         trouble = f"this process may not run on cpu {listed(wrong)}"
-        remedy = f"name some of {listed(allowed)}, or begin with `taskset -c {listed({*cpus, *allowed})}`"
+        remedy = f"use cpus from {listed(allowed)}, or start with `taskset -c {listed({*cpus, *allowed})}`"
     elif words and not cpus:
-        trouble, remedy = "it names no cpu", "the lower number comes first, such as 0-2"
+        trouble, remedy = "the list is empty", "write the lower number first, such as 0-2"
     else:
         return cpus
     raise UserError(f'place.{role} = "{words}": {trouble}', remedy)
 
 
 def cautions(place: Place, topology: Topology) -> list[Caution]:
-    """What a reader of the numbers must know of the placement: a shared core, a cgroup's quota that is too small."""
+    """Drawbacks of the placement that affect results: a shared core, a cgroup's quota that is too small."""
     found = []
     if place.shared:
         pairs = "; ".join(f"{' and '.join(pair.roles)} share a core ({pair.how})" for pair in place.shared)
         if len(topology.physical()) >= len(ROLES):
-            remedy = "leave [place] empty, or name cpus of different cores in it"
+            remedy = "leave [place] empty, or name cpus of different cores"
         elif len(topology.physical(allowed=False)) >= len(ROLES):
             remedy = "let rtbench use three physical cores (taskset, cpuset)"
         else:
@@ -155,6 +155,6 @@ def cautions(place: Place, topology: Topology) -> list[Caution]:
     busy = len({*place.server, *place.load})
     if topology.quota is not None and topology.quota < max(2, busy):
         cpus = f"{topology.quota:g} cpu{'s' * (topology.quota != 1)}"
-        message = f"the cgroup's quota is {cpus}, and server and load can use {max(2, busy)}"
+        message = f"the cgroup's quota is {cpus}; server and load can use {max(2, busy)}"
         found.append(Caution("cpu quota", message, "raise the quota (cpu.max; `docker run --cpus`)", True))
     return found

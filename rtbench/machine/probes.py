@@ -1,8 +1,7 @@
-"""What the kernel says of processes and of the machine, read at a window's edges (R4, R13).
+"""The kernel's counters of processes and of the machine, read at a window's edges (R4, R13).
 
-Invariant: CPU is that of the whole process tree with all its threads, from the process CPU clocks
-(`/proc/PID/schedstat` is the first thread only; `cpu_percent` is a rate). Everything is
-cumulative; a source that is missing gives -1.
+Invariant: CPU is that of the whole process tree with all threads, from the process CPU clocks (`/proc/PID/schedstat`
+covers the first thread only; `cpu_percent` is a rate). Every counter is cumulative; a missing source gives -1.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _LISTEN = "0A"
 
 
 def tree(pid: int) -> list[int]:
-    """`pid` and all its descendants that are alive."""
+    """`pid` and all its live descendants."""
     found, waiting = [], [pid]
     while waiting:
         current = waiting.pop()
@@ -34,7 +33,7 @@ def tree(pid: int) -> list[int]:
 
 
 def cpu_ns(pid: int) -> int:
-    """CPU that the process tree of `pid` has used so far: user and system, all threads."""
+    """CPU time of the process tree of `pid` so far, ns: user and system, all threads."""
     total = 0
     for process in tree(pid):
         try:
@@ -60,7 +59,7 @@ def memory_bytes(pid: int) -> int:
 
 
 def resident_bytes(pid: int) -> int:
-    """Resident set of the process tree: what can be asked once a second. (A PSS walks all page tables: tens of ms.)"""
+    """Resident set of the process tree: cheap enough for once a second. (A PSS walks all page tables: tens of ms.)"""
     total = 0
     for process in tree(pid):
         try:
@@ -72,7 +71,7 @@ def resident_bytes(pid: int) -> int:
 
 
 def run_delay_ns(pid: int) -> int:
-    """How long the threads of the process tree of `pid` were ready to run and waited for a core."""
+    """Time that the threads of the process tree of `pid` were ready to run and waited for a core, ns."""
     total, seen = 0, False
     for process in tree(pid):
         for task in _listdir(f"/proc/{process}/task"):
@@ -83,7 +82,7 @@ def run_delay_ns(pid: int) -> int:
 
 
 def cgroup_cpu_ns(path: str) -> int:
-    """CPU that a container's cgroup has used so far: cpu.stat (cgroup v2) or cpuacct.usage (v1); -1 without either."""
+    """CPU time of a container's cgroup so far, ns: cpu.stat (cgroup v2) or cpuacct.usage (v1); -1 without either."""
     with contextlib.suppress(OSError, ValueError):
         lines = (Path(path) / "cpu.stat").read_text().splitlines()
         used = [int(line.split()[1]) * 1000 for line in lines if line.startswith("usage_usec ")]
@@ -95,7 +94,7 @@ def cgroup_cpu_ns(path: str) -> int:
 
 
 def cgroup_memory_bytes(path: str) -> int:
-    """What a container's cgroup is charged for: memory.current (v2), memory.usage_in_bytes (v1); -1 without either."""
+    """Memory of a container's cgroup, bytes: memory.current (v2), memory.usage_in_bytes (v1); -1 without either."""
     for name in ("memory.current", "memory.usage_in_bytes"):
         with contextlib.suppress(OSError, ValueError):
             return int((Path(path) / name).read_text())
@@ -103,7 +102,7 @@ def cgroup_memory_bytes(path: str) -> int:
 
 
 def listens(pid: int, port: int) -> bool:
-    """Whether somebody listens on that TCP port in the network namespace of `pid` (proc(5), net/tcp)."""
+    """Whether a socket listens on TCP `port` in the network namespace of `pid` (proc(5), net/tcp)."""
     with contextlib.suppress(OSError):
         return any(f[3] == _LISTEN and f[1].endswith(f":{port:04X}") for f in _tcp_sockets(pid))
     return False
@@ -118,7 +117,7 @@ def _tcp_sockets(pid: int) -> Iterator[list[str]]:
 
 
 def namespace(pid: int) -> int:
-    """A number that tells network namespaces apart; 0 when it cannot be had."""
+    """The number (inode) of a process's network namespace; 0: cannot be read."""
     try:
         return Path(f"/proc/{pid}/ns/net").stat().st_ino
     except OSError:
@@ -135,7 +134,7 @@ _NETWORK = {
 
 
 def network(pid: int) -> dict[str, int]:
-    """TCP's counters in the network namespace of `pid` (proc(5): net/netstat, net/snmp), summed under our names."""
+    """TCP's counters in the network namespace of `pid` (proc(5): net/netstat, net/snmp), summed by rtbench's names."""
     counters: dict[str, int] = {}
     for name in ("netstat", "snmp"):
         with contextlib.suppress(OSError, ValueError):
@@ -147,7 +146,7 @@ def network(pid: int) -> dict[str, int]:
 
 
 def wire_bytes(pid: int, interface: str) -> int:
-    """Bytes in and out of an interface in the network namespace of `pid`; -1 when there is none."""
+    """Bytes in and out of an interface in the network namespace of `pid`; -1 without that interface."""
     with contextlib.suppress(OSError, ValueError):
         for line in Path(f"/proc/{pid}/net/dev").read_text().splitlines():
             name, _, fields = line.partition(":")
@@ -158,7 +157,7 @@ def wire_bytes(pid: int, interface: str) -> int:
 
 
 def descriptors_share(pid: int) -> float:
-    """Open descriptors of a process as a share of how many it may have; -1 when it cannot be had."""
+    """Open descriptors of a process as a share of its limit; -1: cannot be read."""
     try:
         limits = Path(f"/proc/{pid}/limits").read_text().splitlines()
         soft = next(line.split()[3] for line in limits if line.startswith("Max open files"))
@@ -168,9 +167,9 @@ def descriptors_share(pid: int) -> float:
 
 
 def ports_share(pid: int) -> float:
-    """Local ports in the network namespace of `pid` that some TCP socket has, also one in TIME_WAIT, as a share of all.
+    """Local ports in use in the network namespace of `pid`, TIME_WAIT included, as a share of all.
 
-    Ports, not sockets: on loopback a connection has two, and the server's end has the port that it listens on.
+    Ports, not sockets: on loopback a connection has two sockets, and the server's end uses the listening port.
     """
     try:
         low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
@@ -181,7 +180,7 @@ def ports_share(pid: int) -> float:
 
 
 def throttles() -> int:
-    """How often the cores were throttled so far (thermal_throttle); 0 where the machine does not show it."""
+    """Thermal throttling events of all cores so far (thermal_throttle); 0 where the machine does not count them."""
     total = 0
     for path in Path("/sys/devices/system/cpu").glob("cpu[0-9]*/thermal_throttle/core_throttle_count"):
         with contextlib.suppress(OSError, ValueError):
@@ -196,9 +195,9 @@ _SOCKET_SLABS = (
 
 
 def kernel_memory_bytes() -> int:
-    """What the kernel holds for sockets on this machine: their slab objects and TCP's buffers; -1 without root.
+    """Kernel memory of all sockets on this machine, bytes: slab objects and TCP buffers; -1 without root.
 
-    Both ends of a loopback connection are in it. (slabinfo(5); /proc/net/sockstat counts buffers in pages.)
+    It includes both ends of a loopback connection. (slabinfo(5); /proc/net/sockstat counts buffers in pages.)
     """
     try:
         total = 0
@@ -213,7 +212,7 @@ def kernel_memory_bytes() -> int:
 
 
 def machine_ns() -> tuple[int, int]:
-    """(busy, steal) of all cores together, to a clock tick: user, nice, system, irq and softirq; steal apart."""
+    """(busy, steal) of all cores, ns, to a clock tick. Busy: user, nice, system, irq and softirq."""
     try:
         fields = [int(text) for text in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
     except (OSError, ValueError):
@@ -223,7 +222,7 @@ def machine_ns() -> tuple[int, int]:
 
 
 def cores_of(pid: int) -> list[int]:
-    """The cores that the process may run on."""
+    """The cpus that the process may run on."""
     try:
         return sorted(os.sched_getaffinity(pid))
     except OSError:

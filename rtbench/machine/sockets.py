@@ -1,8 +1,8 @@
-"""What a server really uses, read from the running process and not from its declaration (R11).
+"""A server's socket options, read from the running process and not from its declaration (R11).
 
-Its sockets are borrowed (pidfd_getfd(2)) and asked: TCP_NODELAY, buffers, timeouts of connections; the backlog of the
-listening one. Invariant: nothing of the server changes, and what cannot be had is left out, not guessed. Called by the
-trial for its manifest, and by the conformance case that lints it.
+pidfd_getfd(2) copies its sockets: connections give TCP_NODELAY, buffers and timeouts, the listening socket its backlog.
+Invariant: the server is not changed; an option that cannot be read is left out, never guessed. Called by the trial for
+its manifest, and by the conformance case `fairness`.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from rtbench.machine import probes
 
 _PIDFD_GETFD = 438
 _SAMPLE = 5
-"""Connections that are looked at; a server treats them alike."""
+"""Connections that are read; a server treats them alike."""
 _TCP_USER_TIMEOUT, _TCP_CONGESTION = 18, 13
 
 
 def observe(pid: int, port: int) -> dict[str, Any]:
-    """What the process tree of `pid`, listening on TCP `port`, uses; an empty table where one may not look.
+    """Socket options of the process tree of `pid`, which listens on TCP `port`; empty without the right to read them.
 
-    `nodelay` (of every connection looked at), `backlog`, and under `observed` what is good to know besides.
+    Keys: `nodelay` (true: on every connection read), `backlog`, and `observed` with further options.
     """
     found: dict[str, Any] = {}
     connections = 0
     for process in probes.tree(pid):
-        # The listening one is the oldest; the publisher's, where it has some, come next: subscribers are the newest.
+        # The listening socket is the oldest, the publisher's (if any) come next, subscribers' are the newest.
         for sock in islice(_sockets(process, port), 1):
             with sock:
                 if _listens(sock):
@@ -68,7 +68,7 @@ def _listens(sock: socket.socket) -> bool:
 
 
 def _backlog(listener: socket.socket) -> int:
-    """Of a listening socket tcpi_sacked is the backlog that the kernel granted (tcp(7), tcp_get_info)."""
+    """The backlog that the kernel granted: tcpi_sacked of a listening socket (tcp(7), tcp_get_info)."""
     info = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 64)
     backlog: int = struct.unpack_from("I", info, 28)[0]
     return backlog

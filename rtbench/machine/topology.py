@@ -1,8 +1,7 @@
-"""Which cpus this machine has, which of them are one physical core, and what this process may use of them.
+"""The machine's cpus, its physical cores, and the cpus that this process may use.
 
-Invariant: a file that is missing or makes no sense gives the plain answer (every cpu a core of its own, one type, one
-node), never an error. Read from a root folder, so that tests can make machines up. Used by placement, doctor and
-fingerprint.
+Invariant: a missing or malformed file gives the default (every cpu a core of its own, one type, one node), never an
+error. `root` stands for /, so that tests can invent machines. Called by placement, doctor and fingerprint.
 """
 
 from __future__ import annotations
@@ -14,16 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 Cores = tuple[int, ...]
-"""Numbers of cpus as the kernel counts them (logical cpus: a core with two threads is two), rising."""
+"""Logical cpus by the kernel's numbers, rising (a core with two threads has two)."""
 
 ROOT = Path("/")
 _SAME_TYPE = 0.9
-"""A cpu whose greatest speed is at least this share of another's is of its type: favoured cores are a few % faster."""
+"""Two cpus are of one type when their top speeds differ by less than this: favoured cores are a few % faster."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cpu:
-    """A logical cpu. `core`: the lowest cpu of its physical core; `kind`: its core's type, 0 is the fastest."""
+    """A logical cpu. `core`: the lowest cpu of its physical core; `kind`: its core's type, 0: the fastest."""
 
     number: int
     core: int
@@ -34,15 +33,15 @@ class Cpu:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """A machine's cpus, those that this process may run on, and how many cpus of time its cgroup gives it."""
+    """A machine's cpus, the cpus that this process may run on, and its cgroup's quota."""
 
     cpus: tuple[Cpu, ...]
     allowed: Cores
     quota: float | None = None
-    """In cpus: 1.5 is one and a half; None without a limit."""
+    """In cpus, such as 1.5; None without a limit."""
 
     def physical(self, allowed: bool = True) -> tuple[tuple[Cpu, ...], ...]:
-        """The physical cores, each as its cpus, in the order of their first ones; `allowed`: only what may be used."""
+        """The physical cores as tuples of cpus, by their first cpu; `allowed`: only usable cpus."""
         cores: dict[int, tuple[Cpu, ...]] = {}
         for cpu in self.cpus:
             if not allowed or cpu.number in self.allowed:
@@ -50,7 +49,7 @@ class Topology:
         return tuple(cores.values())
 
     def kinds(self, allowed: bool = True) -> Cores:
-        """How many physical cores there are of each type, the fastest type first."""
+        """The number of physical cores of each type, the fastest type first."""
         kinds = [core[0].kind for core in self.physical(allowed)]
         return tuple(kinds.count(kind) for kind in sorted(set(kinds)))
 
@@ -76,7 +75,7 @@ def read(root: Path = ROOT, allowed: Iterable[int] | None = None) -> Topology:
 
 
 def _kinds(root: Path, numbers: list[int]) -> dict[int, int]:
-    """The type of each cpu: what a hybrid Intel names, or else by the greatest speed that the kernel knows."""
+    """The type of each cpu: named by a hybrid Intel, else derived from the top speed that the kernel reports."""
     fast, slow = (cpu_list(text(root / "sys/devices" / name / "cpus")) for name in ("cpu_core", "cpu_atom"))
     if fast and slow:
         return {number: int(number not in fast) for number in numbers}
@@ -94,13 +93,13 @@ def _kinds(root: Path, numbers: list[int]) -> dict[int, int]:
 
 
 def _quota(root: Path) -> float | None:
-    """The least cpu quota of this process's cgroup and all above it (cpu.max of v2, cpu.cfs_quota_us of v1)."""
+    """The smallest cpu quota of this process's cgroup and its ancestors (v2: cpu.max, v1: cpu.cfs_quota_us)."""
     limits = [limit for group in _groups(root) for limit in _limits(group)]
     return min(limits, default=None)
 
 
 def _groups(root: Path) -> Iterator[Path]:
-    """The folders of this process's cpu cgroup and of those above it, as far as they can be seen from here."""
+    """The folders of this process's cpu cgroup and its visible ancestors."""
     mounted = root / "sys/fs/cgroup"
     for line in text(root / "proc/self/cgroup").splitlines() or ["0::/"]:
         _, _, rest = line.partition(":")
@@ -122,7 +121,7 @@ def _limits(group: Path) -> Iterator[float]:
 
 
 def cpu_list(words: str) -> Cores:
-    """The cpus of a list as the kernel writes it, `0-2,5`; none when it is no such list."""
+    """The cpus of a list in the kernel's format, `0-2,5`; empty for any other text."""
     found: set[int] = set()
     try:
         for part in words.split(",") if words else ():
@@ -134,7 +133,7 @@ def cpu_list(words: str) -> Cores:
 
 
 def listed(cpus: Iterable[int]) -> str:
-    """The same the other way: `0-2,5`."""
+    """The inverse of `cpu_list`: `0-2,5`."""
     runs: list[list[int]] = []
     for cpu in sorted(cpus):
         if runs and runs[-1][1] == cpu - 1:
@@ -145,7 +144,7 @@ def listed(cpus: Iterable[int]) -> str:
 
 
 def text(path: Path) -> str:
-    """What a file of /sys or /proc says; nothing when it cannot be read."""
+    """The text of a file of /sys or /proc; empty when it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:

@@ -1,8 +1,8 @@
-"""What the machine is set to that makes its numbers move: frequency, threads of a core, power, interrupts, addresses.
+"""Machine settings that make results vary: frequency, SMT, power, interrupts, address randomisation.
 
-Invariant: it only looks, below a root folder that tests replace; what a machine does not say (a virtual one has no
-governor) is None or empty, and never speaks against it. Used by the doctor, which has a remedy for each, and by the
-fingerprint. The list is pyperf's (`python -m pyperf system show`), with batteries and power profiles.
+Invariant: it only reads, below a root folder that tests replace. A setting that the machine does not report (a virtual
+one has no governor) is None or empty and causes no advice. Called by the doctor, which gives a remedy for each, and by
+the fingerprint. The list is pyperf's (`python -m pyperf system show`), with batteries and power profiles.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _FULLY_RANDOM = "2"
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """What was seen. Names that differ between cpus are joined by commas."""
+    """The settings found. Values that differ between cpus are joined by commas."""
 
     smt: bool
     """Whether physical cores run two threads or more."""
@@ -35,7 +35,7 @@ class Tuning:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """One setting: what was seen, and the remedy where it makes numbers move; empty where it is fine or not known."""
+    """One setting: its value, and a remedy if it makes results vary; empty: fine, or not known."""
 
     check: str
     seen: str
@@ -43,7 +43,7 @@ class Advice:
 
 
 def look(topology: Topology, root: Path = ROOT) -> Tuning:
-    """How this machine is set; `root` stands for /."""
+    """This machine's settings; `root` stands for /."""
     cpus = root / _CPUS.lstrip("/")
     active = text(cpus / "smt/active")
     no_turbo, boost = text(cpus / "intel_pstate/no_turbo"), text(cpus / "cpufreq/boost")
@@ -65,7 +65,7 @@ def _all(cpus: Path, name: str) -> str:
 
 
 def _on_battery(supplies: Path) -> bool | None:
-    """Whether a battery of the machine itself is being emptied; None without one. (A mouse's has scope Device.)"""
+    """Whether the machine runs on its battery; None without one. (A mouse's battery has scope Device.)"""
     batteries = [
         folder
         for folder in supplies.glob("*")
@@ -82,9 +82,9 @@ def advise(tuning: Tuning, topology: Topology) -> Iterator[Advice]:
 def _smt(tuning: Tuning, topology: Topology) -> Advice:
     if not tuning.smt:
         return Advice("SMT", "off: a core has one thread")
-    several = len(topology.physical()) > 1  # with one core, its second thread is all that the load can have
+    several = len(topology.physical()) > 1  # with one core the load needs its second thread
     remedy = f"echo off > {_CPUS}/smt/control" if several else "measure on a machine with more physical cores"
-    return Advice("SMT", "on: what runs on one thread of a core slows the other", remedy)
+    return Advice("SMT", "on: the two threads of a core slow each other", remedy)
 
 
 def _governor(tuning: Tuning, _: Topology) -> Advice:
@@ -122,7 +122,7 @@ def _isolated(tuning: Tuning, topology: Topology) -> Advice:
     seen, cpus = listed(tuning.isolated), listed({*tuning.isolated, *topology.allowed})
     if set(tuning.isolated) <= set(topology.allowed):
         return Advice("isolated cores", seen)
-    return Advice("isolated cores", f"{seen}, which rtbench may not use", f"begin with `taskset -c {cpus}`")
+    return Advice("isolated cores", f"{seen}, not usable by rtbench", f"start with `taskset -c {cpus}`")
 
 
 def _irqbalance(tuning: Tuning, _: Topology) -> Advice:
@@ -132,7 +132,7 @@ def _irqbalance(tuning: Tuning, _: Topology) -> Advice:
 
 
 def _aslr(tuning: Tuning, _: Topology) -> Advice:
-    """Each trial has processes of its own: with random addresses their layout is drawn again, and averages out."""
+    """Random addresses vary the memory layout from trial to trial, so that its effect averages out."""
     fine = tuning.aslr in ("", _FULLY_RANDOM)
     seen = {"": "not known", _FULLY_RANDOM: "full"}.get(tuning.aslr, f"not full ({tuning.aslr})")
     return Advice("random addresses", seen, "" if fine else f"sysctl kernel.randomize_va_space={_FULLY_RANDOM}")

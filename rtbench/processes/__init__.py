@@ -1,1 +1,1 @@
-"""The children of a trial: publisher, server, proxy and load; how each is started, commanded and surely stopped."""
+"""The child processes of a trial: publisher, server, proxy and load: how each is started, commanded and stopped."""

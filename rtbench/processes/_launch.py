@@ -1,8 +1,8 @@
-"""`… -m rtbench.processes._launch PARENT CORES NETWORK COMMAND…`: become COMMAND, on CORES, gone with PARENT.
+"""`… -m rtbench.processes._launch PARENT CORES NETWORK COMMAND…`: exec COMMAND on CORES; it dies with PARENT.
 
-Invariant: a child started through this never outlives its campaign, even one that was killed with SIGKILL
-(PR_SET_PDEATHSIG, prctl(2), survives exec), and its threads all run on CORES ("0", "0,1", or "-" for wherever), in
-the network namespace at the path NETWORK ("-": its parent's), with `rtbench.programs.search_path()` as its PATH.
+Invariant: a child started here never outlives its campaign, even if the campaign is killed with SIGKILL
+(PR_SET_PDEATHSIG, prctl(2), survives exec). All its threads run on CORES ("0", "0,1"; "-": any) and in
+the network namespace at the path NETWORK ("-": the parent's); its PATH is `rtbench.programs.search_path()`.
 """
 
 from __future__ import annotations

@@ -1,21 +1,21 @@
-"""`python -m rtbench.processes._loopback`: what a sender on loopback pays for its receiver (R23).
+"""`python -m rtbench.processes._loopback`: the CPU that a loopback sender spends on its receiver's TCP (R23).
 
-This process writes a message to each of N connections, one after the other, as a server does with a broadcast; a child
-on another core reads them. On loopback the kernel runs the receiver's TCP in the softirq of the sender. Receive packet
-steering (RPS) moves it to the receiver's core; what the sender's CPU falls by is the share. States of a burst:
+This process writes a message to each of N connections in turn, as a server does with a broadcast; a child on another
+core reads them. On loopback the kernel runs the receiver's TCP in the sender's softirq. Receive packet steering (RPS)
+moves it to the receiver's core. The sender's CPU falls by the share. States of a burst:
 
-- `off`: no steering; the receiver waits in epoll, so that waking it is in the sender's CPU, too.
+- `off`: no steering; the receiver waits in epoll, so the sender's CPU includes the wake-up.
 - `on`: steered to the receiver's core, where a slow socket filter runs before TCP. That core then never runs out of
-  packets and needs no interrupts. Without the filter an interrupt for every few packets costs the sender as much as it
-  saves: that is `interrupted`.
-- `late-off`, `late-on`: the receiver reads after the burst; `late-on` steers its acknowledgements to the sender's core,
-  in the same way. What the receiver's CPU falls by is what it pays for the sender's TCP.
-- `dropped`: no steering; a socket filter drops each message before the receiver's TCP sees it, and the kernel sends it
-  again later. What the sender's CPU falls by is a part of the share, and takes no root.
+  packets and needs no interrupts.
+- `interrupted`: as `on` without the filter. An interrupt for every few packets costs the sender as much as it saves.
+- `late-off`, `late-on`: the receiver reads after the burst; `late-on` steers its acknowledgements to the sender's core
+  in the same way. The receiver's CPU falls by its cost for the sender's TCP.
+- `dropped`: no steering; a socket filter drops each message before the receiver's TCP, and the kernel sends it again
+  later. The sender's CPU falls by a part of the share. This state needs no privileges.
 
-Invariant: steering is set in network and mount namespaces of this process alone: the machine's own `lo` is never
-touched, and nothing is to be restored, whatever ends this process. Its sends take the time that a server's take; their
-cost in Python is in each state and cancels. Started by `rtbench.processes.loopback`.
+Invariant: steering is set in network and mount namespaces of this process alone. The machine's own `lo` does not
+change, and nothing has to be restored, however this process ends. The sends' cost in Python is the same in each state
+and cancels. Started by `rtbench.processes.loopback`.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ _SO_ATTACH_FILTER, _SO_DETACH_FILTER = 26, 27
 # Classic BPF (linux/filter.h): code, jt, jf, k.
 _DROP = [(0x06, 0, 0, 0)]
 _SLOW = [(0x00, 0, 0, 1), *[(0x34, 0, 0, 3)] * 600, (0x06, 0, 0, 0xFFFFFFFF)]
-"""Divides 600 times, which takes some microseconds, then lets the whole packet pass."""
+"""Divides 600 times (some microseconds), then accepts the whole packet."""
 
 _COUNT, _WAIT, _SLOWLY, _NOTHING, _PLAINLY = b"c", b"w", b"s", b"n", b"p"
-"""To the receiver: count the next burst; wait for a word before; let packets pass slowly, not at all, as ever."""
+"""Orders to the receiver: count a burst; wait for an order first; accept packets slowly; drop them; accept them."""
 
 
 def main() -> int:
-    """Measure as told, answer, end."""
+    """Execute one Measure, answer, exit."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell had it ignored
     wanted = MEASURE(sys.stdin.readline())
     why_not = _steering(alone=wanted.receiver not in os.sched_getaffinity(0))
@@ -71,29 +71,31 @@ def main() -> int:
 
 
 def _steering(alone: bool) -> str:
-    """Enter namespaces of our own, with `lo` up and its steering writable; why not, where that cannot be. `alone`: the
-    receiver has a core of its own."""
+    """Enter new namespaces with `lo` up and its steering writable. Returns the reason if that fails, else "".
+
+    `alone`: the receiver has a core of its own.
+    """
     if not alone:
-        return "sender and receiver share their only core"
+        return "sender and receiver share one core"
     if os.geteuid() != 0:
-        return "steering received packets takes root"
+        return "receive packet steering needs root"
     libc = ctypes.CDLL(None, use_errno=True)
     if (
         libc.unshare(_CLONE_NEWNET | _CLONE_NEWNS) != 0
         or libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None) != 0
         or libc.mount(b"sysfs", b"/sys", b"sysfs", 0, None) != 0
     ):
-        return f"no namespaces of its own ({os.strerror(ctypes.get_errno())})"
+        return f"cannot create namespaces ({os.strerror(ctypes.get_errno())})"
     _bring_up()
     try:
         _steer(None)
     except OSError as error:
-        return f"this kernel steers no received packets ({error.strerror})"
+        return f"the kernel does not support receive packet steering ({error.strerror})"
     return ""
 
 
 def _filtering() -> bool:
-    """Whether a TCP socket takes a filter; an ordinary user's on newer kernels only in a user namespace (EPERM)."""
+    """Whether a TCP socket accepts a filter. On newer kernels an ordinary user needs a user namespace (EPERM)."""
     if not _takes_filter() and ctypes.CDLL(None).unshare(_CLONE_NEWUSER | _CLONE_NEWNET) == 0:
         _bring_up()
     return _takes_filter()
@@ -109,20 +111,20 @@ def _takes_filter() -> bool:
 
 
 def _bring_up() -> None:
-    """A new network namespace's `lo` is down."""
+    """Bring `lo` up: it is down in a new network namespace."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         fcntl.ioctl(sock, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP))
 
 
 def _steer(core: int | None) -> None:
-    """Have packets on `lo` received on that core; None: on the core that sends them."""
+    """Steer packets on `lo` to that core; None: to the core that sends them."""
     mask = 0 if core is None else 1 << core
     groups = [f"{mask >> at & 0xFFFFFFFF:08x}" for at in range(0, max(1, mask.bit_length()), 32)]
     _RPS.write_text(",".join(reversed(groups)), encoding="ascii")
 
 
 def _filter(connections: list[socket.socket], program: list[tuple[int, int, int, int]]) -> None:
-    """Put a filter on sockets, in place of any other; an empty one takes it off."""
+    """Replace the sockets' filter; an empty program removes it."""
     code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in program))
     for connection in connections:
         if program:
@@ -133,13 +135,13 @@ def _filter(connections: list[socket.socket], program: list[tuple[int, int, int,
 
 
 def _interrupts() -> int:
-    """Interrupts that steering has sent so far, on all cores: `received_rps` of /proc/net/softnet_stat."""
+    """Steering's interrupts so far, on all cores: `received_rps` of /proc/net/softnet_stat."""
     lines = Path("/proc/net/softnet_stat").read_text(encoding="ascii").splitlines()
     return sum(int(line.split()[9], 16) for line in lines)
 
 
 class _Bench:
-    """The connections and the receiver. Its process ends when this one closes its socket, or is gone."""
+    """The connections and the receiver process, which ends when this process closes its socket or dies."""
 
     def __init__(self, wanted: Measure) -> None:
         self._cores = min(os.sched_getaffinity(0)), wanted.receiver
@@ -166,7 +168,7 @@ class _Bench:
         os.wait()
 
     def burst(self, state: State, gap_s: float) -> Burst:
-        """One message to each connection, `gap_s` after the last one, received in that state."""
+        """Send one message to each connection, `gap_s` after the last burst, in that state."""
         sender, receiver = self._cores
         late = state.startswith("late")
         if state in ("on", "interrupted"):
@@ -183,7 +185,7 @@ class _Bench:
         if late:
             self._receiver.send(_COUNT)
         if state == "dropped":
-            self._tell(_PLAINLY)  # what was dropped is sent again some 200 ms later, and is then counted
+            self._tell(_PLAINLY)  # the kernel sends dropped messages again some 200 ms later
         (receiver_ns,) = struct.unpack("q", self._answer(8))
         interrupts = _interrupts() - before
         if state == "on":
@@ -208,12 +210,12 @@ class _Bench:
     def _answer(self, count: int) -> bytes:
         data = self._receiver.recv(count)
         if not data:
-            raise SystemExit("the receiver is gone")
+            raise SystemExit("the receiver ended")
         return data
 
 
 def _receive(orders: socket.socket, address: tuple[str, int], count: int) -> None:
-    """The receiver's life: do what `orders` says; after each burst, answer with the CPU that it took."""
+    """The receiver's loop: follow `orders`; after each burst, answer with the CPU used."""
     connections = [socket.create_connection(address) for _ in range(count)]
     poll = select.epoll()
     poll.register(orders, select.EPOLLIN)

@@ -1,8 +1,8 @@
 """`python -m rtbench.processes._namespace`: holds a network namespace of its own until its standard input closes.
 
-One JSON line tells it its interface and addresses; it answers with one: the offloads that are still on (none, or R5's
-wire bytes would count segments that never were packets). Invariant: the namespace has no name and no file, so it is
-gone with its last process, whatever that ended by. Started by `rtbench.processes.namespaces`.
+Its input is one JSON line with interface and addresses. It answers with the offloads that are still on: there must be
+none, else R5's wire bytes would count segments that were never packets. Invariant: the namespace has neither name nor
+file, so it ends with its last process, however that ends. Started by `rtbench.processes.namespaces`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from rtbench.messages.namespace import CONFIGURE, Configured, Ready
 _CLONE_NEWNET = 0x40000000
 _SIOCETHTOOL = 0x8946
 _OFFLOADS = {"tso": (0x1F, 0x1E), "gso": (0x24, 0x23), "gro": (0x2C, 0x2B)}
-"""Name to ethtool's commands that set and get it (linux/ethtool.h)."""
+"""Name to ethtool's set and get commands (linux/ethtool.h)."""
 
 
 def main() -> int:
     """Hold, configure, answer, wait."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWNET) != 0:
-        sys.stderr.write(f"no network namespace: {os.strerror(ctypes.get_errno())}\n")
+        sys.stderr.write(f"cannot create a network namespace: {os.strerror(ctypes.get_errno())}\n")
         return 1
     say(Ready(os.getpid()))
     for line in sys.stdin:
@@ -47,7 +47,7 @@ def _ip(*words: str) -> None:
 
 
 def _without_offloads(name: str) -> tuple[str, ...]:
-    """Switch the offloads off; those that are still on."""
+    """Switch the offloads off. Returns those that are still on."""
     left = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         for offload, (switch, ask) in _OFFLOADS.items():
@@ -58,7 +58,7 @@ def _without_offloads(name: str) -> tuple[str, ...]:
 
 
 def _ethtool(sock: socket.socket, name: str, command: int, value: int) -> int:
-    """One ethtool_value request; what the driver answers."""
+    """One ethtool_value request. Returns the driver's answer."""
     data = ctypes.create_string_buffer(struct.pack("II", command, value))
     request = struct.pack("16sP", name.encode(), ctypes.addressof(data))
     fcntl.ioctl(sock, _SIOCETHTOOL, request)

@@ -1,8 +1,8 @@
-"""`python -m rtbench.processes._starve`: takes a core away from whoever shares it, in turns, on purpose (R16).
+"""`python -m rtbench.processes._starve`: takes a core away from the processes on it, at intervals, on purpose (R16).
 
-Each line on standard input is a `rtbench.messages.starver.Burn`. Invariant: it burns only between the two instants,
-before every ordinary process of its core (SCHED_FIFO 1, where this user may; nice -20 hardly delays a process that
-mostly sleeps) and after the publisher (SCHED_FIFO 2). Started by a trial that starves somebody.
+Each line on standard input is a `rtbench.messages.starver.Burn`. Invariant: it burns only between the two instants. It
+runs before every ordinary process of its core (SCHED_FIFO 1 if permitted; nice -20 hardly delays a process that mostly
+sleeps) and after the publisher (SCHED_FIFO 2). Started by a trial with `[faults] starve`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rtbench.messages.starver import BURN
 
 
 def main() -> None:
-    """Burn as told, then end."""
+    """Execute the burns on standard input, then exit."""
     with contextlib.suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     for line in sys.stdin:

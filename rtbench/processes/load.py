@@ -1,7 +1,7 @@
 """A load process, as a trial steers it: commands and answers over a Unix socket.
 
-Invariant: what it answered is in the attributes as soon as `receive` returned; a load process that cannot go on makes
-`receive` raise. The program itself is `loadtests/locustfile.py`; `loadtests/trial.py` is the other end.
+Invariant: after `receive` the attributes hold the answer; `receive` raises when the load process fails. The program is
+`loadtests/locustfile.py`; `loadtests/trial.py` is the other end.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class LoadProcess(Process):
         super().__init__(command, cores, log, environment, network)
 
     def connect(self, timeout_s: float = 30) -> None:
-        """Wait for its hello."""
+        """Wait for its Hello message."""
         deadline = time.monotonic() + timeout_s
         while not select.select([self._listener], [], [], 0.05)[0]:
             if self.exited() is not None:
@@ -73,7 +73,7 @@ class LoadProcess(Process):
         self._control, _ = self._listener.accept()
 
     def fileno(self) -> int:
-        """The control socket's descriptor, to select on."""
+        """The control socket's descriptor, for select."""
         assert self._control is not None
         return self._control.fileno()
 
@@ -86,7 +86,7 @@ class LoadProcess(Process):
             raise self.died() from error
 
     def receive(self) -> None:
-        """Take in what it said; blocks until it said something. Raises SubjectError when it is gone or in trouble."""
+        """Wait for its next messages and store them. Raises SubjectError when it ended or failed."""
         assert self._control is not None
         try:
             data = self._control.recv(2**20)
@@ -106,7 +106,7 @@ class LoadProcess(Process):
                     raise RtbenchError(error)
 
     def stop(self, timeout_s: float = STOP_S) -> None:
-        """Closing the control socket lets it leave at once."""
+        """Close the control socket, so that it exits at once, then stop it."""
         if self._control is not None:
             self._control.close()
         self._listener.close()

@@ -1,6 +1,6 @@
-"""The loopback bench's process: what a sender pays for its receiver's TCP on this machine (R23).
+"""The loopback bench's process: measures the CPU that a sender spends on its receiver's TCP (R23).
 
-Used by a calibration.
+Called by a calibration.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _PATIENCE_S = 60.0
 
 
 class LoopbackBench(Process):
-    """Sends on `core`; see `_loopback` for what it does."""
+    """The bench (`_loopback`); it sends on `core`."""
 
     name = "loopback bench"
 
@@ -23,6 +23,6 @@ class LoopbackBench(Process):
         super().__init__([sys.executable, "-m", "rtbench.processes._loopback"], (core,), log)
 
     def measure(self, wanted: Measure) -> Measured:
-        """The answer. Raises SubjectError when the bench ends early or takes longer than a minute."""
+        """Send one Measure; the answer. Raises SubjectError when the bench ends early or takes longer than a minute."""
         self.send(wanted)
         return MEASURED(self.line(_PATIENCE_S))

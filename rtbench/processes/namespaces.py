@@ -1,7 +1,7 @@
-"""Two network namespaces with a veth pair between them: server and load each in one, for bytes on the wire (R5).
+"""Two network namespaces joined by a veth pair, one for the server, one for the load: for bytes on the wire (R5).
 
-Invariant: packets are as a network card would see them (no segmentation offload), nothing leaves this machine, and
-the namespaces end with the trial, also when its campaign is killed. Needs root and `ip`. Used by the trial.
+Invariant: packets are those that a network card would see (no segmentation offload). Nothing leaves this machine. The
+namespaces end with the trial, even if its campaign is killed. Needs root and `ip`. Called by the trial.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from rtbench.processes.process import Process
 
 INTERFACE = "rtb0"
 _ADDRESSES = (("10.77.0.1", "fd77::1"), ("10.77.0.2", "fd77::2"))
-"""Of the server's end and of the load's: private, and in namespaces that know no other network."""
+"""Addresses of the server's and the load's end: private, in namespaces without another network."""
 
 
 class Holder(Process):
-    """The process that holds one namespace."""
+    """The process of one namespace."""
 
     name = "namespace holder"
 
     @property
     def path(self) -> str:
-        """What setns(2) takes."""
+        """The namespace's path, for setns(2)."""
         return f"/proc/{self.pid}/ns/net"
 
     def configure(self, addresses: tuple[str, str]) -> None:
-        """Give its end of the pair addresses and switch its offloads off. Raises SubjectError when some stay on."""
+        """Give its end addresses and switch its offloads off. Raises SubjectError if one stays on."""
         v4, v6 = addresses
         self.send(Configure(INTERFACE, (f"{v4}/30", f"{v6}/64")))
         left = CONFIGURED(self.line(10)).offloads
@@ -61,7 +61,8 @@ class Network(contextlib.ExitStack):
                 command, check=False, capture_output=True, text=True, timeout=10, env=programs.environment()
             )
             if made.returncode:
-                raise SubjectError(f"no veth pair ({' '.join(made.stderr.split())})", "run without --netns")
+                text = f"cannot create a veth pair ({' '.join(made.stderr.split())})"
+                raise SubjectError(text, "run without --netns")
             for holder, addresses in zip(holders, _ADDRESSES, strict=True):
                 holder.configure(addresses)
             self.push(making.pop_all())
@@ -75,6 +76,6 @@ class Network(contextlib.ExitStack):
 def check() -> None:
     """Raises UserError when namespaces cannot be made here."""
     if os.geteuid() != 0:
-        raise UserError("--netns makes network namespaces, which takes root", "sudo, or run without --netns")
+        raise UserError("--netns needs root, for network namespaces", "use sudo, or run without --netns")
     if programs.find("ip") is None:
         raise UnavailableError("--netns needs the program ip", "apt-get install iproute2")

@@ -1,7 +1,7 @@
-"""One child process of a trial: started pinned, awaited by protocol, and surely stopped.
+"""One child process of a trial: pinned, awaited by protocol, always stopped.
 
-Invariant: however a `with` block of one ends (a return, an error, Ctrl-C), its process is gone afterwards; every wait
-has a limit and a reason. The other modules here each name one kind of child; this one knows none of them.
+Invariant: after its `with` block (a return, an error, Ctrl-C) the process has ended. Every wait has a time limit and
+gives a reason. Each other module here defines one kind of child; this module depends on none of them.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from rtbench.messages.lines import Lines, Message, MessageError, line
 from rtbench.processes._log import telling
 
 STOP_S = 2.0
-"""How long a server may take to leave after SIGTERM (interface.md)."""
+"""A server's time to exit after SIGTERM, seconds (interface.md)."""
 MOST_LINE_BYTES = 2**20
-"""A line of a child's standard output is no longer: a program that is not ours may print anything."""
+"""Maximum length of a line of a child's standard output: a foreign program may print anything."""
 
 
 class Process:
-    """One child. `log` is where its standard error goes, and its standard output where nobody listens to it."""
+    """One child. `log` takes its standard error, and its standard output unless `listen` is set."""
 
     name = "process"
 
@@ -60,11 +60,11 @@ class Process:
         self._child = subprocess.Popen(
             [*launcher, *command],
             stdin=subprocess.PIPE,
-            # A pipe that nobody reads would be full after 64 KiB, and its writer stand still.
+            # An unread pipe fills up after 64 KiB and blocks its writer.
             stdout=subprocess.PIPE if listen else self._log_file,
             stderr=self._log_file,
             env={**os.environ, **environment},
-            start_new_session=True,  # the terminal's Ctrl-C is the campaign's to handle
+            start_new_session=True,  # the campaign handles the terminal's Ctrl-C
         )
         self._lines = Lines(MOST_LINE_BYTES)
         self._unread: deque[bytes] = deque()
@@ -75,19 +75,19 @@ class Process:
         return self._child.pid
 
     def cpu_ns(self) -> int:
-        """CPU that its whole tree has used so far."""
+        """CPU time of its whole tree so far, ns."""
         return probes.cpu_ns(self.pid)
 
     def memory_bytes(self) -> int:
-        """Proportional set size of its tree (tens of milliseconds)."""
+        """Proportional set size of its tree, bytes (takes tens of milliseconds)."""
         return probes.memory_bytes(self.pid)
 
     def resident_bytes(self) -> int:
-        """Resident set of its tree."""
+        """Resident set of its tree, bytes."""
         return probes.resident_bytes(self.pid)
 
     def run_delay_ns(self) -> int:
-        """How long its threads were ready to run and waited."""
+        """Time that its threads were ready to run and waited for a core, ns."""
         return probes.run_delay_ns(self.pid)
 
     def exited(self) -> int | None:
@@ -95,28 +95,28 @@ class Process:
         return self._child.poll()
 
     def tail(self, lines: int = 5) -> str:
-        """The last lines of what it said."""
+        """The last lines of its log."""
         text = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return " | ".join(line.strip() for line in text[-lines:])
 
     def why(self) -> str:
-        """What its log says about its end, and the log's name; "" where it is empty."""
+        """The log's lines about its end, and the log's name; "" for an empty log."""
         found = telling(self.log.read_text(encoding="utf-8", errors="replace"))
         return found and f"{found} ({self.log.name})"
 
     def died(self) -> SubjectError:
-        """The error for a child that is gone, with what its log says; one that only closed its output is ended."""
+        """The error for a child that ended, with its log's error. A child that only closed its output is stopped."""
         try:
             code = self._child.wait(STOP_S)
             how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         except subprocess.TimeoutExpired:
             self.kill()
             self._child.wait()
-            how = "it closed its output and went on"
+            how = "it closed its standard output"
         return SubjectError(f"the {self.name} ended early ({how})", self.why())
 
     def line(self, timeout_s: float) -> str:
-        """The next line of its standard output. Raises SubjectError when it ends, takes longer or says too much."""
+        """The next line of its standard output. Raises SubjectError when it ends or exceeds a limit (time, length)."""
         assert self._child.stdout is not None
         deadline = time.monotonic() + timeout_s
         while not self._unread:
@@ -124,7 +124,7 @@ class Process:
             ready, _, _ = select.select([self._child.stdout], [], [], max(0.0, left))
             if not ready:
                 raise SubjectError(
-                    f"the {self.name} said nothing for {timeout_s:g} s", self.why() or f"see {self.log.name}"
+                    f"the {self.name} printed nothing for {timeout_s:g} s", self.why() or f"see {self.log.name}"
                 )
             data = os.read(self._child.stdout.fileno(), 65536)
             if not data:
@@ -133,12 +133,12 @@ class Process:
                 self._unread += self._lines.feed(data)
             except MessageError as error:
                 raise SubjectError(
-                    f"the {self.name} does not say what it should ({error})", f"see {self.log.name}"
+                    f"the {self.name} printed an invalid line ({error})", f"see {self.log.name}"
                 ) from error
         return self._unread.popleft().decode("utf-8", "replace")
 
     def send(self, message: Message) -> None:
-        """Send a message to its standard input. Raises SubjectError when it is gone."""
+        """Send a message to its standard input. Raises SubjectError when it has ended."""
         assert self._child.stdin is not None
         try:
             self._child.stdin.write(line(message))
@@ -156,7 +156,7 @@ class Process:
         """SIGTERM, then SIGKILL after `timeout_s`; closes everything."""
         began = time.monotonic()
         self.kill(signal.SIGTERM)
-        self.kill(signal.SIGCONT)  # it may have been stopped on purpose
+        self.kill(signal.SIGCONT)  # a fault may have stopped it
         try:
             self._child.wait(timeout_s)
             self.stopped_in_s = time.monotonic() - began

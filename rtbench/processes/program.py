@@ -1,7 +1,7 @@
-"""A server that is a program: started by a command, asked until it answers.
+"""A server that is a program: started by a command, polled until it answers.
 
-Invariant: it has the face of a server of ours; CPU and memory are of its whole process tree, or of its container's
-cgroup. Started by `rtbench.processes.starting`.
+Invariant: it has the same methods as a server of ours. CPU and memory are those of its whole process tree, or of its
+container's cgroup. Started by `rtbench.processes.starting`.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from rtbench.scenario.model import Scenario
 from rtbench.subjects import Launch, Program, Subject
 
 ASK_S = 0.02
-"""How often a program that does not say when it is ready is asked."""
+"""Seconds between readiness checks of a program that does not report its readiness."""
 
 
 class ProgramServer(Process):
-    """A server that is started by a command; `url` is known at once, it answers once `ready` returned."""
+    """A server that a command starts. `url` is set at once; the server answers after `ready` returns."""
 
     name = "server"
 
@@ -53,7 +53,7 @@ class ProgramServer(Process):
         assert subject.program is not None
         self.subject = subject
         self.program: Program = subject.program
-        # In a namespace of its own nobody else takes ports.
+        # A namespace of its own has no other process that takes ports.
         port = port or (8080 if network else free_port(host))
         folder = folder / "program"
         folder.mkdir(exist_ok=True)
@@ -71,16 +71,16 @@ class ProgramServer(Process):
         super().__init__(words, cores, log, self.program.environment, network, listen=self.program.ready == "line")
 
     def ready(self, timeout_s: float = 30) -> str:
-        """Wait until it answers. Raises SubjectError when it ends before, or takes longer."""
-        if self._said:  # who publishes into it by HTTP had to ask first
+        """Wait until it answers. Raises SubjectError when it ends first or takes longer."""
+        if self._said:  # an earlier call has waited: publishing by HTTP needs the URL
             return self.url
         if self.program.ready == "line":
             line = self.line(timeout_s)
             try:
                 readiness = PROGRAM_READINESS(line)
             except MessageError as error:
-                text = f"the server was to print one JSON line with its url, it printed {line[:60]!r}"
-                raise SubjectError(text, 'correct it, or set ready = "/PATH"') from error
+                text = f"expected one JSON line with the server's url, got {line[:60]!r}"
+                raise SubjectError(text, 'correct the program, or set ready = "/PATH"') from error
             self.url, self.uses = readiness.url or self.url, readiness.uses
             threading.Thread(target=self._keep, daemon=True).start()
         else:
@@ -96,7 +96,7 @@ class ProgramServer(Process):
         return self.url
 
     def _keep(self) -> None:
-        """What else it says goes to the log: a pipe that nobody reads would stop it after 64 KiB."""
+        """Copy the rest of its output to the log: an unread pipe would block it after 64 KiB."""
         output = self._child.stdout
         assert output is not None
         with contextlib.suppress(OSError, ValueError), self.log.open("ab") as log:
@@ -105,7 +105,7 @@ class ProgramServer(Process):
                 log.flush()
 
     def _answers(self) -> bool:
-        """Whether it listens, and answers a request with anything (from outside its namespace nobody can ask)."""
+        """Whether it listens and answers a request (in a namespace of its own: only whether it listens)."""
         host, port = urlsplit(self.url).hostname or "", port_of(self.url)
         if self._inside:
             return probes.listens(self.pid, port)
@@ -113,7 +113,7 @@ class ProgramServer(Process):
             with socket.create_connection((host, port), 1) as sock:
                 if self.url.startswith("http://"):
                     sock.sendall(f"GET {self.program.ready} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
-                    return bool(sock.recv(16))  # one byte is an answer: no more is read
+                    return bool(sock.recv(16))  # one byte is an answer
                 return True
         except OSError:
             return False
@@ -128,9 +128,9 @@ class ProgramServer(Process):
         return probes.cgroup_memory_bytes(self.program.cgroup) if self.program.cgroup else super().resident_bytes()
 
     def tidy(self) -> str:
-        """Ask it to collect its garbage, where it can be asked; what that is, for the record (R4)."""
+        """Signal it to collect its garbage, if it has a signal for that. Returns a description for the record (R4)."""
         if not self.program.tidy:
-            return "not asked: it knows no signal for it"
+            return "not signalled: it has no signal for it"
         self.kill(self.program.tidy)
         return f"signal {self.program.tidy} before each reading"
 
@@ -142,7 +142,7 @@ def _filled(word: str, launch: Launch) -> str:
 
 
 def free_port(host: str) -> int:
-    """A TCP port that nobody listens on now."""
+    """A TCP port without a listener at this moment."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, 0))
@@ -151,19 +151,19 @@ def free_port(host: str) -> int:
 
 
 def port_of(url: str) -> int:
-    """The port of a URL, its scheme's own where it names none."""
+    """The port of a URL; the scheme's default if it has none."""
     parts = urlsplit(url)
     return parts.port or (443 if parts.scheme in ("https", "wss") else 80)
 
 
 def version_of(subject: Subject) -> str:
-    """`STACK VERSION`, from what the program prints of itself; the stack's name alone where it prints nothing."""
-    said = printed(subject.program.version) if subject.program is not None else ""
-    return f"{subject.stack} ({said})" if said else subject.stack
+    """`STACK (VERSION)` with the program's version line; the stack's name alone if it prints none."""
+    version = printed(subject.program.version) if subject.program is not None else ""
+    return f"{subject.stack} ({version})" if version else subject.stack
 
 
 def printed(words: Sequence[str]) -> str:
-    """The first line that a command prints; empty when it prints none or cannot be run."""
+    """The first line of a command's output; empty when it prints nothing or cannot be run."""
     if not words:
         return ""
     try:

@@ -16,7 +16,7 @@ from rtbench.subjects.requirements import lacking
 
 
 class ProxyProcess(Process):
-    """A proxy before a server; `url` is where subscribers go."""
+    """A proxy before a server; subscribers connect to `url`."""
 
     name = "proxy"
 

@@ -1,7 +1,7 @@
-"""The publisher's process, as a trial, `rtbench serve` and `rtbench verify` steer it.
+"""The publisher's process, controlled by a trial, `rtbench serve` and `rtbench verify`.
 
-Invariant: each command has one answer, and the command returns once the answer is there. The program itself is
-`rtbench.servers.publisher`; this side knows it by its name only.
+Invariant: each command has one answer, and the method returns after the answer. The program is
+`rtbench.servers.publisher`; this module knows it by name only.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from rtbench.workload import Workload
 
 _ANSWER_S = 10
 _WRITE_S = 60
-"""How long the publisher may take to answer, and to write its ticks."""
+"""Time limits for an answer and for writing the ticks, seconds."""
 
 
 class PublisherProcess(Process):
-    """The publisher; `socket_path` is where servers connect. It makes `ahead_s` seconds of ticks before it is ready."""
+    """The publisher; servers connect to `socket_path`. It makes `ahead_s` seconds of ticks before it is ready."""
 
     name = "publisher"
 
@@ -48,7 +48,7 @@ class PublisherProcess(Process):
         """`ready` and `scheduling` (`rtbench.messages.publisher.Ready`), for the manifest."""
         self.started: dict[str, int] = {}
         self.posts = messages.PostCounts()
-        """What became of what was posted, once it has finished (`servers/publisher/post.py`)."""
+        """Outcomes of its HTTP posts, set by `finish` (`servers/publisher/post.py`)."""
 
     def ready(self, timeout_s: float = 20) -> None:
         """Wait until servers can connect."""
@@ -69,11 +69,11 @@ class PublisherProcess(Process):
         self._do(messages.Pause())
 
     def resume(self) -> None:
-        """Go on with the timetable; what was not due before is due as much later as the pause was long."""
+        """Continue the timetable; the remaining due times shift by the length of the pause."""
         self._do(messages.Resume())
 
     def posted(self) -> messages.PostCounts:
-        """What became of what was posted so far."""
+        """Outcomes of the HTTP posts so far."""
         self.send(messages.Count())
         return messages.POST_COUNTS(self.line(_ANSWER_S))
 
@@ -82,7 +82,7 @@ class PublisherProcess(Process):
         self.started = messages.STARTED(self.line(_ANSWER_S)).started
 
     def finish(self, ticks: Path) -> int:
-        """Stop playing and write the record of every tick to `ticks`; returns how many."""
+        """Stop playing and write the record of every tick to `ticks`. Returns their number."""
         self.send(messages.Stop(str(ticks)))
         written = messages.WRITTEN(self.line(_WRITE_S))
         self.posts = written.posts

@@ -1,4 +1,4 @@
-"""A server at a URL that is not ours: it has a server's face, and nothing to start, to stop or to count."""
+"""A foreign server at a URL: the methods of a server, without a process to start, to stop or to measure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rtbench.processes.program import port_of
 
 
 class RemoteServer:
-    """A server at a URL: nothing to start, to stop, or to look into."""
+    """A server at a URL, without a process of ours."""
 
     name = "server"
     pid = 0
@@ -22,24 +22,25 @@ class RemoteServer:
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self.url = f"{parts.scheme}://{parts.netloc}"
-        self.uses: dict[str, Any] = {"stack": "not ours: nothing is known of it"}
+        self.uses: dict[str, Any] = {"stack": "unknown: a foreign server"}
 
     def ready(self, timeout_s: float = 10) -> str:
-        """Where it is. Raises UserError when nothing answers there."""
+        """Its URL. Raises UserError when nothing answers there."""
         parts = urlsplit(self.url)
         try:
             socket.create_connection((parts.hostname or "", port_of(self.url)), timeout_s).close()
         except OSError as error:
-            raise UserError(f"nothing answers at {self.url} ({error.strerror or error})", "start it first") from error
+            text = f"cannot connect to {self.url} ({error.strerror or error})"
+            raise UserError(text, "start the server first") from error
         return self.url
 
     def exited(self) -> int | None:
-        """It is not ours: it does not end for us."""
+        """Always None: its process is unknown."""
         return None
 
     def died(self) -> SubjectError:
-        """Never: see `exited`."""
-        return SubjectError(f"{self.url} is gone")
+        """Unused, since `exited` is always None."""
+        return SubjectError(f"{self.url} ended")
 
     def cpu_ns(self) -> int:
         """Unknown."""
@@ -48,14 +49,14 @@ class RemoteServer:
     memory_bytes = resident_bytes = run_delay_ns = cpu_ns
 
     def tidy(self) -> str:
-        """Nobody asks."""
-        return "not asked: the server is not ours"
+        """Does nothing. Returns a description for the record."""
+        return "not signalled: a foreign server"
 
     def kill(self, number: int = 9) -> None:
-        """It is not ours to signal."""
+        """Does nothing: a foreign server gets no signals."""
 
     def stop(self, timeout_s: float = 0) -> None:
-        """It is not ours to stop."""
+        """Does nothing: a foreign server is not stopped."""
 
     def __enter__(self) -> RemoteServer:
         return self

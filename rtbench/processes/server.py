@@ -20,7 +20,7 @@ from rtbench.subjects.names import is_faulty
 
 
 class ServerProcess(Process):
-    """One of our subjects; `url` is known when it is ready."""
+    """One of our subjects; `ready` sets `url`."""
 
     name = "server"
 
@@ -54,7 +54,7 @@ class ServerProcess(Process):
         self.uses: dict[str, Any] = {}
 
     def ready(self, timeout_s: float = 20) -> str:
-        """Wait until it accepts; its URL. Raises UserError for what the user can put right (a port in use)."""
+        """Wait until it accepts; its URL. Raises UserError for an error that the user can correct (a port in use)."""
         try:
             line = self.line(timeout_s)
         except SubjectError:
@@ -66,6 +66,6 @@ class ServerProcess(Process):
         return self.url
 
     def tidy(self) -> str:
-        """Ask it to collect its garbage and give free memory back; what that is, for the record (R4)."""
+        """Signal it to collect its garbage and return free memory. Returns a description for the record (R4)."""
         self.kill(signal.SIGUSR1)
         return "gc.collect() and malloc_trim(0) before each reading"

@@ -1,8 +1,8 @@
-"""The server of a subject, whatever it is: one of ours, a program, or something at a URL that is not ours to start.
+"""The server of any subject: one of ours, a program, or a foreign server at a URL.
 
-Invariant: all of them have one face: `ready` returns the URL once it answers and fills `uses`; `pid`, `cpu_ns`,
-`memory_bytes` and the like are of its whole process tree, of its container's cgroup, or -1 where nothing may be looked
-at; `stop` ends what was started and nothing else. Called by the trial, `rtbench serve` and `rtbench verify`.
+Invariant: all have the same methods. `ready` returns the URL once the server answers, and fills `uses`. `cpu_ns`,
+`memory_bytes` and similar cover the whole process tree or the container's cgroup; -1: cannot be read. `stop` ends only
+the started process. Called by the trial, `rtbench serve` and `rtbench verify`.
 """
 
 from __future__ import annotations
@@ -49,6 +49,6 @@ def server_of(
 
 
 def publish_into(publisher: PublisherProcess, subject: Subject, server: Server) -> None:
-    """Have the publisher post to the server, where that is how this subject is published into; else it has our feed."""
+    """Have the publisher post to the server, if the subject takes messages by HTTP; other servers read the feed."""
     if isinstance(subject.publish, Post):
         publisher.post_to(server.ready(), subject.publish)

@@ -11,7 +11,7 @@ from rtbench.processes.process import Process
 
 
 class StarverProcess(Process):
-    """Takes the cores that it shares away from others, when told to (R16)."""
+    """Takes its cores away from other processes, on command (R16)."""
 
     name = "starver"
 

@@ -1,1 +1,1 @@
-"""The typed files of a results folder: one definition for whoever writes and whoever reads them."""
+"""The typed files of a results folder: one definition for writers and readers."""

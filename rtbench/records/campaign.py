@@ -112,7 +112,7 @@ class Calibration(Record, frozen=True, kw_only=True):
     noise: Maybe[NoiseFloor] = UNSET
     """The noise of A/A pairs."""
     loopback: Maybe[Loopback] = UNSET
-    """Who pays on loopback; null: not measured."""
+    """The shares of CPU on loopback; null: not measured."""
     environment: Maybe[dict[str, Any]] = UNSET
     """The machine that it was measured on."""
 

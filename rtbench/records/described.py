@@ -33,8 +33,7 @@ UNITS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key of a record. `unit`: a key of UNITS, or empty; `kind`: its type as the code has it; `meaning`: empty where
-    nobody wrote one."""
+    """A key of a record. `unit`: a key of UNITS, or empty; `kind`: its type in the code; `meaning`: may be empty."""
 
     name: str
     kind: str

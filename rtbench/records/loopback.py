@@ -1,4 +1,4 @@
-"""Who pays on loopback: what a calibration keeps of the loopback bench (R23), in campaign.json, too.
+"""The shares of CPU on loopback: a calibration's record of the loopback bench (R23), also in campaign.json.
 
 Invariant: CPU in ns a message, as a mean over rounds with its 95 % interval; what could not be measured is null, and
 `why_not` says why. Made by `rtbench.analysis.calibration.loopback`, read by the report.

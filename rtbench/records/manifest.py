@@ -66,7 +66,7 @@ class Counts(Record, frozen=True, kw_only=True):
     sends_refused: Maybe[Whole] = UNSET
     """count: refused by the server."""
     sends_unknown: Maybe[Whole] = UNSET
-    """count: played, and planned by nobody."""
+    """count: played without a planned send."""
 
 
 class Process(Record, frozen=True, kw_only=True):

@@ -74,7 +74,7 @@ class Past:
 
 
 def campaigns(holder: Path) -> list[Past]:
-    """The campaigns in `holder`, newest first; empty when there is no such folder."""
+    """The campaigns in `holder`, newest first; empty without that folder."""
     found = []
     try:
         with os.scandir(holder) as entries:

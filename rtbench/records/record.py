@@ -71,7 +71,7 @@ def read(kind: type[R], value: Any, where: object, remedy: str = DAMAGED) -> R:
     except msgspec.ValidationError as error:
         raise ResultsError(f"{where}: {_fault(kind, value, str(error))}", remedy) from error
     except ValueError as error:  # half a surrogate, NaN: JSON has neither, and no report could be written
-        raise ResultsError(f"{where}: it holds what is no text or number ({error})", remedy) from error
+        raise ResultsError(f"{where}: invalid text or number ({error})", remedy) from error
 
 
 def typed(kind: type[R], value: Any) -> R:

@@ -1,4 +1,4 @@
-"""The files of a results folder: one schema for who writes them and who reads them (interface.md, R15).
+"""The tables of a results folder: one schema for writers and readers (interface.md, R15).
 
 `COLUMNS` has each column's unit: an `_ns` is an instant of the trial host's CLOCK_MONOTONIC, a duration, or a total of
 processor time. A Parquet file is written once, under a temporary name,
@@ -39,7 +39,7 @@ _U32, _TEXT = np.dtype(np.uint32), np.dtype(object)
 
 
 class Column(NamedTuple):
-    """A column: its type on disk, its unit (a key of `described.UNITS`), and what it means; -1 where that is said."""
+    """A column: its type on disk, its unit (a key of `described.UNITS`), its meaning, and the meaning of -1."""
 
     dtype: np.dtype[Any]
     unit: str
@@ -96,7 +96,7 @@ COLUMNS: Mapping[str, tuple[str, Mapping[str, Column]]] = {
             "outcome": Column(
                 _TEXT,
                 "text",
-                f"how it ended; {', '.join(f'`{one}`' for one in SUCCEEDED)} are no failures, every other text is one",
+                f"how it ended; {', '.join(f'`{one}`' for one in SUCCEEDED)} mean success, every other text a failure",
             ),
             "tcp_received_bytes": Column(_I64, "bytes", "received over its whole life; -1: could not be read"),
             "tcp_sent_bytes": Column(_I64, "bytes", "sent over its whole life; -1: could not be read"),

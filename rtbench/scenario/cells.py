@@ -27,10 +27,10 @@ def _leaves(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, l
 
 
 def put(table: dict[str, Any], key: str, value: Any, what: str) -> None:
-    """Set a dotted key. `what` names it in errors. Raises ScenarioError where a parent is no table."""
+    """Set a dotted key. `what` names it in errors. Raises ScenarioError if a parent is not a table."""
     *parents, last = key.split(".")
     for parent in parents:
         table = table.setdefault(parent, {})
         if not isinstance(table, dict):
-            raise ScenarioError(f"{what}: {parent} is no table", "see `rtbench run --help`")
+            raise ScenarioError(f"{what}: {parent} is not a table", "see `rtbench run --help`")
     table[last] = value

@@ -1,7 +1,7 @@
-"""What values of a scenario must be together; each by itself is checked by its rule in `rtbench.scenario.tables`.
+"""Checks across a scenario's keys; `rtbench.scenario.tables` has the rule of each single key.
 
-Invariant: everything that can be known before the first process starts is refused here, with the key, the file and
-what is allowed. Called by `rtbench.scenario.loading`.
+Invariant: every conflict that is detectable before the first process starts is refused here, with the key, the file
+and the allowed values. Called by `rtbench.scenario.loading`.
 """
 
 from __future__ import annotations
@@ -14,54 +14,57 @@ from rtbench.subjects.proxies import catalogue as proxies
 
 
 def check(scenario: Scenario, source: str) -> None:
-    """Raises ScenarioError for values that are each allowed and do not go together."""
+    """Raises ScenarioError for values that conflict with each other."""
     for name in scenario.stream:
         if name not in catalogue():
-            raise ScenarioError(f"{source}: stream: there is no {name!r}", one_of(name, catalogue()))
+            raise ScenarioError(f"{source}: stream: unknown stream {name!r}", one_of(name, catalogue()))
     for name in scenario.stream:
         catalogue()[name].check(scenario.make_workload().pace)
     if len(set(scenario.subjects)) < len(scenario.subjects):
-        raise ScenarioError(f"{source}: subjects: one is named twice", "name each once")
+        raise ScenarioError(f"{source}: subjects: duplicate name", "name each subject once")
     if scenario.workers > scenario.subscribers:
-        raise ScenarioError(f"{source}: workers = {scenario.workers}", "there cannot be more than subscribers")
+        most = f"expected at most subscribers ({scenario.subscribers:,})"
+        raise ScenarioError(f"{source}: workers = {scenario.workers}", most)
     for name, each in (("place", "placement"), ("equivalence", "margin")):
         if name in (key.partition(".")[0] for key in scenario.sweep):
-            raise ScenarioError(f"{source}: {name} is no axis of a sweep", f"run a campaign for each {each}")
+            raise ScenarioError(f"{source}: {name} cannot be swept", f"run one campaign for each {each}")
     if scenario.memory.ladder and scenario.memory.ladder[-1] != scenario.subscribers:
         raise ScenarioError(
             f"{source}: memory.ladder ends with {scenario.memory.ladder[-1]:,}",
-            f"its last rung must be subscribers, {scenario.subscribers:,}",
+            f"expected subscribers ({scenario.subscribers:,}) as the last rung",
         )
     _conversation(scenario, source)
     _interruptions(scenario, source)
     if scenario.faults.inject and not all(is_faulty(name) for name in scenario.subjects):
-        raise ScenarioError(f"{source}: faults.inject", "only the fault-injecting subjects (`…-faulty`) know it")
+        raise ScenarioError(f"{source}: faults.inject", "use it with the fault-injecting subjects (`…-faulty`) only")
     if scenario.proxy and scenario.proxy not in proxies():
-        raise ScenarioError(f"{source}: proxy: there is no {scenario.proxy!r}", one_of(scenario.proxy, proxies()))
+        raise ScenarioError(f"{source}: proxy: unknown proxy {scenario.proxy!r}", one_of(scenario.proxy, proxies()))
     polled = any(name.startswith("short-poll") for name in scenario.subjects)
     if polled and scenario.grace_s <= scenario.poll.interval_s:
         raise ScenarioError(
-            f"{source}: grace_s = {scenario.grace_s:g} is not longer than poll.interval_s", "the last messages need it"
+            f"{source}: grace_s = {scenario.grace_s:g}",
+            f"expected more than poll.interval_s ({scenario.poll.interval_s:g})",
         )
 
 
 def _conversation(scenario: Scenario, source: str) -> None:
-    """Who is to send can: the stream takes messages, and so does every subject."""
+    """`[chat] senders` needs a stream and subjects that take messages."""
     senders = scenario.chat.senders
     if not senders:
         return
     if not any(catalogue()[name].uplink for name in scenario.stream):
         takes = ", ".join(name for name, stream in catalogue().items() if stream.uplink)
-        raise ScenarioError(f"{source}: chat.senders = {senders}: none of its streams takes messages", f"add {takes}")
+        raise ScenarioError(f"{source}: chat.senders = {senders}: no stream here takes messages", f"add {takes}")
     if senders > scenario.subscribers:
-        raise ScenarioError(f"{source}: chat.senders = {senders}", "there cannot be more than subscribers")
+        most = f"expected at most subscribers ({scenario.subscribers:,})"
+        raise ScenarioError(f"{source}: chat.senders = {senders}", most)
     for name in scenario.subjects:
         if "conversation" not in scenario.subject_of(name).capabilities:
-            raise ScenarioError(f"{source}: {name} takes no messages from subscribers", "leave it out, or chat.senders")
+            raise ScenarioError(f"{source}: {name} takes no messages from subscribers", "remove it, or chat.senders")
 
 
 def _interruptions(scenario: Scenario, source: str) -> None:
-    """Each says truly whom it hits, and is over before the trial is: nobody is there to end it afterwards."""
+    """Each interruption needs a target that its kind supports, and must end before the trial does."""
     faults, end_s = scenario.faults, scenario.window_s + scenario.grace_s
     for do, rows, whom in (
         ("stop", faults.stop, ""),
@@ -71,9 +74,9 @@ def _interruptions(scenario: Scenario, source: str) -> None:
         for place, row in enumerate(rows):
             where = f"{source}: faults.{do}[{place}]"
             if whom and row.what != whom:
-                raise ScenarioError(f'{where}.what = "{row.what}" cannot be', f'{do} is of the {whom}: what = "{whom}"')
+                raise ScenarioError(f'{where}.what = "{row.what}"', f'expected "{whom}"')
             if row.at_s + row.for_s > end_s:
                 raise ScenarioError(
                     f"{where} ends {row.at_s + row.for_s:g} s after the window's start",
-                    f"it must be over within window_s + grace_s, {end_s:g} s",
+                    f"expected an end within window_s + grace_s, {end_s:g} s",
                 )

@@ -1,8 +1,7 @@
-"""What is asked of every subject: a TOML file plus `--set KEY=VALUE`, checked, with every error named.
+"""Loads a scenario: a TOML file plus `--set KEY=VALUE`, checked.
 
-Invariant: a `Scenario` that exists can be run: types, ranges and combinations were checked, and a wrong one raised
-ScenarioError with the key, the file and what is allowed. Its `hash` names everything that changes a measurement.
-Called by the CLI and the campaign; servers and load processes get their share of it as plain JSON.
+Invariant: every loaded `Scenario` can be run. A wrong type, range or combination raises ScenarioError with the key, the
+file and the allowed values. Called by the CLI and the campaign.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from rtbench.subjects.registry import Registry
 T = TypeVar("T")
 
 FOLDER = Path(__file__).parents[1] / "loadtests" / "scenarios"
-"""Where the shipped scenarios are; a new file there is a new scenario."""
+"""The shipped scenarios' folder; a new file there is a new scenario."""
 
 
 def names() -> list[str]:
@@ -40,22 +39,22 @@ def load(
 ) -> Scenario:
     """The scenario called `name`, or at the path `name`, with `KEY=VALUE` settings and then `overrides` laid over it.
 
-    `unnamed`: values for top-level keys that none of them names. Raises ScenarioError for a file that is missing or no
-    TOML, an unknown key, a wrong type, an impossible value.
+    `unnamed`: values for top-level keys that none of them sets. Raises ScenarioError for a missing or broken file, an
+    unknown key, a wrong type, an impossible value.
     """
     path = Path(name) if "/" in name or name.endswith(".toml") else FOLDER / f"{name}.toml"
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ScenarioError(
-            f"there is no scenario {name!r}", f"{one_of(name, names())}, or the path of a TOML file"
+            f"unknown scenario {name!r}", f"{one_of(name, names())}, or give the path of a TOML file"
         ) from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ScenarioError(f"{path}: cannot be read as TOML ({error})", "correct the file") from error
     table = {**(unnamed or {}), "name": path.stem, **table}
     workload = table.get("workload")
     if isinstance(workload, dict) and isinstance(workload.get("trace"), str) and workload["trace"]:
-        workload["trace"] = str(path.parent / workload["trace"])  # beside the scenario, wherever that is run from
+        workload["trace"] = str(path.parent / workload["trace"])  # relative to the scenario's file
     rows = table.get("subject")
     for row in rows if isinstance(rows, list) else [rows]:
         if isinstance(row, dict) and isinstance(row.get("cwd"), str) and row["cwd"]:
@@ -66,7 +65,7 @@ def load(
 def build(
     table: dict[str, Any], source: str, settings: Iterable[str] = (), overrides: Mapping[str, Any] | None = None
 ) -> Scenario:
-    """A scenario from a table as TOML gives it; `source` names it in errors. Raises ScenarioError."""
+    """A scenario from a parsed TOML table; `source` names it in errors. Raises ScenarioError."""
     for setting in settings:
         _set(table, setting)
     table.update(overrides or {})
@@ -88,7 +87,7 @@ def build(
 
 
 def _resolved(scenario: Scenario, registry: Registry, source: str) -> Scenario:
-    """The scenario with its registry, its trace and its cells, each of them checked once."""
+    """The scenario with its registry, its trace and its cells, all checked."""
     trace = Path(scenario.workload.trace)
     sha256 = hashlib.sha256(trace.read_bytes()).hexdigest() if trace.is_file() else ""
     scenario = dataclasses.replace(scenario, registry=registry, trace_sha256=sha256)
@@ -108,16 +107,16 @@ def _resolved(scenario: Scenario, registry: Registry, source: str) -> Scenario:
 def _set(table: dict[str, Any], setting: str) -> None:
     key, equals, text = setting.partition("=")
     if not equals or not key:
-        raise ScenarioError(f"--set {setting}: is no KEY=VALUE", "for example --set poll.interval_s=0.5")
+        raise ScenarioError(f"--set {setting}: expected KEY=VALUE", "for example --set poll.interval_s=0.5")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        value = text  # a bare word is a text
+        value = text  # a bare word is a string
     put(table, key, value, f"--set {setting}")
 
 
 def _dotted(kind: type, prefix: str = "") -> list[str]:
-    """Every key below a kind of table, dotted as `--set` takes it."""
+    """Every key below a kind of table, dotted as for `--set`."""
     found = []
     for item in keys(kind):
         inside = item.default_factory if not item.metadata else None
@@ -132,15 +131,15 @@ def _table(kind: type[T], table: Mapping[str, Any], prefix: str, source: str) ->
         if key not in fields:
             elsewhere = [f"did you mean {dotted!r}? " for dotted in _dotted(Scenario) if dotted.endswith(f".{key}")]
             near = elsewhere[0] if elsewhere else meant(key, fields)
-            raise ScenarioError(f"{source}: unknown key {prefix}{key}", f"{near}allowed are {', '.join(fields)}")
+            raise ScenarioError(f"{source}: unknown key {prefix}{key}", f"{near}choose one of {', '.join(fields)}")
         rule, rows = (fields[key].metadata.get(name) for name in ("rule", "rows"))
         if rows is not None:
             if not (isinstance(value, list) and all(isinstance(row, dict) for row in value)):
-                raise ScenarioError(f"{source}: {prefix}{key} must be a list of tables", f"write [[{prefix}{key}]]")
+                raise ScenarioError(f"{source}: {prefix}{key}: expected tables", f"write [[{prefix}{key}]]")
             values[key] = tuple(_table(rows, row, f"{prefix}{key}[{n}].", source) for n, row in enumerate(value))
         elif rule is None:
             if not isinstance(value, dict):
-                raise ScenarioError(f"{source}: {prefix}{key} must be a table", f"write [{prefix}{key}]")
+                raise ScenarioError(f"{source}: {prefix}{key}: expected a table", f"write [{prefix}{key}]")
             values[key] = _table(fields[key].default_factory, value, f"{prefix}{key}.", source)  # type: ignore[arg-type]
         else:
             checked = rule.check(value, prefix + key, source)

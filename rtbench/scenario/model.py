@@ -1,8 +1,7 @@
-"""A scenario, resolved: every key has its value, its subjects can be looked up, its cells are there.
+"""A resolved scenario: every key has a value, subjects can be looked up, sweep cells are expanded.
 
-Invariant: a `Scenario` made by `rtbench.scenario.loading` can be run: types, ranges and combinations were checked. It
-is a value: nothing of it reads a file. `hash` names everything that changes a measurement. Used by whoever measures;
-servers and load processes get their share of it.
+Invariant: a `Scenario` from `rtbench.scenario.loading` can be run. It is a value and reads no file. `hash` covers every
+key that changes a measurement. Used by the campaign and the trial; servers and load processes get parts of it.
 """
 
 from __future__ import annotations
@@ -43,21 +42,21 @@ from rtbench.subjects.registry import Registry, behind
 from rtbench.workload import Workload
 
 MOST_WORKERS = 4
-"""Load processes that a scenario gets without naming a number; more cores than that are left to those who name it."""
+"""Maximum number of load processes unless the scenario sets `workers`."""
 
 _LATER: Mapping[str, Any] = {"warmup_messages": 0, "validity.moved_share": ValidityTable().moved_share}
-"""Keys that scenarios did not have once, and the value with which a campaign is as it was without them."""
+"""Keys that older scenarios lack, and the value that gives the same campaign as without the key."""
 
 _DERIVED = {"derived": True}
-"""Marks what loading adds: no key of the TOML file, and nothing of `as_dict`."""
+"""Marks a field that loading adds: neither a key of the TOML file nor part of `as_dict`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A scenario, resolved: every key has its value."""
+    """A resolved scenario: every key has a value."""
 
     name: str = ruled(words(), "unnamed")
-    description: str = ruled(Rule(str, "it must be a text", lambda _: True), "")
+    description: str = ruled(Rule(str, "expected a string", lambda _: True), "")
     subjects: tuple[str, ...] = ruled(names_of("subjects; see `rtbench list subjects`"), ["sse-aiohttp"])
     optional: bool = ruled(flag(), False)
     subscribers: int = ruled(number(int, 1, 100_000), 1000)
@@ -69,10 +68,10 @@ class Scenario:
     warmup_messages: int = ruled(number(int, 0, 100_000, " messages a channel, beside warmup_s: the longer counts"), 20)
     window_s: float = ruled(number(float, 0.2, 86_400, " seconds"), 10.0)
     grace_s: float = ruled(number(float, 0.1, 600, " seconds"), 1.5)
-    workers: int = ruled(number(int, 0, 64, " load processes; 0: as many as there are cores for, at most 4"), 0)
+    workers: int = ruled(number(int, 0, 64, " load processes; 0: one for each free core, at most 4"), 0)
     epoch_s: int = ruled(number(int, 0, 2**40, " seconds since 1970"), 1_767_225_600)
     netns: bool = ruled(flag(), False)
-    proxy: str = ruled(words("it must be a proxy; empty: none"), "")
+    proxy: str = ruled(words("expected a proxy's name; empty: none"), "")
     i_own_this_host: bool = ruled(flag(), False)
     server: ServerTable = field(default_factory=ServerTable)
     place: PlaceTable = field(default_factory=PlaceTable)
@@ -91,7 +90,7 @@ class Scenario:
     swept: tuple[Cell, ...] = field(default=(), metadata=_DERIVED, compare=False, repr=False)
     """The combinations of [sweep], in its order; empty without a sweep."""
     trace_sha256: str = field(default="", metadata=_DERIVED, compare=False, repr=False)
-    """Of the file at workload.trace: what is in it, not only where it is."""
+    """SHA-256 of the file workload.trace, so that `hash` covers its content."""
 
     def make_workload(self) -> Workload:
         """The workload that this scenario plays."""
@@ -101,7 +100,7 @@ class Scenario:
     def as_dict(self) -> dict[str, Any]:
         """Nested plain values, as in the TOML file and in campaign.json.
 
-        Without [place] and [equivalence] when nothing is set in them, as in the folders measured before these were.
+        Without [place] and [equivalence] at their defaults, as in folders from before these tables existed.
         """
         table = {item.name: _plain(getattr(self, item.name)) for item in keys(Scenario)}
         for name, empty in (("place", PlaceTable()), ("equivalence", EquivalenceTable())):
@@ -112,26 +111,26 @@ class Scenario:
         return table
 
     def subject_of(self, name: str) -> Subject:
-        """The subject called `name` as it is measured here: behind the scenario's proxy, if it has one."""
+        """The subject called `name`, behind the scenario's proxy if it has one."""
         subject = self.registry.find(name)
         if self.proxy and not subject.proxy and subject.transport != "tcp":
             return behind(subject, self.proxy)
         return subject
 
     def cells(self) -> tuple[Cell, ...]:
-        """The cells of the sweep; without a sweep one, which is the scenario itself."""
+        """The cells of the sweep; without a sweep the scenario itself is the only cell."""
         return self.swept or (Cell({}, self),)
 
     def only(self, subjects: Collection[str]) -> Scenario:
-        """This scenario with fewer subjects, in every cell."""
+        """This scenario with these subjects only, in every cell."""
         chosen = tuple(name for name in self.subjects if name in subjects)
         swept = tuple(Cell(cell.settings, cell.scenario.only(subjects)) for cell in self.swept)
         return dataclasses.replace(self, subjects=chosen, swept=swept)
 
     def with_load_cores(self, cores: int) -> Scenario:
-        """This scenario with the number of its load processes decided, in every cell, where there are `cores` for them.
+        """This scenario with the number of load processes set for `cores` cores, in every cell.
 
-        What a scenario names stays. A process is worth a core, up to four; each has a subscriber.
+        A number in the scenario stays. Otherwise: one process a core, at most MOST_WORKERS, at most one a subscriber.
         """
         workers = self.workers or max(1, min(cores, MOST_WORKERS, self.subscribers))
         swept = tuple(Cell(cell.settings, cell.scenario.with_load_cores(cores)) for cell in self.swept)
@@ -139,11 +138,10 @@ class Scenario:
 
     @property
     def hash(self) -> str:
-        """12 hexadecimal digits of everything but the words, how often it is repeated, and the seed.
+        """12 hexadecimal digits over every key except texts, repetitions and the seed.
 
-        The seed counts as 1, which it was in campaigns of before it was drawn: those have the same hash. While the
-        number of load processes is not decided it counts as one, which it was before it could be chosen. A key that
-        came later and does not act (`_LATER`) is left out: folders measured before keep their hash.
+        Older folders keep their hash: the seed counts as 1 (its value before seeds were drawn), an undecided number of
+        load processes counts as one, and a later key without effect (`_LATER`) is left out.
         """
         table = {k: v for k, v in self.as_dict().items() if k not in ("name", "description", "blocks")}
         table |= {"workers": self.workers or 1, "seed": 1}
@@ -159,7 +157,7 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One combination of a sweep: what it sets, and the scenario that is."""
+    """One combination of a sweep: its settings, and the scenario with them."""
 
     settings: Mapping[str, Any]
     scenario: Scenario

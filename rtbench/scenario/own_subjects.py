@@ -1,4 +1,4 @@
-"""The subjects that a scenario brings: its `[[subject]]` rows, checked. Called when a scenario is loaded."""
+"""A scenario's own subjects: its `[[subject]]` rows, checked. Called by `rtbench.scenario.loading`."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from rtbench.transports.catalogue import maker
 
 
 def known_with(registry: Registry, rows: Sequence[SubjectTable], source: str) -> Registry:
-    """The registry with the subjects of [[subject]] added. Raises ScenarioError that names the one that cannot be."""
+    """The registry with the subjects of [[subject]] added. Raises ScenarioError that names the wrong row."""
     for place, row in enumerate(rows):
         where = f"{source}: subject[{place}]"
         if not row.name or not row.transport or bool(row.command) == bool(row.url):
-            raise ScenarioError(f"{where} needs a name, a transport, and a command or a url", "see README")
+            raise ScenarioError(f"{where}: expected a name, a transport, and a command or a url", "see README")
         unknown = set(row.capabilities) - CAPABILITIES
         if unknown:
             first = sorted(unknown)[0]
-            raise ScenarioError(f"{where}: {first!r} is no capability", one_of(first, sorted(CAPABILITIES)))
+            raise ScenarioError(f"{where}: unknown capability {first!r}", one_of(first, sorted(CAPABILITIES)))
         if any(row.name == other.name for other in rows[:place]):
-            raise ScenarioError(f"{where}: there is a {row.name!r} already", "take another name")
+            raise ScenarioError(f"{where}: the name {row.name!r} is in use", "choose another name")
         try:
             if row.url:
                 check(row.url)

@@ -138,5 +138,5 @@ def find(name: str) -> Stream:
     """The stream called `name`. Raises ScenarioError that lists what there is."""
     streams = catalogue()
     if name not in streams:
-        raise ScenarioError(f"stream: there is no stream {name!r}", one_of(name, streams))
+        raise ScenarioError(f"stream: unknown stream {name!r}", one_of(name, streams))
     return streams[name]

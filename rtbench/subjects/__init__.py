@@ -1,7 +1,7 @@
-"""What is compared: the model of a subject, what it needs on this machine, and where it is found.
+"""Subjects: their model, their requirements and their registry.
 
-`from rtbench.subjects import Subject, Program, …` is what a subject's file needs; the kit for servers of one's own is
-`rtbench.servers.kit`. Whoever looks subjects up asks `rtbench.subjects.registry`.
+A subject's file imports `Subject`, `Program`, … from here; `rtbench.servers.kit` is the kit for one's own servers. To
+look subjects up, use `rtbench.subjects.registry`.
 """
 
 from rtbench.subjects.model import CAPABILITIES, FEED, NOBODY, Launch, Post, Program, Subject

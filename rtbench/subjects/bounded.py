@@ -1,8 +1,8 @@
-"""Reading from a server that is not ours: bounded in time and in size, whatever it sends.
+"""Reads from a foreign server, bounded in time and in size.
 
-A socket's own timeout limits one receive: a server that always sends a little more would be read for ever. Invariant:
-every read here is over at its deadline (`time.monotonic`) or at its limit, whichever comes first. Called for servers
-that may be anybody's: by the trial, by the conformance cases' client, and to find out what a URL speaks.
+A socket's own timeout limits one receive, so a server that keeps sending could hold its reader for ever. Invariant:
+every read here ends at its deadline (`time.monotonic`) or at its limit, whichever comes first. Called by the trial, by
+the conformance cases' client, and by `subjects.url` to detect a URL's transport.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from rtbench.transports import ProtocolError
 from rtbench.transports.http import END_OF_HEAD, Body, Complete, Head, ResponseParser, request_head
 
 MOST_BYTES = 64 * 2**20
-"""No response that is waited for is longer: half a million messages in a plan."""
+"""The limit of a whole response: half a million messages in a plan."""
 
 
 class TooLong(OSError):
-    """The server sent more than it may, and did not end."""
+    """The server sent more than the limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Response:
 
 
 def receive(link: socket.socket, deadline: float, most_bytes: int = MOST_BYTES) -> Iterator[bytes]:
-    """What comes, piece by piece; the last piece is empty, the peer has closed then.
+    """Yield the received pieces; the last one is empty: the peer has closed.
 
     Raises TimeoutError at the deadline, TooLong at the limit, OSError when the connection breaks.
     """
@@ -57,10 +57,10 @@ def receive(link: socket.socket, deadline: float, most_bytes: int = MOST_BYTES) 
 def response(
     link: socket.socket, deadline: float, most_bytes: int = MOST_BYTES, head_only: bool = False
 ) -> Response | None:
-    """The response to what was asked; None when the peer closed before it said anything.
+    """The response to the request that was sent; None when the peer closed without sending anything.
 
-    A 101 and an event stream are over with their head, as everything is with `head_only`. Raises OSError as `receive`
-    does, ProtocolError for what is no HTTP.
+    A 101, an event stream and, with `head_only`, any response end with their head. Raises OSError as `receive` does,
+    ProtocolError for a response that is not HTTP.
     """
     parser = ResponseParser()
     head: Head | None = None
@@ -81,13 +81,13 @@ def response(
 
 
 def get(url: str, within_s: float, most_bytes: int = MOST_BYTES, tls_ca: str = "") -> Response:
-    """Ask for an http or https URL on a connection of its own. Raises OSError when there is no whole response in time.
+    """GET an http or https URL on a new connection. Raises OSError without a whole response before the deadline.
 
-    `tls_ca`: a PEM file to trust; "": what this machine trusts.
+    `tls_ca`: a PEM file to trust; "": the machine's certificates.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise OSError(f"{url} cannot be asked by HTTP")
+        raise OSError(f"{url} is not an HTTP URL")
     deadline = time.monotonic() + within_s
     tls = parts.scheme == "https"
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

@@ -1,8 +1,8 @@
-"""The model of a subject: a transport on a stack, how it is started, and how the harness publishes into it.
+"""The model of a subject: a transport on a stack, its start, and the way messages reach it.
 
-A subject needs three facts: how it is started (a coroutine of ours, a program, or a URL that is not ours to start), how
-the harness publishes into it (our feed, HTTP, or not at all), and which transport it speaks. Invariant: a `Subject` is
-a value and knows no registry. Used by every file in `servers/`; whoever measures gets one from the registry.
+A subject has three properties: its start (a coroutine of ours, a program, or a foreign server's URL), its way of
+publishing (our feed, HTTP, or none), and its transport. Invariant: a `Subject` is a value and independent of the
+registry. Used by every file in `servers/`; the measuring code gets subjects from the registry.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ CAPABILITIES = frozenset({
     "dead-peer", "shutdown", "fairness", "polls", "conversation",
     "uncompressed", "quiet-log",
 })  # fmt: skip
-"""What a subject may claim; `verify` checks what is claimed and says what is not."""
+"""The capabilities; `verify` checks the claimed ones and skips the cases of the others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What a program's command may depend on. `folder` is its own, for configuration; `feed` our Unix socket."""
+    """The inputs of a program's command. `folder`: its own folder, for configuration; `feed`: our Unix socket."""
 
     host: str
     port: int
@@ -42,12 +42,12 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A server that is started by a command.
+    """A server that a command starts.
 
     `command`: words with {host}, {port}, {folder} and {feed}, or a function of a Launch that may write configuration.
-    `ready`: "line", it prints one JSON line {"url","uses"}; or a path, asked until something answers.
-    `version`: the words that print its version; its first line is recorded. `cgroup`: of a container, whose CPU and
-    memory are counted instead of the process tree's. `tidy`: the signal that makes it collect garbage, 0: none.
+    `ready`: "line": it prints one JSON line {"url","uses"}; or a path that is polled until the server answers.
+    `version`: the command that prints its version; the first line is recorded. `cgroup`: a container's, whose CPU and
+    memory replace the process tree's. `tidy`: the signal that makes it collect garbage; 0: none.
     """
 
     command: Sequence[str] | Callable[[Launch], Sequence[str]]
@@ -62,15 +62,15 @@ class Program:
 FEED = "feed"
 """Our servers take ticks from the publisher's Unix socket."""
 NOBODY = "nobody"
-"""The harness cannot publish into it: it brings its own timetable."""
+"""The harness cannot publish into it: it has a timetable of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """Publishing by HTTP POST, pipelined over kept-alive connections; one connection keeps a channel's order.
+    """Publishing by HTTP POST, pipelined over kept-alive connections; a channel stays on one connection, in order.
 
-    `path`: with {stream} and {channel}. `wrap`: the body is `{"id":N,"data":PAYLOAD}`, else PAYLOAD alone.
-    `batch`: how many messages that are due together go into one body, one a line; 1: each its own request.
+    `path`: may contain {stream} and {channel}. `wrap`: the body is `{"id":N,"data":PAYLOAD}`, else PAYLOAD alone.
+    `batch`: the maximum number of messages in a body, one a line, if they are due together; 1: a request each.
     """
 
     path: str = "/publish/{stream}?channel={channel}"
@@ -82,15 +82,15 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A transport on a stack: what is compared.
+    """A transport on a stack.
 
     `arm`: "controlled" (one stack for all transports) or "idiomatic" (what one would use for this transport), R10.
     `technique`: "encode-once" (the same bytes written to every connection) or "per-connection" (the public API).
-    One of `serve` (coroutine that serves until its hub is told to stop; see `servers/kit/app.py`), `program`, `url`.
-    `path`: where it is subscribed to, when that is not the contract's; see `template`.
+    One of `serve` (coroutine that serves until its hub stops; see `servers/kit/app.py`), `program`, `url`.
+    `path`: the subscription path, if it differs from the contract's; see `template`.
     `carries_id`: "protocol" (interface.md, Wire), "payload" (each message is `{"id":N,"data":PAYLOAD}`), "json:A.B"
     (the number at that path of a JSON message) or "none".
-    `codec`: how the load reads it, when that is not the transport's own way (`rtbench.transports.catalogue`).
+    `codec`: the load's codec, if it differs from the transport's own (`rtbench.transports.catalogue`).
     `headers`, `subprotocol`, `greeting`: header fields, WebSocket subprotocol and texts that a subscriber sends.
     `tls_ca`: a PEM file to trust, for https and wss. `due`: a JSON path of the due time (seconds since 1970) in
     payloads of a server with its own timetable.
@@ -115,24 +115,24 @@ class Subject:
     tls_ca: str = ""
     due: str = ""
     packages: Sequence[str] = ()
-    """Distributions whose versions are the stack's; empty: the one called like it."""
+    """Distributions whose versions are the stack's; empty: the distribution with the stack's name."""
     least_heartbeat_s: float = 0.0
-    """The shortest heartbeat that it can be told."""
+    """The shortest heartbeat that it supports, seconds."""
     capabilities: frozenset[str] = CAPABILITIES
     requires: Sequence[Requirement] = ()
     module: str = ""
-    """Where it is defined: a module's name, or a Python file, or the scenario file whose [[subject]] it is."""
+    """Its definition: a module's name, a Python file, or the scenario file with its [[subject]]."""
     proxy: str = ""
-    """The proxy (servers/proxies/) that stands before it."""
+    """The proxy (servers/proxies/) before it; empty: none."""
 
     @property
     def template(self) -> str:
-        """Where it is subscribed to: {query} is `stream?channel=C`; {stream}, {channel} and {subscriber} its parts."""
+        """The subscription path; placeholders: {query} (`stream?channel=C`), {stream}, {channel}, {subscriber}."""
         return self.path or transport(self.transport).prefix + "/{query}"
 
     @property
     def played(self) -> bool:
-        """Whether the harness's publisher plays into it."""
+        """Whether the publisher plays into it."""
         return self.publish != NOBODY
 
     @property
@@ -142,7 +142,7 @@ class Subject:
         return f"rtbench verify {shlex.quote(file or self.name)}"
 
     def missing(self) -> tuple[str, str]:
-        """What it needs that is not here, and the command that helps; empty texts when nothing is missing."""
+        """The first missing requirement and the command that installs it; empty texts when nothing is missing."""
         return lacking(self.requires)
 
     def check(self) -> None:

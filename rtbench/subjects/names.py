@@ -1,6 +1,6 @@
-"""What a subject is called, and which module that is: `sse-aiohttp` is `servers/sse_aiohttp.py`.
+"""Subjects' names and modules: `sse-aiohttp` is `servers/sse_aiohttp.py`.
 
-Invariant: a server process finds its one module by its name, without importing any other subject. Called by the
+Invariant: a server process finds its module by its name and imports no other subject. Called by the
 registry and by `python -m rtbench.servers`.
 """
 
@@ -16,7 +16,7 @@ from rtbench.subjects.model import Subject
 
 PACKAGE = "rtbench.servers"
 FAULTY = f"{PACKAGE}.faulty"
-"""The fault-injecting subjects (R16): kept apart, found by their names, never listed nor part of a shipped scenario."""
+"""The fault-injecting subjects (R16): found by name, never listed, in no shipped scenario."""
 
 LABEL = "@"
 """`NAME@LABEL` is the subject NAME under a second label: an A/A control (R9)."""
@@ -28,7 +28,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9@+._-]+")
 
 
 def folder_of(name: str) -> str:
-    """A subject's name (a URL, too) as the name of a folder."""
+    """A subject's name, or URL, as the name of a folder."""
     return _UNSAFE.sub("-", name).strip("-")[:80]
 
 
@@ -38,22 +38,22 @@ def base_of(name: str) -> str:
 
 
 def module_of(name: str) -> str:
-    """The module of a subject that ships: a server process imports its own and no other."""
+    """The module of a shipped subject."""
     return f"{FAULTY if is_faulty(name) else PACKAGE}.{base_of(name).replace('-', '_')}"
 
 
 def is_faulty(name: str) -> bool:
-    """Whether a subject's name says that it injects faults."""
+    """Whether a subject injects faults, by its name."""
     return base_of(name).endswith("-faulty")
 
 
 def module_at(module: str, what: str = "") -> Subject:
-    """The SUBJECT of a module, by its name or its file. Raises UserError when there is none."""
-    remedy = "it must define SUBJECT = Subject(…); see README, Your own server"
+    """The SUBJECT of a module, given by name or file. Raises UserError when there is none."""
+    remedy = "define SUBJECT = Subject(…) in it; see README, Your own server"
     if module.endswith(".py"):
         path = Path(module)
         if not path.exists():
-            raise UserError(f"{module} does not exist", "name a Python file that defines SUBJECT")
+            raise UserError(f"{module} does not exist", "give a Python file that defines SUBJECT")
         spec = importlib.util.spec_from_file_location(f"rtbench_subject_{path.stem}", path)
         assert spec is not None and spec.loader is not None
         loaded = importlib.util.module_from_spec(spec)
@@ -65,5 +65,5 @@ def module_at(module: str, what: str = "") -> Subject:
         loaded = importlib.import_module(module)
     subject = getattr(loaded, "SUBJECT", None)
     if not isinstance(subject, Subject):
-        raise UserError(f"{what or module} defines no SUBJECT", remedy)
+        raise UserError(f"{what or module} does not define SUBJECT", remedy)
     return subject

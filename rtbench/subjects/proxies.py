@@ -1,8 +1,7 @@
-"""The registry of proxies: a file in `servers/proxies/` that defines `PROXIES` is one; no list to edit.
+"""The registry of proxies: it reads `PROXIES` of every file in `servers/proxies/`.
 
-A proxy stands between subscribers and a subject's server, as its users would put it there: as shipped, or tuned for
-streams. Invariant: it runs on the server's core, its CPU is counted apart from the server's. Called by the subjects'
-registry and the trial.
+A proxy stands between subscribers and a subject's server, as shipped or tuned for streams. Invariant: it runs on the
+server's core, and its CPU is counted apart from the server's. Called by the subjects' registry and the trial.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ PACKAGE = "rtbench.servers.proxies"
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """What a proxy's configuration may depend on: where it listens, and the server behind it."""
+    """The inputs of a proxy's configuration: its own address, and the server behind it."""
 
     host: str
     port: int
@@ -34,7 +33,7 @@ class Before:
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy in one configuration. `command` writes it into `Before.folder` and returns the words that start it."""
+    """A proxy in one configuration. `command` writes it to `Before.folder` and returns the start command."""
 
     name: str
     program: str
@@ -55,7 +54,7 @@ def catalogue() -> dict[str, Proxy]:
 
 
 def find(name: str) -> Proxy:
-    """The proxy called `name`. Raises UserError that lists what there is."""
+    """The proxy called `name`. Raises UserError that lists the known ones."""
     if name not in catalogue():
-        raise UserError(f"there is no proxy {name!r}", one_of(name, catalogue()))
+        raise UserError(f"unknown proxy {name!r}", one_of(name, catalogue()))
     return catalogue()[name]

@@ -1,8 +1,8 @@
-"""Where subjects are found; no list to edit.
+"""The registry of subjects.
 
-Invariant: a file in `servers/` that defines `SUBJECT` is one; an entry point `rtbench.subjects` of an installed package
-adds one; a user's own (a Python file, a scenario's `[[subject]]`) are in the `Registry` that is passed as a value, and
-nowhere else. Called by the CLI and by whoever loads a scenario.
+Invariant: every file in `servers/` that defines `SUBJECT`, and every entry point `rtbench.subjects` of an installed
+package, adds a subject. A user's own subjects (a Python file, a scenario's `[[subject]]`) are only in the `Registry`
+that is passed as a value. Called by the CLI and by `rtbench.scenario.loading`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ENTRY_POINTS = "rtbench.subjects"
 
 @cache
 def catalogue() -> dict[str, Subject]:
-    """Every subject that ships or that an installed package adds, by name."""
+    """Every shipped subject and every subject of an installed package, by name."""
     found = dict(_in(PACKAGE))
     for entry in entry_points(group=ENTRY_POINTS):
         try:
@@ -35,12 +35,11 @@ def catalogue() -> dict[str, Subject]:
         except Exception as error:
             raise UserError(
                 f"the entry point {entry.name} ({entry.value}) cannot be loaded ({type(error).__name__}: {error})",
-                "repair or uninstall that package",
+                "correct or uninstall that package",
             ) from error
         if not isinstance(subject, Subject):
-            raise UserError(
-                f"the entry point {entry.name} ({entry.value}) is no Subject", "see README, Your own server"
-            )
+            text = f"the entry point {entry.name} ({entry.value}) is not a Subject"
+            raise UserError(text, "see README, Your own server")
         found[subject.name] = replace(subject, module=entry.module)
     return found
 
@@ -59,21 +58,21 @@ def _in(package: str) -> dict[str, Subject]:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """Every subject that can be named: those of the catalogue, and the user's own."""
+    """Every known subject: the catalogue's and the user's own."""
 
     own: Mapping[str, Subject] = field(default_factory=dict)
 
     def adding(self, subject: Subject) -> Registry:
-        """This registry and one subject more. Raises UserError when its name is taken or its transport unknown."""
+        """This registry with one more subject. Raises UserError for a name in use or an unknown transport."""
         known = catalogue().get(subject.name)
         if known is not None:
-            text = f"there is a subject {subject.name!r} already ({known.description})"
+            text = f"the subject name {subject.name!r} is in use ({known.description})"
             raise UserError(text, "choose another name")
         transport(subject.transport)
         return Registry({**self.own, subject.name: subject})
 
     def reading(self, word: str) -> tuple[Registry, str]:
-        """What `word` (a name, a URL, a Python file that defines `SUBJECT`) adds to this registry, and the name of it.
+        """This registry with the subject of `word` (a name, a URL, a Python file with `SUBJECT`), and its name.
 
         Raises UserError that names the file.
         """
@@ -83,7 +82,7 @@ class Registry:
         return self.adding(subject), subject.name
 
     def find(self, name: str) -> Subject:
-        """The subject called `name`; also `NAME@LABEL`, `NAME+PROXY`, a URL. Raises UserError with what there is."""
+        """The subject called `name`; also `NAME@LABEL`, `NAME+PROXY`, a URL. Raises UserError that lists the known."""
         if "://" in name:
             return subject_at(name)
         base, at, label = name.partition(LABEL)
@@ -91,17 +90,17 @@ class Registry:
         there = {**catalogue(), **self.own}
         subjects = _in(FAULTY) if is_faulty(name) else there
         if base not in subjects or (at and not label.isalnum()):
-            raise UserError(f"there is no subject {name!r}", one_of(name, sorted(there)))
+            raise UserError(f"unknown subject {name!r}", one_of(name, sorted(there)))
         subject = replace(subjects[base], name=name)
         return behind(subject, proxy) if plus else subject
 
 
 def find(name: str) -> Subject:
-    """The subject called `name`, where nobody has subjects of their own. Raises UserError that lists what there is."""
+    """The catalogue's subject called `name`. Raises UserError that lists the known ones."""
     return Registry().find(name)
 
 
 def behind(subject: Subject, proxy: str) -> Subject:
-    """The subject with a proxy before it, which it then needs, too. Raises UserError that lists the proxies."""
+    """The subject behind a proxy, with the proxy's requirements added. Raises UserError that lists the proxies."""
     found = proxies.find(proxy)
     return replace(subject, proxy=found.name, requires=(*subject.requires, *found.requires))

@@ -1,6 +1,6 @@
-"""What a subject or a proxy needs on this machine: a program, a package, a file, each with the command that brings it.
+"""Requirements of subjects and proxies: a program, a package, a file, each with the command that installs it.
 
-Called by the files in `servers/` that declare it, and by whoever asks whether a subject can run here.
+Called by the files in `servers/` that declare them, and by checks whether a subject can run here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["Requirement", "lacking", "needs_file", "needs_package", "needs_progr
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """Something that a subject needs on this machine, and the command that brings it."""
+    """A requirement, its test, and the command that installs it."""
 
     what: str
     present: Callable[[], bool]
@@ -25,12 +25,12 @@ class Requirement:
 
 
 def lacking(requires: Sequence[Requirement]) -> tuple[str, str]:
-    """The first of these that is not here, and the command that helps; empty texts when nothing is missing."""
+    """The first missing requirement and the command that installs it; empty texts when nothing is missing."""
     return next(((one.what, one.remedy) for one in requires if not one.present()), ("", ""))
 
 
 def needs_program(name: str, remedy: str) -> Requirement:
-    """A program that `rtbench.programs` finds."""
+    """A program, found by `rtbench.programs`."""
     return Requirement(f"the program {name}", lambda: programs.find(name) is not None, remedy)
 
 

@@ -1,8 +1,7 @@
-"""A server at a URL: not ours to start, measured as far as it can be.
+"""A foreign server at a URL, measured as far as possible.
 
-Invariant: nobody else's server is loaded by accident. Loopback is allowed; any other host only to who says that it is
-theirs (`--i-own-this-host`), within limits that are stated before anything is sent. Called by the subjects' registry
-and the campaign.
+Invariant: no foreign host is loaded by accident. Loopback is allowed; any other host needs `--i-own-this-host` and is
+loaded within limits, which are checked before anything is sent. Called by the subjects' registry and the campaign.
 """
 
 from __future__ import annotations
@@ -23,21 +22,21 @@ _PATIENCE_S = 5.0
 
 
 def check(url: str) -> None:
-    """Raises UserError for what is no URL of a server."""
+    """Raises UserError for a malformed URL."""
     try:
         parts = urlsplit(url)
         good = parts.scheme in ("http", "https", "ws", "wss", "tcp") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is none, half an IPv6 address
+    except ValueError:  # an invalid port, half an IPv6 address
         good = False
     if not good:
-        raise UserError(f"{url!r} is no URL of a server", "write http://HOST:PORT/PATH, ws://…, or tcp://…")
+        raise UserError(f"{url!r} is not a server's URL", "write http://HOST:PORT/PATH, ws://…, or tcp://…")
 
 
 @cache
 def subject_at(url: str) -> Subject:
-    """The subject behind a URL; its transport is what the scheme says, or what its answer looks like.
+    """The subject at a URL; its transport follows from the scheme, or from the server's answer.
 
-    Raises UserError for what is no URL or does not answer.
+    Raises UserError for a malformed URL or a server that does not answer.
     """
     check(url)
     parts = urlsplit(url)
@@ -60,12 +59,12 @@ def subject_at(url: str) -> Subject:
         publish=NOBODY,
         path=target.replace("{", "{{").replace("}", "}}"),
         capabilities=frozenset(),
-        description="a server that is not ours to start",
+        description="a foreign server",
     )
 
 
 def _spoken(url: str, target: str) -> str:
-    """sse for an event stream; for JSON the polling transport whose prefix the path has, else short polling."""
+    """`sse` for an event stream; for JSON the polling transport of the path's prefix, else `short-poll`."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     if parts.scheme == "https":
@@ -77,15 +76,15 @@ def _spoken(url: str, target: str) -> str:
             link.sendall(request_head("GET", target, parts.netloc, accept))
             head = response(link, deadline, head_only=True)
     except TimeoutError:
-        return _by_path(target) or "long-poll"  # it waits for something to say
+        return _by_path(target) or "long-poll"  # it waits for a message
     except OSError as error:
-        raise UserError(f"nothing answers at {url} ({error.strerror or error})", "start it first") from error
+        raise UserError(f"cannot connect to {url} ({error.strerror or error})", "start the server first") from error
     except ProtocolError as error:
         raise UserError(f"{url} does not speak HTTP ({error})", "write tcp:// for plain lines") from error
     if head is None:
-        raise UserError(f"{url} closed the connection without an answer", "is that its path?")
+        raise UserError(f"{url} closed the connection without an answer", "check the path")
     if head.status >= 400:
-        raise UserError(f"{url} answers with status {head.status}", "is that its path?")
+        raise UserError(f"{url} answers with status {head.status}", "check the path")
     if head.headers.get("content-type", "").startswith("text/event-stream"):
         return "sse"
     return _by_path(target) or "short-poll"

@@ -62,12 +62,12 @@ def maker(transport: str, codec: str = "") -> Callable[[Asked], Any]:
     if not codec:
         return find(transport).make
     if codec not in codecs():
-        raise UserError(f"there is no codec {codec!r}", one_of(codec, codecs()))
+        raise UserError(f"unknown codec {codec!r}", one_of(codec, codecs()))
     return codecs()[codec]
 
 
 def find(name: str) -> Transport:
     """The transport called `name`. Raises UserError that lists what there is."""
     if name not in catalogue():
-        raise UserError(f"there is no transport {name!r}", one_of(name, catalogue()))
+        raise UserError(f"unknown transport {name!r}", one_of(name, catalogue()))
     return catalogue()[name]

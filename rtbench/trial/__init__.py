@@ -28,7 +28,7 @@ __all__ = ["Spec", "refuse", "run"]
 def run(spec: Spec, campaign: Path, place: Place, stage: Callable[[str], None]) -> Manifest:
     """Run one trial into `campaign / spec.directory` and return its manifest.
 
-    `stage` is told what is going on. A failed subject or process makes a manifest with status `failed`; UserError
+    `stage` gets each step's name. A failed subject or process makes a manifest with status `failed`; UserError
     and KeyboardInterrupt pass through, after everything was stopped, and leave no manifest.
     """
     run = Run(spec, _emptied(campaign / spec.directory), place, stage)

@@ -1,9 +1,9 @@
 """Inferred ticks: what a server with a timetable of its own sent, as far as its subscribers saw it.
 
-The harness did not play it, so there are no ticks: they are made from what was received. Invariant: what cannot be
-known is said (`unknown` in the manifest), never guessed. A due time comes from the server's plan (`/plan`), else from
+The harness did not play it, so the ticks are made from what was received. Invariant: an unknown value is named
+(`unknown` in the manifest), never guessed. A due time comes from the server's plan (`/plan`), else from
 the payload where the subject says where (`due`), else it is unknown and latency with it; then a tick stands at its
-first arrival. A message that nobody got leaves no trace. Called by the trial before it is judged.
+first arrival. A message that no subscriber received leaves no trace. Called by the trial before it is judged.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def infer_ticks(run: Run, reports: Sequence[LoadReport], url: str) -> tuple[str,
     if len(table["seq"]) and bool((table["seq"] < 0).all()):
         table["seq"] = _numbered(table)
         store(lambda: tables.write_table(path, "deliveries", table), run.folder)
-        text = "messages carry no id: they are told apart by their content, and numbered as they came"
+        text = "messages carry no id: rtbench identifies them by content and numbers them by arrival"
         warnings.append(Reason("no ids", text, "say where the id is (carries_id)", ["lost", "reordered"]))
     key = (table["channel"].astype(np.int64) << 40) | table["seq"]
     received = np.where(table["kernel_ns"] >= 0, table["kernel_ns"], table["app_ns"])

@@ -176,7 +176,7 @@ def _spent(probes: tables.Columns, deliveries: tables.Columns) -> dict[str, Spen
 
 
 def _halves(arrivals: Arrivals, spent: Mapping[str, Spent], window: tuple[int, int], due_known: bool) -> list[Half]:
-    """The figures of the window's halves; latency is null where nobody knows what was due when."""
+    """The figures of the window's halves; latency is null without known due times."""
     middle = edges(window)[BATCHES // 2]
     found = []
     for begin, end in ((window[0], middle), (middle, window[1])):

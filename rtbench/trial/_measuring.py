@@ -55,7 +55,7 @@ class Measured:
     unknown: list[str] = field(default_factory=list)
     """Metrics that cannot be known of this subject."""
     sends: dict[str, int] = field(default_factory=dict)
-    """What became of what subscribers said, counted over the window ([chat])."""
+    """Outcomes of the subscribers' own messages, counted over the window ([chat])."""
     warnings: list[Reason] = field(default_factory=list)
 
     def reach(self, moment: str) -> None:

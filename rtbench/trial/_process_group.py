@@ -40,7 +40,7 @@ TRIES = 3
 def refused(posts: PostCounts) -> None:
     """Raises SubjectError when there are posts and the server took none."""
     if posts.refused and not posts.posted:
-        raise SubjectError(f"publishing is refused: {posts.refusal()}", "is this its post_path?")
+        raise SubjectError(f"publishing is refused: {posts.refusal()}", "check the subject's post_path")
 
 
 class ProcessGroup:
@@ -54,7 +54,7 @@ class ProcessGroup:
         self.events: list[Event] = []
         """What was done to the processes on purpose, and when."""
         self.subscribed_ns = -1
-        """From when on messages went to all who are subscribed now."""
+        """The time since which messages went to all current subscribers."""
         scenario, place = run.spec.scenario, run.place
         self.workload = scenario.make_workload()
         self._stack, self._sockets = stack, sockets
@@ -183,7 +183,7 @@ class ProcessGroup:
                 fewer, slower = self.subscribed // 10**digits * 10**digits, max(1, int(self.subscribed / patience_s))
                 remedy = f"--set subscribers={fewer}, or connect more slowly: --set ramp_hz={slower}"
                 raise SubjectError(f"overload: {text}", remedy) from error
-            raise SubjectError(text, "is this its path?") from error
+            raise SubjectError(text, "check the subject's path") from error
         self.subscribed_ns = time.monotonic_ns()
         if self.subscribed < count:
             raise SubjectError(f"only {self._have(count)}, and the others do not come back ({self._why()})")
@@ -199,7 +199,7 @@ class ProcessGroup:
         return sum(load.subscribed for load in self.loads)
 
     def _hopeless(self, count: int) -> bool:
-        """Who is missing was told not to come back, or nobody got in however often they tried."""
+        """Whether the missing subscribers will not return, or no subscriber succeeded in TRIES attempts."""
         have, given_up = self.subscribed, sum(load.given_up for load in self.loads)
         failed = sum(sum(load.failed.values()) for load in self.loads)
         return have + given_up >= count or (not have and failed >= TRIES * count)
@@ -217,7 +217,7 @@ class ProcessGroup:
         return ", ".join(f"{number:,} {outcome}" for outcome, number in failed.items()) or "the rest is waiting"
 
     def kill_server(self) -> None:
-        """SIGKILL to the server; nobody minds that it is gone until it is started again."""
+        """SIGKILL to the server; its absence is expected until `restart_server`."""
         self._down = True
         self.server_cpu_ns += max(0, self.server.cpu_ns())
         self.server.kill()

@@ -43,7 +43,7 @@ class Spec:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A trial that is being run: which, into which folder, on which cores, and who is told how far it is."""
+    """A running trial: its spec, its folder, its cores, and the receiver of its progress."""
 
     spec: Spec
     folder: Path

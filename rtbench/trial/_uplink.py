@@ -3,7 +3,7 @@
 The publisher numbered what came and stamped that as due; here each tick is joined with the message that it is, by
 digest, and due when that was planned: its latency is from the sender's timetable to each receipt, and `due → sent` is
 the uplink. Invariant: whatever was planned inside the window is a tick that everyone is to have: one that never came
-back gets a number that no other has, and is lost to all; a tick that nobody said keeps its time and is counted.
+back gets a number of its own, and is lost to all; a tick without a planned send keeps its time and is counted.
 Called by the trial before it is judged.
 """
 
@@ -64,7 +64,7 @@ def settle(run: Run, window: tuple[int, int]) -> tuple[dict[str, int], list[Reas
     warnings = []
     for name, text, remedy in (
         ("sends_lost", "never came back: each is lost to every subscriber", "see sends.parquet"),
-        ("sends_unknown", "that nobody said came as messages", "does the server change what is sent?"),
+        ("sends_unknown", "arrived without a planned send", "check whether the server changes messages"),
     ):
         if counts[name]:
             warnings.append(Reason("conversation", f"{counts[name]:,} messages {text}", remedy, []))

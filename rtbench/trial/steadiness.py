@@ -18,7 +18,7 @@ import numpy.typing as npt
 BATCHES = 12
 """An even number: the edge in the middle parts the window's halves."""
 LEAST = 6
-"""Batches with something in them, below which nothing is said."""
+"""The least number of batches with arrivals for a test."""
 LEVEL = 0.01
 
 Ints = npt.NDArray[np.int64]
@@ -67,7 +67,7 @@ class Spent:
     def per_message(self, begin_ns: int, end_ns: int) -> float | None:
         """CPU a message, ns, from the first reading at or after `begin_ns` to the first at or after `end_ns`.
 
-        None where there is no such reading, or nothing arrived meanwhile.
+        None without such a reading, or if nothing arrived meanwhile.
         """
         first, last = np.searchsorted(self.at_ns, (begin_ns, end_ns))
         if last >= self.at_ns.size or min(self.cpu_ns[first], self.cpu_ns[last]) < 0:

@@ -51,7 +51,7 @@ QUIETER = "stop what else runs on this machine"
 @dataclass(frozen=True)
 class Inputs:
     """What the checks look at: a trial's counters, as its manifest has them. `load`: one entry a load process;
-    `arrivals`: what was due in the window, empty where nobody knows what was due when; `polls`: the load process asks.
+    `arrivals`: what was due in the window, empty without known due times; `polls`: the load process asks.
     """
 
     window: tuple[int, int]
@@ -80,7 +80,7 @@ class Inputs:
     def moves(self, waited_ns: float, median_ns: int | None) -> bool | None:
         """Whether `waited_ns` of waiting in the window could have moved this median latency by more than the limit.
 
-        All of it may lie on the moments at which something was due. None where there is no such median.
+        All of it may lie on the moments at which something was due. None without a median.
         """
         if not median_ns or median_ns < 0 or not self.instants:
             return None
@@ -199,7 +199,7 @@ def _event_loop_lag(evidence: Inputs) -> Iterator[Reason]:
 
 
 def _server_run_delay(evidence: Inputs) -> Iterator[Reason]:
-    """A subject's own proxy shares its core, and its turns are part of what is measured: they are no interference."""
+    """A subject's own proxy shares its core; its turns are part of the measurement, not interference."""
     limit = evidence.limits.server_run_delay_share
     waited_ns, beyond = evidence.gained("server", "run_delay_ns"), ""
     if "proxy" in evidence.processes:

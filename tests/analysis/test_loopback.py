@@ -20,7 +20,7 @@ from rtbench.errors import ResultsError
 from rtbench.records.loopback import Interval, Loopback, LoopbackPace
 from rtbench.records.record import plain
 
-WHY = "steering received packets takes root"
+WHY = "receive packet steering needs root"
 
 
 def around(value: float, half: float = 0) -> Interval:

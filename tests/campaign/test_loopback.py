@@ -81,7 +81,7 @@ def test_what_is_printed(found: Loopback) -> None:
 
 
 def test_an_ordinary_user_gets_no_share_but_the_reason_the_remedy_and_a_bound() -> None:
-    why = "steering received packets takes root"
+    why = "receive packet steering needs root"
     without = truths.loopback(
         (asked(0.05), answer({"off": SUSTAINED["off"]}, why)),
         (asked(0.25), answer({state: SPARSE[state] for state in ("off", "dropped")}, why)),

@@ -84,7 +84,7 @@ def test_place_of_the_scenario_is_where_it_runs(monkeypatch: Patch) -> None:
     on(monkeypatch, 4)
     table = {"server": "3", "load": "0-1", "publisher": "2"}
     assert placed(scenario(place=table))[1] == Place((3,), (0, 1), (2,))
-    with pytest.raises(UserError, match=r'^place\.server = "4": there is no cpu 4: this machine has 0-3$'):
+    with pytest.raises(UserError, match=r'^place\.server = "4": this machine has no cpu 4: use cpus from 0-3$'):
         placed(scenario(place={"server": "4"}))
 
 

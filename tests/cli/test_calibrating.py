@@ -134,7 +134,7 @@ def test_aa_is_one_campaign_that_can_be_set(call: Call, calibrating: Calibrating
     assert names == ["aa"]
     assert re.fullmatch(r"results/\d{8}-\d{6}-aa", str(folder))
     assert calibrating.judged == [(folder / "aa", True)]
-    assert "unknown key rounds: allowed are name, description, subjects" in refused(call("aa", "--set", "rounds=3"))
+    assert "unknown key rounds: choose one of name, description, subjects" in refused(call("aa", "--set", "rounds=3"))
 
 
 @pytest.mark.parametrize("command", ["calibrate", "aa"])

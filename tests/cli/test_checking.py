@@ -86,7 +86,7 @@ def test_verify_a_subject(call: Call) -> None:
 
 @pytest.mark.parametrize(
     ("target", "says"),
-    [("sse-node", "there is no subject 'sse-node'"), ("http://192.0.2.1:80", "192.0.2.1 is not this machine")],
+    [("sse-node", "unknown subject 'sse-node'"), ("http://192.0.2.1:80", "192.0.2.1 is not this machine")],
 )
 def test_verify_what_cannot_be(call: Call, target: str, says: str) -> None:
     assert refused(call("verify", target)).startswith(says)

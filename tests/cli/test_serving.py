@@ -123,7 +123,7 @@ def test_serve_a_file_of_the_users_own(call: Call, fakes: list[FakeProcess], tmp
     served = fakes[1].arguments[0]
     assert (served.name, served.module) == ("sse-mine", str(path))
     path.write_text("SUBJECT = 1\n")
-    assert "defines no SUBJECT" in refused(call("serve", str(path)))
+    assert "does not define SUBJECT" in refused(call("serve", str(path)))
 
 
 def test_serve_that_is_told_to_end_while_it_starts(
@@ -147,7 +147,7 @@ def test_serve_ends_when_a_process_does(call: Call, fakes: list[FakeProcess], mo
 
 @pytest.mark.parametrize(
     ("words", "says"),
-    [(("sse-node",), "there is no subject 'sse-node'"), (("sse-aiohttp", "--set", "port=5"), "unknown key port")],
+    [(("sse-node",), "unknown subject 'sse-node'"), (("sse-aiohttp", "--set", "port=5"), "unknown key port")],
 )
 def test_serve_what_cannot_be(call: Call, words: tuple[str, ...], says: str) -> None:
     assert says in refused(call("serve", *words))

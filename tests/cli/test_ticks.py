@@ -59,7 +59,7 @@ def test_ticks_that_nobody_can_foresee(call: Call) -> None:
 
 
 def test_ticks_of_an_unknown_stream(call: Call) -> None:
-    assert refused(call("ticks", "weather")).startswith("stream: there is no stream 'weather': one of chat, ")
+    assert refused(call("ticks", "weather")).startswith("stream: unknown stream 'weather': choose one of chat, ")
 
 
 def test_ticks_with_a_wrong_setting(call: Call) -> None:

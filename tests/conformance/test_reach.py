@@ -126,7 +126,7 @@ def test_a_url_asked_by_the_wrong_transport_says_what_it_is(serve: Any) -> None:
         "subscribe",
         f"GET {url}/sse/fanout: wanted 101, got 200 text/event-stream: is this SSE?",
     )
-    with pytest.raises(UserError, match=f"{url}/nothing answers with status 404: is that its path"):
+    with pytest.raises(UserError, match=f"{url}/nothing answers with status 404: check the path"):
         verify(url + "/nothing")
 
 

@@ -28,7 +28,7 @@ def test_only_plain_urls_of_this_machine(url: str):
 def test_where_nothing_listens():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    with pytest.raises(UserError, match="nothing answers"):
+    with pytest.raises(UserError, match="cannot connect to"):
         verify(f"http://127.0.0.1:{port}")
 
 

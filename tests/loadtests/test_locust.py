@@ -161,7 +161,7 @@ def test_shipped_locustfile_has_options_of_its_own() -> None:
 def test_an_unknown_stream_is_the_users_error() -> None:
     done = run("-m", "locust", "-f", LOCUSTFILE, "--headless", "--stream", "weather", "-t", "1", "SSEUser")
     assert done.returncode == 2
-    assert "rtbench: stream: there is no stream 'weather': one of chat" in done.stderr
+    assert "rtbench: stream: unknown stream 'weather': choose one of chat" in done.stderr
 
 
 USERS = """

@@ -47,9 +47,9 @@ def only(check: Callable[[], object]) -> Condition:
 @pytest.mark.parametrize(
     ("cores", "status", "seen"),
     [
-        ({0}, "warn", "1: server and load share it"),
-        ({0, 1}, "ok", "2: the server has one of its own"),
-        ({4, 5, 6}, "ok", "3: the server has one of its own"),
+        ({0}, "warn", "1: server and load generator share it"),
+        ({0, 1}, "ok", "2: one for the server alone"),
+        ({4, 5, 6}, "ok", "3: one for the server alone"),
     ],
 )
 def test_cores(monkeypatch: Patch, cores: set[int], status: str, seen: str) -> None:
@@ -60,7 +60,7 @@ def test_cores(monkeypatch: Patch, cores: set[int], status: str, seen: str) -> N
 
 def test_two_threads_are_one_core(monkeypatch: Patch) -> None:
     on(monkeypatch, HYPERTHREADS)
-    assert only(doctor._cores).seen == "1: server and load share it"
+    assert only(doctor._cores).seen == "1: server and load generator share it"
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_two_threads_are_one_core(monkeypatch: Patch) -> None:
             doctor._quota,
             replace(FOUR, quota=1.0),
             "warn",
-            "the cgroup's quota is 1 cpu, and server and load can use 2",
+            "the cgroup's quota is 1 cpu; server and load can use 2",
             "raise the quota (cpu.max; `docker run --cpus`)",
         ),
         (doctor._types, FOUR, "ok", "one", ""),
@@ -159,7 +159,7 @@ def test_timer(monkeypatch: Patch, late_ns: int, status: str) -> None:
     monkeypatch.setattr(doctor, "time", SimpleNamespace(monotonic_ns=lambda: now[0], sleep=sleep))
     finding = only(doctor._timer)
     assert (finding.check, finding.status) == ("timers", status)
-    assert finding.seen == f"a 1 ms sleep is late by {late_ns / 1e6:.2f} ms at p90"
+    assert finding.seen == f"a 1 ms sleep ends {late_ns / 1e6:.2f} ms late at p90"
 
 
 @pytest.mark.parametrize(
@@ -190,9 +190,9 @@ def test_other_load(monkeypatch: Patch, load: float, cores: int | None, status: 
     ("library", "compiler", "switch", "status", "seen", "remedy"),
     [
         (Path("/sweep.so"), "/usr/bin/cc", "", "ok", "in C", ""),
-        (None, None, "", "warn", "in Python, which costs half as much again", "gcc"),
-        (None, "/usr/bin/cc", "", "warn", "in Python, which costs half as much again", "XDG_CACHE_HOME"),
-        (None, None, "python", "ok", "in Python, as RTBENCH_INNER_LOOP says", ""),
+        (None, None, "", "warn", "in Python: it uses half as much CPU again", "gcc"),
+        (None, "/usr/bin/cc", "", "warn", "in Python: it uses half as much CPU again", "XDG_CACHE_HOME"),
+        (None, None, "python", "ok", "in Python, set by RTBENCH_INNER_LOOP", ""),
     ],
 )
 def test_inner_loop(

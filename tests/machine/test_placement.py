@@ -129,14 +129,14 @@ def test_place_of_a_scenario(table: PlaceTable, server: Any, load: Any, publishe
 @pytest.mark.parametrize(
     ("table", "line"),
     [
-        (PlaceTable(server="9"), 'place.server = "9": there is no cpu 9: this machine has 0-3'),
-        (PlaceTable(load="2-5"), 'place.load = "2-5": there is no cpu 4-5: this machine has 0-3'),
+        (PlaceTable(server="9"), 'place.server = "9": this machine has no cpu 9: use cpus from 0-3'),
+        (PlaceTable(load="2-5"), 'place.load = "2-5": this machine has no cpu 4-5: use cpus from 0-3'),
         (
             PlaceTable(publisher="1-2"),
-            'place.publisher = "1-2": this process may not run on cpu 2: name some of 0-1, or begin with '
+            'place.publisher = "1-2": this process may not run on cpu 2: use cpus from 0-1, or start with '
             "`taskset -c 0-2`",
         ),
-        (PlaceTable(load="1-0"), 'place.load = "1-0": it names no cpu: the lower number comes first, such as 0-2'),
+        (PlaceTable(load="1-0"), 'place.load = "1-0": the list is empty: write the lower number first, such as 0-2'),
     ],
 )
 def test_a_cpu_that_cannot_be_used_is_one_line(table: PlaceTable, line: str) -> None:
@@ -177,16 +177,16 @@ QUOTA = "raise the quota (cpu.max; `docker run --cpus`)"
         (
             of(4, 4), PlaceTable(server="1", load="1-2"),
             [Caution("shared core", f"server and load share a core ({SAME_CPU})",
-                     "leave [place] empty, or name cpus of different cores in it", True)],
+                     "leave [place] empty, or name cpus of different cores", True)],
         ),
         (
             of(4, 4, 1.0), CHOSEN,
-            [Caution("cpu quota", "the cgroup's quota is 1 cpu, and server and load can use 2", QUOTA, True)],
+            [Caution("cpu quota", "the cgroup's quota is 1 cpu; server and load can use 2", QUOTA, True)],
         ),
         (of(4, 4, 2.0), CHOSEN, []),
         (
             of(4, 4, 2.5), PlaceTable(load="2-3"),
-            [Caution("cpu quota", "the cgroup's quota is 2.5 cpus, and server and load can use 3", QUOTA, True)],
+            [Caution("cpu quota", "the cgroup's quota is 2.5 cpus; server and load can use 3", QUOTA, True)],
         ),
     ],
 )  # fmt: skip

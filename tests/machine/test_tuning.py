@@ -80,8 +80,8 @@ def test_a_machine_that_says_nothing_has_nothing_against_it(tmp_path: Path) -> N
         (
             {f"{CPUS}/isolated": "1-3"},
             "isolated cores",
-            "1-3, which rtbench may not use",
-            "begin with `taskset -c 0-3`",
+            "1-3, not usable by rtbench",
+            "start with `taskset -c 0-3`",
         ),
         ({"proc/77/comm": "bash"}, "irqbalance", "not running", ""),
         ({"proc/77/comm": "irqbalance"}, "irqbalance", "running", "systemctl stop irqbalance"),

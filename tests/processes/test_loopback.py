@@ -68,7 +68,7 @@ def test_however_it_ends_nothing_is_left(namespaces: None, tmp_path: Path, cores
 def test_where_nothing_can_be_steered_it_says_why_and_measures_the_rest(tmp_path: Path, cores: tuple[int, int]) -> None:
     with LoopbackBench(cores[0], tmp_path / "log") as bench:
         answer = bench.measure(Measure(cores[0], 20, 2, 0.05, ("off", "on", "dropped")))
-    assert answer.why_not == "sender and receiver share their only core"
+    assert answer.why_not == "sender and receiver share one core"
     assert [set(row) for row in answer.rounds] == [{"off", "dropped"}] * 2
 
 
@@ -90,8 +90,8 @@ def test_a_filter_takes_a_user_namespace_where_the_kernel_wants_one(
 
 def test_an_ordinary_user_is_told_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert _loopback._steering(alone=True) == "steering received packets takes root"
-    assert _loopback._steering(alone=False) == "sender and receiver share their only core"
+    assert _loopback._steering(alone=True) == "receive packet steering needs root"
+    assert _loopback._steering(alone=False) == "sender and receiver share one core"
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ PATIENCE_S = 60
 
 def test_who_is_not_root_is_told_what_helps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(UserError, match="--netns makes network namespaces, which takes root: sudo, or run without"):
+    with pytest.raises(UserError, match="--netns needs root, for network namespaces: use sudo, or run without"):
         namespaces.check()
 
 
@@ -90,7 +90,11 @@ def test_a_kernel_without_namespaces_is_the_trials_failure_and_leaves_nothing(
     def refuses(self: Holder, command: Any, cores: Any, log: Path) -> None:
         begin(
             self,
-            [sys.executable, "-c", "import sys; sys.exit('no network namespace: Operation not permitted')"],
+            [
+                sys.executable,
+                "-c",
+                "import sys; sys.exit('cannot create a network namespace: Operation not permitted')",
+            ],
             (),
             log,
         )
@@ -120,7 +124,9 @@ def test_a_kernel_without_veth_pairs_is_the_trials_failure_and_leaves_nothing(
 
     monkeypatch.setattr(Holder, "__init__", pretends)
     monkeypatch.setattr(namespaces.subprocess, "run", ip)
-    with pytest.raises(SubjectError, match=r"no veth pair \(Error: Unknown device type.\): run without --netns"):
+    with pytest.raises(
+        SubjectError, match=r"cannot create a veth pair \(Error: Unknown device type.\): run without --netns"
+    ):
         Network(tmp_path / "log")
     assert None not in [process.exited() for process in started]
 
@@ -168,7 +174,7 @@ def test_without_the_right_it_says_why_and_leaves(
     monkeypatch.setattr(_namespace.ctypes, "CDLL", lambda *_, **__: Libc())
     monkeypatch.setattr(_namespace.ctypes, "get_errno", lambda: 1)
     assert _namespace.main() == 1
-    assert capsys.readouterr().err == "no network namespace: Operation not permitted\n"
+    assert capsys.readouterr().err == "cannot create a network namespace: Operation not permitted\n"
 
 
 def test_it_configures_its_end_and_answers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -78,14 +78,14 @@ def test_messages_go_in(start: Start) -> None:
 
 def test_a_line_has_a_limit(start: Start) -> None:
     process = start("import sys; sys.stdout.write('x' * 2**21); sys.stdout.flush(); sys.stdin.read()")
-    with pytest.raises(SubjectError, match=r"process does not say what it should \(a line is longer than 1,048,576"):
+    with pytest.raises(SubjectError, match=r"process printed an invalid line \(a line is longer than 1,048,576"):
         process.line(PATIENCE_S)
 
 
 def test_silence_has_a_limit(start: Start) -> None:
     process = start("import sys; print('hm', file=sys.stderr); " + WAIT)
     assert process.line(PATIENCE_S) == "up"
-    with pytest.raises(SubjectError, match=r"the process said nothing for 0\.05 s: hm \(0\.log\)$"):
+    with pytest.raises(SubjectError, match=r"the process printed nothing for 0\.05 s: hm \(0\.log\)$"):
         process.line(0.05)
 
 
@@ -118,7 +118,7 @@ def test_saying_something_to_the_dead(start: Start) -> None:
 @pytest.mark.slow
 def test_a_child_that_shuts_its_mouth_but_lives_is_not_waited_for(start: Start) -> None:
     process = start("import os, sys; os.close(1); sys.stdin.read()")
-    with pytest.raises(SubjectError, match="closed its output and went on"):
+    with pytest.raises(SubjectError, match="closed its standard output"):
         process.line(PATIENCE_S)
     assert process.exited() is not None
 

@@ -112,7 +112,7 @@ def test_a_program_that_talks_much_is_not_stopped_by_a_full_pipe(start: Any, rea
 @pytest.mark.parametrize("line", ["listening on 80", "5", "[1]"])
 def test_a_program_whose_line_is_no_json_object(start: Any, line: str) -> None:
     server = start(program(f"print({line!r})", ready="line"))
-    with pytest.raises(SubjectError, match="was to print one JSON line with its url, it printed"):
+    with pytest.raises(SubjectError, match="expected one JSON line with the server's url, got"):
         server.ready()
 
 
@@ -170,7 +170,7 @@ def test_a_function_may_write_configuration(start: Any) -> None:
 
 def test_garbage_is_collected_where_there_is_a_signal_for_it(start: Any) -> None:
     server = start(program(ANSWERS, "{host}", "{port}"))
-    assert server.tidy() == "not asked: it knows no signal for it"
+    assert server.tidy() == "not signalled: it has no signal for it"
     server = start(program(ANSWERS, "{host}", "{port}", tidy=int(signal.SIGCONT)))
     assert server.tidy() == f"signal {int(signal.SIGCONT)} before each reading"
     server.ready()
@@ -229,5 +229,5 @@ def test_a_program_that_listens_and_never_answers(start: Any) -> None:
 
 def test_a_program_whose_line_has_no_end(start: Any) -> None:
     server = start(program("import sys\nwhile True: sys.stdout.write('x' * 65536)", ready="line"))
-    with pytest.raises(SubjectError, match=r"does not say what it should .* is longer than 1,048,576 bytes"):
+    with pytest.raises(SubjectError, match=r"printed an invalid line .* is longer than 1,048,576 bytes"):
         server.ready()

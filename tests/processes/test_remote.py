@@ -19,7 +19,7 @@ def test_a_remote_server_is_there_or_it_is_not(start: Any, scheme: str) -> None:
         server = start(Subject("x", "sse", "x", url=f"{url}/some/path?x=1"))
         assert isinstance(server, RemoteServer)
         assert server.ready() == url
-    with pytest.raises(UserError, match=rf"nothing answers at {url} .*start it first"):
+    with pytest.raises(UserError, match=rf"cannot connect to {url} .*start the server first"):
         server.ready()
 
 
@@ -28,8 +28,8 @@ def test_nothing_of_a_remote_server_is_known_and_nothing_is_done_to_it() -> None
         assert (server.url, server.pid, server.cores, server.exited()) == ("https://example.test", 0, (), None)
         readings = [server.cpu_ns(), server.memory_bytes(), server.resident_bytes(), server.run_delay_ns()]
         assert readings == [-1] * 4
-        assert server.tidy() == "not asked: the server is not ours"
+        assert server.tidy() == "not signalled: a foreign server"
         server.kill()
         server.stop()
         assert server.stopped_in_s == 0.0
-        assert "is gone" in str(server.died())
+        assert str(server.died()).endswith(" ended")

@@ -94,8 +94,8 @@ def trials(**row: Any) -> dict[str, Any]:
             {"scenario": {"thresholds": {"a.p50": {"max": 1}, "b.p50": {"max": "x"}}}},
             'scenario.thresholds.b.p50.max is "x", not a whole number or a number',
         ),
-        ({"environment": {"x": float("nan")}}, "no text or number"),
-        ({"environment": {"x": "\ud800"}}, "no text or number"),
+        ({"environment": {"x": float("nan")}}, "invalid text or number"),
+        ({"environment": {"x": "\ud800"}}, "invalid text or number"),
     ],
 )  # fmt: skip
 def test_errors_name_the_file_and_the_key_in_one_line(value: Any, says: str) -> None:

@@ -44,7 +44,7 @@ def test_a_stream_that_is_too_slow_is_refused_with_what_to_set() -> None:
     with pytest.raises(UserError) as caught:
         check(scenario(workload={"rate_hz": 0.1}))
     assert caught.value.message == (
-        "stream fanout sends 0.1 messages a second: 20 messages of warm-up take 200 s, the limit is 60 s"
+        "stream fanout sends 0.1 messages a second: a warm-up of 20 messages takes 200 s, the limit is 60 s"
     )
     assert caught.value.remedy.startswith("--set warmup_messages=6, or a higher rate")
     check(scenario(workload={"rate_hz": 0.1}, warmup_messages=6))

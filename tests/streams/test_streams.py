@@ -403,7 +403,7 @@ def test_the_constants_are_the_article_s() -> None:
 
 
 def test_find_names_what_there_is() -> None:
-    with pytest.raises(ScenarioError, match=r"no stream 'weather'.*fanout"):
+    with pytest.raises(ScenarioError, match=r"unknown stream 'weather'.*fanout"):
         find("weather")
 
 

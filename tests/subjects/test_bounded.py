@@ -109,7 +109,7 @@ def test_getting_what_has_no_end(endless: Endless) -> None:
 
 @pytest.mark.parametrize("url", ["ws://127.0.0.1:1/x", "tcp://127.0.0.1:1", "http:///x"])
 def test_what_cannot_be_asked_by_http(url: str) -> None:
-    with pytest.raises(OSError, match="cannot be asked by HTTP"):
+    with pytest.raises(OSError, match="is not an HTTP URL"):
         get(url, 1)
 
 

@@ -130,7 +130,7 @@ def test_a_proxy_makes_another_subject_of_the_same_server() -> None:
 
 
 def test_an_unknown_proxy_is_the_users_error() -> None:
-    with pytest.raises(UserError, match=r"there is no proxy 'squid': one of caddy, .*nginx-tuned"):
+    with pytest.raises(UserError, match=r"unknown proxy 'squid': choose one of caddy, .*nginx-tuned"):
         find("sse-aiohttp+squid")
 
 
@@ -150,7 +150,7 @@ def test_an_unknown_proxy_is_the_users_error() -> None:
 def test_what_is_no_label_of_a_subject(name: str) -> None:
     with pytest.raises(UserError) as caught:
         find(name)
-    assert caught.value.message == f"there is no subject {name!r}"
+    assert caught.value.message == f"unknown subject {name!r}"
 
 
 @pytest.mark.parametrize("transport", HTTP)
@@ -184,7 +184,7 @@ def test_a_server_process_imports_one_module(name: str, module: str) -> None:
 
 
 def test_find_lists_what_there_is() -> None:
-    with pytest.raises(UserError, match=r"no subject 'sse-node': one of long-poll-aiohttp, .*sse-aiohttp"):
+    with pytest.raises(UserError, match=r"unknown subject 'sse-node': choose one of long-poll-aiohttp, .*sse-aiohttp"):
         find("sse-node")
 
 
@@ -238,20 +238,20 @@ def test_a_file_of_the_users_own(tmp_path: Path) -> None:
     assert "sse-node" not in catalogue()
     with pytest.raises(UserError, match=r"one of .*sse-node"):
         own.find("sse-other")
-    with pytest.raises(UserError, match="there is no subject 'sse-node'"):
+    with pytest.raises(UserError, match="unknown subject 'sse-node'"):
         find("sse-node")  # the value that was given back knows it, nothing else does
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("X = 1\n", "defines no SUBJECT"),
-        ("SUBJECT = 'sse'\n", "defines no SUBJECT"),
+        ("X = 1\n", "does not define SUBJECT"),
+        ("SUBJECT = 'sse'\n", "does not define SUBJECT"),
         ("import nothing_called_so\n", "cannot be imported (ModuleNotFoundError: No module named"),
         ("def x(:\n", "cannot be imported (SyntaxError:"),
         ("1 / 0\n", "cannot be imported (ZeroDivisionError: division by zero)"),
-        (SERVER.replace('"sse"', '"pigeon"'), "there is no transport 'pigeon'"),
-        (SERVER.replace("sse-node", "sse-aiohttp"), "there is a subject 'sse-aiohttp' already"),
+        (SERVER.replace('"sse"', '"pigeon"'), "unknown transport 'pigeon'"),
+        (SERVER.replace("sse-node", "sse-aiohttp"), "the subject name 'sse-aiohttp' is in use"),
     ],
 )
 def test_a_file_that_is_no_subject(tmp_path: Path, text: str, message: str) -> None:
@@ -265,7 +265,7 @@ def test_a_file_that_is_no_subject(tmp_path: Path, text: str, message: str) -> N
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"gone\.py does not exist: name a Python file"):
+    with pytest.raises(UserError, match=r"gone\.py does not exist: give a Python file"):
         Registry().reading(str(tmp_path / "gone.py"))
 
 
@@ -309,9 +309,9 @@ def test_a_table_of_a_url_is_not_started() -> None:
 
 
 def test_add_refuses_an_unknown_transport_and_a_name_that_is_taken() -> None:
-    with pytest.raises(UserError, match="no transport 'pigeon': one of"):
+    with pytest.raises(UserError, match="unknown transport 'pigeon': choose one of"):
         Registry().adding(replace(table(command=("x",)), transport="pigeon"))
-    with pytest.raises(UserError, match=r"there is a subject 'tcp-floor' already .*: choose another name"):
+    with pytest.raises(UserError, match=r"the subject name 'tcp-floor' is in use .*: choose another name"):
         Registry().adding(replace(table(command=("x",)), name="tcp-floor"))
     assert Registry().adding(table(command=("x",))).find("mine").program == Program(("x",))
 
@@ -340,7 +340,7 @@ def test_an_installed_package_adds_its_subject(entry: Path) -> None:
 
 def test_an_entry_point_that_is_no_subject(entry: Path) -> None:
     entry.write_text("SUBJECT = 5\n")
-    with pytest.raises(UserError, match=r"the entry point mine \(somebodys_subject:SUBJECT\) is no Subject"):
+    with pytest.raises(UserError, match=r"the entry point mine \(somebodys_subject:SUBJECT\) is not a Subject"):
         catalogue()
 
 

@@ -143,7 +143,7 @@ def test_an_event_stream_without_end_is_sse(endless: Callable[..., str]) -> None
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (head("text/html", "404 Not Found"), "answers with status 404: is that its path?"),
+        (head("text/html", "404 Not Found"), "answers with status 404: check the path"),
         (b"", "closed the connection without an answer"),
         (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "does not speak HTTP"),
     ],
@@ -158,19 +158,21 @@ def test_what_cannot_be_subscribed_to(answering: Answer, data: bytes, says: str)
 def test_where_nothing_answers() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    with pytest.raises(UserError, match=rf"nothing answers at http://127\.0\.0\.1:{port}/x .*refused.*start it first"):
+    with pytest.raises(
+        UserError, match=rf"cannot connect to http://127\.0\.0\.1:{port}/x .*refused.*start the server first"
+    ):
         find(f"http://127.0.0.1:{port}/x")
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/x", "http://", "http:///x", "://x", "ws://:80", "http://[::1/x"])
 def test_what_is_no_url(url: str) -> None:
-    with pytest.raises(UserError, match="is no URL of a server: write http"):
+    with pytest.raises(UserError, match="is not a server's URL: write http"):
         find(url)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:99999/x", "http://127.0.0.1:http/x"])
 def test_what_is_no_port(url: str) -> None:
-    with pytest.raises(UserError, match="is no URL of a server"):
+    with pytest.raises(UserError, match="is not a server's URL"):
         find(url)
 
 
@@ -204,7 +206,7 @@ def test_this_machine_may_be_loaded_as_one_likes(url: str) -> None:
 def test_names_are_looked_up(resolved: dict[str, list[str]]) -> None:
     may("http://here.test/", subscribers=50_000)
     for host in ("there.test", "both.test"):
-        with pytest.raises(UserError, match=f"{host} is not this machine: --i-own-this-host if it is yours"):
+        with pytest.raises(UserError, match=f"{host} is not this machine: --i-own-this-host if you may"):
             may(f"http://{host}/")
     with pytest.raises(UserError, match=r"http://nowhere\.test/: Name or service not known: is that the server's name"):
         may("http://nowhere.test/")

@@ -36,7 +36,7 @@ def test_what_others_must_know_of_a_transport(name: str, prefix: str, user: str,
 
 
 def test_find_lists_what_there_is() -> None:
-    with pytest.raises(UserError, match=r"there is no transport 'pigeon': one of sse, websocket, .*tcp"):
+    with pytest.raises(UserError, match=r"unknown transport 'pigeon': choose one of sse, websocket, .*tcp"):
         catalogue.find("pigeon")
 
 
@@ -44,7 +44,7 @@ def test_a_subject_may_be_read_in_another_way() -> None:
     asked = Asked("here", "/x")
     assert isinstance(catalogue.maker("long-poll")(asked), PollClient)
     assert isinstance(catalogue.maker("long-poll", "conditional")(asked), ConditionalClient)
-    with pytest.raises(UserError, match=r"there is no codec 'morse': one of .*conditional"):
+    with pytest.raises(UserError, match=r"unknown codec 'morse': choose one of .*conditional"):
         catalogue.maker("long-poll", "morse")
 
 

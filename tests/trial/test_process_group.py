@@ -278,7 +278,7 @@ def test_too_few_subscribed_and_nobody_knows_why(make_group: MakeGroup) -> None:
 
 
 def test_nobody_subscribed_is_no_overload(make_group: MakeGroup) -> None:
-    says = r"^only 0 of 5 subscribed at /sse/fanout within 30 s \(the rest is waiting\): is this its path\?$"
+    says = r"^only 0 of 5 subscribed at /sse/fanout within 30 s \(the rest is waiting\): check the subject's path$"
     with pytest.raises(SubjectError, match=says):
         make_group().ramp(5)
 
@@ -288,7 +288,10 @@ def test_nobody_subscribed_is_no_overload(make_group: MakeGroup) -> None:
     [
         (PostCounts(), ""),
         (PostCounts(posted=1, refused=9, refused_target="/x", refused_status=404), ""),
-        (PostCounts(refused=9, refused_target="/x", refused_status=404), "POST /x: status 404: is this its post_path?"),
+        (
+            PostCounts(refused=9, refused_target="/x", refused_status=404),
+            "POST /x: status 404: check the subject's post_path",
+        ),
     ],
 )
 def test_a_server_that_takes_nothing_fails_the_trial(
