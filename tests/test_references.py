@@ -147,7 +147,7 @@ def test_there_is_something_to_read() -> None:
         TEXTS
     )
     assert is_there("docs/interface.md", "README.md") and is_there("interface.md", "rtbench/cli/__init__.py")
-    assert is_there("../METHODOLOGY.md", "docs/interface.md") and is_there("rtbench/servers/kit/hub.py", "README.md")
+    assert is_there("../ARCHITECTURE.md", "docs/interface.md") and is_there("rtbench/servers/kit/hub.py", "README.md")
     assert not is_there("servers/_sse.py", "README.md") and not is_there("trial/_witness.py", "README.md")
     assert is_a_name("rtbench.subjects.needs_package") and not is_a_name("rtbench.subjects.needs_nothing")
     assert FILE.findall("see `servers/_sse.py`, and docs/none.md. Not *.md") == ["servers/_sse.py", "docs/none.md"]

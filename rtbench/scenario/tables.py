@@ -126,7 +126,7 @@ class ReconnectTable:
 
 @dataclass(frozen=True, slots=True)
 class ValidityTable:
-    """[validity]: the limits of R13, argued in METHODOLOGY.md; over one, a trial is invalid for what it spoils."""
+    """[validity]: the limits of R13 (docs/explanation/validity.md). Over one, a trial is invalid for what it spoils."""
 
     client_cpu_share: float = ruled(number(float, 0.01, 1, ", share of the load generator's core"), 0.75)
     run_delay_share: float = ruled(number(float, 0, 1, ", share of the window spent waiting for the core"), 0.02)
