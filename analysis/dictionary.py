@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,7 @@ def _head() -> Iterator[str]:
         "the last digit, is in [recompute.md](recompute.md); what may be relied on is in [interface.md](interface.md)."
     )
     yield ""
-    yield from _table(("unit", "what it is"), ((f"*{unit}*", meaning) for unit, meaning in UNITS.items()))
+    yield from table(("unit", "what it is"), ((f"*{unit}*", meaning) for unit, meaning in UNITS.items()))
     yield (
         "Parquet columns are never null: where there is nothing, they hold what their text says (-1, mostly). A JSON "
         "key whose type ends with ? may be missing or null: the trial failed before it got there, or an older rtbench "
@@ -103,7 +103,7 @@ def _tables() -> Iterator[str]:
         yield ""
         yield row
         yield ""
-        yield from _table(
+        yield from table(
             ("column", "type", "unit", "meaning"),
             (
                 (f"`{name}`", _stored(column.dtype), f"*{column.unit}*", _sentence(column.meaning))
@@ -114,7 +114,7 @@ def _tables() -> Iterator[str]:
     yield ""
     yield "One row for each trial and metric that has a value; of a sweep, with a column a key after `subject`."
     yield ""
-    yield from _table(("column", "meaning"), ((f"`{name}`", meaning) for name, meaning in CSV.items()))
+    yield from table(("column", "meaning"), ((f"`{name}`", meaning) for name, meaning in CSV.items()))
 
 
 def _stored(dtype: np.dtype[Any]) -> str:
@@ -132,7 +132,7 @@ OTHERS: Mapping[str, str] = {
 def _others() -> Iterator[str]:
     yield "## Other files"
     yield ""
-    yield from _table(("file", "what it is"), ((f"`{name}`", what) for name, what in OTHERS.items()))
+    yield from table(("file", "what it is"), ((f"`{name}`", what) for name, what in OTHERS.items()))
 
 
 def _documents() -> Iterator[str]:
@@ -150,7 +150,7 @@ def _documents() -> Iterator[str]:
                 yield from _record(one, top=one is record)
     yield "**environment** of campaign.json and manifest.json"
     yield ""
-    yield from _table(("key", "meaning"), ((f"`{name}`", meaning) for name, meaning in KEYS.items()))
+    yield from table(("key", "meaning"), ((f"`{name}`", meaning) for name, meaning in KEYS.items()))
 
 
 def _record(record: type[Record], top: bool) -> Iterator[str]:
@@ -158,7 +158,7 @@ def _record(record: type[Record], top: bool) -> Iterator[str]:
         also = [base.__name__ for base in record.__bases__ if base is not Record]
         yield f"**{record.__name__}**{f': the keys of {also[0]}, and' if also else ''}"
         yield ""
-    yield from _table(("key", "type", "unit", "meaning"), (_row(key) for key in keys(record)))
+    yield from table(("key", "type", "unit", "meaning"), (_row(key) for key in keys(record)))
 
 
 def _row(key: Key) -> tuple[str, ...]:
@@ -189,18 +189,14 @@ _WORDS = {
 def _metrics() -> Iterator[str]:
     yield "## Metrics"
     yield ""
-    yield "One number a trial: `metrics` of report.json, `value` of metrics.csv. Every `ns` is a duration."
-    yield ""
-    yield from _table(
-        ("metric", "unit", "better", "applies to", "meaning"),
-        (
-            (f"`{m.name}`", m.unit, m.direction, ", ".join(m.transports) or "all", f"{m.title}: {m.caption}")
-            for m in catalogue()
-        ),
-    )  # fmt: skip
+    yield (
+        "One number a trial: `metrics` of report.json, `value` of metrics.csv. [Metrics](reference/metrics.md) has "
+        "each name with its unit and definition."
+    )
 
 
-def _table(head: Sequence[str], rows: Iterator[Sequence[str]]) -> Iterator[str]:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """A Markdown table and an empty line."""
     yield f"| {' | '.join(head)} |"
     yield "|---" * len(head) + "|"
     for row in rows:

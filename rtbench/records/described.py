@@ -43,12 +43,12 @@ class Key:
 
 
 @cache
-def keys(record: type[Record]) -> tuple[Key, ...]:
-    """The keys that `record` itself defines, in their order."""
+def keys(record: type[object]) -> tuple[Key, ...]:
+    """The keys that `record`, or another class with texts under its fields, itself defines, in their order."""
     return tuple(_read(record))
 
 
-def _read(record: type[Record]) -> Iterator[Key]:
+def _read(record: type[object]) -> Iterator[Key]:
     (definition,) = ast.parse(textwrap.dedent(inspect.getsource(record))).body
     assert isinstance(definition, ast.ClassDef)
     for node, after in zip(definition.body, [*definition.body[1:], None], strict=True):
