@@ -79,7 +79,7 @@ $(HYPERLANE): $(addprefix servers/hyperlane/,Cargo.toml Cargo.lock build.rs) $(w
 
 docs: $(VENV)/.docs ## write the generated pages, build the documentation into site/ (any broken link fails)
 	$(BIN)/python -m rtbench.manual
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "to read it: $(BIN)/python -m http.server --directory site 8001"
 
 lint: $(VENV)/.dev ## ruff: rules and format; import-linter: the arrows of ARCHITECTURE.md

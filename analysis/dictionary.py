@@ -1,4 +1,4 @@
-"""`python -m rtbench.analysis.dictionary [FILE]`: docs/data.md, every file, column and key of a results folder.
+"""docs/data.md: every file, column and key of a results folder. Called by `rtbench.manual`, which writes it.
 
 Invariant: made from the texts beside the definitions: of the columns (`rtbench.records.tables`), of the records' fields
 (`rtbench.records.described`), of the frames and of the metrics. A test compares the committed file with this output,
@@ -8,9 +8,7 @@ and fails on anything without a text.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -79,7 +77,7 @@ def _all() -> Iterator[type[Record]]:
 def _head() -> Iterator[str]:
     yield "# Data dictionary"
     yield ""
-    yield "<!-- Made by `python -m rtbench.analysis.dictionary`; change the texts beside the definitions. -->"
+    yield "<!-- Made by `python -m rtbench.manual`; change the texts beside the definitions. -->"
     yield ""
     yield (
         f"Every file of a results folder, with each column and key: schema {SCHEMA}. How numbers are made of them, to "
@@ -202,7 +200,3 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
     for row in rows:
         yield f"| {' | '.join(row)} |"
     yield ""
-
-
-if __name__ == "__main__":
-    Path(sys.argv[1] if len(sys.argv) > 1 else "docs/data.md").write_text(text(), encoding="utf-8")

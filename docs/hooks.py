@@ -14,8 +14,8 @@ ROOT = Path(__file__).parent.parent
 ADOPTED = {"ARCHITECTURE.md": "explanation/architecture.md", "CHANGELOG.md": "changelog.md"}
 """Files of the repository that are pages of the site, too."""
 LINK = re.compile(r"(!?\[[^\]]*\])\(([\w./-]+)(#[\w.-]+)?\)")
-FIRST = ("tutorial/first-report.md", "howto/notebook.ipynb")
-"""Pages that come first in their folder."""
+FIRST = "tutorial/first-report.md"
+"""The page that comes first in its folder."""
 
 
 def on_config(config: Any) -> Any:
@@ -25,7 +25,7 @@ def on_config(config: Any) -> Any:
         ((title, value),) = entry.items()
         if isinstance(value, str) and value.endswith("/"):
             found = [path for end in ("md", "ipynb") for path in (ROOT / "docs" / value).glob(f"*.{end}")]
-            names = sorted((str(path.relative_to(ROOT / "docs")) for path in found), key=lambda n: (n not in FIRST, n))
+            names = sorted((str(path.relative_to(ROOT / "docs")) for path in found), key=lambda n: (n != FIRST, n))
             value = [name.removesuffix(".ipynb") + "-cells.md" if name.endswith(".ipynb") else name for name in names]
         if value:
             nav.append({title: value})

@@ -1,6 +1,6 @@
 """What the keys of a record mean: the texts that stand under its fields, with their units.
 
-Invariant: one text for whoever reads the code and for docs/data.md, which `python -m rtbench.analysis.dictionary`
+Invariant: one text for whoever reads the code and for docs/data.md, which `python -m rtbench.manual`
 makes of them. A text begins with a key of `UNITS` and a colon where the value has a unit. Called by that command.
 """
 
