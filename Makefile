@@ -11,7 +11,7 @@ REFERENCE_OUT := $(or $(OUT),results/$(shell date -u +%Y%m%d-%H%M%S)-$(NAME))
 RUSTUP := curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test bench bench-full report demo calibrate aa reference stacks hyperlane lint types clean
+.PHONY: help setup test bench bench-full report demo calibrate aa reference stacks hyperlane docs lint types clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,10 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.stacks: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[stacks]'
+	@touch $@ $(VENV)/.run
+
+$(VENV)/.docs: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[docs]'
 	@touch $@ $(VENV)/.run
 
 setup: $(VENV)/.dev ## create .venv with everything that running, testing and linting need
@@ -73,6 +77,11 @@ $(HYPERLANE): $(addprefix servers/hyperlane/,Cargo.toml Cargo.lock build.rs) $(w
 	cd servers/hyperlane && cargo build --release --locked
 	@touch $@
 
+docs: $(VENV)/.docs ## write the generated pages, build the documentation into site/ (any broken link fails)
+	$(BIN)/python -m rtbench.manual
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "to read it: $(BIN)/python -m http.server --directory site 8001"
+
 lint: $(VENV)/.dev ## ruff: rules and format; import-linter: the arrows of ARCHITECTURE.md
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -82,5 +91,5 @@ types: $(VENV)/.dev ## mypy --strict on all packages
 	$(BIN)/mypy
 
 clean: ## remove what is derived: caches and builds (.venv and results stay)
-	rm -rf build dist servers/hyperlane/target .pytest_cache .mypy_cache .ruff_cache .coverage .hypothesis
+	rm -rf build dist site servers/hyperlane/target .pytest_cache .mypy_cache .ruff_cache .coverage .hypothesis
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""`python -m rtbench.analysis.dictionary [FILE]`: docs/data.md, every file, column and key of a results folder.
+"""docs/data.md: every file, column and key of a results folder. Called by `rtbench.manual`, which writes it.
 
 Invariant: made from the texts beside the definitions: of the columns (`rtbench.records.tables`), of the records' fields
 (`rtbench.records.described`), of the frames and of the metrics. A test compares the committed file with this output,
@@ -8,9 +8,7 @@ and fails on anything without a text.
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -79,14 +77,14 @@ def _all() -> Iterator[type[Record]]:
 def _head() -> Iterator[str]:
     yield "# Data dictionary"
     yield ""
-    yield "<!-- Made by `python -m rtbench.analysis.dictionary`; change the texts beside the definitions. -->"
+    yield "<!-- Made by `python -m rtbench.manual`; change the texts beside the definitions. -->"
     yield ""
     yield (
         f"Every file of a results folder, with each column and key: schema {SCHEMA}. How numbers are made of them, to "
         "the last digit, is in [recompute.md](recompute.md); what may be relied on is in [interface.md](interface.md)."
     )
     yield ""
-    yield from _table(("unit", "what it is"), ((f"*{unit}*", meaning) for unit, meaning in UNITS.items()))
+    yield from table(("unit", "what it is"), ((f"*{unit}*", meaning) for unit, meaning in UNITS.items()))
     yield (
         "Parquet columns are never null: where there is nothing, they hold what their text says (-1, mostly). A JSON "
         "key whose type ends with ? may be missing or null: the trial failed before it got there, or an older rtbench "
@@ -103,7 +101,7 @@ def _tables() -> Iterator[str]:
         yield ""
         yield row
         yield ""
-        yield from _table(
+        yield from table(
             ("column", "type", "unit", "meaning"),
             (
                 (f"`{name}`", _stored(column.dtype), f"*{column.unit}*", _sentence(column.meaning))
@@ -114,7 +112,7 @@ def _tables() -> Iterator[str]:
     yield ""
     yield "One row for each trial and metric that has a value; of a sweep, with a column a key after `subject`."
     yield ""
-    yield from _table(("column", "meaning"), ((f"`{name}`", meaning) for name, meaning in CSV.items()))
+    yield from table(("column", "meaning"), ((f"`{name}`", meaning) for name, meaning in CSV.items()))
 
 
 def _stored(dtype: np.dtype[Any]) -> str:
@@ -132,7 +130,7 @@ OTHERS: Mapping[str, str] = {
 def _others() -> Iterator[str]:
     yield "## Other files"
     yield ""
-    yield from _table(("file", "what it is"), ((f"`{name}`", what) for name, what in OTHERS.items()))
+    yield from table(("file", "what it is"), ((f"`{name}`", what) for name, what in OTHERS.items()))
 
 
 def _documents() -> Iterator[str]:
@@ -150,7 +148,7 @@ def _documents() -> Iterator[str]:
                 yield from _record(one, top=one is record)
     yield "**environment** of campaign.json and manifest.json"
     yield ""
-    yield from _table(("key", "meaning"), ((f"`{name}`", meaning) for name, meaning in KEYS.items()))
+    yield from table(("key", "meaning"), ((f"`{name}`", meaning) for name, meaning in KEYS.items()))
 
 
 def _record(record: type[Record], top: bool) -> Iterator[str]:
@@ -158,7 +156,7 @@ def _record(record: type[Record], top: bool) -> Iterator[str]:
         also = [base.__name__ for base in record.__bases__ if base is not Record]
         yield f"**{record.__name__}**{f': the keys of {also[0]}, and' if also else ''}"
         yield ""
-    yield from _table(("key", "type", "unit", "meaning"), (_row(key) for key in keys(record)))
+    yield from table(("key", "type", "unit", "meaning"), (_row(key) for key in keys(record)))
 
 
 def _row(key: Key) -> tuple[str, ...]:
@@ -189,24 +187,16 @@ _WORDS = {
 def _metrics() -> Iterator[str]:
     yield "## Metrics"
     yield ""
-    yield "One number a trial: `metrics` of report.json, `value` of metrics.csv. Every `ns` is a duration."
-    yield ""
-    yield from _table(
-        ("metric", "unit", "better", "applies to", "meaning"),
-        (
-            (f"`{m.name}`", m.unit, m.direction, ", ".join(m.transports) or "all", f"{m.title}: {m.caption}")
-            for m in catalogue()
-        ),
-    )  # fmt: skip
+    yield (
+        "One number a trial: `metrics` of report.json, `value` of metrics.csv. [Metrics](reference/metrics.md) has "
+        "each name with its unit and definition."
+    )
 
 
-def _table(head: Sequence[str], rows: Iterator[Sequence[str]]) -> Iterator[str]:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """A Markdown table and an empty line."""
     yield f"| {' | '.join(head)} |"
     yield "|---" * len(head) + "|"
     for row in rows:
         yield f"| {' | '.join(row)} |"
     yield ""
-
-
-if __name__ == "__main__":
-    Path(sys.argv[1] if len(sys.argv) > 1 else "docs/data.md").write_text(text(), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Prints the tables of METHODOLOGY.md, "What the intervals are worth": simulations with a known truth, no timings.
+"""Prints the tables of docs/explanation/statistics-tables.md: simulations with a known truth, no timings.
 
     .venv/bin/python benchmarks/coverage.py [CAMPAIGNS]
 

@@ -1,4 +1,4 @@
-"""Prints the table of METHODOLOGY.md, "What the gates let through": simulations of disturbed trials, no timings.
+"""Prints "What the gates let through" of docs/explanation/validity.md: simulations of disturbed trials, no timings.
 
     .venv/bin/python benchmarks/gates.py [TRIALS]
 

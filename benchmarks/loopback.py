@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/loopback.py [ROUNDS]
 
-Some 40 seconds with 10 rounds. The bench is that of `rtbench calibrate`, which stores the first part; METHODOLOGY.md
-("Who pays on loopback") explains it. Needs root and two cores: an ordinary user gets the first part, without a share.
+Some 40 seconds with 10 rounds. The bench is that of `rtbench calibrate`, which stores the first part.
+docs/explanation/loopback.md explains it. Needs root and two cores; an ordinary user gets the first part, no share.
 """
 
 from __future__ import annotations

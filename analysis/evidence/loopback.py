@@ -7,7 +7,8 @@ segments and after `requests` requests, would cost it
 
 where `share` is the calibration's share at the message's pace, `asked` is the reception of a request, between the
 sustained and the sparse share, and `acknowledged` is the reception of an acknowledgement, between nothing (it comes
-while the server sleeps, or together with others) and the calibration's value. METHODOLOGY.md has the assumptions.
+while the server sleeps, or together with others) and the calibration's value. docs/explanation/loopback.md has
+the assumptions.
 
 Invariant: a pair is computed with the same values for both, and its range is over all ends of these; None where a value
 is unknown, or a cost falls to 0 or below. Called by the report.

@@ -7,7 +7,8 @@ variances unequal and the pair's own variance is not more than 1.5 times as larg
 own differences, n−1 degrees of freedom. Both are that strict because a test on few blocks has little power, and pooling
 wrongly costs coverage (90 % in 3 blocks for one of eight subjects three times as noisy as the others, without the
 second condition) while not pooling only costs width. What it covers is simulated by `benchmarks/coverage.py`;
-METHODOLOGY.md has the table. Messages inside a trial are never treated as independent: one number a trial goes in.
+docs/explanation/statistics-tables.md has the table. Messages inside a trial are never treated as independent: one
+number a trial goes in.
 Every interval has its confidence by itself; `judgement` decides the statements for all comparisons of a family at once.
 Called by the evidence and the calibration.
 """

@@ -198,7 +198,7 @@ class Reactor:
                 return came
 
     def _drain(self, ready: list[tuple[int, int]]) -> None:
-        # The inner loop of all measurements: every message pays for each name here (METHODOLOGY, The harness).
+        # The inner loop of all measurements: every message pays for each name here (explanation/accuracy.md).
         known, capture = self._by_descriptor, self.capture
         now_ns, view, limit = time.monotonic_ns, capture.view, capture.limit
         note, stamps = capture.reads.extend, capture.stamps

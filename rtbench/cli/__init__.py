@@ -19,6 +19,15 @@ from rtbench.errors import RtbenchError
 FINDING, USER, TOO_FEW, INTERRUPTED = 1, 2, 3, 130
 """Exit codes (interface.md); 0 is done."""
 
+EXITS = {
+    0: "done",
+    FINDING: "a finding",
+    USER: "wrong input, or something is missing here: one line on stderr with the remedy",
+    TOO_FEW: "measured, but some subject has too few valid trials to conclude",
+    INTERRUPTED: "interrupted; everything measured so far is kept",
+}
+"""What an exit code means, for every command."""
+
 COMMANDS = {
     "list": ("listing", "list_", "What there is: subjects, streams, scenarios, metrics, or past results."),
     "ticks": ("ticks", "ticks", "The workload itself, one JSON object a line."),
@@ -36,6 +45,18 @@ COMMANDS = {
 """Every command: its module here, its name there, and its line in the help. Modules are imported when wanted: pandas
 and matplotlib take a second that `rtbench --help` does not have.
 """
+
+FINDINGS = {
+    "run": "a threshold is crossed",
+    "report": "a threshold is crossed",
+    "compare": "a regression",
+    "verify": "a case failed",
+    "calibrate": "a known truth is not met",
+    "aa": "too few intervals contain 1",
+}
+"""The commands that can end with FINDING, and what is found."""
+UNSETTLED = ("run", "report", "compare")
+"""The commands that can end with TOO_FEW."""
 
 TASKS = {
     "Measure": ("doctor", "run", "verify"),

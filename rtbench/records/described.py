@@ -1,6 +1,6 @@
 """What the keys of a record mean: the texts that stand under its fields, with their units.
 
-Invariant: one text for whoever reads the code and for docs/data.md, which `python -m rtbench.analysis.dictionary`
+Invariant: one text for whoever reads the code and for docs/data.md, which `python -m rtbench.manual`
 makes of them. A text begins with a key of `UNITS` and a colon where the value has a unit. Called by that command.
 """
 
@@ -42,12 +42,12 @@ class Key:
 
 
 @cache
-def keys(record: type[Record]) -> tuple[Key, ...]:
-    """The keys that `record` itself defines, in their order."""
+def keys(record: type[object]) -> tuple[Key, ...]:
+    """The keys that `record`, or another class with texts under its fields, itself defines, in their order."""
     return tuple(_read(record))
 
 
-def _read(record: type[Record]) -> Iterator[Key]:
+def _read(record: type[object]) -> Iterator[Key]:
     (definition,) = ast.parse(textwrap.dedent(inspect.getsource(record))).body
     assert isinstance(definition, ast.ClassDef)
     for node, after in zip(definition.body, [*definition.body[1:], None], strict=True):

@@ -87,7 +87,7 @@ class Sensitivity(Record, frozen=True, kw_only=True):
 
 
 class ComparisonRow(Record, frozen=True, kw_only=True):
-    """Two subjects, one metric: the ratio a/b, its interval, and what that allows to say (METHODOLOGY.md).
+    """Two subjects, one metric: the ratio a/b, its interval, and its verdict (docs/explanation/statistics.md).
 
     `margin`, `could_be_up_to`: shares. `within_floor`: a difference is seen, but inside the A/A noise floor.
     `sensitivity`: of server CPU only; null where the share was not calibrated.

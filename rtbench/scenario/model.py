@@ -56,23 +56,41 @@ class Scenario:
     """A resolved scenario: every key has a value."""
 
     name: str = ruled(words(), "unnamed")
+    """The scenario's name, in folders and reports."""
     description: str = ruled(Rule(str, "expected a string", lambda _: True), "")
+    """What the scenario is for."""
     subjects: tuple[str, ...] = ruled(names_of("subjects; see `rtbench list subjects`"), ["sse-aiohttp"])
+    """What is compared: names, Python files or URLs."""
     optional: bool = ruled(flag(), False)
+    """Whether subjects that cannot run here are left out with a warning. Otherwise they are an error."""
     subscribers: int = ruled(number(int, 1, 100_000), 1000)
+    """How many subscribers connect."""
     stream: tuple[str, ...] = ruled(names_of("streams; see `rtbench list streams`"), ["fanout"])
+    """The stream that is played; a name, or a list over which subscribers are spread."""
     blocks: int = ruled(number(int, 1, 1000), 3)
+    """How many blocks are run. Each has every subject once."""
     seed: int = ruled(number(int, 0, 2**63 - 1), 1)
+    """What payloads, arrivals and the order of trials are drawn from. `rtbench run` draws one where none is named."""
     ramp_hz: float = ruled(number(float, 1, 100_000, " connections a second"), 1000.0)
+    """How fast subscribers connect."""
     warmup_s: float = ruled(number(float, 0, 3600, " seconds"), 2.0)
+    """The time between the last subscription and the window."""
     warmup_messages: int = ruled(number(int, 0, 100_000, " messages a channel, beside warmup_s: the longer counts"), 20)
+    """The messages a connection gets before the window."""
     window_s: float = ruled(number(float, 0.2, 86_400, " seconds"), 10.0)
+    """The length of the measurement."""
     grace_s: float = ruled(number(float, 0.1, 600, " seconds"), 1.5)
+    """How long the trial waits for late messages after the window. It is longer than `poll.interval_s`."""
     workers: int = ruled(number(int, 0, 64, " load processes; 0: one for each free core, at most 4"), 0)
+    """How many load processes share the subscribers."""
     epoch_s: int = ruled(number(int, 0, 2**40, " seconds since 1970"), 1_767_225_600)
+    """The Unix time at which the timestamps in payloads begin."""
     netns: bool = ruled(flag(), False)
+    """Whether server and load have a network namespace each, so that bytes on the wire are counted. Needs root."""
     proxy: str = ruled(words("expected a proxy's name; empty: none"), "")
+    """The proxy before every subject."""
     i_own_this_host: bool = ruled(flag(), False)
+    """Says that a subject's URL on another machine is yours to load."""
     server: ServerTable = field(default_factory=ServerTable)
     place: PlaceTable = field(default_factory=PlaceTable)
     equivalence: EquivalenceTable = field(default_factory=EquivalenceTable)
@@ -84,7 +102,9 @@ class Scenario:
     faults: FaultsTable = field(default_factory=FaultsTable)
     chat: ChatTable = field(default_factory=ChatTable)
     sweep: dict[str, Any] = ruled(sweep(), {})
+    """The values of any other keys: each combination is a cell of every block."""
     thresholds: dict[str, Any] = ruled(thresholds(), {})
+    """Limits that set the exit code to 1 when a metric of a subject is beyond them."""
     subject: tuple[SubjectTable, ...] = field(default=(), metadata={"rows": SubjectTable})
     registry: Registry = field(default_factory=Registry, metadata=_DERIVED, compare=False, repr=False)
     swept: tuple[Cell, ...] = field(default=(), metadata=_DERIVED, compare=False, repr=False)

@@ -66,11 +66,17 @@ class ServerTable:
     """[server]: settings that are the same for every subject (R11)."""
 
     heartbeat_s: float = ruled(number(float, 0.1, 3600, " seconds"), 15.0)
+    """The time between two heartbeats on a push connection; some streams have their own."""
     ring_messages: int = ruled(number(int, 1, 10_000_000, ", messages kept for a channel"), 1000)
+    """How many messages of a channel a server keeps for clients that reconnect."""
     ring_bytes: int = ruled(number(int, 1024, 2**34, ", bytes kept over all channels"), 64 * 2**20)
+    """How many bytes of messages a server keeps, over all channels."""
     buffer_bytes: int = ruled(number(int, 4096, 2**30, ", bytes buffered for one slow consumer"), 1024 * 1024)
+    """What one connection may hold unsent. A server drops a connection that would hold more."""
     loop: str = ruled(choice("uvloop", "asyncio"), "uvloop")
+    """The event loop of our servers."""
     host: str = ruled(choice("127.0.0.1", "::1"), "127.0.0.1")
+    """The address on which servers listen."""
 
 
 def _cpus() -> Rule:
@@ -83,8 +89,11 @@ class PlaceTable:
     """[place]: the cpus of the server, the load processes and the publisher; empty: rtbench chooses (R11)."""
 
     server: str = ruled(_cpus(), "")
+    """The cpus of the server."""
     load: str = ruled(_cpus(), "")
+    """The cpus of the load processes."""
     publisher: str = ruled(_cpus(), "")
+    """The cpus of the publisher."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +101,7 @@ class EquivalenceTable:
     """[equivalence]: the largest distance of a ratio from 1 that counts as equivalent, declared beforehand (R8)."""
 
     margin: float = ruled(number(float, 0.001, 1, ": 0.05 is a ratio between 1/1.05 and 1.05"), 0.05)
+    """The share within which two subjects are called equivalent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +109,22 @@ class WorkloadTable:
     """[workload]: pace, size or source of the streams that do not define their own."""
 
     channels: str = ruled(choice("broadcast", "unicast"), "broadcast")
+    """`broadcast`: all subscribers share one channel. `unicast`: each subscriber has a channel of its own (`fanout`).
+    """
     rate_hz: float = ruled(number(float, 0.001, 100_000, " messages a second and channel"), 5.0)
+    """Messages a second on each channel (`fanout`)."""
     payload_bytes: int = ruled(number(int, 1, 2**20, " bytes"), 150)
+    """The length of a payload (`fanout`)."""
     arrival: str = ruled(choice("constant", "poisson"), "constant")
+    """The gaps between messages: all alike, or exponential (`fanout`)."""
     real: bool = ruled(flag(), False)
+    """This machine's figures instead of simulated ones (`metrics`)."""
     trace: str = ruled(words("expected the path of a trace file"), "")
+    """The file of the traffic to replay, a line of JSON for each message: `{"offset_ns": N, "payload": "TEXT"}`
+    (`replay`).
+    """
     data_heartbeat: bool = ruled(flag(), False)
+    """Also send the article's own heartbeat, which is a message (`production`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +132,9 @@ class PollTable:
     """[poll]: the interval of short polls, the timeout of long polls."""
 
     interval_s: float = ruled(number(float, 0.01, 3600, " seconds"), 1.0)
+    """The time between two requests of a short poll."""
     long_timeout_s: float = ruled(number(float, 0.1, 300, " seconds"), 25.0)
+    """How long a long poll waits for a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,34 +142,59 @@ class ReconnectTable:
     """[reconnect]: each transport's usual reconnect policy (loadtests/reconnect_policy.py)."""
 
     eventsource_s: float = ruled(number(float, 0.01, 600, " seconds, without a retry field"), 3.0)
+    """How long an EventSource waits before it reconnects, unless the server sent `retry`."""
     backoff_s: float = ruled(number(float, 0.01, 600, " seconds, the first backoff at most"), 0.5)
+    """The longest first wait of WebSocket and polls; later ones double, with full jitter."""
     backoff_most_s: float = ruled(number(float, 0.01, 600, " seconds, any backoff at most"), 10.0)
+    """The longest wait of WebSocket and polls."""
 
 
 @dataclass(frozen=True, slots=True)
 class ValidityTable:
-    """[validity]: the limits of R13 (see METHODOLOGY.md). A trial beyond one is invalid for the spoiled metrics."""
+    """[validity]: the limits of R13 (docs/explanation/validity.md). A trial beyond one is invalid for what it spoils."""
 
     client_cpu_share: float = ruled(number(float, 0.01, 1, ", share of the load generator's core"), 0.75)
+    """The load process's time on its core. More spoils latency and cost."""
     run_delay_share: float = ruled(number(float, 0, 1, ", share of the window spent waiting for the core"), 0.02)
+    """The share of the window in which the load process was ready to run and waited. More spoils cost and tails."""
     hub_lag_s: float = ruled(number(float, 0, 60, " seconds of the load process's event-loop lag at p99"), 0.02)
+    """The event-loop lag of the load process: a 10 ms timer, late at p99. More spoils application latency."""
     server_cpu_share: float = ruled(number(float, 0.01, 1, ", share of the server's core: a finding"), 0.9)
+    """The server's time on its core. More is a finding about the subject; it spoils nothing."""
     server_run_delay_share: float = ruled(number(float, 0, 1, ", share of the window that the server waited"), 0.02)
+    """The share of the window in which the server was ready to run and waited. More spoils cost and tails."""
     moved_share: float = ruled(number(float, 0, 1000, ", share by which a disturbance may have moved a metric"), 0.1)
+    """How far waiting or late messages may have moved a latency, as a share of it."""
     steal_share: float = ruled(number(float, 0, 1, ", share of the machine's time that its host took"), 0.01)
+    """The share of the machine's time that its host took. More spoils latency and cost."""
     throttle_events: int = ruled(number(int, 0, 10**9, " throttling events of a core"), 0)
+    """How often a core was throttled. More spoils latency and cost."""
     publisher_late_s: float = ruled(number(float, 0, 60, " seconds after which a message counts as sent late"), 0.001)
+    """The lag of the publisher from which a message counts as sent late."""
     clock_step_s: float = ruled(number(float, 0, 1, " seconds by which the clocks moved apart"), 0.001)
+    """A step of CLOCK_REALTIME against CLOCK_MONOTONIC. More spoils kernel latency."""
     stamped_share: float = ruled(number(float, 0, 1, ", share of messages with a kernel stamp of their own"), 0.5)
+    """The least share of messages with a kernel stamp of their own. Less spoils kernel latency."""
     listen_overflows: int = ruled(number(int, 0, 10**9, " connection attempts with the backlog full"), 0)
+    """How many connections found the backlog full. More spoils set-up times."""
     retransmit_share: float = ruled(number(float, 0, 1, ", share of segments retransmitted in the window"), 0.001)
+    """The share of segments that were sent again. More spoils latency and wire bytes."""
     buffer_overruns: int = ruled(number(int, 0, 10**9, " overruns of a receive buffer"), 0)
+    """How often a receive buffer was full. More spoils latency and wire bytes."""
     edge_share: float = ruled(number(float, 0, 1, ", share of messages by which late counters may differ"), 0.01)
+    """The share of messages that fell between the window's edge and a late reading of a counter. More spoils cost and
+    bytes.
+    """
     descriptors_share: float = ruled(number(float, 0.01, 1, ", share of a process's limit of descriptors"), 0.95)
+    """The share of its file descriptors that the load process used. More spoils set-up times."""
     ports_share: float = ruled(number(float, 0.01, 1, ", share of the local ports"), 0.9)
+    """The share of the local ports that the load process used. More spoils set-up times."""
     drift_share: float = ruled(number(float, 0, 100, ", change of latency and CPU over the window (R14)"), 0.25)
+    """How much latency or CPU may change over the window (R14). More marks the trial."""
     reruns: int = ruled(number(int, 0, 100, " reruns of a block with an invalid trial"), 0)
+    """How many times a block with an invalid trial is run again."""
     rerun_s: float = ruled(number(float, 0, 86_400, " seconds for all reruns together"), 3600.0)
+    """Within how much time, for all blocks together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +209,11 @@ class MemoryTable:
         ),
         [],
     )
+    """The numbers of connections at which memory is read; the last is `subscribers`. Empty: memory is not measured."""
     idle_s: float = ruled(number(float, 0.1, 600, " seconds idle at each rung"), 2.0)
+    """How long the connections are idle at each rung."""
     stream_s: float = ruled(number(float, 0.1, 600, " seconds streaming at each rung"), 2.0)
+    """How long messages are sent at each rung."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,10 +221,15 @@ class Interruption:
     """A row of [faults] stop, kill or starve: its target, its start in the window, its length."""
 
     what: str = ruled(choice("server", "publisher", "load"), "server")
+    """The process that is interrupted."""
     at_s: float = ruled(number(float, 0, 86_400, " seconds after the window's start"), 1.0)
+    """When, after the start of the window."""
     for_s: float = ruled(number(float, 0.001, 3600, " seconds"), 0.5)
+    """How long."""
     burn_s: float = ruled(number(float, 0.001, 60, " seconds burned in each every_s, for starve"), 0.03)
+    """`starve`: for how long, of each `every_s`, another process takes the core."""
     every_s: float = ruled(number(float, 0.002, 60, " seconds"), 0.1)
+    """`starve`: the period of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,13 +237,18 @@ class Injection:
     """A row of [faults] inject: a fault-injecting subject's effect on messages (servers/faulty/)."""
 
     do: str = ruled(choice("delay", "drop", "duplicate", "reorder", "corrupt", "stall"), "delay")
+    """What happens to the messages."""
     subscribers: tuple[int, ...] = ruled(
         Rule(list, "expected a list of subscribers; empty: all", lambda v: all(type(n) is int and n >= 0 for n in v)),
         [],
     )
+    """At which subscribers, numbered from 0."""
     every: int = ruled(number(int, 1, 10**9, ": one id in this many"), 1)
+    """One message in so many, by its id."""
     of: int = ruled(number(int, 0, 10**9, ": those with id % every == of"), 0)
+    """Which of these: the messages with `id % every == of`."""
     delay_s: float = ruled(number(float, 0, 60, " seconds, for delay and stall"), 0.0)
+    """How long `delay` and `stall` take."""
 
     def hits(self, subscriber: int, seq: int) -> bool:
         """Whether it applies to this message at this subscriber."""
@@ -203,11 +263,16 @@ class FaultsTable:
     """
 
     deaf: int = ruled(number(int, 0, 100_000, " subscribers of each load process"), 0)
+    """How many subscribers of each load process stop reading when the window opens."""
 
     stop: tuple[Interruption, ...] = field(default=(), metadata={"rows": Interruption})
+    """Stops a process (SIGSTOP) and lets it go on."""
     kill: tuple[Interruption, ...] = field(default=(), metadata={"rows": Interruption})
+    """Kills a process and starts it again."""
     starve: tuple[Interruption, ...] = field(default=(), metadata={"rows": Interruption})
+    """Takes the core of a process for part of the time."""
     inject: tuple[Injection, ...] = field(default=(), metadata={"rows": Injection})
+    """Spoils messages, in the fault-injecting subjects only (`NAME-faulty`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +280,9 @@ class ChatTable:
     """[chat]: subscribers of `chat` that also send."""
 
     senders: int = ruled(number(int, 0, 100_000, " subscribers"), 0)
+    """How many of the subscribers send messages, too."""
     rate_hz: float = ruled(number(float, 0.001, 1000, " messages a second and sender"), 1.0)
+    """Messages a second that each of them sends."""
 
 
 def thresholds() -> Rule:
@@ -257,26 +324,49 @@ class SubjectTable:
     """[[subject]]: a server of the user's own, with the keys of `rtbench.subjects.Subject` and `Program`."""
 
     name: str = ruled(Rule(str, "expected a name of letters, digits, - and .", lambda v: bool(_NAME.fullmatch(v))), "")
+    """The subject's name."""
     transport: str = ruled(words(), "")
+    """`sse`, `websocket`, `short-poll` or `long-poll`."""
     stack: str = ruled(words(), "")
+    """The library or server. Empty: `name`."""
     arm: str = ruled(words(), "idiomatic")
+    """`controlled` (one stack for all transports) or `idiomatic` (the usual stack for this transport), R10."""
     technique: str = ruled(words(), "per-connection")
+    """`encode-once` (the same bytes to every connection) or `per-connection` (the library's API for each), R11."""
     description: str = ruled(words(), "")
+    """What it is, for the lists."""
     command: tuple[str, ...] = ruled(_texts("words, with {host}, {port}, {folder} and {feed} filled in"), [])
+    """The words that start the server."""
     url: str = ruled(words(), "")
+    """The URL of a server that runs already. It takes the place of `command`."""
     ready: str = ruled(words(), "/")
+    """The path that is asked until an answer comes; or `line`: the server prints one line of JSON, `{"url": …}`."""
     version: tuple[str, ...] = ruled(_texts("words"), [])
+    """The words of a command that prints the server's version. The first line is recorded."""
     cwd: str = ruled(words(), "")
+    """The folder in which `command` runs, from the folder of this file."""
     environment: dict[str, str] = ruled(_pairs("texts"), {})
+    """Environment variables of `command`."""
     cgroup: str = ruled(words(), "")
+    """The cgroup of a container. Its CPU and memory are counted, not those of the process tree."""
     tidy: int = ruled(number(int, 0, 64, ", the number of a signal"), 0)
+    """The signal that makes the server collect its garbage before memory is read. 0: none."""
     publish: str = ruled(choice("post", "feed", "nobody"), "post")
+    """How messages get into it: a POST for each, our feed, or not at all (the server has its own timetable)."""
     post_path: str = ruled(words(), "/publish/{stream}?channel={channel}")
+    """Where messages are posted."""
     post_wrap: bool = ruled(flag(), True)
+    """Whether the body is `{"id":N,"data":PAYLOAD}`. Otherwise it is PAYLOAD alone."""
     post_connections: int = ruled(number(int, 1, 64), 1)
+    """How many connections carry the posts. One keeps the order of a channel."""
     post_batch: int = ruled(number(int, 1, 10_000, " messages a request"), 1)
+    """How many messages that are due together go into one body, one a line."""
     post_headers: dict[str, str] = ruled(_pairs("header fields"), {})
+    """Header fields of a post."""
     path: str = ruled(words(), "")
+    """Where it is subscribed to; {query}, {stream}, {channel} and {subscriber} are filled in. Empty: the contract's
+    path.
+    """
     carries_id: str = ruled(
         Rule(
             str,
@@ -285,13 +375,23 @@ class SubjectTable:
         ),
         "payload",
     )
+    """Where a message has its id: in the protocol, in the payload `{"id":N,"data":PAYLOAD}`, at a JSON path, or
+    nowhere.
+    """
     codec: str = ruled(words(), "")
+    """How the load process reads the connection, where that is not the transport's own way."""
     headers: dict[str, str] = ruled(_pairs("header fields"), {})
+    """Header fields of a subscription."""
     subprotocol: str = ruled(words(), "")
+    """The WebSocket subprotocol that a subscriber asks for."""
     greeting: tuple[str, ...] = ruled(_texts("texts that a subscriber sends"), [])
+    """Texts that a WebSocket subscriber sends first."""
     tls_ca: str = ruled(words(), "")
+    """The PEM file of the authority to trust, for https and wss."""
     due: str = ruled(words(), "")
+    """The JSON path of the due time (seconds since 1970) in payloads of a server with its own timetable."""
     capabilities: tuple[str, ...] = ruled(_texts("capabilities; see README, Your own server"), [])
+    """What the subject claims beyond plain delivery. `rtbench verify` checks each claim."""
 
 
 def names_of(what: str) -> Rule:

@@ -19,12 +19,29 @@ from rtbench.transports.catalogue import find as transport
 
 __all__ = ["CAPABILITIES", "FEED", "NOBODY", "Launch", "Post", "Program", "Subject"]
 
-CAPABILITIES = frozenset({
-    "resume", "gap", "heartbeat", "end", "failure", "errors", "headers", "aliases", "framing", "plan", "slow-consumer",
-    "dead-peer", "shutdown", "fairness", "polls", "conversation",
-    "uncompressed", "quiet-log",
-})  # fmt: skip
-"""The capabilities; `verify` checks the claimed ones and skips the cases of the others."""
+CLAIMS: Mapping[str, str] = {
+    "resume": "a client that reconnects with the last id gets all that follows, without a hole between replay and live",
+    "gap": "a cursor that is older than the ring, or from the future, gets a gap notice",
+    "heartbeat": "a push connection gets a heartbeat within two heartbeats",
+    "end": "a finite stream is kept whole for late subscribers, and ends with a notice and a clean close",
+    "failure": "retry advice and the final failure of a stream arrive",
+    "errors": "an unknown stream, a bad parameter and a wrong method get the contract's status and a small JSON error",
+    "headers": "an SSE response has the article's headers",
+    "aliases": "an SSE server has the article's routes",
+    "framing": "a message is one SSE event in one chunk, or one WebSocket text frame; a poll's answer has its length",
+    "plan": "`GET /plan/STREAM` gives the due time of each message",
+    "slow-consumer": "a client that stops reading is dropped at `server.buffer_bytes`; the others get everything",
+    "dead-peer": "a client that vanished without FIN is dropped within two heartbeats",
+    "shutdown": "on SIGTERM streams end cleanly, waiting polls are answered, and the process ends in time",
+    "fairness": "TCP_NODELAY, a backlog of 4,096, and a declaration of what the server uses that is true (R11)",
+    "polls": "an answer to a poll has `next` and `ETag`; nothing new gets 304 or 204",
+    "conversation": "subscribers send messages, and all get them in one order",
+    "uncompressed": "nothing is compressed, also for a client that offers it",
+    "quiet-log": "the server logs no exception",
+}
+"""What a subject may claim, and what that means."""
+CAPABILITIES = frozenset(CLAIMS)
+"""What a subject may claim; `verify` checks what is claimed and says what is not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 A check looks at what a trial recorded and gives a reason when a limit was crossed: what, by how much, which metrics it
 spoils, and what to do. Invariant: validity is per metric; a late client spoils application latency long before it
 spoils kernel latency, and bytes hardly ever. A disturbance spoils what it could have moved by more than `moved_share`
-(METHODOLOGY.md has the reasoning). A server that is at its limit is a finding about it, not a reason.
+(docs/explanation/validity.md has the reasoning). A server that is at its limit is a finding about it, not a reason.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def test_the_committed_dictionary_is_current() -> None:
-    """`python -m rtbench.analysis.dictionary` writes it."""
+    """`python -m rtbench.manual` writes it."""
     assert (ROOT / "docs" / "data.md").read_text(encoding="utf-8") == dictionary.text()
 
 

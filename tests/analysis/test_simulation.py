@@ -1,4 +1,4 @@
-"""Guards the tables of METHODOLOGY.md with fewer campaigns: what holds there holds here, within chance."""
+"""Guards docs/explanation/statistics-tables.md with fewer campaigns: what holds there holds here, within chance."""
 
 from __future__ import annotations
 
