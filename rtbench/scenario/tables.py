@@ -151,7 +151,7 @@ class ReconnectTable:
 
 @dataclass(frozen=True, slots=True)
 class ValidityTable:
-    """[validity]: the limits of R13 (docs/explanation/validity.md). Beyond one a trial is invalid for what it spoils."""
+    """[validity]: the limits of R13 (docs/explanation/validity.md). A trial beyond one is invalid for its metrics."""
 
     client_cpu_share: float = ruled(number(float, 0.01, 1, ", share of the load generator's core"), 0.75)
     """The load process's time on its core. More spoils latency and cost."""

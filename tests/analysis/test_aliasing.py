@@ -48,4 +48,4 @@ def test_each_cell_is_asked_once() -> None:
 
 def test_it_says_what_stands_to_what() -> None:
     assert "stand as 5 : 1" in Aliasing(1.0, 0.2, 5, 1).text() and "the same 5 ages" in Aliasing(1.0, 0.2, 5, 1).text()
-    assert "the same 1 age over" in Aliasing(0.2, 0.2, 1, 1).text()
+    assert "the same 1 age again and again" in Aliasing(0.2, 0.2, 1, 1).text()

@@ -180,7 +180,7 @@ def test_campaigns_that_are_refused(copy: Path, case: str) -> None:
 def test_what_is_neither_text_nor_number_is_refused(copy: Path, value: Any) -> None:
     document = json.loads((copy / "campaign.json").read_text())
     (copy / "campaign.json").write_text(json.dumps(document | {"environment": {"x": value}}))
-    with pytest.raises(ResultsError, match="no text or number"):
+    with pytest.raises(ResultsError, match="invalid text or number"):
         load(copy)
 
 
