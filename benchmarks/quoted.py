@@ -241,15 +241,17 @@ def _up_to(share: float | None) -> str:
 
 
 def made(source: Source, _: list[str]) -> str:
-    """`made`: the command, what was asked, where, when, and how many trials are valid."""
+    """`made`: the command, the seeds, what was asked, where, when, and how many trials are valid."""
     document = source.evidence.campaign.document
-    command = re.sub(r" (?:--out \S+|--quiet)", "", str(document["command"]))
+    command = re.sub(r" (?:--(?:out|seed) \S+|--quiet)", "", str(document["command"]))
     facts = citation.facts(document)
     stamp = re.match(r"(\d{4})(\d{2})(\d{2})-", str(document["campaign"]))
     if "started_unix" not in document and stamp:
         facts.append("-".join(stamp.groups()))
     also = ", which `make bench` runs" if command == "rtbench run ci" else ""
-    return f"Made by `{command}`{also}: {', '.join(facts)}; {source.number('valid')} trials are valid."
+    seeds = [str(one["seed"]) for one in source.evidence.campaign.documents]
+    times = f", {len(seeds)} times (seeds {', '.join(seeds)})" if len(seeds) > 1 else f" with seed {seeds[0]}"
+    return f"Made by `{command}`{also}{times}: {', '.join(facts)}; {source.number('valid')} trials are valid."
 
 
 def repeats(source: Source, words: list[str]) -> str:

@@ -7,6 +7,7 @@ where the verdict is "different" (R8); a subject's name contains its stack, so t
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -141,10 +142,10 @@ def clause(what: str, comparisons: Sequence[Comparison]) -> str:
 
 
 def _within(comparisons: Sequence[Comparison]) -> str:
-    """The same in two words, for a line that is too long."""
+    """The same in two words, for a line that is too long: rounded up to whole percents."""
     unresolved = [c.could_be_up_to or 0.0 for c in comparisons if c.verdict == "not resolved"]
     if unresolved:
-        return f"within {_share(max(unresolved))}"
+        return f"within {_share(math.ceil(max(unresolved) * 100) / 100)}"
     if not comparisons or any(c.verdict == "too few blocks" for c in comparisons):
         return "in too few blocks"
     return f"within ±{format.share(comparisons[0].margin)}"

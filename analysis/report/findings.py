@@ -58,7 +58,7 @@ class Alike:
 
 @dataclass(frozen=True, slots=True)
 class Apart:
-    """A subject that differs from `beside` in latency, in server CPU, or in both."""
+    """A subject that differs from `beside` in latency, in server CPU, or in both; or that has too few blocks to say."""
 
     subject: Measured
     beside: ComparedSubject
@@ -162,7 +162,7 @@ def _measured(evidence: Evidence, subject: ComparedSubject) -> Measured:
 
 def _compared(evidence: Evidence, rivals: Sequence[Measured]) -> list[Finding]:
     first = next((one for one in rivals if one.subject.transport in ("sse", "websocket")), rivals[0])
-    pairs = [
+    pairs: list[_Pair] = [
         (
             one,
             evidence.comparison(evidence.latency, one.subject.name, first.subject.name),
@@ -171,10 +171,10 @@ def _compared(evidence: Evidence, rivals: Sequence[Measured]) -> list[Finding]:
         for one in rivals
         if one is not first
     ]
-    apart: list[Finding] = [
-        Apart(one, first.subject, latency, cpu) for one, latency, cpu in pairs if _differs(latency) or _differs(cpu)
-    ]
-    same = [pair for pair in pairs if not _differs(pair[1]) and not _differs(pair[2])]
+    # A subject with too few blocks is no match for those that were compared: it has a line of its own beside them.
+    few = all(map(_open, pairs))
+    apart: list[Finding] = [Apart(pair[0], first.subject, pair[1], pair[2]) for pair in pairs if not _same(pair, few)]
+    same = [pair for pair in pairs if _same(pair, few)]
     alike: list[Finding] = []
     if same:
         subjects, latency_of, cpu_of = zip(*same, strict=True)
@@ -194,8 +194,18 @@ def _compared(evidence: Evidence, rivals: Sequence[Measured]) -> list[Finding]:
     return [*(one for one in spreads if one is not None), *alike]
 
 
-def _differs(one: Comparison | None) -> bool:
-    return one is not None and one.different
+_Pair = tuple[Measured, Comparison | None, Comparison | None]
+"""A subject, its latency and its server CPU beside the first one's."""
+
+
+def _open(pair: _Pair) -> bool:
+    """Whether there are too few blocks to say anything of it."""
+    return all(one is None or one.verdict == "too few blocks" for one in pair[1:])
+
+
+def _same(pair: _Pair, few: bool) -> bool:
+    """Whether no difference is seen; `few`: also where nothing can be said."""
+    return not any(one is not None and one.different for one in pair[1:]) and (few or not _open(pair))
 
 
 def _spread(evidence: Evidence, metric: str, rivals: Sequence[Measured]) -> Spread | None:
