@@ -42,7 +42,7 @@ setup: $(VENV)/.dev ## create .venv with everything that running, testing and li
 test: $(VENV)/.dev ## set up and pass the tests, four files at a time: half of their time is waiting (4 to 8 minutes)
 	$(BIN)/python -m pytest -n 4 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
-bench: $(VENV)/.run ## set up, measure four transports from 1,000 subscribers each, write the report (some 6 minutes)
+bench: $(VENV)/.run ## set up, measure four transports from 1,000 subscribers each, write the report (7 to 9 minutes)
 	$(BIN)/rtbench run ci $(if $(OUT),--out $(OUT)) $(ARGS)
 
 bench-full: $(VENV)/.run ## the same with longer windows and more blocks (some 50 minutes)
