@@ -39,8 +39,8 @@ $(VENV)/.docs: pyproject.toml constraints.txt | $(BIN)/python
 
 setup: $(VENV)/.dev ## create .venv with everything that running, testing and linting need
 
-test: $(VENV)/.dev ## set up and pass the tests, four files at a time: half of their time is waiting (4 to 8 minutes)
-	$(BIN)/python -m pytest -n 4 --dist loadgroup --no-loadscope-reorder $(ARGS)
+test: $(VENV)/.dev ## set up and pass the tests, three files at a time: half of their time is waiting (8 to 11 minutes)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: $(VENV)/.run ## set up, measure four transports from 1,000 subscribers each, write the report (7 to 9 minutes)
 	$(BIN)/rtbench run ci $(if $(OUT),--out $(OUT)) $(ARGS)

@@ -31,13 +31,9 @@ settings.load_profile("same")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests go first: quick ones fill up what workers have left, and no long one ends alone. A file is
-    one worker's, with its fixtures, unless its tests name groups of their own."""
+    """Files with slow tests go first: quick ones fill up what workers have left, and no long one ends alone."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

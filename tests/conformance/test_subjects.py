@@ -42,10 +42,7 @@ PAIRS = [
 """Who does not claim what a case is of is not asked: see `test_what_is_not_claimed_is_said`."""
 
 
-@pytest.mark.parametrize(
-    ("subject", "case"),
-    [pytest.param(*pair, marks=pytest.mark.xdist_group(pair[0]), id="-".join(pair)) for pair in PAIRS],
-)
+@pytest.mark.parametrize(("subject", "case"), PAIRS, ids=["-".join(pair) for pair in PAIRS])
 def test_case(subject: str, case: str):
     result = next(result for result in verified(subject).cases if result.name == case)
     if result.status == "skipped":
@@ -64,14 +61,7 @@ def test_every_stack_is_verified():
     assert {(name, case) for name in catalogue() for case in ("bytes", "order")} <= set(PAIRS)
 
 
-@pytest.mark.parametrize(
-    "subject",
-    [
-        pytest.param(name, marks=pytest.mark.xdist_group(name))
-        for name, subject in sorted(catalogue().items())
-        if subject.capabilities < CAPABILITIES
-    ],
-)
+@pytest.mark.parametrize("subject", sorted(n for n, s in catalogue().items() if s.capabilities < CAPABILITIES))
 def test_what_is_not_claimed_is_said(subject: str):
     found = verified(subject)
     assert found.ok
