@@ -90,6 +90,11 @@ def share(value: float) -> str:
     return f"{float(f'{100 * value:.2g}'):g} %"
 
 
+def at_most(far: float) -> str:
+    """How far a ratio can be from 1: `up to 33 %`, or from its double on `up to 2.50×`."""
+    return f"up to {share(far)}" if far < 1 else f"up to {_end(1 + far)}×"
+
+
 def statement(row: Comparison, relative_to: str = "") -> str:
     """A comparison's statement: `1.32× [1.25, 1.40]`, `equivalent within ±5 % (1.01× [0.98, 1.03])`, `not
     resolved: 1.17× [1.03, 1.33], could differ by up to 33 % (24 blocks would settle it)` or `too few blocks to say
@@ -119,7 +124,7 @@ def undecided(row: Comparison) -> str:
 
 def _up_to(row: Comparison) -> str:
     up_to = row.could_be_up_to or 0.0
-    return f"could differ by up to {share(up_to)}" if up_to < 1 else f"could differ up to {_end(1 + up_to)}×"
+    return f"could differ {'by ' if up_to < 1 else ''}{at_most(up_to)}"
 
 
 def _notes(row: Comparison) -> list[str]:

@@ -30,8 +30,8 @@ from typing import Any
 from rtbench.analysis import claims, format
 from rtbench.analysis.campaigns.load import Campaign, checked_keys
 from rtbench.analysis.campaigns.trials import Trial, Warning_
-from rtbench.analysis.evidence import Evidence, Result, conclude
-from rtbench.analysis.report import citation
+from rtbench.analysis.evidence import ComparedSubject, Evidence, Result, conclude
+from rtbench.analysis.report import citation, naming
 from rtbench.analysis.statistics.judgement import Comparison
 from rtbench.records.campaign import load, numbered
 from rtbench.records.record import plain
@@ -43,7 +43,6 @@ SHORT = {"cpu": "server_cpu_ns_per_message", "bytes": "tcp_down_bytes_per_messag
 TITLES = {"latency": "median latency", "cpu": "server CPU per message", "bytes": "TCP bytes per message"}
 SIGNS = {"equivalent": " ≈", "not resolved": " ?", "too few blocks": " ?"}
 """A table's sign after a ratio that is not called a difference."""
-NAMES = {"sse": "SSE", "websocket": "WebSocket", "short-poll": "Short polling", "long-poll": "Long polling"}
 
 
 class Unknown(Exception):
@@ -110,7 +109,16 @@ class Source:
 
     @property
     def evidence(self) -> Evidence:
+        """Raises Unknown where the folders may not be combined (R15)."""
+        if not self.alike:
+            raise Unknown(f"{', '.join(self.folders)} differ in machine or version: quote one of them")
         return evidence(*self.folders)
+
+    @property
+    def alike(self) -> bool:
+        """Whether the folders agree in every checked key."""
+        first, *others = (checked_keys(evidence(folder).campaign.document) for folder in self.folders)
+        return all(one == first for one in others)
 
     def exact(self) -> None:
         """Raises Unknown where metrics.csv lacks what counts (before 2026-11-28) and some trials are invalid."""
@@ -221,7 +229,7 @@ def verdicts(source: Source, words: list[str]) -> str:
             if compared is not None and compared.verdict in ("not resolved", "too few blocks"):
                 up_to = compared.could_be_up_to
                 title = TITLES.get(metric, metric).removesuffix(" per message")
-                far.append(f"by {_up_to(up_to)} in {title}")
+                far.append(f"by {'any factor' if up_to is None else format.at_most(up_to)} in {title}")
         texts += [f"{_name(found, subject.name)} {' and '.join(far)}"] if far else []
     if "" in signs:
         parts.append("A ratio without a sign is a difference.")
@@ -230,14 +238,8 @@ def verdicts(source: Source, words: list[str]) -> str:
     if texts:
         parts.append(f"“?”: not resolved; could differ from {_name(found, base)}: {'; '.join(texts)}.")
     for subject in (one for _, subjects in found.arms[1:] for one in subjects):
-        parts.append(f"{_name(found, subject.name)} is {NAMES.get(subject.transport)} on another stack.")
+        parts.append(f"{_name(found, subject.name)} is {_transport(subject)} on another stack.")
     return " ".join(parts)
-
-
-def _up_to(share: float | None) -> str:
-    if share is None:
-        return "any factor"
-    return f"up to {format.share(share)}" if share < 1 else f"up to {format.number(1 + share)}×"
 
 
 def made(source: Source, _: list[str]) -> str:
@@ -258,14 +260,13 @@ def repeats(source: Source, words: list[str]) -> str:
     """`repeats METRIC A/B`: what each of the folders says of a ratio, and all of them together."""
     metric, pair = words[0], " ".join(words[1:])
     a, _, b = pair.partition("/")
-    found = source.evidence
+    found = evidence(source.folders[0])
     what = f"{TITLES.get(metric, metric)} of {_name(found, a)} beside {_name(found, b)}"
     if len(source.folders) == 1:
         return "This is one campaign on one machine. Another day or machine may give other ratios."
     each = ", ".join(format.ratio(Source((one,)).comparison(metric, pair)) for one in source.folders)
     text = f"The {what} in {len(source.folders)} campaigns of this scenario: {each}."
-    keys = [checked_keys(document) for document in found.campaign.documents]
-    if any(one != keys[0] for one in keys):
+    if not source.alike:
         return f"{text} They differ in machine or version, so they are not combined."
     return f"{text} Together: {format.statement(source.comparison(metric, pair))}."
 
@@ -289,12 +290,16 @@ GENERATED: dict[str, Callable[[Source, list[str]], str]] = {
 }  # fmt: skip
 
 
+def _transport(row: ComparedSubject) -> str:
+    return naming.capital(naming.transport(row.transport))
+
+
 def _name(found: Evidence, subject: str) -> str:
     """`SSE`; with the stack where two subjects have one transport. In another arm: in italics, and only the stack where
     that is clear."""
     row = next(one for one in found.subjects if one.name == subject)
     alike = [one for one in found.subjects if one.transport == row.transport and one.cell == row.cell]
-    name = NAMES.get(row.transport, row.transport) + ("" if alike[0] is row else f" ({row.stack})")
+    name = _transport(row) + ("" if alike[0] is row else f" ({row.stack})")
     if row.arm == found.subjects[0].arm:
         return name
     return f"*{name if [one.stack for one in found.subjects].count(row.stack) > 1 else row.stack}*"

@@ -16,6 +16,7 @@ from rtbench.analysis.evidence.model import (
     NoiseFloor,
     Result,
     alone,
+    total,
 )
 
 __all__ = [
@@ -29,4 +30,5 @@ __all__ = [
     "alone",
     "conclude",
     "gather",
+    "total",
 ]

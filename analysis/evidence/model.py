@@ -5,7 +5,7 @@ Invariant: nothing here is computed from raw files; look-ups only. Made by `gath
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
@@ -113,7 +113,7 @@ class ComparedSubject:
     """The sweep's settings for it, dotted key to value."""
     twin: int = 0
     """The number, from 1, of a subject that has the transport, stack and proxy of an earlier one (base and head, an A/A
-    pair): figures draw it apart. 0: there is no earlier one."""
+    pair): figures draw it apart. 0: it is the first."""
 
     @property
     def proxy(self) -> str:
@@ -167,6 +167,10 @@ class Evidence:
             return sides[a, b]
         return sides[b, a].inverse() if sides else None
 
+    def known(self, metric: str) -> bool:
+        """Whether some subject has a value of it."""
+        return any(s.metric == metric and s.median is not None for s in self.summaries)
+
     @property
     def margin(self) -> float:
         """The declared margin of equivalence, as a share."""
@@ -203,6 +207,11 @@ class Evidence:
     @property
     def too_few(self) -> list[ComparedSubject]:
         return [s for s in self.subjects if s.usable < USABLE_NEEDED]
+
+
+def total(results: Iterable[Result], kind: str) -> int:
+    """An exact count (`lost`, …) over trials; one that was not measured adds nothing."""
+    return sum(int(r.metrics.get(kind) or 0) for r in results)
 
 
 def margin_of(campaign: Campaign) -> float:

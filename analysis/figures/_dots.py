@@ -53,7 +53,7 @@ def trials_of(evidence: Evidence, metrics: Sequence[str]) -> str:
 
 def dots(evidence: Evidence, panels: Sequence[Panel], share_axis: bool = False) -> Figure | None:
     """The figure, or None when no panel has a value."""
-    shown = [p for p in panels if any(s.median is not None for s in evidence.summaries if s.metric == p.metric)]
+    shown = [p for p in panels if evidence.known(p.metric)]
     if not shown:
         return None
     canvas = Figure(figsize=(WIDTH_IN, height(evidence)), layout="constrained")

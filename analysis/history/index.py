@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import jinja2
 from markupsafe import Markup
 
+from rtbench.analysis import templates
 from rtbench.records import past
 from rtbench.records.tables import write_text
 
@@ -40,12 +40,6 @@ def rebuild(holder: Path) -> Path | None:
 
 def render(found: list[past.Past]) -> str:
     """The page. Text of a results folder cannot break out of it."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     rows = [(row, [(label, name) for label, name in FILES if (row.folder / name).is_file()]) for row in found]
-    return environment.get_template("index.html.j2").render(rows=rows, mark=Markup(MARK))
+    template = templates.environment(Path(__file__).parent).get_template("index.html.j2")
+    return template.render(rows=rows, mark=Markup(MARK))

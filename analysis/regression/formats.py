@@ -19,8 +19,6 @@ from rtbench.analysis.regression.changes import FAULTS, Change, Difference
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What no XML 1.0 document may hold, not even escaped (section 2.2)."""
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x1b]")
-
 
 def render(found: Difference, kind: str) -> str:
     """The difference as one of FORMATS. Another name raises KeyError."""
@@ -49,12 +47,12 @@ def _text(found: Difference) -> str:
     for c in found.changes:
         lines.append(f"{_mark(c)} {c.subject:<{wide[0]}}  {c.metric:<{wide[1]}}  {c.text()}")
     lines += [f"too few trials: {line}" for line in found.too_few]
-    return "\n".join(_CONTROL.sub("?", line) for line in [*lines, _summary(found)]) + "\n"
+    return "\n".join(page.CONTROL.sub("?", line) for line in [*lines, _summary(found)]) + "\n"
 
 
 def _markdown(found: Difference) -> str:
     def safe(text: str) -> str:
-        return format.markdown(_CONTROL.sub("?", text))
+        return format.markdown(page.CONTROL.sub("?", text))
 
     def table(changes: list[Change]) -> list[str]:
         lines = ["| subject | metric | change |", "|---|---|---|"]

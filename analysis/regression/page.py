@@ -9,34 +9,25 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import jinja2
-from markupsafe import Markup
-
-from rtbench.analysis import format
+from rtbench.analysis import format, templates
 from rtbench.analysis.regression.changes import FAULTS, Change, Difference
 
 _HERE = Path(__file__).parent
-_STYLES = _HERE.parent / "report" / "templates"
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-"""What no text node of HTML may hold (WHATWG, control characters)."""
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+"""What no text node of HTML may hold (WHATWG, control characters), and no terminal should get."""
 _ORDER = ("worse", "better", "not comparable")
 
 
 def render(found: Difference, summary: str) -> str:
     """The page. `summary`: the verdict in one line. Text of a results folder cannot break out of it."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    parts = {part: Markup((_STYLES / f"report.{part}").read_text(encoding="utf-8")) for part in ("css", "js")}
     changes = sorted(found.changes, key=_place)
     rows = [(change, _values(change), _side(change)) for change in changes]
-    text = environment.get_template("compare.html.j2").render(found=found, summary=summary, rows=rows, **parts)
-    return _CONTROL.sub("?", text)
+    text = (
+        templates.environment(_HERE)
+        .get_template("compare.html.j2")
+        .render(found=found, summary=summary, rows=rows, **templates.parts())
+    )
+    return CONTROL.sub("?", text)
 
 
 def _place(change: Change) -> tuple[bool, int, bool]:

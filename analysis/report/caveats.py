@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from scipy.stats import combine_pvalues
 
 from rtbench.analysis import format
+from rtbench.analysis.evidence import total
 from rtbench.analysis.metrics import find
 from rtbench.analysis.metrics.costs import SLOPES, given
 from rtbench.analysis.report import aliasing, caveat, loopback, naming
@@ -250,7 +251,7 @@ def _multiplicity(evidence: Evidence) -> Iterator[Caveat]:
 
 def _censored(evidence: Evidence) -> Iterator[Caveat]:
     for subject in evidence.subjects:
-        lost = sum(r.metrics.get("lost") or 0 for r in evidence.of(subject.name))
+        lost = total(evidence.of(subject.name), "lost")
         if lost:
             rest = (
                 f" lost {lost:,.0f} messages; in ",

@@ -1,7 +1,7 @@
 """What a campaign found, as typed values: at most four findings, one for each line of the answer.
 
 Invariant: a comparison in here is the report's own (`Evidence.comparison`), a number is a median of `summaries`; the
-floor (plain TCP) is no rival and is left out. Made for `answer`, which writes each as a sentence.
+floor (plain TCP) is left out. Made for `answer`, which writes each as a sentence.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rtbench.analysis.evidence import ComparedSubject, Evidence
+from rtbench.analysis.evidence import ComparedSubject, Evidence, total
 from rtbench.analysis.statistics.judgement import Comparison
 from rtbench.analysis.sweep import curves
 from rtbench.analysis.sweep.cells import at, scenario, with_settings
@@ -146,18 +146,21 @@ def findings(evidence: Evidence) -> list[Finding]:
     return [*_compared(evidence, rivals), _delivered(evidence)]
 
 
+def tails(latency: str) -> tuple[str, str]:
+    """The 99th percentiles that belong to a median: in time, and over the subscribers of a tick."""
+    return latency.replace("_p50_", "_p99_"), latency.replace("_p50_", "_within_tick_p99_")
+
+
 def _measured(evidence: Evidence, subject: ComparedSubject) -> Measured:
     def median(metric: str) -> float | None:
         row = evidence.summary(subject.name, metric)
         return row.median if row is not None else None
 
     latency = evidence.latency
-    tails = (latency.replace("_p50_", f"_{kind}_") for kind in ("p99", "within_tick_p99"))
     table = with_settings(scenario(evidence), subject.cell)
     every_s = at(table, "poll.interval_s") if subject.transport == "short-poll" else None
-    return Measured(
-        subject, median(latency), median(CPU), next((t for t in map(median, tails) if t is not None), None), every_s
-    )
+    tail = next((t for t in map(median, tails(latency)) if t is not None), None)
+    return Measured(subject, median(latency), median(CPU), tail, every_s)
 
 
 def _compared(evidence: Evidence, rivals: Sequence[Measured]) -> list[Finding]:
@@ -171,7 +174,7 @@ def _compared(evidence: Evidence, rivals: Sequence[Measured]) -> list[Finding]:
         for one in rivals
         if one is not first
     ]
-    # A subject with too few blocks is no match for those that were compared: it has a line of its own beside them.
+    # A subject with too few blocks has a line of its own, apart from those that were compared.
     few = all(map(_open, pairs))
     apart: list[Finding] = [Apart(pair[0], first.subject, pair[1], pair[2]) for pair in pairs if not _same(pair, few)]
     same = [pair for pair in pairs if _same(pair, few)]
@@ -204,7 +207,7 @@ def _open(pair: _Pair) -> bool:
 
 
 def _same(pair: _Pair, few: bool) -> bool:
-    """Whether no difference is seen; `few`: also where nothing can be said."""
+    """Whether no difference is seen; `few`: all subjects have too few blocks, which then counts as the same."""
     return not any(one is not None and one.different for one in pair[1:]) and (few or not _open(pair))
 
 
@@ -252,8 +255,7 @@ def _swept(evidence: Evidence, sweep: Sweep) -> list[Finding]:
 def _delivered(evidence: Evidence) -> Delivered:
     measured = [r for r in evidence.results if r.metrics]
     expected, lost, duplicated, reordered, corrupted = (
-        sum(int(r.metrics.get(kind) or 0) for r in measured)
-        for kind in ("expected", "lost", "duplicated", "reordered", "corrupted")
+        total(measured, kind) for kind in ("expected", "lost", "duplicated", "reordered", "corrupted")
     )
     status = [r.trial.status for r in evidence.results]
     valid, invalid, failed = (status.count(one) for one in ("ok", "invalid", "failed"))

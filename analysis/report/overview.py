@@ -1,6 +1,6 @@
 """The first table: a row a subject, named in words, with what decides; each number with its interval.
 
-Invariant: a column that no subject has a number for is left out. Called by the report, for Markdown and HTML alike.
+Invariant: a column that no subject has a number for is left out. Called by the report, for Markdown.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rtbench.analysis import format
-from rtbench.analysis.evidence import ComparedSubject, Evidence
+from rtbench.analysis.evidence import ComparedSubject, Evidence, total
 from rtbench.analysis.report import naming
-
-CPU = "server_cpu_ns_per_message"
+from rtbench.analysis.report.findings import CPU, tails
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,7 @@ def table(evidence: Evidence) -> Overview:
     if not any(r.metrics for r in evidence.results):
         return Overview((), (), ())
     arms = naming.arms(evidence)
-    columns = [(head, metrics) for head, metrics in _columns(evidence) if _known(evidence, metrics)]
+    columns = [(head, metrics) for head, metrics in _columns(evidence) if evidence.known(metrics)]
     rows = []
     for arm, subjects in evidence.arms:
         for subject in subjects:
@@ -55,20 +54,16 @@ def table(evidence: Evidence) -> Overview:
 
 def _columns(evidence: Evidence) -> Sequence[tuple[str, str]]:
     latency = evidence.latency
-    in_time, in_tick = (latency.replace("_p50_", f"_{kind}_") for kind in ("p99", "within_tick_p99"))
+    in_time, in_tick = tails(latency)
     return (
         ("latency, median", latency),
-        ("99 % in time", in_time) if _known(evidence, in_time) else ("99 % of subscribers", in_tick),
+        ("99 % in time", in_time) if evidence.known(in_time) else ("99 % of subscribers", in_tick),
         ("server CPU / message", CPU),
         ("bytes down / message", "tcp_down_bytes_per_message"),
         ("bytes up / message", "tcp_up_bytes_per_message"),
         ("server memory / connection", "server_memory_bytes_per_connection"),
         ("kernel memory / connection", "kernel_memory_bytes_per_connection"),
     )
-
-
-def _known(evidence: Evidence, metric: str) -> bool:
-    return any(row.metric == metric and row.median is not None for row in evidence.summaries)
 
 
 def _title(subject: ComparedSubject) -> str:
@@ -79,4 +74,4 @@ def _title(subject: ComparedSubject) -> str:
 
 def _lost(evidence: Evidence, subject: ComparedSubject) -> str:
     measured = [r for r in evidence.of(subject.name) if r.metrics]
-    return f"{sum(int(r.metrics.get('lost') or 0) for r in measured):,}" if measured else format.MISSING
+    return f"{total(measured, 'lost'):,}" if measured else format.MISSING

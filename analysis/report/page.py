@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup, escape
 
-from rtbench.analysis import claims, figures, format
+from rtbench.analysis import claims, figures, format, templates
 from rtbench.analysis.advice.advice import Advice
 from rtbench.analysis.evidence import Evidence, origin
 from rtbench.analysis.figures import _style
@@ -62,16 +61,8 @@ def render(
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     shown = _draw(evidence, folder / "figures")
     context = _context(evidence, warned, said, shown) | {"judged": judged, "advice": advised}
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=jinja2.select_autoescape(["html.j2"]),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-    )
-    for part in ("css", "js"):
-        context[part] = Markup((_TEMPLATES / f"report.{part}").read_text(encoding="utf-8"))
+    context |= templates.parts()
+    environment = templates.environment(_TEMPLATES)
     environment.filters |= {"cell": format.markdown, "marked": _marked, "ticked": _ticked, "stacked": _stacked}
     for name in ("report.html", "report.md"):
         text = environment.get_template(f"{name}.j2").render(context)
@@ -95,14 +86,9 @@ def _draw(evidence: Evidence, folder: Path) -> list[Shown]:
             page = Markup(_style.inline(svg, figure.name, figure.title))
             values = tables.values(evidence, drawing.values)
             metrics = drawing.metrics or tuple(metric for metric, _ in drawing.values)
-            how = made(evidence, figure.title, [m for m in metrics if _known(evidence, m)])
+            how = made(evidence, figure.title, [m for m in metrics if evidence.known(m)])
             shown.append(Shown(figure.name, figure.title, drawing.caption, page, values, how))
     return shown
-
-
-def _known(evidence: Evidence, metric: str) -> bool:
-    """Whether some subject has a value."""
-    return any(s.metric == metric and s.median is not None for s in evidence.summaries)
 
 
 def _context(
@@ -117,7 +103,7 @@ def _context(
     recovery_columns, recovery = tables.recovery(evidence)
     paying, heights = loopback.table(evidence), tables.layers(evidence)
     lead = [name for name in LEAD if name in {figure.name for figure in shown}][:OPEN]
-    decides = [metric for metric in tables.decides(evidence) if _known(evidence, metric)]
+    decides = [metric for metric in tables.decides(evidence) if evidence.known(metric)]
     return {
         "campaign": document.get("campaign", "campaign"),
         "documents": evidence.campaign.documents,
@@ -223,7 +209,7 @@ def _escaped(text: str) -> str:
 
 
 def _stacked(text: str) -> Markup:
-    """A value with its interval on a line below, and what is said of it on the next."""
+    """A value, its interval on the line below, its note on the next."""
     value, bracket, rest = text.partition(" [")
     interval, _, note = rest.partition("; ") if bracket else ("", "", "")
     lines = [f"[{interval}"] if bracket else []

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rtbench.analysis import format
-from rtbench.analysis.evidence import ComparedSubject, Evidence, Result
+from rtbench.analysis.evidence import ComparedSubject, Evidence, total
 
 HELD_NS = 50_000_000
 """More than any proxy needs to pass a message on: it waited for a buffer to fill, or for a timer."""
@@ -71,10 +71,10 @@ def _verdict(evidence: Evidence, subject: ComparedSubject, alone: str, added_ns:
     if results and not measured:
         reasons = [str(reason.get("message", "")) for r in results for reason in r.trial.reasons]
         return "breaks", next(filter(None, reasons), "no trial was measured")
-    lost, expected = _total(measured, "lost"), _total(measured, "expected")
+    lost, expected = total(measured, "lost"), total(measured, "expected")
     if expected and lost > expected / 2:
         return "breaks", f"{lost:,} of {expected:,} messages never came"
-    if lost and not _total([r for r in evidence.of(alone) if r.metrics], "lost"):
+    if lost and not total([r for r in evidence.of(alone) if r.metrics], "lost"):
         return "loses", f"{lost:,} of {expected:,} messages never came"
     if added_ns is None:
         absent = alone not in evidence.names
@@ -82,7 +82,3 @@ def _verdict(evidence: Evidence, subject: ComparedSubject, alone: str, added_ns:
     if added_ns >= HELD_NS:
         return "holds back", "messages wait in its buffer"
     return "works", ""
-
-
-def _total(results: list[Result], kind: str) -> int:
-    return sum(int(r.metrics.get(kind) or 0) for r in results)

@@ -178,7 +178,7 @@ CSV: Mapping[str, str] = {
     "unit": "its unit",
     "value": "its value, with as many digits as its double needs",
     "attempt": "which attempt at the block it is, from 1",
-    "counts": "whether the value counts: `1` or `0`",
+    "counts": "whether the value counts: `true` or `false`",
     "why": "why it does not count",
 }
 """The columns of metrics.csv, and what they mean."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from rtbench.analysis import format
 from rtbench.analysis.campaigns.trials import item_name
-from rtbench.analysis.evidence import ComparedSubject, Evidence, Result, origin
+from rtbench.analysis.evidence import ComparedSubject, Evidence, Result, origin, total
 from rtbench.analysis.metrics import catalogue, find
 from rtbench.analysis.report.caveat import written
 from rtbench.analysis.report.caveats import stalled
@@ -216,9 +216,7 @@ def recovery(evidence: Evidence) -> tuple[list[str], list[tuple[str, list[str]]]
     if "herd_peak_hz" not in known:
         return [], []
     headings, rows = values(evidence, [(metric, title) for metric, title in RECOVERY if metric in known])
-    lost = {
-        name: sum(int(r.metrics.get("lost") or 0) for r in evidence.of(name) if r.metrics) for name in evidence.names
-    }
+    lost = {name: total(evidence.of(name), "lost") for name in evidence.names}
     return [*headings, "lost"], [(name, [*cells, f"{lost[name]:,}"]) for name, cells in rows]
 
 
@@ -227,7 +225,7 @@ def audit(evidence: Evidence) -> list[tuple[str, list[str]]]:
     rows = []
     for subject in evidence.subjects:
         measured = [r for r in evidence.of(subject.name) if r.metrics]
-        totals = [sum(int(r.metrics.get(kind) or 0) for r in measured) for kind in (*COUNTS, "connections_failed")]
+        totals = [total(measured, kind) for kind in (*COUNTS, "connections_failed")]
         rows.append((subject.name, [f"{len(measured)}", *(f"{n:,}" for n in totals)]))
     return rows
 
