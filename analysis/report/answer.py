@@ -183,7 +183,8 @@ def _spread(one: found.Spread) -> Iterator[str]:
     alike = [f"{one.alike} no different from the lowest"] if one.alike else []
     yield f"{what}: {low}, {high}; {', '.join([*rest, *alike])}".rstrip("; ")
     yield f"{what}: {low}, {high}{f'; {rest[0]}' if rest else ''}"
-    yield f"{what}: lowest {_cut(naming.title(one.lowest))}, highest {_cut(naming.title(one.highest))}"
+    names = [_cut(naming.title(subject)) for subject in (one.lowest, one.highest)]
+    yield f"{what}: lowest {names[0]}, highest {names[1]} ({brief(one.high_ns)}{ratio})"
 
 
 def _grown(one: found.Grown) -> Iterator[str]:
@@ -202,10 +203,10 @@ def _grown(one: found.Grown) -> Iterator[str]:
         return
     ordered = sorted(known, key=lambda row: row[1])
     ends = [ordered[0], ordered[-1]] if len(ordered) > 1 else ordered
-    said = " to ".join(f"{_times(factor)} ({naming.title(s)})" for s, factor in ends)
+    factors = " to ".join(f"{_times(factor)} ({naming.title(s)})" for s, factor in ends)
     unchanged = f"; no change seen for {open_}" if open_ else ""
-    yield f"{where} {said}{unchanged}{missing}"
-    yield f"{where} {said}"
+    yield f"{where} {factors}{unchanged}{missing}"
+    yield f"{where} {factors}"
     yield f"{where} {' to '.join(_times(factor) for _, factor in ends)}{unchanged}"
 
 
@@ -217,11 +218,11 @@ def _changed(one: found.Changed) -> Iterator[str]:
         return
     differ = [(s, e.comparison) for s, e in one.effects if e.comparison.different]
     rest = [e.comparison for _, e in one.effects if not e.comparison.different]
-    said = [f"{naming.title(s)} {times(c)}" for s, c in differ]
+    known = [f"{naming.title(s)} {times(c)}" for s, c in differ]
     if len(one.effects) == 1 and rest:
         yield f"{where}: {clause(naming.title(one.effects[0][0]), rest)}"
-    others = [clause(_count(len(rest), "other" if said else "subject"), rest)] if rest else []
-    yield f"{where}: {'; '.join([*said, *others])}"
+    others = [clause(_count(len(rest), "other" if known else "subject"), rest)] if rest else []
+    yield f"{where}: {'; '.join([*known, *others])}"
     yield f"{where}: different for {len(differ)} of {_count(len(one.effects), 'subject')}"
 
 
