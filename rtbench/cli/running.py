@@ -22,7 +22,7 @@ from rtbench.cli._options import json_option, quiet_option, results, seed_option
 from rtbench.cli.reporting import claims_option, write_report
 from rtbench.conformance.verify import quick_check
 from rtbench.errors import UserError, meant, one_of
-from rtbench.machine.fingerprint import fingerprint
+from rtbench.machine.fingerprint import machine
 from rtbench.records import campaign as records
 from rtbench.scenario import loading as scenarios
 from rtbench.scenario.model import Scenario
@@ -91,9 +91,7 @@ def run(
     if seed is None and table.seed == unnamed["seed"]:
         words += ["--seed", str(table.seed)]
     command = shlex.join(words)
-    campaign = campaigns.Campaign(
-        table, folder, command, resume, calibration.newest(fingerprint()["machine"]), [*warnings, *shared]
-    )
+    campaign = campaigns.Campaign(table, folder, command, resume, calibration.newest(machine()), [*warnings, *shared])
     campaigns.stay_on(place)
     try:
         with Display(take.seconds / take.trials, quiet) as display:

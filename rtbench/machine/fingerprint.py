@@ -80,7 +80,7 @@ KEYS: Mapping[str, str] = {
 def fingerprint() -> dict[str, Any]:
     """The fingerprint of this machine and this installation, as plain JSON."""
     return {
-        "machine": _machine(),
+        "machine": machine(),
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         **_shape_and_tuning(),
@@ -139,7 +139,7 @@ def difference(a: dict[str, Any], b: dict[str, Any]) -> str:
     return ""
 
 
-def _machine() -> str:
+def machine() -> str:
     """12 hexadecimal digits that identify the machine, not its owner."""
     parts = [_text("/etc/machine-id"), platform.node(), _cpu()]
     return hashlib.sha256("/".join(parts).encode()).hexdigest()[:12]

@@ -108,7 +108,7 @@ def pretended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pretended:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(campaigns.Campaign, "run", lambda *arguments: pretended.run(*arguments))
     monkeypatch.setattr(campaigns, "fingerprint", lambda: {"cores": 2})
-    monkeypatch.setattr(running, "fingerprint", lambda: {"cores": 2, "machine": "abc"})
+    monkeypatch.setattr(running, "machine", lambda: "abc")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     monkeypatch.setattr(reporting, "build", pretended.build)

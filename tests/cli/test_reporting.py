@@ -93,7 +93,7 @@ def test_a_report_is_a_function_of_its_folder(call: Call, tmp_path: Path, monkey
         monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / name))
         here = calibrate.home()
         here.mkdir(parents=True)
-        monkeypatch.setattr("rtbench.machine.fingerprint._machine", lambda: machine["name"])
+        monkeypatch.setattr("rtbench.machine.fingerprint.machine", lambda: machine["name"])
         if name == "calibrated":
             (here / f"{machine['name']}.json").write_text(json.dumps(known | {"measured_unix": 5}))
         out = tmp_path / f"report-{name}"
