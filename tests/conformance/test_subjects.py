@@ -5,7 +5,9 @@ What cannot run here (nginx with Nchan, hyperlane) is skipped with the reason an
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import TypeGuard
 
 import pytest
 
@@ -19,18 +21,35 @@ pytestmark = pytest.mark.slow
 
 PATIENCE_S = 12.0
 """For servers that are right, on machines that are busy; what is wrong is found whatever it is."""
+AT_ONCE = 3
 
 
-def verified(subject: str) -> Verification:
-    what, remedy = find(subject).missing()
-    if what:
-        pytest.skip(f"{subject} needs {what}: {remedy}")
-    return _verified(subject)
+class Verifications:
+    """Verifications that run beside each other: they mostly wait. Only the subjects of the chosen tests are verified."""
+
+    def __init__(self, names: Iterable[str], pool: Executor) -> None:
+        able = [name for name in names if not find(name).missing()[0]]
+        self._running = {name: pool.submit(verify, find(name), patience_s=PATIENCE_S) for name in able}
+
+    def of(self, subject: str) -> Verification:
+        """The finished verification; skips the test where the subject cannot run."""
+        if subject not in self._running:
+            what, remedy = find(subject).missing()
+            pytest.skip(f"{subject} needs {what}: {remedy}")
+        return self._running[subject].result()
 
 
-@cache
-def _verified(subject: str) -> Verification:
-    return verify(find(subject), patience_s=PATIENCE_S)
+@pytest.fixture(scope="module")
+def verifications(request: pytest.FixtureRequest) -> Iterator[Verifications]:
+    """One verification a subject, for all tests of this file."""
+    chosen = [item.callspec.params["subject"] for item in request.session.items if _of_a_subject(item)]
+    with ThreadPoolExecutor(AT_ONCE, "verify") as pool:
+        yield Verifications(dict.fromkeys(chosen), pool)
+        pool.shutdown(cancel_futures=True)
+
+
+def _of_a_subject(item: pytest.Item) -> TypeGuard[pytest.Function]:
+    return isinstance(item, pytest.Function) and "verifications" in item.fixturenames
 
 
 PAIRS = [
@@ -43,8 +62,8 @@ PAIRS = [
 
 
 @pytest.mark.parametrize(("subject", "case"), PAIRS, ids=["-".join(pair) for pair in PAIRS])
-def test_case(subject: str, case: str):
-    result = next(result for result in verified(subject).cases if result.name == case)
+def test_case(subject: str, case: str, verifications: Verifications):
+    result = next(result for result in verifications.of(subject).cases if result.name == case)
     if result.status == "skipped":
         pytest.skip(result.problems[0])
     assert result.status == "passed", "\n".join(result.problems)
@@ -62,8 +81,8 @@ def test_every_stack_is_verified():
 
 
 @pytest.mark.parametrize("subject", sorted(n for n, s in catalogue().items() if s.capabilities < CAPABILITIES))
-def test_what_is_not_claimed_is_said(subject: str):
-    found = verified(subject)
+def test_what_is_not_claimed_is_said(subject: str, verifications: Verifications):
+    found = verifications.of(subject)
     assert found.ok
     claims = find(subject).capabilities
     for result in found.cases:
