@@ -25,7 +25,7 @@ AT_ONCE = 3
 
 
 class Verifications:
-    """Verifications that run beside each other: they mostly wait. Only the subjects of the chosen tests are verified."""
+    """Verifications beside each other, since they mostly wait. Only subjects of the chosen tests are verified."""
 
     def __init__(self, names: Iterable[str], pool: Executor) -> None:
         able = [name for name in names if not find(name).missing()[0]]
