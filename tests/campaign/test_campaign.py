@@ -311,14 +311,14 @@ def test_a_calibration_that_is_damaged_is_named_before_anything_is_measured(tmp_
 
 def test_a_folder_with_a_campaign_is_refused_and_left_alone(tmp_path: Path) -> None:
     Campaign(scenario(), tmp_path, "first")
-    with pytest.raises(ResultsError, match=r"holds a campaign already: take another --out, or go on with --resume"):
+    with pytest.raises(ResultsError, match=r"holds a campaign already: choose another --out, or continue with --resume"):
         Campaign(scenario(), tmp_path, "second")
     assert document(tmp_path)["command"] == "first"
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ResultsError, match=r"cannot write into .*file/out \(Not a directory\): take another --out"):
+    with pytest.raises(ResultsError, match=r"cannot write into .*file/out \(Not a directory\): choose another --out"):
         Campaign(scenario(), tmp_path / "file" / "out", "")
 
 
@@ -570,7 +570,7 @@ def test_resume_refuses_another_scenario(tmp_path: Path) -> None:
 def test_resume_refuses_more_subjects_because_they_would_not_be_in_the_blocks_that_were_run(tmp_path: Path) -> None:
     Campaign(scenario(subjects=NAMES[:2]), tmp_path, "")
     with pytest.raises(
-        ResultsError, match=r"is of scenario .*, this one is .*: go on with the same scenario and settings"
+        ResultsError, match=r"is of scenario .*, this one is .*: continue with the same scenario and settings"
     ):
         Campaign(scenario(), tmp_path, "", resume=True)
 
@@ -638,7 +638,7 @@ def test_a_full_disk_has_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         campaign.save(0)
     assert str(caught.value) == (
         f"cannot write into {tmp_path} (No space left on device): "
-        "free the disk; finished trials are kept, go on with --resume"
+        "free the disk; finished trials are kept, continue with --resume"
     )
 
 

@@ -272,13 +272,13 @@ def test_too_few_subscribed_and_nobody_knows_why(make_group: MakeGroup) -> None:
     with pytest.raises(SubjectError) as caught:
         group.ramp(5000)
     assert str(caught.value) == (
-        "overload: only 3,185 of 5,000 subscribed at /sse/fanout within 35 s (the rest is waiting): "
+        "overload: only 3,185 of 5,000 subscribed at /sse/fanout within 35 s (the others are still waiting): "
         "--set subscribers=3000, or connect more slowly: --set ramp_hz=91"
     )
 
 
 def test_nobody_subscribed_is_no_overload(make_group: MakeGroup) -> None:
-    says = r"^only 0 of 5 subscribed at /sse/fanout within 30 s \(the rest is waiting\): check the subject's path$"
+    says = r"^only 0 of 5 subscribed at /sse/fanout within 30 s \(the others are still waiting\): check the subject's path$"
     with pytest.raises(SubjectError, match=says):
         make_group().ramp(5)
 
@@ -324,7 +324,7 @@ def test_who_was_told_to_stay_away_is_not_waited_for(make_group: MakeGroup, cloc
     with pytest.raises(SubjectError) as caught:
         group.ramp(10)
     assert str(caught.value) == (
-        "only 7 of 10 subscribed at /sse/fanout, and the others do not come back (3 error (status 404))"
+        "only 7 of 10 subscribed at /sse/fanout, and the others do not reconnect (3 error (status 404))"
     )
     assert clock.now == begin
 
@@ -337,7 +337,7 @@ def test_a_server_that_lets_nobody_in_is_not_waited_for(make_group: MakeGroup, c
     clock.arrivals.append((clock.now + 2 * SECOND, load))
     begin = clock.now
     with pytest.raises(
-        SubjectError, match=r"only 0 of 10 subscribed at /sse/fanout, and the others do not come back \(30 refused\)"
+        SubjectError, match=r"only 0 of 10 subscribed at /sse/fanout, and the others do not reconnect \(30 refused\)"
     ):
         group.ramp(10)
     assert clock.now == begin + 2 * SECOND
