@@ -409,8 +409,8 @@ def test_plain_tcp_asks_with_a_line_and_is_answered_with_one(bench: Make) -> Non
 def test_plain_tcp_refuses_in_words(bench: Make) -> None:
     here = bench()
     link = here.link("tcp")
-    here.reactor.read(link, b"error there is no such stream\n")
-    assert link.outcome == "error (error there is no such stream)"
+    here.reactor.read(link, b"error unknown stream\n")
+    assert link.outcome == "error (error unknown stream)"
     assert state(here)[0] == 0
     assert not link.subscriber.over_for_good
 

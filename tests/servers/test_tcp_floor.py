@@ -71,8 +71,8 @@ def test_a_subscription_from_the_beginning(address: tuple[str, int], path: bytes
 @pytest.mark.parametrize(
     ("request_line", "says"),
     [
-        (b"weather\n", b"error there is no such stream or channel\n"),
-        (b"fanout?channel=9\n", b"error there is no such stream or channel\n"),
+        (b"weather\n", b"error unknown stream or channel\n"),
+        (b"fanout?channel=9\n", b"error unknown stream or channel\n"),
         (b"fanout?channel=x\n", b"error "),
         (b"fanout?since=-1\n", b"error "),
         (b"\xff\xfe\n", b"error "),

@@ -45,9 +45,9 @@ def test_how_the_payload_is_read_is_the_subjects_to_say() -> None:
 
 def test_a_refusal_is_said_in_words_and_is_the_end() -> None:
     one = client()
-    assert one.feed(b"error there is no such stream\nmore\n") == [
+    assert one.feed(b"error unknown stream\nmore\n") == [
         Opened(400, {}),
-        Closed(False, reason="error there is no such stream"),
+        Closed(False, reason="error unknown stream"),
     ]
     assert one.feed(b'{"id":1,"data":1}\n') == []
     assert one.eof() == []
