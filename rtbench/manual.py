@@ -116,7 +116,8 @@ def _scenario() -> Iterator[str]:
     yield (
         "A scenario is a TOML file: `rtbench run FILE.toml`. `rtbench list scenarios` has those that ship. A "
         "missing key has its default. `--set KEY=VALUE` overrides a value; keys are dotted, as in "
-        "`--set poll.interval_s=0.5`. An unknown key, a wrong type or an impossible value is an error."
+        "`--set poll.interval_s=0.5`. An unknown "
+        "key, a wrong type or an impossible value is an error."
     )
     yield ""
     yield "## Top level"

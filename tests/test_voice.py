@@ -18,14 +18,18 @@ PLACES = {
     **{name: CHECKOUT / name for name in ("Makefile", "action.yml", "benchmarks", "examples")},
 }
 """Every package and module of rtbench, and the files beside it that users read."""
+OTHERS = {(".toml", "loadtests"), (".toml", "examples"), (".yml", "examples")}
+"""Files in other languages with texts for users."""
 PATTERN = re.compile(
     r"\b(is|are) no |\b[Ww]ho |\b[Ww]hoever\b|\b[Nn]obody\b|\bmend|\b(said|told)\b|\bhear(s|d)\b|\bgo(es)? on with\b"
 )
 DEFENDED = {
-    ("subjects/model.py", "nobody"),  # a value of `publish` in scenarios and manifests
-    ("scenario/tables.py", "nobody"),  # the same
+    "subjects/model.py": "nobody",  # a value of `publish` in scenarios and manifests
+    "scenario/tables.py": "nobody",  # the same
+    "analysis/figures/__init__.py": "there is no list",  # not the idiom "X is no Y"
+    "analysis/figures/_style.py": "people who",  # people, not programs
 }
-"""(file, text) of what stays."""
+"""File to the words in it that stay."""
 
 
 def texts(path: Path) -> Iterator[tuple[int, str]]:
@@ -44,12 +48,13 @@ def test_texts_avoid_the_patterns(place: str) -> None:
     whole = PLACES[place]
     found = []
     for path in [whole] if whole.is_file() else sorted(whole.rglob("*")):
-        if path.suffix not in (".py", ".toml", ".yml") and path != whole:
+        if path != whole and path.suffix != ".py" and (path.suffix, place) not in OTHERS:
             continue
         name = str(Path(place) / path.relative_to(whole))
+        stays = DEFENDED.get(name, "")
         found += [
             f"{name}:{line}: {text}"
             for line, text in texts(path)
-            if PATTERN.search(text) and (name, text) not in DEFENDED
+            if PATTERN.search(text.replace(stays, "") if stays else text)
         ]
     assert found == []

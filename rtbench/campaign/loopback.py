@@ -25,7 +25,7 @@ REMEDY = "run `rtbench calibrate` as root, outside of a container, on two cores"
 
 
 def measure(place: Place, folder: Path, rounds: int = 10) -> list[tuple[Measure, Measured]]:
-    """The request and the result at the sustained and at the sparse pace. Takes some 17 seconds. Raises SubjectError."""
+    """The request and the result at the sustained and the sparse pace. Takes some 17 seconds. Raises SubjectError."""
     folder.mkdir(parents=True, exist_ok=True)
     found = []
     for gap_s, states in _PACES:

@@ -19,9 +19,7 @@ PRECEDENCE = (INTERRUPTED, USER, FINDING, TOO_FEW, 0)
 settings_option = click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a value of the scenario; keys are dotted."
 )
-seed_option = click.option(
-    "--seed", type=click.IntRange(0), help="Seed of payloads, arrivals and the order of trials."
-)
+seed_option = click.option("--seed", type=click.IntRange(0), help="Seed of payloads, arrivals and the order of trials.")
 calibration_option = click.option(
     "--calibration",
     type=click.Path(path_type=Path),

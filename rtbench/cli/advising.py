@@ -15,7 +15,9 @@ from rtbench.cli._options import json_option
 
 @click.command(epilog="Example: rtbench advise results/20261124-031500-ci --subscribers 5000 --freshness-ms 200")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
-@click.option("--subscribers", type=click.IntRange(1), help="Number of subscribers (default: as measured; so for all needs).")
+@click.option(
+    "--subscribers", type=click.IntRange(1), help="Number of subscribers (default: as measured; so for all needs)."
+)
 @click.option("--rate", "rate_hz", type=float, metavar="HZ", help="Messages per second for each subscriber.")
 @click.option("--freshness-ms", type=float, metavar="M", help="Maximum age of the data (default: any age).")
 @click.option("--payload-bytes", type=float, metavar="B", help="Size of a message.")
@@ -24,6 +26,6 @@ from rtbench.cli._options import json_option
 @click.option("--all", "every", is_flag=True, help="Show all subjects, not only the best of each transport.")
 @json_option
 def advise(folder: Path, every: bool, as_json: bool, **needs: Any) -> None:
-    """Rank the transports for these needs by a campaign's measurements. Each has its reasons and what would change it."""
+    """Rank the transports for these needs by a campaign's measurements, with reasons and what would change the order."""
     found = advice.of_folder(folder, Needs(**needs), every)
     click.echo(json.dumps(found.row(), indent=1, allow_nan=False) if as_json else found.text())

@@ -58,7 +58,7 @@ def _logged(target: Subject | str) -> tuple[Verification, Path | None]:
 
 
 def _shown(found: Verification, verbose: bool) -> list[str]:
-    """A line for each passed or failed case, its problems, and the number of skipped cases (`verbose`: each of them)."""
+    """A line for each passed or failed case, its problems, and the number of skipped cases (`verbose`: each one)."""
     lines = [f"{found.target}: {'passes' if found.ok else 'FAILS'}"]
     statuses = (PASSED, FAILED, SKIPPED) if verbose else (PASSED, FAILED)
     for case in (case for status in statuses for case in found.cases if case.status == status):

@@ -39,7 +39,9 @@ from rtbench.subjects import Subject
 @click.option("--plan", "only_plan", is_flag=True, help="Print trials, minutes and disk space; measure nothing.")
 @click.option("--netns", is_flag=True, help="Use network namespaces and count bytes on the wire (needs root).")
 @claims_option
-@click.option("--i-own-this-host", "owned", is_flag=True, help="Confirm that you own the other host in a subject's URL.")
+@click.option(
+    "--i-own-this-host", "owned", is_flag=True, help="Confirm that you own the other host in a subject's URL."
+)
 @quiet_option
 @json_option
 @click.pass_context

@@ -21,7 +21,9 @@ from rtbench.subjects.names import module_at
 from rtbench.subjects.registry import Registry
 
 _host = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-_port = click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="Port; 0: any free one.")
+_port = click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="Port; 0: any free one."
+)
 _real = click.option("--real", is_flag=True, help="Stream `metrics`: send this machine's figures, not simulated ones.")
 
 

@@ -134,7 +134,7 @@ def fetch(
 
 
 class Subscriber:
-    """One subscriber of any transport. A polling one sends the next request at once. Close it, or use it in a `with`."""
+    """One subscriber of any transport. A polling one sends the next request at once. Close it, or use `with`."""
 
     def __init__(
         self,

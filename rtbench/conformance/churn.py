@@ -29,5 +29,7 @@ def churn(target: Target) -> list[str]:
         found += staying.messages(5)
         problems = consecutive(found)
         if len(found) < 2 * ROUNDS + 6:
-            problems.append(f"the subscriber that stayed got {len(found)} of {2 * ROUNDS + 6} messages: {staying.why()}")
+            problems.append(
+                f"the subscriber that stayed got {len(found)} of {2 * ROUNDS + 6} messages: {staying.why()}"
+            )
         return problems

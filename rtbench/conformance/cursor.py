@@ -29,7 +29,9 @@ def from_now(target: Target) -> list[str]:
                 if new[0].id <= last and not target.numbered:
                     raise Skipped("its messages carry no id, or ids that begin anew on each connection")
                 if new[0].id <= last:
-                    problems.append(f"a subscriber without a cursor got id {new[0].id}, which is not newer than id {last}")
+                    problems.append(
+                        f"a subscriber without a cursor got id {new[0].id}, which is not newer than id {last}"
+                    )
                 if now.gaps:
                     problems.append(f"a subscriber without a cursor got a gap notice: {dict(now.gaps[0].fields)}")
     return few(problems)

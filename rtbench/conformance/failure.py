@@ -75,7 +75,9 @@ def _failed(target: Target, subscriber: Subscriber, controls: Sequence[Control],
     if len(found) != 1:
         return [*problems, f"wanted one failure notice, got {found or f'none: {subscriber.why()}'}"]
     if found[0].get("error") != script["error"] or found[0].get("last") != script["last"]:
-        problems.append(f"the failure should have error {script['error']!r} and last {script['last']}, it has {found[0]}")
+        problems.append(
+            f"the failure should have error {script['error']!r} and last {script['last']}, it has {found[0]}"
+        )
     if any(control.kind == "end" for control in controls):
         problems.append("an end notice came with the failure")
     closed = subscriber.closed

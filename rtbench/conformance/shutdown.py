@@ -36,7 +36,10 @@ def shutdown(target: Target) -> list[str]:
         server.kill(signal.SIGTERM)
         began = time.monotonic()
         for number, subscriber in enumerate(crowd, start=1):
-            problems += [f"subscriber {number} of {COUNT}: {problem}" for problem in _farewell(target, subscriber, began + STOP_S)]
+            problems += [
+                f"subscriber {number} of {COUNT}: {problem}"
+                for problem in _farewell(target, subscriber, began + STOP_S)
+            ]
         if not _gone(server.pid, began + STOP_S):
             problems.append(f"the process was still running {STOP_S:g} s after SIGTERM")
         elif server.exited() != 0:

@@ -186,7 +186,7 @@ class Stage:
 
     @classmethod
     def of(cls, scenario: Scenario, folder: Path, conversing: bool = True, patience_s: float = PATIENCE_S) -> Stage:
-        """The stage for a scenario's event loop. `folder` holds the trace. `conversing`, `patience_s`: see `arrange`."""
+        """The stage for a scenario's event loop. `folder` gets the trace. `conversing`, `patience_s`: `arrange`."""
         arranged = arrange(scenario, _trace(folder), conversing, patience_s)
         head_start_ns = int(HEAD_START_NS * patience_s / PATIENCE_S)
         workload = arranged.make_workload()

@@ -79,7 +79,7 @@ def _difference(given: Any, whole: Any, where: str) -> str:
 
 
 class Lines:
-    """Splits pieces of bytes into whole lines. `most_bytes` bounds one line, where a third-party program writes them."""
+    """Splits pieces of bytes into whole lines. `most_bytes` bounds one line of a third-party program."""
 
     def __init__(self, most_bytes: int | None = None) -> None:
         self._most_bytes = most_bytes

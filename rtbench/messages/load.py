@@ -67,7 +67,7 @@ class LoadSettings(Message, frozen=True):
 
 
 class LoadStart(Message, frozen=True):
-    """The start of a load process (RTBENCH_TRIAL): the path of its control socket, the number of its first subscriber."""
+    """The start of a load process (RTBENCH_TRIAL): its control socket's path, its first subscriber's number."""
 
     control: str
     first: int

@@ -71,7 +71,7 @@ Event = Opened | Message | Control | Heartbeat | Closed
 class Asked:
     """A subscriber's request. Each transport uses the fields that it supports.
 
-    `host`: the Host header. `cursor`: the last id that the subscriber has. `timeout_s`: of a long poll. `carries_id` and
+    `host`: the Host header. `cursor`: the subscriber's last id. `timeout_s`: of a long poll. `carries_id` and
     `json_payload`: `rtbench.transports.envelope.reader`. `greeting`: texts to send on open (WebSocket).
     """
 

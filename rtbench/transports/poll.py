@@ -3,7 +3,8 @@
 `PollClient` makes the next request and reads the responses. `glance` reads only what the next request needs from a
 common response, for a load generator that decodes later.
 
-Invariant: the cursor is the `next` of the last 200 (interface.md, Wire), and a payload is the exact bytes in the body. Called by the load generator, `rtbench verify` and the tests.
+Invariant: the cursor is the `next` of the last 200 (interface.md, Wire), and a payload is the exact bytes in the body.
+Called by the load generator, `rtbench verify` and the tests.
 """
 
 from __future__ import annotations

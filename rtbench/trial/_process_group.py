@@ -215,7 +215,9 @@ class ProcessGroup:
         for load in self.loads:
             for outcome, number in load.failed.items():
                 failed[outcome] = failed.get(outcome, 0) + number
-        return ", ".join(f"{number:,} {outcome}" for outcome, number in failed.items()) or "the others are still waiting"
+        return (
+            ", ".join(f"{number:,} {outcome}" for outcome, number in failed.items()) or "the others are still waiting"
+        )
 
     def kill_server(self) -> None:
         """SIGKILL to the server; its absence is expected until `restart_server`."""

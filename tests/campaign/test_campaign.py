@@ -311,7 +311,9 @@ def test_a_calibration_that_is_damaged_is_named_before_anything_is_measured(tmp_
 
 def test_a_folder_with_a_campaign_is_refused_and_left_alone(tmp_path: Path) -> None:
     Campaign(scenario(), tmp_path, "first")
-    with pytest.raises(ResultsError, match=r"holds a campaign already: choose another --out, or continue with --resume"):
+    with pytest.raises(
+        ResultsError, match=r"holds a campaign already: choose another --out, or continue with --resume"
+    ):
         Campaign(scenario(), tmp_path, "second")
     assert document(tmp_path)["command"] == "first"
 
@@ -597,7 +599,7 @@ def test_the_inventory_is_written_once(tmp_path: Path, monkeypatch: pytest.Monke
     assert json.loads((tmp_path / "environment.json").read_text())["kind"] == "inventory"
 
 
-def test_an_inventory_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+def test_an_unwritable_inventory_is_reported(tmp_path: Path) -> None:
     journal = Campaign(scenario(), tmp_path, "rtbench run").journal
     with pytest.raises(ResultsError, match="cannot write into"):
         journal.note("missing/environment.json", Reason())
@@ -611,7 +613,7 @@ def test_resume_refuses_another_environment_and_names_the_key(tmp_path: Path, he
 
 
 @pytest.mark.parametrize("content", ["{", "{}", '{"schema": 1}', "[]"])
-def test_resume_of_a_damaged_campaign_is_the_users_to_mend(tmp_path: Path, content: str) -> None:
+def test_resume_of_a_damaged_campaign_is_a_user_error(tmp_path: Path, content: str) -> None:
     (tmp_path / "campaign.json").write_text(content)
     with pytest.raises(ResultsError, match=str(tmp_path)):
         Campaign(scenario(), tmp_path, "", resume=True)

@@ -65,7 +65,10 @@ def test_plan_says_what_it_would_take_and_does_nothing(
             r'server.host = "me": expected one of',
         ),
         (("smoke", "--out", "file/out"), r"cannot write into file/out \(Not a directory\): choose another --out"),
-        (("smoke", "--out", "taken"), r"taken: holds a campaign already: choose another --out, or continue with --resume"),
+        (
+            ("smoke", "--out", "taken"),
+            r"taken: holds a campaign already: choose another --out, or continue with --resume",
+        ),
     ],
 )
 def test_run_refuses_in_one_line(
@@ -165,7 +168,7 @@ def test_netns_goes_over_the_scenario(call: Call, pretended: Pretended, monkeypa
     assert document(Path("here"))["scenario"]["netns"] is False
 
 
-def test_netns_without_root_is_the_users_to_mend(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_netns_without_root_is_a_user_error(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert refused(call("run", "smoke", "--netns")).startswith("--netns needs root, for network namespaces")
@@ -230,7 +233,7 @@ def test_hint_names_the_folder_that_was_chosen_for_the_user(call: Call, pretende
     )
 
 
-def test_run_that_finds_the_disk_full_is_the_users_to_mend(call: Call, pretended: Pretended) -> None:
+def test_a_full_disk_during_a_run_is_a_user_error(call: Call, pretended: Pretended) -> None:
     pretended.error = UserError("cannot write into there (No space left on device)", "free the disk")
     ran = call("run", "smoke", "--out", "there", "--quiet")
     assert (ran.code, ran.out) == (2, "")

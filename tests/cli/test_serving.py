@@ -125,7 +125,7 @@ def test_serve_a_file_of_the_users_own(call: Call, fakes: list[FakeProcess], tmp
     assert "does not define SUBJECT" in refused(call("serve", str(path)))
 
 
-def test_serve_that_is_told_to_end_while_it_starts(
+def test_serve_that_gets_a_signal_while_it_starts(
     call: Call, fakes: list[FakeProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def ready(_: FakeProcess) -> str:

@@ -383,7 +383,7 @@ def test_what_one_may_not_look_at_is_not_judged(serve, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("subject", ["sse-aiohttp", "short-poll-aiohttp"])
-def test_a_server_that_lets_nobody_in_is_named(serve, subject: str, monkeypatch: pytest.MonkeyPatch):
+def test_a_server_that_refuses_all_subscribers_is_named(serve, subject: str, monkeypatch: pytest.MonkeyPatch):
     def hang_up(hub: Hub, request: web.Request) -> Any:
         assert request.transport is not None
         request.transport.abort()
