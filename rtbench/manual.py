@@ -114,10 +114,9 @@ def _fenced(text: str, language: str, before: str = "") -> Iterator[str]:
 def _scenario() -> Iterator[str]:
     yield "Scenario keys"
     yield (
-        "A scenario is a TOML file: `rtbench run FILE.toml`. `rtbench list scenarios` has those that ship. A "
-        "missing key has its default. `--set KEY=VALUE` overrides a value; keys are dotted, as in "
-        "`--set poll.interval_s=0.5`. An unknown "
-        "key, a wrong type or an impossible value is an error."
+        "A scenario is a TOML file: `rtbench run FILE.toml`. `rtbench list scenarios` has those that ship. A key that "
+        "is missing has its default. `--set KEY=VALUE` overrides a value; keys are dotted, as in "
+        "`--set poll.interval_s=0.5`. An unknown key, a wrong type or an impossible value is an error."
     )
     yield ""
     yield "## Top level"
@@ -216,8 +215,8 @@ def undescribed() -> list[str]:
 def _metrics() -> Iterator[str]:
     yield "Metrics"
     yield (
-        "One number per trial: `metrics` of report.json, `value` of metrics.csv, and `rtbench list metrics`. Every `ns` "
-        "is a duration. [Formulas](../recompute.md) has how each is computed. *Better* is the direction in which a "
+        "One number per trial: `metrics` of report.json, `value` of metrics.csv, and `rtbench list metrics`. Every "
+        "`ns` is a duration. [Formulas](../recompute.md) has each formula. *Better* is the direction in which a "
         "subject is better."
     )
     yield ""

@@ -26,6 +26,6 @@ from rtbench.cli._options import json_option
 @click.option("--all", "every", is_flag=True, help="Show all subjects, not only the best of each transport.")
 @json_option
 def advise(folder: Path, every: bool, as_json: bool, **needs: Any) -> None:
-    """Rank the transports for these needs by a campaign's measurements, with reasons and what would change the order."""
+    """Rank the transports for these needs by a campaign's measurements, with reasons and what would change the rank."""
     found = advice.of_folder(folder, Needs(**needs), every)
     click.echo(json.dumps(found.row(), indent=1, allow_nan=False) if as_json else found.text())

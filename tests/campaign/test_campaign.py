@@ -565,7 +565,9 @@ def test_resume_keeps_the_order_of_a_block_that_was_begun(tmp_path: Path, told: 
 def test_resume_refuses_another_scenario(tmp_path: Path) -> None:
     first = Campaign(scenario(), tmp_path, "")
     other = scenario(subscribers=11)
-    with pytest.raises(ResultsError, match=f"is of scenario {first.scenario.hash}, this one is {other.hash}: go on"):
+    with pytest.raises(
+        ResultsError, match=f"is of scenario {first.scenario.hash}, this one is {other.hash}: continue with"
+    ):
         Campaign(other, tmp_path, "", resume=True)
 
 
