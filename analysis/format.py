@@ -51,7 +51,7 @@ def parts(value: float, unit: str) -> tuple[str, str]:
 
 
 def summary(row: Summary | None) -> str:
-    """`8.71 ms [8.20, 9.10]`; without brackets when there is no interval."""
+    """`8.71 ms [8.20, 9.10]`; without brackets if the interval is missing."""
     if row is None or row.median is None:
         return MISSING
     text = quantity(row.median, row.unit)

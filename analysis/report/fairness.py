@@ -1,8 +1,8 @@
 """What every subject really used, side by side (R11).
 
-Invariant: a value is what the trials' manifests recorded, never what was asked for; a key whose value differs between
-the trials of one subject says so. A key is an asymmetry when subjects differ in it and it is neither who a subject is
-nor only good to know. Called by the report.
+Invariant: a value comes from the trials' manifests, never from the scenario; a key whose value differs between the
+trials of one subject shows that. A key is an asymmetry if subjects differ in it and it is neither the identity of a
+subject nor mere information. Called by the report.
 """
 
 from __future__ import annotations

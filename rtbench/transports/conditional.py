@@ -1,8 +1,8 @@
 """Long polling by conditional GET, as Nchan does it: Last-Modified and Etag are the cursor, an answer is one message.
 
-Each answer's `Last-Modified` and `Etag` go back as `If-Modified-Since` and `If-None-Match`; who has none begins from
-now. A message is the body, an envelope in it says its id (`envelope.reader`). 304 and 408: nothing came in
-time. Used by the load generator and `rtbench verify` for subjects that say `codec = "conditional"`.
+Each answer's `Last-Modified` and `Etag` go back as `If-Modified-Since` and `If-None-Match`; a client without them
+begins from now. The body is the message; an envelope in it has the id (`envelope.reader`). 304 and 408: nothing came in
+time. Used by the load generator and `rtbench verify` for subjects with `codec = "conditional"`.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from rtbench.transports.http import Complete, Head, request_head
 from rtbench.transports.poll import Glance, PollResponse, Responses
 
 WAITED = (304, 408)
-"""Statuses that say that nothing came."""
+"""The statuses of an answer without a message."""
 
 
 def codec(asked: Asked) -> ConditionalClient:
-    """The codec of what a subscriber asks for; the cursor is not ours, so a resumption begins from now."""
+    """The codec for a subscriber's request. It ignores the cursor, which is rtbench's: a resumption begins from now."""
     return ConditionalClient(asked.host, asked.path, asked.headers, reader(asked.carries_id, asked.json_payload))
 
 
 class ConditionalClient(Responses):
-    """One polling subscriber; the same face as `rtbench.transports.poll.PollClient`."""
+    """One polling subscriber, with the interface of `rtbench.transports.poll.PollClient`."""
 
     def __init__(self, host: str, path: str, headers: Mapping[str, str], read: Reader) -> None:
         self.since: int | None = None
@@ -35,11 +35,11 @@ class ConditionalClient(Responses):
         self.reconnected()
 
     def request(self) -> bytes:
-        """The next GET: what comes after the last answer."""
+        """The next GET: for the message after the last answer."""
         return self._request + self._validators + b"\r\n"
 
     def glance(self, data: bytes) -> Glance | None:
-        """Nothing can be told at a glance."""
+        """Always None: `feed` has to read every answer."""
         return None
 
     def feed(self, data: bytes) -> list[PollResponse]:

@@ -58,7 +58,7 @@ PAIRS = [
     for case in conformance.catalogue().values()
     if subject.transport in case.transports and case.claims <= subject.capabilities
 ]
-"""Who does not claim what a case is of is not asked: see `test_what_is_not_claimed_is_said`."""
+"""Who does not claim what a case is of is not asked: see `test_unclaimed_capabilities_are_listed`."""
 
 
 @pytest.mark.parametrize(("subject", "case"), PAIRS, ids=["-".join(pair) for pair in PAIRS])
@@ -81,7 +81,7 @@ def test_every_stack_is_verified():
 
 
 @pytest.mark.parametrize("subject", sorted(n for n, s in catalogue().items() if s.capabilities < CAPABILITIES))
-def test_what_is_not_claimed_is_said(subject: str, verifications: Verifications):
+def test_unclaimed_capabilities_are_listed(subject: str, verifications: Verifications):
     found = verifications.of(subject)
     assert found.ok
     claims = find(subject).capabilities

@@ -135,7 +135,7 @@ def test_nothing_of_the_server_changes(serve: Serve) -> None:
     assert (len(list(Path("/proc/self/fd").iterdir())), descriptors()) == (mine, its)
 
 
-def test_a_port_that_nobody_has_shows_nothing(serve: Serve) -> None:
+def test_an_unused_port_shows_nothing(serve: Serve) -> None:
     pid, _ = serve(9, "1")
     assert observe(pid, 1) == {}
 

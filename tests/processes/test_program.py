@@ -110,7 +110,7 @@ def test_a_program_that_talks_much_is_not_stopped_by_a_full_pipe(start: Any, rea
 
 
 @pytest.mark.parametrize("line", ["listening on 80", "5", "[1]"])
-def test_a_program_whose_line_is_no_json_object(start: Any, line: str) -> None:
+def test_a_program_whose_line_is_not_a_json_object(start: Any, line: str) -> None:
     server = start(program(f"print({line!r})", ready="line"))
     with pytest.raises(SubjectError, match="expected one JSON line with the server's url, got"):
         server.ready()

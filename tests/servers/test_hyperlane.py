@@ -398,7 +398,7 @@ def test_a_connection_is_kept_alive_over_answers_and_streams(fed: Callable[..., 
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_who_is_slower_than_its_replay_is_dropped(transport: str, fed: Callable[..., Hyperlane], feed: Feed):
+def test_a_client_that_is_slower_than_its_replay_is_dropped(transport: str, fed: Callable[..., Hyperlane], feed: Feed):
     server = fed("stocks", limits={"heartbeat_s": 0.2, "buffer_bytes": 65536})
     text = "x" * 8000
     for first in range(1, 1000, 100):
@@ -584,7 +584,7 @@ def test_a_wrong_handshake_is_refused(fields: dict[str, str], alone: Callable[..
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_thousand_connections_are_said_farewell_in_time(
+def test_a_thousand_connections_get_their_farewell_in_time(
     number: signal.Signals, fed: Callable[..., Hyperlane], feed: Feed
 ):
     server = fed("stocks")
@@ -608,7 +608,7 @@ def test_a_thousand_connections_are_said_farewell_in_time(
         assert gone.result() == 0
 
 
-def test_who_does_not_answer_a_farewell_does_not_hold_it_up(alone: Callable[..., Hyperlane]):
+def test_a_client_that_does_not_answer_a_farewell_does_not_hold_it_up(alone: Callable[..., Hyperlane]):
     server = alone()
     with conversing(server), conversing(server):
         server.kill(signal.SIGTERM)
@@ -637,7 +637,7 @@ def _run_wrongly(*arguments: str) -> str:
     return done.stderr
 
 
-def test_what_the_user_can_mend_is_one_line_and_exit_code_2():
+def test_a_user_error_is_one_line_and_exit_code_2():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         options = {"host": "127.0.0.1", "port": port, "limits": LIMITS}

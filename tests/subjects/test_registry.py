@@ -100,7 +100,7 @@ def test_a_subject_may_have_a_place_of_its_own() -> None:
     assert template.format(stream="fanout", channel=3, subscriber=7, query="") == "/sse/fanout?channel=3&subscriber=7"
 
 
-def test_who_is_published_into() -> None:
+def test_ways_of_publishing() -> None:
     assert find("sse-aiohttp").publish == FEED
     assert find("sse-hyperlane").publish == FEED
     assert find("sse-nchan").publish == Post("/publish/{stream}/{channel}")
@@ -147,7 +147,7 @@ def test_an_unknown_proxy_is_the_users_error() -> None:
         "sse-x+nginx",
     ],
 )
-def test_what_is_no_label_of_a_subject(name: str) -> None:
+def test_not_a_label_of_a_subject(name: str) -> None:
     with pytest.raises(UserError) as caught:
         find(name)
     assert caught.value.message == f"unknown subject {name!r}"
@@ -254,7 +254,7 @@ def test_a_file_of_the_users_own(tmp_path: Path) -> None:
         (SERVER.replace("sse-node", "sse-aiohttp"), "the subject name 'sse-aiohttp' is in use"),
     ],
 )
-def test_a_file_that_is_no_subject(tmp_path: Path, text: str, message: str) -> None:
+def test_a_file_that_is_not_a_subject(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "mine.py"
     path.write_text(text)
     with pytest.raises(UserError) as caught:
@@ -338,7 +338,7 @@ def test_an_installed_package_adds_its_subject(entry: Path) -> None:
     assert "sse-aiohttp" in catalogue()
 
 
-def test_an_entry_point_that_is_no_subject(entry: Path) -> None:
+def test_an_entry_point_that_is_not_a_subject(entry: Path) -> None:
     entry.write_text("SUBJECT = 5\n")
     with pytest.raises(UserError, match=r"the entry point mine \(somebodys_subject:SUBJECT\) is not a Subject"):
         catalogue()

@@ -62,7 +62,7 @@ def test_nothing_came(client: ConditionalClient, status: str) -> None:
     assert client.request() == before
 
 
-def test_a_notice_is_no_message(client: ConditionalClient) -> None:
+def test_a_notice_is_not_a_message(client: ConditionalClient) -> None:
     (found,) = client.feed(answer(b'{"control":"end","last":7}'))
     assert (found.messages, found.controls) == ((), (Control("end", {"last": 7}),))
 
@@ -72,7 +72,7 @@ def test_another_status_is_passed_on(client: ConditionalClient) -> None:
     assert (found.status, found.messages, found.keep_alive) == (403, (), False)
 
 
-def test_a_body_that_is_no_envelope(client: ConditionalClient) -> None:
+def test_a_body_that_is_not_an_envelope(client: ConditionalClient) -> None:
     with pytest.raises(ProtocolError, match="malformed envelope"):
         client.feed(answer(b"what?"))
 
@@ -102,5 +102,5 @@ def test_an_answer_that_lasts_as_long_as_its_connection(client: ConditionalClien
     assert closed.clean
 
 
-def test_nothing_can_be_told_at_a_glance(client: ConditionalClient) -> None:
+def test_glance_is_always_none(client: ConditionalClient) -> None:
     assert client.glance(answer(b'{"id":7,"data":1}')) is None
