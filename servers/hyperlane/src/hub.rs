@@ -505,7 +505,7 @@ impl Hub {
         let over = over(said.word);
         channel.advice = over.is_none().then(|| said.clone());
         channel.last_word = over.map(|_| said.clone());
-        self.channels[number].news.notify_waiters();
+        channel.news.notify_waiters();
         self.tell(number, &Notice::Said(said));
         if let Some(why) = over {
             for id in self.channels[number].live.concat() {
