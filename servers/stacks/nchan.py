@@ -6,13 +6,15 @@ none, so it does not claim that capability. Shared by the nchan subjects.
 
 nginx calls ngx_tcp_nodelay for a connection that is kept alive after an answer (ngx_http_set_keepalive), for what it
 proxies unbuffered or upgrades (ngx_http_upstream.c), for TLS and for HTTP/2; `tcp_nodelay on` allows no more than that.
-A stream that a module writes, SSE or WebSocket of Nchan, would keep Nagle's algorithm. So nginx gets a listening socket
-that has TCP_NODELAY (`listening.py`); it is the same on every connection then.
+A stream that a module writes, SSE or WebSocket of Nchan, would keep Nagle's algorithm. Connections inherit the option
+from the listening socket, but `listen` cannot set it, and one that nginx is given (NGINX="3;", as from a systemd socket
+unit with NoDelay=yes) crashes 1.22.1 with `master_process off`: ngx_event_process_init follows a null pointer. Without
+that line its worker would outlive a campaign that is killed. So the harness sets the option on nginx's own listening
+socket once it listens (`Program.nodelay`), and no patch, module or second hop is needed.
 """
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from rtbench.subjects import Launch, Post, Program, Subject, needs_file, needs_program
@@ -80,8 +82,7 @@ http {{
 def _command(launch: Launch) -> list[str]:
     path = launch.folder / "nginx.conf"
     path.write_text(_configuration(launch), encoding="ascii")
-    nginx = ["nginx", "-c", str(path), "-p", str(launch.folder), "-e", "stderr"]
-    return [sys.executable, "-m", "rtbench.servers.stacks.listening", launch.host, str(launch.port), *nginx]
+    return ["nginx", "-c", str(path), "-p", str(launch.folder), "-e", "stderr"]
 
 
 def subject(transport: str, description: str, codec: str = "", accept: str = "", place: str = "subscribe") -> Subject:
@@ -91,7 +92,7 @@ def subject(transport: str, description: str, codec: str = "", accept: str = "",
         transport=transport,
         stack="nchan",
         technique="per-connection",
-        program=Program(_command, version=("nginx", "-v")),
+        program=Program(_command, version=("nginx", "-v"), nodelay=True),
         publish=Post("/publish/{stream}/{channel}"),
         path=f"/{place}/{{stream}}/{{channel}}",
         carries_id="payload",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,13 +10,11 @@ from typing import Any
 import pytest
 
 from rtbench import programs
-from rtbench.processes.program import free_port
 from rtbench.servers.stacks import nchan
 from rtbench.subjects import Launch, Post
 from rtbench.subjects.registry import find
 
 NAMES = ["sse-nchan", "websocket-nchan", "short-poll-nchan", "long-poll-nchan"]
-LISTENING = [sys.executable, "-m", "rtbench.servers.stacks.listening", "127.0.0.1"]
 LIMITS = {"heartbeat_s": 15.0, "ring_messages": 5000, "ring_bytes": 2**26, "buffer_bytes": 2**20}
 
 
@@ -63,30 +59,6 @@ def test_nginx_takes_the_configuration(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert {path.name for path in tmp_path.iterdir()} >= {"nginx.conf"}
-
-
-def test_it_gets_a_listening_socket_whose_connections_have_no_delay() -> None:
-    port = free_port("127.0.0.1")
-    program = """
-import os, socket
-listener = socket.socket(fileno=int(os.environ["NGINX"].removesuffix(";")))
-listener.setblocking(True)
-with socket.create_connection(listener.getsockname()):
-    link, _ = listener.accept()
-    print(listener.getsockname()[1], link.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
-"""
-    words = [*LISTENING, str(port), sys.executable, "-c", program]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.stdout, done.stderr) == (f"{port} 1\n", "")
-
-
-def test_a_port_that_is_taken_is_named() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        done = subprocess.run(
-            [*LISTENING, str(port), "true"], capture_output=True, text=True, timeout=60, check=False
-        )
-    assert (done.returncode, done.stderr) == (1, f"cannot listen on 127.0.0.1:{port} (Address already in use)\n")
 
 
 @pytest.mark.slow

@@ -82,7 +82,10 @@ fn patience(request: &Request) -> Result<Duration, Refusal> {
     let Some(text) = query(request, "timeout") else {
         return Ok(Duration::from_secs_f64(hub().poll_timeout_s));
     };
-    let seconds = text.parse::<f64>().ok().filter(|seconds| (0.0..=LONGEST_S).contains(seconds));
+    let seconds = text
+        .parse::<f64>()
+        .ok()
+        .filter(|seconds| (0.0..=LONGEST_S).contains(seconds));
     seconds.map(Duration::from_secs_f64).ok_or_else(|| {
         let shown: String = text.chars().take(40).collect();
         let message = format!("timeout must be a number of seconds from 0 to {LONGEST_S}, not '{shown}'");
@@ -329,7 +332,11 @@ async fn long_poll(stream: &mut Stream, ctx: &mut Context, name: &str) -> Answer
     let channel = address.channel()?;
     // Advice ends a wait and does not prevent it: a client that asks again at once would spin.
     let mut answer = hub().answer(channel, at, None, false);
-    let waiting = if matches!(answer, Answer::Nothing) { hub().wait(channel) } else { None };
+    let waiting = if matches!(answer, Answer::Nothing) {
+        hub().wait(channel)
+    } else {
+        None
+    };
     let mut spoke = false;
     if let Some(waiting) = &waiting {
         let left = tokio::select! {
