@@ -1,8 +1,9 @@
 """A server's socket options, read from the running process and not from its declaration (R11).
 
 pidfd_getfd(2) copies its sockets: connections give TCP_NODELAY, buffers and timeouts, the listening socket its backlog.
-Invariant: what is observed is not changed; an option that cannot be read is left out, never guessed. Called by the trial
-for its manifest, by the conformance case `fairness`, and at the start of a program that lacks a setting (`no_delay`).
+Invariant: what is observed is not changed; an option that cannot be read is left out, never guessed. Called by the
+trial for its manifest, by the conformance case `fairness`, and at the start of a program that lacks the setting
+(`no_delay`).
 """
 
 from __future__ import annotations

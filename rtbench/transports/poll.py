@@ -32,8 +32,8 @@ class PollResponse:
 
     `controls`: gap and retry from the body; failure and retry of a 503 with Retry-After in seconds. A 503 without is
     no word of the stream (interface.md, Wire) but of somebody on the way, as a proxy's whose server is away.
-    `keep_alive` is false when the server will close: the next request needs a new connection. `more`: an answer holds one
-    message and others may be waiting, so a short poll asks again at once instead of at its next slot.
+    `keep_alive` is false when the server will close: the next request needs a new connection. `more`: an answer holds
+    one message and others may be waiting, so a short poll asks again at once instead of at its next slot.
     """
 
     status: int

@@ -178,7 +178,9 @@ def test_phases_of_short_polls_are_spread(bench: Make, count: int) -> None:
 def test_a_short_poll_asks_on_at_once_while_there_may_be_more(bench: Make) -> None:
     here = bench(codec="interval", carries_id="payload", poll_interval_s=0.5)
     link = here.link("short-poll")
-    for number, (status, body, asks) in enumerate([("200 OK", "1", 2), ("200 OK", "2", 3), ("304 Not Modified", "", 3)]):
+    for number, (status, body, asks) in enumerate(
+        [("200 OK", "1", 2), ("200 OK", "2", 3), ("304 Not Modified", "", 3)]
+    ):
         fields = f"Last-Modified: Tue, 24 Nov 2026 10:00:00 GMT\r\nEtag: {number}\r\n"
         text = body and f'{{"id":{body},"data":{body}}}'
         length = f"Content-Length: {len(text)}\r\n" if text else ""

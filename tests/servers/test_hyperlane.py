@@ -652,9 +652,7 @@ def test_a_thousand_connections_are_said_farewell_in_time(
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
-        crowd = [
-            stack.enter_context(Subscriber(server.target(PUSH[index % 2], "stocks"))) for index in range(1000)
-        ]
+        crowd = [stack.enter_context(Subscriber(server.target(PUSH[index % 2], "stocks"))) for index in range(1000)]
         assert all(subscriber.open() for subscriber in crowd)
         feed.ticks(1, 2)
         assert all(ids(subscriber, 2) == [1, 2] for subscriber in crowd)
