@@ -181,7 +181,7 @@ async fn bodyless(stream: &mut Stream, head: &str) {
 async fn subscribe(stream: &mut Stream, channel: usize, kind: Kind, cursor: Option<u64>) {
     // What hyperlane read ahead of the request: of a WebSocket it is ours, else it is the next request.
     let ahead = match kind {
-        Kind::Sse => Vec::new(),
+        Kind::Sse | Kind::Poll => Vec::new(),
         Kind::WebSocket => stream.get_leftover()[stream.get_leftover_start()..stream.get_leftover_end()].to_vec(),
     };
     let transport = mem::replace(stream.get_mut_stream(), Box::new(Lent));
