@@ -344,8 +344,8 @@ class PollLink(Link):
             return
         for response in responses:
             self._partial_bytes = 0
-            size, end = response.received_bytes, response.end
-            self._answered(response.status, size, now_ns, end, response.failed, response.more)
+            size = response.received_bytes
+            self._answered(response.status, size, now_ns, response.end, response.failed, response.more)
             if not response.keep_alive:
                 self.over("closed")
 
