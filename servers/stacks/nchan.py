@@ -5,12 +5,12 @@ are Nchan's own. Its buffer holds as many messages as our ring. It limits a slow
 none, so it does not claim that capability. Shared by the nchan subjects.
 
 nginx calls ngx_tcp_nodelay for a connection that is kept alive after an answer (ngx_http_set_keepalive), for what it
-proxies unbuffered or upgrades (ngx_http_upstream.c), for TLS and for HTTP/2; `tcp_nodelay on` allows no more than that.
-A stream that a module writes, SSE or WebSocket of Nchan, would keep Nagle's algorithm. Connections inherit the option
-from the listening socket, but `listen` cannot set it, and one that nginx is given (NGINX="3;", as from a systemd socket
-unit with NoDelay=yes) crashes 1.22.1 with `master_process off`: ngx_event_process_init follows a null pointer. Without
-that line its worker would outlive a campaign that is killed. So the harness sets the option on nginx's own listening
-socket once it listens (`Program.nodelay`), and no patch, module or second hop is needed.
+proxies unbuffered or upgrades (ngx_http_upstream_send_response and …_upgrade), for TLS and for HTTP/2. `tcp_nodelay on`
+allows no more than that, and Nchan's source never calls it: its SSE and WebSocket would keep Nagle's algorithm.
+Connections inherit the option from the listening socket. `listen` cannot set it there, and a socket that nginx is given
+(NGINX="3;", as from a systemd unit with NoDelay=yes) crashes 1.22.1 with `master_process off`, in its single process's
+start; without that line its worker would outlive a campaign that is killed. So the harness sets the option on nginx's
+own listening socket once it listens (`Program.nodelay`). That needs no patch, module or second hop.
 """
 
 from __future__ import annotations

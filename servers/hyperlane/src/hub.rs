@@ -263,7 +263,7 @@ struct Run {
 pub enum Answer {
     /// 200: the body, and the cursor that it gives.
     News { body: Vec<u8>, next: u64 },
-    /// The client's ETag is this cursor, and nothing is newer.
+    /// The client's `ETag` is this cursor, and nothing is newer.
     Unchanged(u64),
     /// The stream failed for good: the failure's members.
     Failed(String),
@@ -927,7 +927,7 @@ impl Hub {
     }
 }
 
-/// A cursor as an ETag (RFC 9110 §8.8.3).
+/// A cursor as an `ETag` (RFC 9110 §8.8.3).
 pub fn entity_tag(cursor: u64) -> String {
     format!("\"{cursor}\"")
 }

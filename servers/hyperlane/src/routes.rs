@@ -67,7 +67,7 @@ fn cursor(request: &Request) -> Result<Option<u64>, Refusal> {
     query(request, "since").map(|text| number(text, "since")).transpose()
 }
 
-/// Where a poll stands: `?since`, else its ETag.
+/// Where a poll stands: `?since`, else its `ETag`.
 fn position(request: &Request) -> Result<Option<u64>, Refusal> {
     let tagged = || {
         let tag = header(request, "if-none-match")?;
