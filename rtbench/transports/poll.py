@@ -32,7 +32,8 @@ class PollResponse:
 
     `controls`: gap and retry from the body; failure and retry of a 503 with Retry-After in seconds. A 503 without it
     comes from an intermediary, such as a proxy without its server, not from the stream (interface.md, Wire).
-    `keep_alive` is false if the server will close: the next request needs a new connection.
+    `keep_alive` is false if the server will close: the next request needs a new connection. `more`: an answer holds
+    one message and others may be waiting, so a short poll asks again at once instead of at its next slot.
     """
 
     status: int
@@ -43,6 +44,7 @@ class PollResponse:
     controls: tuple[Control, ...]
     received_bytes: int
     keep_alive: bool = True
+    more: bool = False
 
     @property
     def failed(self) -> bool:

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from rtbench import conformance
-from rtbench.conformance._client import Subscriber, fetch, subscribing
+from rtbench.conformance._client import Subscriber, fetch, held, subscribing
 from rtbench.conformance._target import Target
 from rtbench.conformance.verify import CaseResult, Stage, _run
 from rtbench.processes.process import STOP_S, Process
@@ -39,7 +39,9 @@ from rtbench.workload import NOTICE
 
 FOLDER = Path(__file__).parents[2] / "servers" / "hyperlane"
 BINARY = FOLDER / "target" / "release" / "rtbench-hyperlane"
-TRANSPORTS = ("sse", "websocket")
+PUSH = ("sse", "websocket")
+POLLS = ("short-poll", "long-poll")
+TRANSPORTS = (*PUSH, *POLLS)
 PATIENCE_S = 60
 LIMITS = {"heartbeat_s": 15.0, "ring_messages": 1000, "ring_bytes": 2**26, "buffer_bytes": 2**20}
 
@@ -92,7 +94,7 @@ def verified(transport: str, fanout: str, folder: Path) -> tuple[CaseResult, ...
         return tuple(_run(target, conformance.catalogue().values(), None))
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("transport", PUSH)
 def test_the_other_way_to_fan_out_keeps_the_contract_too(transport: str, tmp_path: Path):
     found = verified(transport, "task", tmp_path)
     assert [problem for case in found if case.status == "failed" for problem in case.problems] == []
@@ -277,7 +279,7 @@ def test_the_feed_may_go_away_and_come_back(transport: str, fed: Callable[..., H
         assert [dict(gap.fields) for gap in subscriber.gaps] == [{"from": 5, "to": 7, "reason": "no longer held"}]
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("transport", PUSH)
 def test_another_run_of_the_publisher_is_told(transport: str, fed: Callable[..., Hyperlane], feed: Feed):
     server = fed("stocks", "metrics")
     with (
@@ -330,7 +332,7 @@ def test_a_finite_stream_is_had_whole_then_its_end(transport: str, fed: Callable
         assert fetch(target, "/sse/chat", headers={"Last-Event-ID": "5"}).status == 204
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("transport", PUSH)
 def test_what_a_stream_says_of_itself(transport: str, fed: Callable[..., Hyperlane], feed: Feed):
     server = fed("resilient", limits={"ring_messages": 2})
     target = server.target(transport, "resilient")
@@ -385,6 +387,9 @@ def test_a_connection_is_kept_alive_over_answers_and_streams(fed: Callable[..., 
             ("/nothing/here", 404),
             ("/sse/chat?since=x", 400),
             ("/sse/chat?since=1", 200),
+            ("/poll/chat?since=1", 200),
+            ("/long-poll/chat?since=1", 200),
+            ("/poll/chat?since=x", 400),
         ):
             link.request("GET", path)
             response = link.getresponse()
@@ -395,9 +400,11 @@ def test_a_connection_is_kept_alive_over_answers_and_streams(fed: Callable[..., 
         assert len({where for where, _ in seen}) == 1
         assert seen[1][1].count(b'\ndata: {"n"') == 2
         assert seen[5][1].startswith(b"id: 2\n")
+        assert seen[6][1] == seen[7][1]
+        assert [message["id"] for message in json.loads(seen[6][1])["messages"]] == [2]
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("transport", PUSH)
 def test_a_client_that_is_slower_than_its_replay_is_dropped(transport: str, fed: Callable[..., Hyperlane], feed: Feed):
     server = fed("stocks", limits={"heartbeat_s": 0.2, "buffer_bytes": 65536})
     text = "x" * 8000
@@ -508,6 +515,59 @@ def test_what_is_asked_wrongly(request_: bytes, status: int, alone: Callable[...
     assert list(json.loads(data.partition(b"\r\n\r\n")[2])) == ["error"]
 
 
+# Its own: polls
+
+
+def test_what_came_together_is_one_answer_to_a_poll_that_waits(fed: Callable[..., Hyperlane], feed: Feed):
+    server = fed("stocks")
+    with Subscriber(server.target("long-poll", "stocks"), timeout_s=PATIENCE_S) as subscriber:
+        assert subscriber.open()  # the answer that gives a cursor
+        subscriber.ask()
+        feed.ticks(1, 2, 3)
+        assert ids(subscriber, 3) == [1, 2, 3]
+        assert subscriber.answers == 2
+
+
+def test_an_etag_is_a_cursor(fed: Callable[..., Hyperlane], feed: Feed):
+    server = fed("stocks")
+    feed.ticks(1, 2)
+    target = server.target("short-poll", "stocks")
+    with Subscriber(target, 0) as subscriber:
+        assert ids(subscriber, 2) == [1, 2]
+    for tag, status, messages in (('"2"', 304, None), ('W/"1"', 200, [2]), ('"1"', 200, [2]), ("*", 200, [])):
+        answer = fetch(target, "/poll/stocks", headers={"If-None-Match": tag})
+        assert (answer.status, answer.headers["etag"]) == (status, '"2"')
+        found = answer.json()
+        assert (found and [message["id"] for message in found["messages"]]) == messages
+
+
+def test_who_leaves_while_its_poll_waits_is_noticed(fed: Callable[..., Hyperlane], feed: Feed):
+    server = fed("stocks")
+    with Subscriber(server.target("long-poll", "stocks"), timeout_s=PATIENCE_S) as subscriber:
+        assert subscriber.open()
+        subscriber.ask()
+        port = subscriber.link.getsockname()[1]
+        assert held(server.address[1], port)
+    deadline = time.monotonic() + PATIENCE_S / 2
+    while held(server.address[1], port) is not False:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_who_asks_on_while_its_poll_waits_gets_that_answer_alone(fed: Callable[..., Hyperlane], feed: Feed):
+    target = fed("stocks").target("long-poll", "stocks")
+    with Subscriber(target, timeout_s=PATIENCE_S) as subscriber:
+        assert subscriber.open()
+        subscriber.ask()
+        fetch(target, "/plan/stocks")  # one thread: when this is answered, what was sent before has been read
+        subscriber.link.sendall(b"GET /plan/stocks HTTP/1.1\r\nHost: h\r\n\r\n")
+        fetch(target, "/plan/stocks")
+        feed.ticks(1)
+        data = whole(subscriber.link)
+    assert data.count(b"HTTP/1.1 200 OK\r\n") == 1
+    assert b'"messages":[{"id":1,"data":{"n":1}}]' in data
+
+
 # Its own: WebSocket
 
 
@@ -592,9 +652,7 @@ def test_a_thousand_connections_get_their_farewell_in_time(
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
-        crowd = [
-            stack.enter_context(Subscriber(server.target(TRANSPORTS[index % 2], "stocks"))) for index in range(1000)
-        ]
+        crowd = [stack.enter_context(Subscriber(server.target(PUSH[index % 2], "stocks"))) for index in range(1000)]
         assert all(subscriber.open() for subscriber in crowd)
         feed.ticks(1, 2)
         assert all(ids(subscriber, 2) == [1, 2] for subscriber in crowd)
