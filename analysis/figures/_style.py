@@ -42,6 +42,7 @@ MARKERS = {
     "websockets": "s",
     "nchan": "^",
     "hyperlane": "D",
+    "go": "8",
     "centrifugo": "v",
     "mercure": "P",
     "starlette": "X",

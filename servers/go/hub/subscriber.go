@@ -42,8 +42,11 @@ type Subscriber struct {
 // or the client ends. One goroutine a connection calls it; both functions may block.
 func (s *Subscriber) Relay(ctx context.Context, write func([]byte) error, beat func() error) Reason {
 	defer s.hub.leave(s)
-	heartbeat := time.NewTicker(s.hub.heartbeat(s.channel))
-	defer heartbeat.Stop()
+	// Not a ticker: a select on one puts its timer into the runtime's heap and takes it out again at every message.
+	beats := make(chan struct{}, 1)
+	period := s.hub.heartbeat(s.channel)
+	timer := time.AfterFunc(period, func() { beats <- struct{}{} })
+	defer timer.Stop()
 	for {
 		data, over := s.next()
 		var err error
@@ -55,8 +58,9 @@ func (s *Subscriber) Relay(ctx context.Context, write func([]byte) error, beat f
 		default:
 			select {
 			case <-s.wake:
-			case <-heartbeat.C:
+			case <-beats:
 				err = beat()
+				timer.Reset(period)
 			case <-ctx.Done():
 				err = ctx.Err()
 			}
