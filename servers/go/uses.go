@@ -4,6 +4,8 @@ import (
 	"net"
 	"runtime"
 	"runtime/debug"
+	"strconv"
+	"strings"
 
 	"rtbench-go/hub"
 )
@@ -32,6 +34,19 @@ type uses struct {
 	KeepaliveIdleS     int64  `json:"keepalive_idle_s"`
 	KeepaliveIntervalS int64  `json:"keepalive_interval_s"`
 	hub.Limits
+	HeartbeatS seconds `json:"heartbeat_s"`
+}
+
+// seconds is a number that JSON has with a fraction, as Python writes it: manifests are compared.
+type seconds float64
+
+// MarshalJSON implements json.Marshaler.
+func (s seconds) MarshalJSON() ([]byte, error) {
+	text := strconv.FormatFloat(float64(s), 'f', -1, 64)
+	if !strings.Contains(text, ".") {
+		text += ".0"
+	}
+	return []byte(text), nil
 }
 
 func ready(address net.Addr, options *options, watch watch) readiness {
@@ -52,6 +67,7 @@ func ready(address net.Addr, options *options, watch watch) readiness {
 		KeepaliveIdleS:     int64(watch.idle.Seconds()),
 		KeepaliveIntervalS: int64(watch.interval.Seconds()),
 		Limits:             options.Limits,
+		HeartbeatS:         seconds(options.Limits.HeartbeatS),
 	}}
 }
 

@@ -106,14 +106,21 @@ func (h *Hub) leave(subscriber *Subscriber) {
 	delete(subscriber.channel.subscribers, subscriber)
 }
 
-// lost returns why a subscriber's connection broke: the hub cut it off, or the client left.
-func (h *Hub) lost(subscriber *Subscriber) Reason {
+// left ends a subscription whose client is gone. One that is over already stays so: it may have been cut off.
+func (h *Hub) left(subscriber *Subscriber) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if subscriber.over == Slow {
-		return Slow
+	if subscriber.over == "" || len(subscriber.queue) > 0 {
+		subscriber.abandon(Gone)
 	}
-	return Gone
+}
+
+// beat tells a subscriber that a heartbeat is due.
+func (h *Hub) beat(subscriber *Subscriber) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	subscriber.due = true
+	subscriber.rouse()
 }
 
 func (h *Hub) heartbeat(channel *Channel) time.Duration {

@@ -62,7 +62,7 @@ func from(cursor uint64) *uint64 { return &cursor }
 func take(s *Subscriber) (found []string, over Reason) {
 	found = []string{}
 	for {
-		data, over := s.next()
+		data, _, over := s.next()
 		if data == nil {
 			return found, over
 		}
@@ -174,7 +174,7 @@ func TestOneThatWouldHoldTooMuchIsDropped(t *testing.T) {
 		publish(t, h, 1000+seq) // 4 bytes each: more than its buffer, but it had no turn
 	}
 	for seq := 1; seq <= 9; seq++ {
-		if data, _ := s.next(); data == nil {
+		if data, _, _ := s.next(); data == nil {
 			t.Fatal("it was dropped before its turn")
 		}
 	}
@@ -186,7 +186,7 @@ func TestOneThatWouldHoldTooMuchIsDropped(t *testing.T) {
 	if !cut {
 		t.Fatal("it was not dropped")
 	}
-	if data, over := s.next(); data != nil || over != Slow {
+	if data, _, over := s.next(); data != nil || over != Slow {
 		t.Errorf("it goes on with %q %q", data, over)
 	}
 }

@@ -33,6 +33,7 @@ type Subscriber struct {
 	held    int    // bytes queued and being written
 	writing int    // bytes being written
 	since   uint64 // the feed's frame in which this write was first seen under way; 0: not yet
+	due     bool   // a heartbeat is
 	over    Reason
 	wake    chan struct{}
 	cut     func() // ends a write that does not return
@@ -42,37 +43,35 @@ type Subscriber struct {
 // or the client ends. One goroutine a connection calls it; both functions may block.
 func (s *Subscriber) Relay(ctx context.Context, write func([]byte) error, beat func() error) Reason {
 	defer s.hub.leave(s)
-	// Not a ticker: a select on one puts its timer into the runtime's heap and takes it out again at every message.
-	beats := make(chan struct{}, 1)
+	// The client's leaving and the heartbeat come as a wake, too: a select would cost more than a receive, and one with
+	// a ticker would move its timer in the runtime's heap, both at every message.
+	defer context.AfterFunc(ctx, func() { s.hub.left(s) })()
 	period := s.hub.heartbeat(s.channel)
-	timer := time.AfterFunc(period, func() { beats <- struct{}{} })
+	timer := time.AfterFunc(period, func() { s.hub.beat(s) })
 	defer timer.Stop()
 	for {
-		data, over := s.next()
+		data, due, over := s.next()
 		var err error
 		switch {
 		case data != nil:
 			err = write(data)
 		case over != "":
 			return over
+		case due:
+			timer.Reset(period)
+			err = beat()
 		default:
-			select {
-			case <-s.wake:
-			case <-beats:
-				err = beat()
-				timer.Reset(period)
-			case <-ctx.Done():
-				err = ctx.Err()
-			}
+			<-s.wake
 		}
 		if err != nil {
-			return s.hub.lost(s)
+			s.hub.left(s)
 		}
 	}
 }
 
-// next returns what is to be written now; nil: nothing. The write before is done.
-func (s *Subscriber) next() (data []byte, over Reason) {
+// next returns what is to be written now (nil: nothing), whether a heartbeat is due, and why it is over. The write before
+// is done.
+func (s *Subscriber) next() (data []byte, due bool, over Reason) {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	s.held -= s.writing
@@ -81,13 +80,14 @@ func (s *Subscriber) next() (data []byte, over Reason) {
 		s.replay()
 	}
 	if len(s.queue) == 0 {
-		return nil, s.over
+		due, s.due = s.due, false
+		return nil, due, s.over
 	}
 	data = s.queue[0]
 	s.queue[0] = nil // for the garbage collector
 	s.queue = s.queue[1:]
 	s.writing = len(data)
-	return data, ""
+	return data, false, ""
 }
 
 // replay queues the next held message, or makes the subscriber live in the same step: no message can come in between.
@@ -148,9 +148,14 @@ func (s *Subscriber) drop() {
 	s.hub.dropped++
 	fmt.Fprintf(os.Stderr, "dropped a slow consumer of %s: it would hold too much; it held %d bytes (number %d)\n",
 		s.channel.query(), s.held, s.hub.dropped)
-	s.queue = nil
-	s.finish(Slow)
+	s.abandon(Slow)
 	s.cut()
+}
+
+// abandon ends the subscription at once.
+func (s *Subscriber) abandon(why Reason) {
+	s.queue = nil
+	s.finish(why)
 }
 
 // finish ends the subscription once what is queued is written.
