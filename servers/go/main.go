@@ -26,6 +26,9 @@ const (
 	// farewell is how long farewells may take after the signal; last is when the process exits in any case.
 	farewell = 1200 * time.Millisecond
 	last     = 1700 * time.Millisecond
+	// lame is how long requests that have come already are still read. Shutdown closes each connection on which none was
+	// read yet, with a reset where one had come.
+	lame = 200 * time.Millisecond
 	// pollTimeout is how long a long poll waits that does not say it.
 	pollTimeout = 25 * time.Second
 )
@@ -68,7 +71,6 @@ func run(arguments []string) error {
 	answers := server.New(to, pollTimeout)
 	// No timeout: a connection is kept alive for as long as its client keeps it.
 	web := &http.Server{Handler: answers.Handler(options.Transport)}
-	web.RegisterOnShutdown(to.Stop)
 	failed := make(chan error, 1)
 	go func() { failed <- web.Serve(listener) }()
 	if err := json.NewEncoder(os.Stdout).Encode(ready(listener.Addr(), options, watch)); err != nil {
@@ -80,6 +82,8 @@ func run(arguments []string) error {
 	case <-stop:
 	}
 	time.AfterFunc(last, func() { os.Exit(0) })
+	listener.Close()
+	to.Stop()
 	return goodbye(web, answers)
 }
 
@@ -87,6 +91,7 @@ func run(arguments []string) error {
 func goodbye(web *http.Server, answers *server.Server) error {
 	ctx, cancel := context.WithTimeout(context.Background(), farewell)
 	defer cancel()
+	time.Sleep(lame)
 	if err := web.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}

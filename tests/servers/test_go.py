@@ -67,7 +67,9 @@ def test_it_says_what_it_uses(transport: str, stack: str, technique: str, tmp_pa
     assert uses["stack"].startswith(stack)
     assert uses["go"].startswith("go1.")
     assert uses["technique"] == subject.technique == technique
-    limits = {name: getattr(scenario.server, name) for name in ("heartbeat_s", "ring_messages", "ring_bytes", "buffer_bytes")}
+    limits = {
+        name: getattr(scenario.server, name) for name in ("heartbeat_s", "ring_messages", "ring_bytes", "buffer_bytes")
+    }
     wanted = {
         **limits,
         "gomaxprocs": 1,

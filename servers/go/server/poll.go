@@ -20,6 +20,15 @@ func entityTag(cursor uint64) string {
 	return `"` + strconv.FormatUint(cursor, 10) + `"`
 }
 
+// poll asks the hub. While the server shuts down an answer is the last on its connection.
+func (s *Server) poll(w http.ResponseWriter, channel *hub.Channel, at *uint64) hub.State {
+	state := s.hub.Poll(channel, at)
+	if state.Stopping {
+		w.Header().Set("Connection", "close")
+	}
+	return state
+}
+
 // shortPoll answers at once.
 func (s *Server) shortPoll(w http.ResponseWriter, r *http.Request) error {
 	query := r.URL.Query()
@@ -31,7 +40,7 @@ func (s *Server) shortPoll(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	state := s.hub.Poll(channel, at)
+	state := s.poll(w, channel, at)
 	tag := entityTag(state.Next)
 	if !state.News() && state.Failure == nil && r.Header.Get("If-None-Match") == tag {
 		w.Header().Set("ETag", tag)
@@ -61,7 +70,7 @@ func (s *Server) longPoll(w http.ResponseWriter, r *http.Request) error {
 		}
 		wait = time.Duration(value * float64(time.Second))
 	}
-	state := s.hub.Poll(channel, at)
+	state := s.poll(w, channel, at)
 	// Retry advice ends a wait but does not prevent it: a client that asks again at once would spin.
 	if at != nil && !state.Owes() && !state.Stopping && state.Changed != nil {
 		timer := time.NewTimer(wait)
@@ -72,7 +81,7 @@ func (s *Server) longPoll(w http.ResponseWriter, r *http.Request) error {
 		case <-r.Context().Done():
 			return nil // the client left
 		}
-		state = s.hub.Poll(channel, at)
+		state = s.poll(w, channel, at)
 	}
 	if at != nil && !state.News() && state.Failure == nil {
 		w.WriteHeader(http.StatusNoContent)
