@@ -7,11 +7,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 OUT ?=
 
 HYPERLANE := servers/hyperlane/target/release/rtbench-hyperlane
+GO := servers/go/bin/rtbench-go
 REFERENCE_OUT := $(or $(OUT),results/$(shell date -u +%Y%m%d-%H%M%S)-$(NAME))
 RUSTUP := curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test bench bench-full report demo calibrate aa reference stacks hyperlane docs lint types clean
+.PHONY: help setup test bench bench-full report demo calibrate aa reference stacks hyperlane go docs lint types clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -66,7 +67,8 @@ reference: $(VENV)/.run ## measure a reference result again: make reference NAME
 	$(BIN)/python benchmarks/reference.py $(REFERENCE_OUT) $(NAME)
 	$(BIN)/python benchmarks/quoted.py --write
 
-stacks: $(VENV)/.stacks ## install the Python stacks of more subjects: Starlette, uvicorn, aiohttp-sse, picows
+stacks: $(VENV)/.stacks ## install the Python stacks of more subjects, and build the others that this machine has compilers for
+	@for stack in hyperlane go; do $(MAKE) --no-print-directory $$stack || echo "left out: $$stack"; done
 
 hyperlane: $(HYPERLANE) ## build the article's own framework as a subject (needs cargo; once, some 2 minutes)
 
@@ -75,6 +77,15 @@ $(HYPERLANE): export PATH := $(PATH):$(HOME)/.cargo/bin
 $(HYPERLANE): $(addprefix servers/hyperlane/,Cargo.toml Cargo.lock build.rs) $(wildcard servers/hyperlane/src/*.rs)
 	@command -v cargo >/dev/null || { echo "rtbench: cargo is missing, which builds hyperlane: $(RUSTUP)" >&2; exit 2; }
 	cd servers/hyperlane && cargo build --release --locked
+	@touch $@
+
+go: $(GO) ## build the Go stack: net/http and coder/websocket (needs go; once, some 20 seconds)
+
+# Without -buildvcs=false the binary would depend on the commit, without CGO_ENABLED=0 on this machine's libc.
+$(GO): export PATH := $(PATH):/usr/local/go/bin
+$(GO): $(addprefix servers/go/,go.mod go.sum) $(wildcard servers/go/*.go servers/go/*/*.go)
+	@command -v go >/dev/null || { echo "rtbench: go is missing, which builds the Go stack: apt-get install golang-go, or https://go.dev/dl" >&2; exit 2; }
+	cd servers/go && CGO_ENABLED=0 go build -trimpath -buildvcs=false -o bin/rtbench-go .
 	@touch $@
 
 docs: $(VENV)/.docs ## write the generated pages, build the documentation into site/ (any broken link fails)
@@ -91,5 +102,5 @@ types: $(VENV)/.dev ## mypy --strict on all packages
 	$(BIN)/mypy
 
 clean: ## remove derived files: caches and builds (.venv and results stay)
-	rm -rf build dist site servers/hyperlane/target .pytest_cache .mypy_cache .ruff_cache .coverage .hypothesis
+	rm -rf build dist site servers/hyperlane/target servers/go/bin .pytest_cache .mypy_cache .ruff_cache .coverage .hypothesis
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

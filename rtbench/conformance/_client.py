@@ -326,7 +326,7 @@ class Subscriber:
             self._events += (Control("end", {"last": answer.next}), Closed(True, reason="end of the stream"))
         elif answer.status not in (200, 204, 304):
             self._events.append(Closed(False, reason=f"status {answer.status}"))
-        elif not answer.keep_alive:
+        elif not answer.keep_alive and not self.resting:  # at rest, the end of file is still to be read
             self.link.close()
             self.link = connect(self.target)
             assert self._poll is not None

@@ -1,7 +1,7 @@
 """The options of our server processes, and the line that they print once they accept.
 
-A third-party program may print the same line with fewer keys. hyperlane gets `host`, `port`, `ingest` and `limits` only
-(`servers/stacks/hyperlane.py`).
+A third-party program may print the same line with fewer keys. hyperlane and Go get `host`, `port`, `ingest` and
+`limits`; Go also gets its transport and the streams (`servers/stacks/hyperlane.py`, `servers/stacks/go.py`).
 """
 
 from __future__ import annotations

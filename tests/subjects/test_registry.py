@@ -102,7 +102,7 @@ def test_a_subject_may_have_a_place_of_its_own() -> None:
 
 def test_ways_of_publishing() -> None:
     assert find("sse-aiohttp").publish == FEED
-    assert find("sse-hyperlane").publish == FEED
+    assert find("sse-hyperlane").publish == find("sse-go").publish == FEED
     assert find("sse-nchan").publish == Post("/publish/{stream}/{channel}")
     assert not replace(find("sse-nchan"), publish=NOBODY).played
 
