@@ -7,11 +7,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 OUT ?=
 
 HYPERLANE := servers/hyperlane/target/release/rtbench-hyperlane
+NODE := servers/node/node_modules/.package-lock.json
 REFERENCE_OUT := $(or $(OUT),results/$(shell date -u +%Y%m%d-%H%M%S)-$(NAME))
 RUSTUP := curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test bench bench-full report demo calibrate aa reference stacks hyperlane docs lint types clean
+.PHONY: help setup test bench bench-full report demo calibrate aa reference stacks hyperlane node docs lint types clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -66,7 +67,8 @@ reference: $(VENV)/.run ## measure a reference result again: make reference NAME
 	$(BIN)/python benchmarks/reference.py $(REFERENCE_OUT) $(NAME)
 	$(BIN)/python benchmarks/quoted.py --write
 
-stacks: $(VENV)/.stacks ## install the Python stacks that are subjects, too: Starlette, uvicorn, aiohttp-sse, picows
+stacks: $(VENV)/.stacks ## install the stacks that are subjects, too: Starlette, uvicorn, aiohttp-sse, picows; Node's ws
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory node; else echo "npm is missing: the Node subjects are left out (make node)"; fi
 
 hyperlane: $(HYPERLANE) ## build the article's own framework as a subject (needs cargo; once, some 2 minutes)
 
@@ -75,6 +77,13 @@ $(HYPERLANE): export PATH := $(PATH):$(HOME)/.cargo/bin
 $(HYPERLANE): $(addprefix servers/hyperlane/,Cargo.toml Cargo.lock build.rs) $(wildcard servers/hyperlane/src/*.rs)
 	@command -v cargo >/dev/null || { echo "rtbench: cargo is missing, which builds hyperlane: $(RUSTUP)" >&2; exit 2; }
 	cd servers/hyperlane && cargo build --release --locked
+	@touch $@
+
+node: $(NODE) ## set up the Node subjects: ws from npm (needs Node.js 20 or newer and npm)
+
+$(NODE): servers/node/package.json servers/node/package-lock.json
+	@{ command -v npm && node -e 'process.exit(parseInt(process.versions.node) < 20)'; } >/dev/null 2>&1 || { echo "rtbench: the Node subjects need Node.js 20 or newer and npm: https://nodejs.org" >&2; exit 2; }
+	cd servers/node && npm ci --omit=dev --ignore-scripts
 	@touch $@
 
 docs: $(VENV)/.docs ## write the generated pages, build the documentation into site/ (any broken link fails)
@@ -91,5 +100,5 @@ types: $(VENV)/.dev ## mypy --strict on all packages
 	$(BIN)/mypy
 
 clean: ## remove what is derived: caches and builds (.venv and results stay)
-	rm -rf build dist site servers/hyperlane/target .pytest_cache .mypy_cache .ruff_cache .coverage .hypothesis
+	rm -rf build dist site servers/hyperlane/target servers/node/node_modules .pytest_cache .mypy_cache .ruff_cache .coverage .hypothesis
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,6 +1,6 @@
 """What the publisher says first to every server that connects to its feed (`servers/kit/feed.py`).
 
-Servers on other stacks read it, too (servers/hyperlane/src/feed.rs): its JSON stays as it is.
+Servers on other stacks read it, too (servers/hyperlane/src/feed.rs, servers/node/feed.js): its JSON stays as it is.
 """
 
 from __future__ import annotations

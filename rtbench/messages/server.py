@@ -1,7 +1,7 @@
 """What a server process of ours is given, and the line that it prints once it accepts.
 
-A program that is not ours may print the same line, with less in it; hyperlane is given `host`, `port`, `ingest` and
-`limits` only (`servers/stacks/hyperlane.py`).
+A program that is not ours may print the same line, with less in it; hyperlane and Node are given `host`, `port`,
+`ingest` and `limits` of it (`servers/stacks/hyperlane.py`, `servers/stacks/node.py`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Every subject passes every case that it claims; one verification a subject, one test a case.
 
-What cannot run here (nginx with Nchan, hyperlane) is skipped with the reason and the command that changes it.
+What cannot run here (nginx with Nchan, hyperlane, Node) is skipped with the reason and the command that changes it.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ def test_the_quick_check_names_no_problem():
 def test_every_stack_is_verified():
     assert {"tcp-floor", "sse-nchan", "websocket-nchan", "long-poll-nchan"} <= {name for name, _ in PAIRS}
     assert {"sse-hyperlane", "websocket-hyperlane"} <= {name for name, _ in PAIRS}
+    assert {"sse-node", "websocket-node", "short-poll-node", "long-poll-node"} <= {name for name, _ in PAIRS}
     # Whatever a subject does not claim, it brings the right bytes in order.
     assert {(name, case) for name in catalogue() for case in ("bytes", "order")} <= set(PAIRS)
 
