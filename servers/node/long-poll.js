@@ -34,8 +34,9 @@ function wait(hub, channel, cursor, timeout_s, response) {
   }
 
   function over() {
+    const { socket } = response;
     leave();
-    if (hub.stopping) response.setHeader("Connection", "close");
+    if (hub.stopping) response.on("finish", () => socket.end());
     const current = hub.find(channel.stream, channel.index) ?? channel; // of the publisher's present run
     send(response, answer(current, cursor) ?? bare(204));
   }

@@ -23,7 +23,7 @@ export function position(request, target) {
   const since = target.since;
   const known = request.headers["if-none-match"];
   if (since !== null || known === undefined) return since;
-  const found = /^(?:W\/)?"(\d{1,15})"$/.exec(known);
+  const found = /^(?:W\/)?"(\d{1,18})"$/.exec(known);
   return found === null ? null : Number(found[1]);
 }
 

@@ -48,7 +48,7 @@ export class Target {
 
 /** A decimal number from 0. */
 export function number(text, name) {
-  if (!/^\d{1,15}$/.test(text)) {
+  if (!/^\d{1,18}$/.test(text)) {
     throw new Refusal(400, `${name} must be a whole number from 0, not '${text.slice(0, 40)}'`);
   }
   return Number(text);

@@ -43,23 +43,17 @@ export class Subscriber {
     const { encoder, limits, stopping } = this.#hub;
     // The replay takes half of the buffer; the other half is for messages published before it has gone out.
     const half = limits.buffer_bytes / 2;
-    const { at: start, gap } = this.channel.start(cursor);
+    const { at, gap } = this.channel.start(cursor);
     if (gap !== null) this.write(encoder.control("gap", gap));
-    let at = start;
-    let held;
-    while (!this.#over && (held = this.channel.ring.after(at)).length > 0) {
-      for (const { seq, data } of held) {
-        if (stopping || !this.open) break;
-        if (this.socket.writableLength + data.length >= half) {
-          this.#await(data, seq);
-          return;
-        }
-        this.put(data);
-        at = seq;
+    for (const { seq, data } of stopping ? [] : this.channel.ring.after(at)) {
+      if (this.#over || !this.open) return;
+      if (this.socket.writableLength + data.length >= half) {
+        this.#await(data, seq);
+        return;
       }
-      if (stopping || !this.open) break;
+      this.put(data);
     }
-    if (!this.#over) this.#live();
+    this.#live();
   }
 
   /** Replay on from the id `seq` once the socket has taken it. */
@@ -88,7 +82,7 @@ export class Subscriber {
   #live() {
     const { channel } = this;
     const { encoder, stopping } = this.#hub;
-    if (!this.open) return;
+    if (this.#over || !this.open) return;
     if (stopping) {
       this.finish("stop");
     } else if (channel.final !== null) {
