@@ -4,4 +4,6 @@ from __future__ import annotations
 
 from rtbench.servers.stacks.node import subject
 
-SUBJECT = subject("short-poll", "short polling on Node (node:http); messages encoded once, joined into each answer; ETag and 304")
+SUBJECT = subject(
+    "short-poll", "short polling on Node (node:http); encoded once, joined into each answer; ETag and 304"
+)

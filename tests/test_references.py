@@ -38,7 +38,9 @@ READ = {
     "run",
     "llms.txt",
 }
-NOT_OURS = re.compile(r"results/(?!README\.md)|tests/golden/results/|servers/hyperlane/target/|.*node_modules/|.*__pycache__/")
+NOT_OURS = re.compile(
+    r"results/(?!README\.md)|tests/golden/results/|servers/hyperlane/target/|.*(?:node_modules|__pycache__)/"
+)
 
 ENDING = r"(?:md|py|c|rs|js|html|css|toml|svg|png|yml)"
 FILE = re.compile(rf"(?<![\w./{{<>*:$\]-])(?:\.\.?/)*(?:[\w.-]+/)*[\w.-]+\.{ENDING}\b(?![\w*(/]|\.\w)")

@@ -66,9 +66,7 @@ def fed(tmp_path: Path, feed: Feed, subject: str) -> Iterator[Start]:
         def start(*streams: str, **limits: Any) -> Fed:
             scenario = Scenario(server=ServerTable(**limits))
             log = tmp_path / "server.log"
-            server = stack.enter_context(
-                Fed(found, scenario, feed.path, tmp_path, (), log, host="127.0.0.1")
-            )
+            server = stack.enter_context(Fed(found, scenario, feed.path, tmp_path, (), log, host="127.0.0.1"))
             feed.accept()
             feed.hello(*streams)
             feed.live()

@@ -19,7 +19,7 @@ from .conftest import FakeTransport
 
 EVENT = sse_encoder.event(7, b'{"a":1}')
 SCENARIO = Scenario(stream=("events",), subscribers=1)
-SUBJECTS = ("sse-aiohttp", "sse-aiohttp-simple", "sse-aiohttp-sse", "sse-node")
+SUBJECTS = ("sse-aiohttp", "sse-aiohttp-simple", "sse-aiohttp-sse")
 """Not uvicorn: it answers HTTP/1.0 in chunks, which nginx and others understand all the same."""
 
 

@@ -7,10 +7,10 @@ import http.client
 import json
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -88,9 +88,8 @@ def start(tmp_path: Path, feed: Feed) -> Iterator[Start]:
 
 @pytest.mark.slow
 def test_it_says_which_versions_it_is_made_of(start: Start) -> None:
-    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True) if _node() else None
     uses = start("websocket-node", "stocks").uses
-    assert version is not None
+    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)
     assert uses["stack"] == f"node {version.stdout.strip().removeprefix('v')}, ws {PACKAGE['dependencies']['ws']}"
     # 15 s is the default heartbeat; the kernel gives up after three quarters of it.
     assert (uses["user_timeout_ms"], uses["keep_alive_timeout_s"]) == (11_250, 0)
@@ -121,6 +120,21 @@ def test_a_connection_is_kept_alive_over_answers_and_streams(start: Start, feed:
         assert len({where for where, _ in seen}) == 1
         assert seen[1][1].count(b'\ndata: {"n"') == 2
         assert seen[5][1].startswith(b"id: 2\n")
+
+
+@pytest.mark.slow
+def test_a_client_of_http_1_0_gets_no_chunks(start: Start, feed: Feed) -> None:
+    target = start("sse-node", "chat").target
+    feed.ticks(1)
+    feed.notice("end", last=1)
+    while fetch(target, "/sse/chat?since=1").status != 204:
+        pass
+    with socket.create_connection((target.host, target.port), PATIENCE_S) as link:
+        link.sendall(b"GET /sse/chat HTTP/1.0\r\n\r\n")
+        data = b"".join(iter(lambda: link.recv(65536), b""))
+    head, _, body = data.partition(b"\r\n\r\n")
+    assert b"transfer-encoding" not in head.lower()
+    assert body == b'id: 1\ndata: {"n":1}\n\nevent: end\ndata: {"last":1}\n\n'
 
 
 @pytest.mark.slow
@@ -185,10 +199,6 @@ def test_it_collects_its_garbage_when_asked(start: Start) -> None:
     assert fetch(server.target, "/plan/stocks").status == 200
 
 
-def _node() -> bool:
-    return shutil.which("node") is not None
-
-
 def wrongly(*words: str) -> str:
     done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
@@ -202,7 +212,7 @@ def test_what_the_user_can_correct_is_one_line_and_exit_code_2() -> None:
         listener = [sys.executable, "-m", "rtbench.servers.stacks.listener", "127.0.0.1", str(port), "15", "true"]
         text = f"rtbench: cannot listen on 127.0.0.1:{port} (Address already in use): free that port or take --port 0\n"
         assert wrongly(*listener) == text
-    if not _node():
+    if shutil.which("node") is None:
         pytest.skip("node is not installed (make node)")
     main = str(FOLDER / "main.js")
     assert "give one JSON object" in wrongly("node", main)
@@ -211,20 +221,14 @@ def test_what_the_user_can_correct_is_one_line_and_exit_code_2() -> None:
 
 
 @pytest.mark.slow
-def test_it_leaves_while_it_waits_for_the_publisher(tmp_path: Path) -> None:
+def test_it_leaves_while_it_waits_for_the_rings_to_be_filled(tmp_path: Path, feed: Feed) -> None:
     found = find("sse-node")
     what, remedy = found.missing()
     if what:
         pytest.skip(f"sse-node needs {what}: {remedy}")
     log = tmp_path / "server.log"
-    with Node(found, Scenario(), tmp_path / "no-publisher", tmp_path, (), log, host="127.0.0.1") as server:
-        deadline = time.monotonic() + PATIENCE_S
-        while not _handles_sigterm(server.pid) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        server.kill(15)
+    with Node(found, Scenario(), feed.path, tmp_path, (), log, host="127.0.0.1") as server:
+        feed.accept()
+        server.kill(signal.SIGTERM)
         assert server._child.wait(PATIENCE_S) == 0
-
-
-def _handles_sigterm(pid: int) -> bool:
-    caught = re.search(r"SigCgt:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())
-    return caught is not None and bool(int(caught[1], 16) >> 14 & 1)
+        assert server._child.stdout is not None and server._child.stdout.read() == b""
