@@ -79,10 +79,10 @@ $(HYPERLANE): $(addprefix servers/hyperlane/,Cargo.toml Cargo.lock build.rs) $(w
 	cd servers/hyperlane && cargo build --release --locked
 	@touch $@
 
-node: $(NODE) ## set up the Node subjects: ws from npm (needs Node.js 20 or newer and npm)
+node: $(NODE) ## set up the Node subjects: ws from npm (needs Node 20 or newer and npm)
 
 $(NODE): servers/node/package.json servers/node/package-lock.json
-	@{ command -v npm && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'; } >/dev/null 2>&1 || { echo "rtbench: the Node subjects need Node.js 20 or newer and npm: https://nodejs.org" >&2; exit 2; }
+	@{ command -v npm && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'; } >/dev/null 2>&1 || { echo "rtbench: the Node subjects need Node 20 or newer and npm: https://nodejs.org" >&2; exit 2; }
 	cd servers/node && npm ci --omit=dev --ignore-scripts
 	@touch $@
 

@@ -12,7 +12,7 @@ from rtbench.subjects import CAPABILITIES, Launch, Program, Subject, needs_file,
 
 _FOLDER = Path(__file__).resolve().parents[1] / "node"
 _PACKAGE = _FOLDER / "node_modules" / "ws" / "package.json"
-_REMEDY = "make node (needs Node.js 20 and npm: apt-get install nodejs npm)"
+_REMEDY = "make node (needs Node 20 and npm: apt-get install nodejs npm)"
 
 # Neither the user's options for Node nor ws's optional native helpers.
 _ENVIRONMENT = {"NODE_OPTIONS": "", "NODE_ENV": "production", "WS_NO_BUFFER_UTIL": "1", "WS_NO_UTF_8_VALIDATE": "1"}
