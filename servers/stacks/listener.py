@@ -22,6 +22,7 @@ BACKLOG = 4096
 UNACKNOWLEDGED = 0.75
 """How many heartbeats bytes may be unacknowledged. Here the kernel alone notices a dead peer: up to one heartbeat
 passes before bytes are written, and two are allowed, so it must be less than one."""
+LEAST_MS = 500
 
 
 def main() -> NoReturn:
@@ -34,7 +35,7 @@ def main() -> NoReturn:
         reason = (error.strerror or str(error)).partition(" (while ")[0]
         sys.stderr.write(f"rtbench: cannot listen on {host}:{port} ({reason}): free that port or take --port 0\n")
         sys.exit(2)
-    options = liveness.watch(listener, float(heartbeat_s), UNACKNOWLEDGED)
+    options = liveness.watch(listener, float(heartbeat_s), UNACKNOWLEDGED, LEAST_MS)
     os.dup2(listener.fileno(), DESCRIPTOR)
     os.set_inheritable(DESCRIPTOR, True)
     os.environ |= {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid()), "LISTEN_OPTIONS": json.dumps(options)}
