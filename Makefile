@@ -8,11 +8,12 @@ OUT ?=
 
 HYPERLANE := servers/hyperlane/target/release/rtbench-hyperlane
 GO := servers/go/bin/rtbench-go
+NODE := servers/node/node_modules/.package-lock.json
 REFERENCE_OUT := $(or $(OUT),results/$(shell date -u +%Y%m%d-%H%M%S)-$(NAME))
 RUSTUP := curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test bench bench-full report demo calibrate aa reference stacks hyperlane go docs lint types clean
+.PHONY: help setup test bench bench-full report demo calibrate aa reference stacks hyperlane go node docs lint types clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -67,8 +68,8 @@ reference: $(VENV)/.run ## measure a reference result again: make reference NAME
 	$(BIN)/python benchmarks/reference.py $(REFERENCE_OUT) $(NAME)
 	$(BIN)/python benchmarks/quoted.py --write
 
-stacks: $(VENV)/.stacks ## install the Python stacks of more subjects, and build the others that this machine has compilers for
-	@for stack in hyperlane go; do $(MAKE) --no-print-directory $$stack || echo "left out: $$stack"; done
+stacks: $(VENV)/.stacks ## install the Python stacks of more subjects, and build the others that this machine has tools for
+	@for stack in hyperlane go node; do $(MAKE) --no-print-directory $$stack || echo "left out: $$stack"; done
 
 hyperlane: $(HYPERLANE) ## build the article's own framework as a subject (needs cargo; once, some 2 minutes)
 
@@ -88,6 +89,13 @@ $(GO): $(addprefix servers/go/,go.mod go.sum) $(wildcard servers/go/*.go servers
 	cd servers/go && CGO_ENABLED=0 go build -trimpath -buildvcs=false -o bin/rtbench-go .
 	@touch $@
 
+node: $(NODE) ## set up the Node subjects: ws from npm (needs Node 20 or newer and npm)
+
+$(NODE): servers/node/package.json servers/node/package-lock.json
+	@{ command -v npm && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'; } >/dev/null 2>&1 || { echo "rtbench: the Node subjects need Node 20 or newer and npm: https://nodejs.org" >&2; exit 2; }
+	cd servers/node && npm ci --omit=dev --ignore-scripts
+	@touch $@
+
 docs: $(VENV)/.docs ## write the generated pages, build the documentation into site/ (any broken link fails)
 	$(BIN)/python -m rtbench.manual
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
@@ -102,5 +110,5 @@ types: $(VENV)/.dev ## mypy --strict on all packages
 	$(BIN)/mypy
 
 clean: ## remove derived files: caches and builds (.venv and results stay)
-	rm -rf build dist site servers/hyperlane/target servers/go/bin .pytest_cache .mypy_cache .ruff_cache .coverage .hypothesis
+	rm -rf build dist site servers/hyperlane/target servers/go/bin servers/node/node_modules .pytest_cache .mypy_cache .ruff_cache .coverage .hypothesis
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

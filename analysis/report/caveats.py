@@ -20,7 +20,7 @@ from rtbench.analysis.metrics import find
 from rtbench.analysis.metrics.costs import SLOPES, given
 from rtbench.analysis.report import aliasing, caveat, loopback, naming
 from rtbench.analysis.report.caveat import Agreeing, Caveat, Part, Text, recorded
-from rtbench.analysis.report.fairness import IDENTITY
+from rtbench.analysis.report.fairness import IDENTITY, plain
 from rtbench.analysis.statistics.compare import LEVEL
 from rtbench.analysis.statistics.quantiles import INSTANTS_NEEDED
 
@@ -172,7 +172,7 @@ def _unfair(results: Sequence[Result]) -> Iterator[Caveat]:
         for key, value in (result.trial.manifest.get("fairness") or {}).items():
             if key in IDENTITY:
                 continue
-            names = used.setdefault(key, {}).setdefault(json.dumps(value), [])
+            names = used.setdefault(key, {}).setdefault(json.dumps(plain(value)), [])
             if result.trial.subject not in names:
                 names.append(result.trial.subject)
     for key, values in used.items():

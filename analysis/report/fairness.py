@@ -45,7 +45,13 @@ def manifests(evidence: Evidence) -> list[FairnessRow]:
     return sorted(rows, key=lambda row: (not row.differs, row.key.startswith("observed.")))
 
 
+def plain(value: object) -> object:
+    """A whole number without a point: JSON made by JavaScript has none."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _word(value: object) -> str:
+    value = plain(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):

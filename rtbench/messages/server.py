@@ -1,7 +1,8 @@
 """The options of our server processes, and the line that they print once they accept.
 
-A third-party program may print the same line with fewer keys. hyperlane and Go get `host`, `port`, `ingest` and
-`limits`; Go also gets its transport and the streams (`servers/stacks/hyperlane.py`, `servers/stacks/go.py`).
+A third-party program may print the same line with fewer keys. hyperlane, Go and Node get `host`, `port`, `ingest` and
+`limits`; Go also gets its transport and the streams (`servers/stacks/hyperlane.py`, `servers/stacks/go.py`,
+`servers/stacks/node.py`).
 """
 
 from __future__ import annotations

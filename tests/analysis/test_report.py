@@ -473,6 +473,7 @@ def test_what_is_only_good_to_know_is_not_an_asymmetry(tmp_path: Path, make: Mod
         manifest = json.loads(file.read_text())
         manifest["fairness"] |= {"observed": {"send_buffer_bytes": 1000 + number}, "technique": f"t{number}"}
         manifest["fairness"]["backlog"] = 4096 if number else 100
+        manifest["fairness"]["heartbeat_s"] = 15.0 if number else 15  # as Python and as JavaScript write it
         file.write_text(json.dumps(manifest))
     found = [w["message"] for w in as_json(build([folder]))["warnings"] if w["kind"] == "asymmetry"]
     assert len(found) == 1 and found[0].startswith("subjects differ in backlog: 100 in ")

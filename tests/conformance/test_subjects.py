@@ -1,6 +1,6 @@
 """Every subject passes every case that it claims; one verification a subject, one test a case.
 
-What cannot run here (nginx with Nchan, hyperlane, Go) is skipped with the reason and the command that changes it.
+What cannot run here (nginx with Nchan, hyperlane, Go, Node) is skipped with the reason and the command that changes it.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def test_the_quick_check_names_no_problem():
 
 def test_every_stack_is_verified():
     four = ("sse", "websocket", "short-poll", "long-poll")
-    stacks = {f"{transport}-{stack}" for transport in four for stack in ("aiohttp", "hyperlane", "nchan", "go")}
+    stacks = {f"{transport}-{stack}" for transport in four for stack in ("aiohttp", "hyperlane", "nchan", "go", "node")}
     assert {"tcp-floor", *stacks} <= {name for name, _ in PAIRS}
     # Whatever a subject does not claim, it brings the right bytes in order.
     assert {(name, case) for name in catalogue() for case in ("bytes", "order")} <= set(PAIRS)

@@ -1,4 +1,4 @@
-"""The article's framework (`make hyperlane`): what is its own. (Its subjects are in tests/conformance as all are.)
+"""The article's framework (`make hyperlane`): what is its own. (Its subjects are in tests/conformance and test_fed.py.)
 
 Its unit tests are Rust's: `cargo test` in servers/hyperlane.
 """
@@ -31,11 +31,10 @@ from rtbench.processes.process import STOP_S, Process
 from rtbench.processes.publisher import PublisherProcess
 from rtbench.processes.server import ServerProcess
 from rtbench.scenario.model import Scenario
-from rtbench.servers.kit import feed as wire
 from rtbench.streams import catalogue
 from rtbench.subjects.registry import find
-from rtbench.transports import Control
-from rtbench.workload import NOTICE
+
+from .conftest import Feed
 
 FOLDER = Path(__file__).parents[2] / "servers" / "hyperlane"
 BINARY = FOLDER / "target" / "release" / "rtbench-hyperlane"
@@ -102,72 +101,6 @@ def test_the_other_way_to_fan_out_keeps_the_contract_too(transport: str, tmp_pat
 
 
 # Its own: fed by hand
-
-
-class Feed:
-    """A publisher that says what the test wants, to one server at a time."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "feed.sock"
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(self.path))
-        self._listener.listen(4)
-        self._listener.settimeout(10)
-        self._link: socket.socket | None = None
-
-    def accept(self) -> None:
-        """Wait for the server to (re)connect."""
-        self.leave()
-        self._link, _ = self._listener.accept()
-
-    def leave(self) -> None:
-        """Go away."""
-        if self._link is not None:
-            self._link.close()
-            self._link = None
-
-    def say(self, kind: int, body: bytes = b"") -> None:
-        """Send one frame."""
-        assert self._link is not None
-        self._link.sendall(wire.frame(kind, body))
-
-    def hello(self, *streams: str, epoch: str = "e1", **workload: Any) -> None:
-        """Greet the server. The streams need not be in the catalogue."""
-        table = {
-            "streams": streams,
-            "seed": 7,
-            "epoch_s": 0,
-            "subscribers": 1,
-            "pace": ["broadcast", 5.0, 150, "constant"],
-        }
-        greeting = {"epoch": epoch, "boot_id": "b", "workload": {**table, **workload}, "later": ["more"]}
-        self.say(wire.HELLO, json.dumps(greeting).encode())
-
-    def ticks(self, *seqs: int, channel: int = 0, payload: str = '{"n":%d}') -> None:
-        """Send ticks that are due together."""
-        texts = [(seq, payload % seq if "%d" in payload else payload) for seq in seqs]
-        self.say(wire.TICKS, b"".join(wire.pack(channel, seq, 1000 * seq, text.encode()) for seq, text in texts))
-
-    def live(self) -> None:
-        """The refill is over."""
-        self.say(wire.LIVE)
-
-    def notice(self, kind: str, channel: int = 0, **fields: Any) -> None:
-        """What a stream says of itself."""
-        text = json.dumps({"control": kind, **fields}, separators=(",", ":"))
-        self.say(wire.TICKS, wire.pack(channel, NOTICE, 0, text.encode()))
-
-    def close(self) -> None:
-        """For good."""
-        self.leave()
-        self._listener.close()
-
-
-@pytest.fixture
-def feed(tmp_path: Path) -> Iterator[Feed]:
-    feed = Feed(tmp_path)
-    with contextlib.closing(feed):
-        yield feed
 
 
 @pytest.fixture
@@ -249,131 +182,6 @@ def test_the_finite_streams_are_the_catalogue_s():
     assert named("OWN_HEARTBEAT") == {stream.name for stream in known if stream.heartbeat_s is not None}
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
-def test_frames_that_it_does_not_know_are_stepped_over(transport: str, fed: Callable[..., Hyperlane], feed: Feed):
-    server = fed("stocks")
-    with Subscriber(server.target(transport, "stocks")) as subscriber:
-        assert subscriber.open()
-        for seq in range(1, 4):
-            feed.say(99, b"a newer publisher's")
-            feed.ticks(seq)
-        assert ids(subscriber, 3) == [1, 2, 3]
-
-
-@pytest.mark.parametrize("transport", TRANSPORTS)
-def test_the_feed_may_go_away_and_come_back(transport: str, fed: Callable[..., Hyperlane], feed: Feed):
-    server = fed("stocks")
-    with Subscriber(server.target(transport, "stocks")) as subscriber:
-        assert subscriber.open()
-        feed.ticks(1, 2)
-        feed.accept()
-        feed.hello("stocks")
-        feed.ticks(1, 2, 3)  # the refill
-        feed.live()
-        feed.ticks(4)
-        assert ids(subscriber, 4) == [1, 2, 3, 4]
-        feed.accept()
-        feed.hello("stocks")
-        feed.ticks(8, 9)  # it was away for longer than the publisher's ring holds
-        assert ids(subscriber, 2) == [8, 9]
-        assert [dict(gap.fields) for gap in subscriber.gaps] == [{"from": 5, "to": 7, "reason": "no longer held"}]
-
-
-@pytest.mark.parametrize("transport", PUSH)
-def test_another_run_of_the_publisher_is_told(transport: str, fed: Callable[..., Hyperlane], feed: Feed):
-    server = fed("stocks", "metrics")
-    with (
-        Subscriber(server.target(transport, "stocks")) as moved,
-        Subscriber(server.target(transport, "metrics")) as orphan,
-    ):
-        assert moved.open() and orphan.open()
-        feed.ticks(1, 2)
-        assert ids(moved, 2) == [1, 2]
-        feed.accept()
-        feed.hello("dashboard", "stocks", epoch="e2")
-        feed.ticks(1, channel=1)
-        assert ids(moved, 1) == [1]
-        assert [(gap.fields["from"], gap.fields["to"]) for gap in moved.gaps] == [(1, 2)]
-        while orphan.event() is not None:
-            pass
-        assert orphan.closed is not None and orphan.closed.clean  # its stream is no more
-    plan = fetch(server.target(transport, "stocks"), "/plan/stocks").json()
-    assert (plan["epoch"], plan["seed"], [tick[0] for tick in plan["ticks"]]) == ("e2", 7, [1])
-
-
-def test_a_malformed_frame_costs_the_connection_to_the_publisher_and_no_more(fed: Callable[..., Hyperlane], feed: Feed):
-    server = fed("stocks")
-    with Subscriber(server.target("sse", "stocks")) as subscriber:
-        assert subscriber.open()
-        for torn in (b"torn", wire.pack(17, 1, 0, b"{}")):
-            feed.say(wire.TICKS, torn)
-            feed.accept()
-            feed.hello("stocks")
-        feed.ticks(1)
-        assert ids(subscriber, 1) == [1]
-    assert "malformed" in server.tail()
-
-
-@pytest.mark.parametrize("transport", TRANSPORTS)
-def test_a_finite_stream_is_had_whole_then_its_end(transport: str, fed: Callable[..., Hyperlane], feed: Feed):
-    server = fed("chat", limits={"ring_messages": 2})
-    target = server.target(transport, "chat")
-    with Subscriber(target) as early:
-        assert early.open()
-        feed.ticks(*range(1, 6))
-        feed.notice("end", last=5)
-        with Subscriber(target) as late, Subscriber(target, 3) as resumed:
-            for subscriber, first in ((early, 1), (late, 1), (resumed, 4)):
-                assert ids(subscriber, 6) == list(range(first, 6))
-                assert subscriber.controls == [Control("end", {"last": 5})]
-                assert subscriber.closed is not None and subscriber.closed.clean
-                assert subscriber.closed.code == (1000 if transport == "websocket" else 0)
-    if transport == "sse":
-        assert fetch(target, "/sse/chat", headers={"Last-Event-ID": "5"}).status == 204
-
-
-@pytest.mark.parametrize("transport", PUSH)
-def test_what_a_stream_says_of_itself(transport: str, fed: Callable[..., Hyperlane], feed: Feed):
-    server = fed("resilient", limits={"ring_messages": 2})
-    target = server.target(transport, "resilient")
-    with Subscriber(target) as present:
-        assert present.open()
-        feed.ticks(1, 2)
-        feed.notice("retry", after_ms=5000, count=1)
-        assert ids(present, 2) == [1, 2]
-        with Subscriber(target) as during:
-            assert during.open()
-            while not during.controls:
-                assert during.event() is not None
-            assert during.controls == [Control("retry", {"after_ms": 5000, "count": 1})]
-            feed.notice("retry", after_ms=5000, count=1)  # said again, as after a refill
-            feed.ticks(3)
-            feed.notice("failure", error="no more", last=3)
-            with Subscriber(target) as late:
-                for subscriber, first in ((present, 3), (during, 3), (late, 1)):
-                    assert ids(subscriber, 4) == list(range(first, 4))
-                    assert subscriber.controls[-1] == Control("failure", {"error": "no more", "last": 3})
-                    assert sum(control.kind == "retry" for control in subscriber.controls) == (subscriber is not late)
-                    assert subscriber.closed is not None
-                    assert subscriber.closed.code == (1011 if transport == "websocket" else 0)
-
-
-@pytest.mark.parametrize("transport", TRANSPORTS)
-def test_a_cursor_of_the_run_before_gets_all_of_this_one(transport: str, fed: Callable[..., Hyperlane], feed: Feed):
-    server = fed("stocks")
-    feed.ticks(*range(1, 6))
-    feed.accept()
-    feed.hello("stocks", epoch="e2")
-    feed.ticks(1, 2)
-    feed.live()
-    deadline = time.monotonic() + PATIENCE_S
-    while (fetch(server.target("sse", "stocks"), "/plan/stocks").json()["epoch"]) != "e2":
-        assert time.monotonic() < deadline
-    with Subscriber(server.target(transport, "stocks"), 5) as back:
-        assert ids(back, 2) == [1, 2]
-        assert [dict(gap.fields) for gap in back.gaps] == [{"from": 1, "to": 5, "reason": "the publisher began again"}]
-
-
 def test_a_connection_is_kept_alive_over_answers_and_streams(fed: Callable[..., Hyperlane], feed: Feed):
     server = fed("chat")
     feed.ticks(1, 2)
@@ -402,24 +210,6 @@ def test_a_connection_is_kept_alive_over_answers_and_streams(fed: Callable[..., 
         assert seen[5][1].startswith(b"id: 2\n")
         assert seen[6][1] == seen[7][1]
         assert [message["id"] for message in json.loads(seen[6][1])["messages"]] == [2]
-
-
-@pytest.mark.parametrize("transport", PUSH)
-def test_a_client_that_is_slower_than_its_replay_is_dropped(transport: str, fed: Callable[..., Hyperlane], feed: Feed):
-    server = fed("stocks", limits={"heartbeat_s": 0.2, "buffer_bytes": 65536})
-    text = "x" * 8000
-    for first in range(1, 1000, 100):
-        feed.ticks(*range(first, first + 100), payload=text)
-    with Subscriber(server.target(transport, "stocks"), 0, receive_bytes=4096) as slow:
-        deadline = time.monotonic() + PATIENCE_S
-        while "dropped a slow consumer of stocks" not in server.tail() and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert "dropped a slow consumer of stocks: it did not take its replay; it held " in server.tail()
-        got = ids(slow, 1000)
-        assert got == list(range(1, len(got) + 1)) and len(got) < 1000
-        assert slow.closed is not None and not slow.closed.clean
-    with Subscriber(server.target(transport, "stocks"), 0) as quick:  # more than it may hold at once
-        assert ids(quick, 1000) == list(range(1, 1001))
 
 
 # Its own: HTTP
