@@ -23,7 +23,7 @@ from rtbench.loadtests.reactor.links import Link, PollLink
 from rtbench.loadtests.rows import Rows
 from rtbench.machine import clock
 from rtbench.records.tables import write_table
-from rtbench.transports import Control, Heartbeat, Message, Opened, ProtocolError
+from rtbench.transports import Control, Heartbeat, Message, Opened, ProtocolError, Undecodable
 from rtbench.transports.envelope import at_path
 from rtbench.transports.poll import PollResponse
 
@@ -132,6 +132,8 @@ class Recorder:
                 self.response_headers = self.response_headers or dict(event.headers)
                 for message in event.messages:
                     self._message(link, message, stamp_ns, app_ns)
+                    if type(message) is Undecodable:
+                        self._fault(link, message.why)
                 if link.decoded < len(link.rows):
                     self.requests.put(link.rows[link.decoded], "messages", len(event.messages))
                 link.decoded += 1
@@ -142,6 +144,9 @@ class Recorder:
                 self._count(event.kind)
             elif kind is Heartbeat:
                 self._count("heartbeat")
+            elif kind is Undecodable:
+                self._message(link, event, stamp_ns, app_ns)
+                self._fault(link, event.why)
             elif kind is Opened:
                 self.response_headers = self.response_headers or dict(event.headers)
         # Only the last message of a read surely owns its stamp; a read that was cut has a later message's.
@@ -156,7 +161,8 @@ class Recorder:
         if self.due_path:
             self._note_due(subscriber.channel.number, message)
         link.last_row = self.deliveries.place()
-        subscriber.cursor = message.id
+        if message.id >= 0:
+            subscriber.cursor = message.id
         self.deliveries.append(
             (
                 subscriber.index,

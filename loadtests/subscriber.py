@@ -127,6 +127,7 @@ class Subscriber:
             subprotocol=settings.subprotocol,
             greeting=settings.greeting,
             carries_id=settings.carries_id,
+            payload=settings.payload,
             json_payload=self.json_payload,
         )
 

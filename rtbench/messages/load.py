@@ -45,6 +45,8 @@ class LoadSettings(Message, frozen=True):
     """Where to subscribe (`rtbench.subjects.Subject.template`); empty: the contract's place for the transport."""
     codec: str = ""
     carries_id: str = "protocol"
+    payload: str = ""
+    """Where a message has what was published (`rtbench.subjects.Subject`); empty: all of it."""
     headers: dict[str, str] = field(default_factory=dict)
     subprotocol: str = ""
     greeting: tuple[str, ...] = ()

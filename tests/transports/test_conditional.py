@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtbench.transports import Asked, Closed, Control, Message, ProtocolError
+from rtbench.transports import Asked, Closed, Control, Message, Undecodable
 from rtbench.transports.conditional import ConditionalClient, codec
 
 FIRST = b"GET /subscribe/fanout/0 HTTP/1.1\r\nHost: here\r\nAccept: text/json\r\n\r\n"
@@ -73,8 +73,10 @@ def test_another_status_is_passed_on(client: ConditionalClient) -> None:
 
 
 def test_a_body_that_is_no_envelope(client: ConditionalClient) -> None:
-    with pytest.raises(ProtocolError, match="malformed envelope"):
-        client.feed(answer(b"what?"))
+    (found,) = client.feed(answer(b"what?"))
+    (message,) = found.messages
+    assert isinstance(message, Undecodable)
+    assert (message.id, message.payload, message.why[:18]) == (-1, b"what?", "malformed envelope")
 
 
 def test_the_end_of_the_connection(client: ConditionalClient) -> None:
