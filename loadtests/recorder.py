@@ -132,8 +132,8 @@ class Recorder:
                 self.response_headers = self.response_headers or dict(event.headers)
                 for message in event.messages:
                     self._message(link, message, stamp_ns, app_ns)
-                    if type(message) is Undecodable:
-                        self._fault(link, message.why)
+                if event.messages and type(event.messages[-1]) is Undecodable:  # an answer of one message
+                    self._fault(link, event.messages[-1].why)
                 if link.decoded < len(link.rows):
                     self.requests.put(link.rows[link.decoded], "messages", len(event.messages))
                 link.decoded += 1
@@ -145,7 +145,9 @@ class Recorder:
             elif kind is Heartbeat:
                 self._count("heartbeat")
             elif kind is Undecodable:
+                cursor = link.subscriber.cursor
                 self._message(link, event, stamp_ns, app_ns)
+                link.subscriber.cursor = cursor
                 self._fault(link, event.why)
             elif kind is Opened:
                 self.response_headers = self.response_headers or dict(event.headers)
@@ -161,8 +163,7 @@ class Recorder:
         if self.due_path:
             self._note_due(subscriber.channel.number, message)
         link.last_row = self.deliveries.place()
-        if message.id >= 0:
-            subscriber.cursor = message.id
+        subscriber.cursor = message.id
         self.deliveries.append(
             (
                 subscriber.index,

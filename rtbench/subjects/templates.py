@@ -96,10 +96,12 @@ class Body:
             if name not in PLACES:
                 raise UserError(f"post_body: unknown placeholder {{{name}}}", one_of(f"{{{name}}}", shown))
         if not {"data", "message"} & set(names):
-            raise UserError("post_body: no message would be posted", f"write {{data}} or {{message}}; there are {', '.join(shown)}")
+            places_are = ", ".join(shown)
+            raise UserError("post_body: no message would be posted", f"write {{data}} or {{message}}; there are {places_are}")
         kind = content_type.partition(";")[0].strip().lower()
         as_json = kind == JSON_TYPE or kind.endswith("+json")
-        places, inside = [], False
+        places: list[tuple[str, Callable[[_Values, str], bytes]]] = []
+        inside = False
         for text, name in zip(texts, names, strict=True):
             if as_json:
                 inside = _inside(text, inside)

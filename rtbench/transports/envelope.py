@@ -100,7 +100,13 @@ def reader(carries_id: str, json_payload: bool | None = None, payload: str = "")
         except ProtocolError as error:
             return Undecodable(-1, text, str(error))
 
-    return read
+    def plain(text: bytes) -> Message | Control:
+        try:
+            return unwrap(text, json_payload)
+        except ProtocolError as error:
+            return Undecodable(-1, text, str(error))
+
+    return plain if enveloped and not keys else read
 
 
 def _keys(name: str, place: str) -> tuple[str, ...]:
