@@ -1,12 +1,13 @@
-"""Starts Pushpin in front of a small origin: `python3 start.py HOST PORT FOLDER`.
+"""Starts Pushpin in front of a small origin: `python3 start.py HOST PORT`.
 
 Pushpin is a proxy for a backend of yours, the origin. The headers of the origin's answer name the channel; from then on
-Pushpin holds the connection. Everything that is written goes to FOLDER.
+Pushpin holds the connection.
 """
 
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -33,12 +34,18 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 4096
 
 
-host, port, folder = sys.argv[1:]
-origin = Server(("127.0.0.1", 0), Origin)
-threading.Thread(target=origin.serve_forever, daemon=True).start()
-config = (Path(__file__).parent / "pushpin.conf").read_text()
-Path(folder, "pushpin.conf").write_text(config.replace("FOLDER", folder))
-Path(folder, "routes").write_text(f"* 127.0.0.1:{origin.server_address[1]}\n")
-pushpin = subprocess.Popen(["pushpin", f"--config={folder}/pushpin.conf", f"--port={host}:{port}"])
-signal.signal(signal.SIGTERM, lambda *_: pushpin.terminate())
-sys.exit(pushpin.wait())
+def main(host, port):
+    origin = Server(("127.0.0.1", 0), Origin)
+    threading.Thread(target=origin.serve_forever, daemon=True).start()
+    config = (Path(__file__).parent / "pushpin.conf").read_text()
+    with tempfile.TemporaryDirectory(prefix="pushpin-") as folder:  # its sockets need a short path
+        Path(folder, "pushpin.conf").write_text(config.replace("FOLDER", folder))
+        Path(folder, "routes").write_text(f"* 127.0.0.1:{origin.server_address[1]}\n")
+        command = ["pushpin", f"--config={folder}/pushpin.conf", f"--port={host}:{port}", "--merge-output"]
+        pushpin = subprocess.Popen(command)
+        signal.signal(signal.SIGTERM, lambda *_: pushpin.terminate())
+        return pushpin.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

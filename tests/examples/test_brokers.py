@@ -128,9 +128,10 @@ def test_a_wrong_key_is_seen_by_verify(tmp_path: Path, stand_ins: str, was: str,
     text = text[: text.rindex("[[subject]]")].replace(was, now).replace('"websocket-centrifugo", ', "")
     assert now in text
     (folder / "subject.toml").write_text(text)
-    done = rtbench(folder, stand_ins, "verify", "subject.toml")
+    done = rtbench(folder, stand_ins, "verify", "subject.toml", "--json")
     assert done.returncode == 1, done.stdout + done.stderr
-    assert says in done.stdout
+    problems = [problem for found in json.loads(done.stdout) for case in found["cases"] for problem in case["problems"]]
+    assert any(says in problem for problem in problems), problems
 
 
 @pytest.mark.slow
