@@ -362,9 +362,9 @@ class SubjectTable:
     {channel} are filled in. {message} is `{"id":N,"data":PAYLOAD}` and {data} is PAYLOAD. Empty: `post_wrap` counts.
     """
     post_type: str = ruled(words(), "")
-    """The content type of a post. In `application/json` what is filled in is a JSON value, or is escaped where it stands
-    inside a string; in `application/x-www-form-urlencoded` it is percent-encoded; in other types it stands as it is.
-    Empty: JSON with `post_body`, else none.
+    """The content type of a post. In `application/json` what is filled in is a JSON value, or escaped text inside a
+    string; in `application/x-www-form-urlencoded` it is percent-encoded; in other types it stands as it is. Empty: JSON
+    with `post_body`, else none.
     """
     post_wrap: bool = ruled(flag(), True)
     """Whether the body is `{"id":N,"data":PAYLOAD}`. Otherwise it is PAYLOAD alone."""

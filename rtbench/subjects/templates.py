@@ -1,4 +1,4 @@
-"""The templates of a subject: the paths that are asked for, and the body of a post for a server with a shape of its own.
+"""The templates of a subject: paths, and the body of a post for a server that wants it in a shape of its own.
 
 Invariant: what is filled into a body cannot break it: it is encoded for its place (a JSON value, the inside of a JSON
 string, a form). A wrong template is a UserError that names the key before anything is sent. Checked by
@@ -32,7 +32,9 @@ def check_path(key: str, template: str, names: Sequence[str]) -> None:
     try:
         found = [name for _, name, _, _ in Formatter().parse(template) if name is not None]
     except ValueError as error:
-        raise UserError(f"{key} = {template!r}: {error}", f"write {{{{ and }}}} for braces; there are {shown}") from error
+        raise UserError(
+            f"{key} = {template!r}: {error}", f"write {{{{ and }}}} for braces; there are {shown}"
+        ) from error
     for name in found:
         if name not in names:
             text = f"{key} = {template!r}: unknown placeholder {{{name}}}"
@@ -97,7 +99,9 @@ class Body:
                 raise UserError(f"post_body: unknown placeholder {{{name}}}", one_of(f"{{{name}}}", shown))
         if not {"data", "message"} & set(names):
             places_are = ", ".join(shown)
-            raise UserError("post_body: no message would be posted", f"write {{data}} or {{message}}; there are {places_are}")
+            raise UserError(
+                "post_body: no message would be posted", f"write {{data}} or {{message}}; there are {places_are}"
+            )
         kind = content_type.partition(";")[0].strip().lower()
         as_json = kind == JSON_TYPE or kind.endswith("+json")
         places: list[tuple[str, Callable[[_Values, str], bytes]]] = []

@@ -21,7 +21,9 @@ WAITED = (304, 408)
 
 def codec(asked: Asked) -> ConditionalClient:
     """The codec of what a subscriber asks for; the cursor is not ours, so a resumption begins from now."""
-    return ConditionalClient(asked.host, asked.path, asked.headers, reader(asked.carries_id, asked.json_payload, asked.payload))
+    return ConditionalClient(
+        asked.host, asked.path, asked.headers, reader(asked.carries_id, asked.json_payload, asked.payload)
+    )
 
 
 class ConditionalClient(Responses):

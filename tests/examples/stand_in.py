@@ -19,7 +19,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 Sender = Callable[[bytes], bytes]
@@ -81,7 +81,7 @@ async def serve_forever(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
     except (asyncio.IncompleteReadError, ConnectionError):
         writer.close()
     except Refused as error:
-        print(f"refused: {error}", file=sys.stderr, flush=True)
+        sys.stderr.write(f"refused: {error}\n")
         answer(writer, "400 Bad Request", str(error).encode(), "Connection: close\r\n")
         writer.close()
 
@@ -172,11 +172,9 @@ async def mercure(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 class Pushpin:
     """The public port asks the origin where to subscribe; the control port takes one request a connection."""
 
-    def __init__(self, words: list[str]) -> None:
-        options = dict(word.removeprefix("--").split("=", 1) for word in words if word.startswith("--"))
-        text = Path(options["config"]).read_text()
-        self.folder = Path(options["config"]).parent
-        self.settings = dict(re.findall(r"(?m)^(\w+)=(.*)$", text))
+    def __init__(self, config: Path) -> None:
+        self.folder = config.parent
+        self.settings = dict(re.findall(r"(?m)^(\w+)=(.*)$", config.read_text()))
 
     async def public(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         _, target, _, _ = await request(reader)
@@ -211,7 +209,7 @@ class Pushpin:
 
 async def main(name: str, words: list[str]) -> None:
     if words[0] == "version":
-        print(f"a stand-in for {name}")
+        sys.stdout.write(f"a stand-in for {name}\n")
         return
     options = dict(word.removeprefix("--").split("=", 1) for word in words if "=" in word)
     servers: list[tuple[Handler, str, int]]
@@ -220,14 +218,20 @@ async def main(name: str, words: list[str]) -> None:
     elif name == "mercure":
         servers = [(mercure, os.environ["HUB_HOST"], int(os.environ["HUB_PORT"]))]
     else:
-        pushpin = Pushpin(words)
+        pushpin = Pushpin(Path(options["config"]))
         host, _, port = options["port"].rpartition(":")
-        servers = [(pushpin.public, host, int(port)), (pushpin.control, host, int(pushpin.settings["push_in_http_port"]))]
+        servers = [
+            (pushpin.public, host, int(port)),
+            (pushpin.control, host, int(pushpin.settings["push_in_http_port"])),
+        ]
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     for handler, host, port in servers:
         await asyncio.start_server(lambda r, w, one=handler: serve_forever(r, w, one), host, port, backlog=4096)
     await stopped.wait()
+    for writer, send in [one for several in subscribers.values() for one in several]:
+        writer.write(b"\x88\x02\x03\xe8" if send is frame else b"0\r\n\r\n")  # the end, in each protocol's words
+        writer.close()
 
 
 if __name__ == "__main__":

@@ -32,8 +32,8 @@ SUBJECTS = {
     "pushpin": ["sse-pushpin"],
 }
 QUICK = (
-    "subscribers=8", "blocks=1", "window_s=1", "warmup_s=0.3", "warmup_messages=3", "grace_s=0.5", "workload.rate_hz=20",
-    "validity.reruns=0", "validity.moved_share=1000", "validity.client_cpu_share=1", "validity.hub_lag_s=60",
+    "subscribers=8", "blocks=1", "window_s=1", "warmup_s=0.3", "warmup_messages=3", "grace_s=0.5",
+    "workload.rate_hz=20", "validity.reruns=0", "validity.moved_share=1000", "validity.client_cpu_share=1", "validity.hub_lag_s=60",
     "validity.publisher_late_s=60",
 )  # fmt: skip
 
@@ -69,7 +69,9 @@ def audited(folder: Path, subjects: list[str]) -> None:
     assert sorted(trials) == sorted(subjects)
     for trial in trials.values():
         assert trial["status"] in ("ok", "invalid"), trial["reasons"]
-        assert not [one for one in trial["reasons"] if one["kind"] in ("publishing", "protocol fault")], trial["reasons"]
+        assert not [one for one in trial["reasons"] if one["kind"] in ("publishing", "protocol fault")], trial[
+            "reasons"
+        ]
         metrics = trial["metrics"]
         assert metrics["delivered"] == metrics["expected"] >= 8 * 20
         assert [metrics[name] for name in ("lost", "duplicated", "reordered", "corrupted")] == [0, 0, 0, 0]
@@ -77,7 +79,9 @@ def audited(folder: Path, subjects: list[str]) -> None:
     for directory in (folder / "trials").iterdir():
         rows, ticks = (read_table(directory / f"{name}.parquet", name) for name in ("deliveries", "ticks"))
         digests = dict(zip(ticks["seq"].tolist(), ticks["digest"].tolist(), strict=True))
-        assert all(digests[seq] == digest for seq, digest in zip(rows["seq"].tolist(), rows["digest"].tolist(), strict=True))
+        assert all(
+            digests[seq] == digest for seq, digest in zip(rows["seq"].tolist(), rows["digest"].tolist(), strict=True)
+        )
 
 
 def compared(folder: Path, path: str, file: str) -> None:
@@ -109,15 +113,15 @@ def test_what_cannot_be_read_is_named_by_verify_and_is_no_crash(tmp_path: Path, 
     assert done.returncode == 1, done.stdout + done.stderr
     for found in json.loads(done.stdout):
         problems = {case["name"]: " ".join(case["problems"]) for case in found["cases"] if case["status"] == "failed"}
-        assert "nothing to take at pub.data of b'{\"channel\":\"fanout-0\",\"pub\":{}}' (no data)" in problems["bytes"]
-        assert "nothing to take at pub.data of b'{\"channel\":\"fanout-0\",\"pub\":{\"data\":{\"i" in problems["bytes"]
+        assert 'nothing to take at pub.data of b\'{"channel":"fanout-0","pub":{}}\' (no data)' in problems["bytes"]
+        assert 'nothing to take at pub.data of b\'{"channel":"fanout-0","pub":{"data":{"i' in problems["bytes"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("was", "now", "says"),
     [
-        ("json:pub.data", "json:publication.data", "without publication, first '{\"connect\""),
+        ("json:pub.data", "json:publication.data", 'without publication, first \'{"connect"'),
         ('"data": {message}', '"data": {message}, "x": {id}', "publishing is refused: POST http://127.0.0.1:"),
     ],
     ids=["payload", "post_body"],

@@ -260,7 +260,9 @@ def test_heartbeats_and_controls_are_counted_and_take_no_stamp(bench: Make, wire
 
 
 @PUSH
-def test_a_message_that_cannot_be_read_is_corrupted_and_the_next_is_read(bench: Make, wire: Any, transport: str) -> None:
+def test_a_message_that_cannot_be_read_is_corrupted_and_the_next_is_read(
+    bench: Make, wire: Any, transport: str
+) -> None:
     here = bench(carries_id="payload", payload="json:pub.data")
     link, _ = push(here, wire, transport)
     good = b'{"pub":{"data":{"id":%d,"data":{"a":1}}}}'
@@ -276,7 +278,7 @@ def test_a_message_that_cannot_be_read_is_corrupted_and_the_next_is_read(bench: 
     recorder = here.load.recorder
     assert recorder.controls == {"other": 2}
     assert len(recorder.faults) == 20  # bounded; the audit has all of them
-    assert "subscriber 0, connection 0: nothing to take at pub.data of b'{\"pub\":{\"data\":'" in recorder.faults[0]
+    assert 'subscriber 0, connection 0: nothing to take at pub.data of b\'{"pub":{"data":\'' in recorder.faults[0]
     ticks = {name: np.zeros(4, dtype=np.int64) for name in ("channel", "due_ns")}
     ticks |= {"seq": np.arange(1, 5), "payload_bytes": np.full(4, len(A)), "digest": np.full(4, zlib.crc32(A))}
     counts = audit(recorder.table(), ticks, (0, 1), [0]).counts()

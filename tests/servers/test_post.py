@@ -136,8 +136,13 @@ def test_the_payload_alone_and_many_a_request(taker: Taker, poster: Any) -> None
 
 
 def test_a_body_in_the_server_s_own_shape(taker: Taker, poster: Any) -> None:
-    one = poster(body='{"channel":"{stream}-{channel}","data":{message}}', headers={"X-API-Key": "k"}, port=9, post_port=taker.port)
-    one.post([(2, 7, b'{"a":1}'), (3, 8, b"te\"xt")])
+    one = poster(
+        body='{"channel":"{stream}-{channel}","data":{message}}',
+        headers={"X-API-Key": "k"},
+        port=9,
+        post_port=taker.port,
+    )
+    one.post([(2, 7, b'{"a":1}'), (3, 8, b'te"xt')])
     taker.accept()
     settle(one, lambda: one.counts().unanswered == 2 and not one.descriptors()[1])
     _, fields, body = taker.take()
