@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent.parent
 STAND_IN = Path(__file__).parent / "stand_in.py"
 INSTALL = {
     "centrifugo": "go install github.com/centrifugal/centrifugo/v6@latest, with ~/go/bin on PATH",
-    "mercure": "xcaddy build --output ~/go/bin/mercure --with github.com/dunglas/mercure/caddy, with ~/go/bin on PATH",
+    "mercure": "xcaddy build --output ~/go/bin/mercure --with github.com/dunglas/mercure/caddy@v0.21",
     "pushpin": "apt-get install pushpin",
 }
 SUBJECTS = {
@@ -33,8 +33,8 @@ SUBJECTS = {
 }
 QUICK = (
     "subscribers=8", "blocks=1", "window_s=1", "warmup_s=0.3", "warmup_messages=3", "grace_s=0.5",
-    "workload.rate_hz=20", "validity.reruns=0", "validity.moved_share=1000", "validity.client_cpu_share=1", "validity.hub_lag_s=60",
-    "validity.publisher_late_s=60",
+    "workload.rate_hz=20", "validity.reruns=0", "validity.moved_share=1000", "validity.client_cpu_share=1",
+    "validity.hub_lag_s=60", "validity.publisher_late_s=60",
 )  # fmt: skip
 
 
@@ -118,24 +118,15 @@ def test_what_cannot_be_read_is_named_by_verify_and_is_no_crash(tmp_path: Path, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("was", "now", "says"),
-    [
-        ("json:pub.data", "json:publication.data", 'without publication, first \'{"connect"'),
-        ('"data": {message}', '"data": {message}, "x": {id}', "publishing is refused: POST http://127.0.0.1:"),
-    ],
-    ids=["payload", "post_body"],
-)
-def test_a_wrong_key_is_seen_by_verify(tmp_path: Path, stand_ins: str, was: str, now: str, says: str) -> None:
+def test_a_body_that_the_broker_does_not_take_is_named_by_verify(tmp_path: Path, stand_ins: str) -> None:
     folder = shutil.copytree(ROOT / "examples/centrifugo", tmp_path / "mine")
     text = (folder / "subject.toml").read_text()
-    text = text[: text.rindex("[[subject]]")].replace(was, now).replace('"websocket-centrifugo", ', "")
-    assert now in text
-    (folder / "subject.toml").write_text(text)
+    text = text[: text.rindex("[[subject]]")].replace('"data": {message}', '"data": {message}, "x": {id}')
+    (folder / "subject.toml").write_text(text.replace('"websocket-centrifugo", ', ""))
     done = rtbench(folder, stand_ins, "verify", "subject.toml", "--json")
     assert done.returncode == 1, done.stdout + done.stderr
     problems = [problem for found in json.loads(done.stdout) for case in found["cases"] for problem in case["problems"]]
-    assert any(says in problem for problem in problems), problems
+    assert any(problem.startswith("publishing is refused: POST http://127.0.0.1:") for problem in problems), problems
 
 
 @pytest.mark.slow
