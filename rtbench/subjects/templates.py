@@ -33,7 +33,7 @@ def check_path(key: str, template: str, names: Sequence[str]) -> None:
         found = [name for _, name, _, _ in Formatter().parse(template) if name is not None]
     except ValueError as error:
         raise UserError(
-            f"{key} = {template!r}: {error}", f"write {{{{ and }}}} for braces; there are {shown}"
+            f"{key} = {template!r}: a brace without its pair", f"write {{{{ and }}}} for braces; there are {shown}"
         ) from error
     for name in found:
         if name not in names:

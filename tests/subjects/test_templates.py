@@ -67,7 +67,7 @@ def test_any_payload_comes_out_of_any_place(text: str, number: int) -> None:
         ({"content_type": "a/b", "headers": {"content-Type": "c/d"}}, "post_type and post_headers both", "remove one"),
         ({"path": "/p/{topic}"}, "post_path = '/p/{topic}': unknown placeholder {topic}", "choose one of {stream}, "),
         ({"path": "/p/{}"}, "post_path = '/p/{}': unknown placeholder {}", "write {{ and }} for braces"),
-        ({"path": "/p?a={"}, "post_path = '/p?a={': expected '}' before end of string", "write {{ and }} for braces"),
+        ({"path": "/p?a={"}, "post_path = '/p?a={': a brace without its pair", "write {{ and }} for braces"),
     ],
 )  # fmt: skip
 def test_a_wrong_post_names_the_key(post: dict[str, object], message: str, remedy: str) -> None:
