@@ -23,7 +23,7 @@ from rtbench.loadtests.reactor.links import Link, PollLink
 from rtbench.loadtests.rows import Rows
 from rtbench.machine import clock
 from rtbench.records.tables import write_table
-from rtbench.transports import Control, Heartbeat, Message, Opened, ProtocolError
+from rtbench.transports import Control, Heartbeat, Message, Opened, ProtocolError, Undecodable
 from rtbench.transports.envelope import at_path
 from rtbench.transports.poll import PollResponse
 
@@ -132,6 +132,8 @@ class Recorder:
                 self.response_headers = self.response_headers or dict(event.headers)
                 for message in event.messages:
                     self._message(link, message, stamp_ns, app_ns)
+                if event.messages and type(event.messages[-1]) is Undecodable:  # an answer of one message
+                    self._fault(link, event.messages[-1].why)
                 if link.decoded < len(link.rows):
                     self.requests.put(link.rows[link.decoded], "messages", len(event.messages))
                 link.decoded += 1
@@ -142,6 +144,11 @@ class Recorder:
                 self._count(event.kind)
             elif kind is Heartbeat:
                 self._count("heartbeat")
+            elif kind is Undecodable:
+                cursor = link.subscriber.cursor
+                self._message(link, event, stamp_ns, app_ns)
+                link.subscriber.cursor = cursor
+                self._fault(link, event.why)
             elif kind is Opened:
                 self.response_headers = self.response_headers or dict(event.headers)
         # Only the last message of a read surely owns its stamp; a read that was cut has a later message's.

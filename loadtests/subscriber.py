@@ -121,12 +121,13 @@ class Subscriber:
             path=template.format(
                 query=channel.query, stream=channel.stream, channel=channel.index, subscriber=self.index
             ),
-            cursor=self.cursor,
+            cursor=self.cursor if self.cursor != -1 else None,  # the last message had no id
             timeout_s=settings.long_timeout_s if self.transport == "long-poll" else None,
             headers=settings.headers,
             subprotocol=settings.subprotocol,
             greeting=settings.greeting,
             carries_id=settings.carries_id,
+            payload=settings.payload,
             json_payload=self.json_payload,
         )
 

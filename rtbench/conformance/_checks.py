@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from rtbench.conformance._client import Answer
 from rtbench.conformance._target import Target
-from rtbench.transports import Control, Message
+from rtbench.transports import Control, Message, Undecodable
 
 MOST = 5
 """Number of problems of one kind that are listed."""
@@ -47,6 +47,9 @@ def right_bytes(target: Target, stream: str, messages: Sequence[Message]) -> lis
     ticks = target.ticks(min(max(numbers, default=0), 1_000_000), stream)
     problems: list[str] = []
     for message in messages:
+        if isinstance(message, Undecodable):
+            problems.append(f"{stream}: {message.why}")
+            continue
         if not 1 <= message.id <= len(ticks):
             problems.append(f"{stream}: unknown id {message.id}")
             continue

@@ -266,7 +266,9 @@ class Subscriber:
         if self.closed is not None:
             code = f", code {self.closed.code}" if self.closed.code else ""
             return f"the connection was over ({self.closed.reason or 'closed'}{code})"
-        return f"nothing more came within {self.target.patience_s:g} s"
+        others = [control.fields for control in self.controls if control.kind == "other"]
+        apart = f", but {len(others)} without {others[0]['lacks']}, first {others[0]['text']!r}" if others else ""
+        return f"nothing more came within {self.target.patience_s:g} s{apart}"
 
     def ask(self) -> None:
         """(Polls) Send the next request, if none is pending."""

@@ -95,6 +95,7 @@ class Target:
             headers={**(subject.headers if subject is not None else {}), **headers},
             subprotocol=subject.subprotocol if subject is not None else "",
             carries_id=subject.carries_id if subject is not None else "protocol",
+            payload=subject.payload if subject is not None else "",
             json_payload=self.json_payload(stream),
         )
         return maker(self.transport, subject.codec if subject is not None else "")(asked)

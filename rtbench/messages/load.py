@@ -45,6 +45,8 @@ class LoadSettings(Message, frozen=True):
     """The path to subscribe to (`rtbench.subjects.Subject.template`); empty: the contract's path of the transport."""
     codec: str = ""
     carries_id: str = "protocol"
+    payload: str = ""
+    """Where a message has what was published (`rtbench.subjects.Subject`); empty: all of it."""
     headers: dict[str, str] = field(default_factory=dict)
     subprotocol: str = ""
     greeting: tuple[str, ...] = ()

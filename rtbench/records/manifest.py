@@ -325,7 +325,7 @@ class Manifest(Record, frozen=True, kw_only=True):
     idle: Maybe[Idle] = UNSET
     """Idle connections on the ladder."""
     controls: Maybe[dict[str, Whole]] = UNSET
-    """count: what else subscribers got, by kind: `heartbeat`, `gap`, `retry`, `failure`, `end`."""
+    """count: what else subscribers got, by kind: `heartbeat`, `gap`, `retry`, `failure`, `end`, `other`."""
     environment: Maybe[dict[str, Any]] = UNSET
     """As in campaign.json."""
     files: Maybe[dict[str, File]] = UNSET

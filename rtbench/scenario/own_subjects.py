@@ -37,7 +37,16 @@ def known_with(registry: Registry, rows: Sequence[SubjectTable], source: str) ->
 
 def of_table(row: SubjectTable) -> Subject:
     """The subject of a scenario's [[subject]]."""
-    post = Post(row.post_path, row.post_wrap, row.post_connections, row.post_batch, row.post_headers)
+    post = Post(
+        row.post_path,
+        row.post_wrap,
+        row.post_connections,
+        row.post_batch,
+        row.post_headers,
+        body=row.post_body,
+        content_type=row.post_type,
+        port=row.post_port,
+    )
     program = None
     if row.command:
         program = Program(row.command, row.ready, row.version, row.environment, row.cgroup, row.cwd, row.tidy)
@@ -52,6 +61,7 @@ def of_table(row: SubjectTable) -> Subject:
         publish=NOBODY if row.url and row.publish == "feed" else post if row.publish == "post" else row.publish,
         description=row.description,
         carries_id=row.carries_id,
+        payload=row.payload,
         path=row.path,
         codec=row.codec,
         headers=row.headers,

@@ -354,7 +354,18 @@ class SubjectTable:
     publish: str = ruled(choice("post", "feed", "nobody"), "post")
     """How messages get into it: a POST for each, our feed, or not at all (the server has its own timetable)."""
     post_path: str = ruled(words(), "/publish/{stream}?channel={channel}")
-    """Where messages are posted."""
+    """Where messages are posted; {stream}, {channel} and {query} (`stream?channel=C`) are filled in."""
+    post_port: int = ruled(number(int, 0, 65_535), 0)
+    """The port that takes the posts, of a server that has one apart. 0: its only port."""
+    post_body: str = ruled(Rule(str, "expected a text", lambda _: True), "")
+    """The body of a post, for a server that wants it in a shape of its own; {message}, {data}, {id}, {stream} and
+    {channel} are filled in. {message} is `{"id":N,"data":PAYLOAD}` and {data} is PAYLOAD. Empty: `post_wrap` counts.
+    """
+    post_type: str = ruled(words(), "")
+    """The content type of a post. In `application/json` what is filled in is a JSON value, or escaped text inside a
+    string; in `application/x-www-form-urlencoded` it is percent-encoded; in other types it stands as it is. Empty: JSON
+    with `post_body`, else none.
+    """
     post_wrap: bool = ruled(flag(), True)
     """Whether the body is `{"id":N,"data":PAYLOAD}`. Otherwise it is PAYLOAD alone."""
     post_connections: int = ruled(number(int, 1, 64), 1)
@@ -362,7 +373,7 @@ class SubjectTable:
     post_batch: int = ruled(number(int, 1, 10_000, " messages a request"), 1)
     """How many messages that are due together go into one body, one a line."""
     post_headers: dict[str, str] = ruled(_pairs("header fields"), {})
-    """Header fields of a post."""
+    """Header fields of a post, such as the server's API key."""
     path: str = ruled(words(), "")
     """Where it is subscribed to; {query}, {stream}, {channel} and {subscriber} are filled in. Empty: the contract's
     path.
@@ -377,6 +388,18 @@ class SubjectTable:
     )
     """Where a message has its id: in the protocol, in the payload `{"id":N,"data":PAYLOAD}`, at a JSON path, or
     nowhere.
+    """
+    payload: str = ruled(
+        Rule(
+            str,
+            "expected json:PATH, such as json:pub.data",
+            lambda v: not v or (v.startswith("json:") and all(v[5:].split("."))),
+        ),
+        "",
+    )
+    """Where subscribers find what was posted: a path in the JSON that they get. A message without the first key of the
+    path is the server's own (a greeting, a ping) and counts as `other` in `controls`; one from which nothing can be
+    taken counts as corrupted. Empty: all of the message.
     """
     codec: str = ruled(words(), "")
     """How the load process reads the connection, where that is not the transport's own way."""

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rtbench.errors import UnavailableError
+from rtbench.errors import UnavailableError, UserError
 from rtbench.subjects.requirements import Requirement, lacking
+from rtbench.subjects.templates import JSON_TYPE, Body, check_path
+from rtbench.transports.catalogue import catalogue as transports
 from rtbench.transports.catalogue import find as transport
 
 __all__ = ["CAPABILITIES", "FEED", "NOBODY", "Launch", "Post", "Program", "Subject"]
@@ -88,8 +90,11 @@ NOBODY = "nobody"
 class Post:
     """Publishing by HTTP POST, pipelined over kept-alive connections; a channel stays on one connection, in order.
 
-    `path`: may contain {stream} and {channel}. `wrap`: the body is `{"id":N,"data":PAYLOAD}`, else PAYLOAD alone.
+    `path`: may contain {stream}, {channel} and {query}. `wrap`: the body is `{"id":N,"data":PAYLOAD}`, else PAYLOAD.
     `batch`: the maximum number of messages in a body, one a line, if they are due together; 1: a request each.
+    `body`: the template of a body in the server's own shape (`rtbench.subjects.templates`); empty: `wrap` counts.
+    `content_type`: empty: JSON for a `body`, else none. `port`: where posts go; 0: the port of the server.
+    Raises UserError for a wrong template.
     """
 
     path: str = "/publish/{stream}?channel={channel}"
@@ -97,6 +102,28 @@ class Post:
     connections: int = 1
     batch: int = 1
     headers: Mapping[str, str] = field(default_factory=dict)
+    body: str = ""
+    content_type: str = ""
+    port: int = 0
+
+    def __post_init__(self) -> None:
+        check_path("post_path", self.path, ("stream", "channel", "query"))
+        if self.content_type and any(name.lower() == "content-type" for name in self.headers):
+            raise UserError("post_type and post_headers both set the content type", "remove one of them")
+        if self.body:
+            if not self.wrap or self.batch > 1:
+                other = "post_batch > 1" if self.wrap else "post_wrap = false"
+                raise UserError(f"post_body cannot be combined with {other}", "remove one of them")
+            self.template()
+
+    @property
+    def sent_type(self) -> str:
+        """The content type that is sent; empty: none."""
+        return self.content_type or (JSON_TYPE if self.body else "")
+
+    def template(self) -> Body | None:
+        """The body's template; None without one."""
+        return Body.of(self.body, self.sent_type) if self.body else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +135,8 @@ class Subject:
     One of `serve` (coroutine that serves until its hub stops; see `servers/kit/app.py`), `program`, `url`.
     `path`: the subscription path, if it differs from the contract's; see `template`.
     `carries_id`: "protocol" (interface.md, Wire), "payload" (each message is `{"id":N,"data":PAYLOAD}`), "json:A.B"
-    (the number at that path of a JSON message) or "none".
+    (the number at that path of the JSON that subscribers get) or "none".
+    `payload`: "json:A.B", the path of what was published in the JSON that subscribers get; empty: all of it.
     `codec`: the load's codec, if it differs from the transport's own (`rtbench.transports.catalogue`).
     `headers`, `subprotocol`, `greeting`: header fields, WebSocket subprotocol and texts that a subscriber sends.
     `tls_ca`: a PEM file to trust, for https and wss. `due`: a JSON path of the due time (seconds since 1970) in
@@ -126,6 +154,7 @@ class Subject:
     publish: str | Post = FEED
     description: str = ""
     carries_id: str = "protocol"
+    payload: str = ""
     path: str = ""
     codec: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -143,6 +172,19 @@ class Subject:
     """Its definition: a module's name, a Python file, or the scenario file with its [[subject]]."""
     proxy: str = ""
     """The proxy (servers/proxies/) before it; empty: none."""
+
+    def __post_init__(self) -> None:
+        check_path("path", self.path, ("query", "stream", "channel", "subscriber"))
+        spoken = transports().get(self.transport)
+        if self.payload and not self.codec and spoken is not None and spoken.polls:
+            text = f"payload: an answer to {self.transport} holds many messages, each as the contract has it"
+            raise UserError(text, 'remove payload, or set codec = "conditional" if an answer is one message')
+        body = self.publish.template() if isinstance(self.publish, Post) else None
+        if body is not None and self.carries_id == "payload" and not {"id", "message"} & body.names:
+            raise UserError(
+                'post_body has no id, and carries_id = "payload" expects one in each message',
+                "write {message} instead of {data}, or set carries_id",
+            )
 
     @property
     def template(self) -> str:

@@ -43,8 +43,21 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Undecodable(Message):
+    """A message whose content cannot be read, although its transport framed it well: `id` -1, `payload` all of it.
+
+    The audit counts it as corrupted; the connection goes on.
+    """
+
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Control:
-    """A notice from the server about the stream: `kind` is end, gap, failure or retry; `fields` its JSON members."""
+    """A notice from the server about the stream: `kind` is end, gap, failure or retry; `fields` its JSON members.
+
+    `kind` other: a message of a foreign server's own, such as a greeting or a ping.
+    """
 
     kind: str
     fields: Mapping[str, Any] = field(default_factory=dict)
@@ -71,7 +84,7 @@ Event = Opened | Message | Control | Heartbeat | Closed
 class Asked:
     """A subscriber's request. Each transport uses the fields that it supports.
 
-    `host`: the Host header. `cursor`: the subscriber's last id. `timeout_s`: of a long poll. `carries_id` and
+    `host`: the Host header. `cursor`: the subscriber's last id. `timeout_s`: of a long poll. `carries_id`, `payload` and
     `json_payload`: `rtbench.transports.envelope.reader`. `greeting`: texts to send on open (WebSocket).
     """
 
@@ -83,6 +96,7 @@ class Asked:
     subprotocol: str = ""
     greeting: Sequence[str] = ()
     carries_id: str = "protocol"
+    payload: str = ""
     json_payload: bool | None = None
 
     @property

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
-from rtbench.transports import Control, Message, ProtocolError
+from rtbench.transports import Control, Message, ProtocolError, Undecodable
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -72,28 +72,96 @@ def unwrap(text: bytes, json_payload: bool | None = None) -> Message | Control:
 Reader = Callable[[bytes], Message | Control]
 
 
-def reader(carries_id: str, json_payload: bool | None = None) -> Reader:
+def reader(carries_id: str, json_payload: bool | None = None, payload: str = "") -> Reader:
     """The reader of message texts, for a transport without ids of its own or one whose ids are not used.
 
-    `carries_id`: "payload" or "protocol", an envelope; "json:A.B", the number at that path of a JSON text, which is
-    itself the payload; "none", a payload without an id (-1). The reader raises ProtocolError.
+    `carries_id`: "payload" or "protocol", an envelope; "json:A.B", the number at that path of the text; "none", no id
+    (-1). `payload`: "json:A.B", the path of the envelope or the payload in the text, which is then JSON; empty: the
+    whole text. An object without the path's first key is Control("other").
+    The reader of rtbench's own protocol raises ProtocolError. With any other, a message that cannot be read is
+    Undecodable, and reading goes on with the next.
     """
-    if carries_id in ("payload", "protocol"):
+    if carries_id == "protocol" and not payload:
         return lambda text: unwrap(text, json_payload)
-    if carries_id == "none":
-        return lambda text: Message(-1, text)
-    kind, _, path = carries_id.partition(":")
-    if kind != "json" or not path:
-        raise ValueError(f"carries_id {carries_id!r}: expected protocol, payload, json:PATH or none")
-    keys = path.split(".")
+    enveloped = carries_id in ("protocol", "payload")
+    numbered = () if enveloped or carries_id == "none" else _keys("carries_id", carries_id)
+    keys = _keys("payload", payload) if payload else ()
+    # An envelope is an object: where a string stands in its place, it is the string's text.
+    json_value = False if enveloped else json_payload
 
-    def read(text: bytes) -> Message:
-        number = at_path(text, keys)
-        if type(number) is not int or not 0 <= number < 2**63:
-            raise ProtocolError(f"no id at {path} of {text[:60]!r}")
-        return Message(number, text)
+    def read(text: bytes) -> Message | Control:
+        try:
+            inner = _taken(text, keys, json_value) if keys else text
+            if inner is None:
+                return Control("other", {"lacks": keys[0], "text": text[:60].decode("utf-8", "replace")})
+            if enveloped:
+                return unwrap(inner, json_payload)
+            return Message(_number(text, numbered) if numbered else -1, inner)
+        except ProtocolError as error:
+            return Undecodable(-1, text, str(error))
 
-    return read
+    def plain(text: bytes) -> Message | Control:
+        try:
+            return unwrap(text, json_payload)
+        except ProtocolError as error:
+            return Undecodable(-1, text, str(error))
+
+    return plain if enveloped and not keys else read
+
+
+def _keys(name: str, place: str) -> tuple[str, ...]:
+    kind, _, path = place.partition(":")
+    keys = tuple(path.split("."))
+    if kind != "json" or not all(keys):
+        raise ValueError(f"{name} {place!r} is not json:PATH")
+    return keys
+
+
+def _number(text: bytes, keys: Sequence[str]) -> int:
+    number = at_path(text, keys)
+    if type(number) is not int or not 0 <= number < 2**63:
+        raise ProtocolError(f"no id at {'.'.join(keys)} of {text[:60]!r}")
+    return number
+
+
+def _taken(text: bytes, keys: Sequence[str], json_payload: bool | None) -> bytes | None:
+    """The payload at a path of a JSON text, byte for byte; None when the text is an object without the first key.
+
+    A string is taken as its text, unless payloads are JSON and its text is not. Raises ProtocolError.
+    """
+    try:
+        whole = text.decode()
+        at, stop = _skip(whole, 0), len(whole)
+        for depth, key in enumerate(keys):
+            spans = _spans(whole, at)
+            if depth == 0:
+                last = spans[-1][2] if spans else at + 1
+                if _skip(whole, _skip(whole, last) + 1) != len(whole):
+                    raise ValueError("text after the message")
+            found = [(start, last) for name, start, last in spans if name == key]
+            if not found and depth == 0 and whole[at] == "{":
+                return None
+            if not found:
+                raise ValueError(f"no {key}")
+            at, stop = found[-1]  # of two members of one name the last counts, as for any reader of JSON
+        raw = whole[at:stop]
+        inner = json.loads(raw) if raw.startswith('"') else None
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError(f"nothing to take at {'.'.join(keys)} of {text[:60]!r} ({error})") from error
+    if inner is None:
+        return raw.encode()
+    try:
+        value: bytes = inner.encode()
+    except UnicodeEncodeError:  # half a surrogate pair: nothing that was posted has one
+        return raw.encode()
+    return raw.encode() if json_payload and not is_json(value) else value
+
+
+def _spans(text: str, at: int) -> list[tuple[str, int, int]]:
+    """Name (in a list: place), start and stop of each value in the object or list at `text[at]`. Raises ValueError."""
+    if text.startswith("[", at):
+        return [(str(place), start, stop) for place, (start, stop) in enumerate(elements(text, at))]
+    return [(name, start, stop) for name, _, start, stop in members(text, at)]
 
 
 def at_path(text: bytes, keys: Sequence[str]) -> Any:

@@ -184,8 +184,10 @@ _CONTROLS = frozenset({"end", "gap", "failure", "retry"})
 
 def codec(asked: Asked) -> SSEClient:
     """The codec for a subscriber's request."""
-    read = None if asked.carries_id == "protocol" else reader(asked.carries_id, asked.json_payload)
-    return SSEClient(asked.host, asked.path, asked.cursor, asked.headers, read=read)
+    numbered = asked.carries_id == "protocol"
+    carries_id = "none" if numbered else asked.carries_id
+    read = None if numbered and not asked.payload else reader(carries_id, asked.json_payload, asked.payload)
+    return SSEClient(asked.host, asked.path, asked.cursor, asked.headers, read=read, numbered=numbered)
 
 
 class SSEClient:
@@ -200,8 +202,12 @@ class SSEClient:
         *,
         max_event_bytes: int = MAX_EVENT_BYTES,
         read: Reader | None = None,
+        numbered: bool = True,
     ) -> None:
-        """`read`: makes a message from an event's data, if the event's id is not rtbench's (`envelope.reader`)."""
+        """`read`: makes a message from an event's data where that is not the payload itself (`envelope.reader`).
+
+        `numbered`: the event's id is the message's.
+        """
         fields = {"Accept": "text/event-stream", "Cache-Control": "no-cache"}
         if last_event_id is not None:
             fields["Last-Event-ID"] = str(last_event_id)
@@ -209,6 +215,7 @@ class SSEClient:
         self._http = ResponseParser()
         self._stream = EventStreamParser(max_event_bytes)
         self._read = read
+        self._numbered = numbered
         self._limit = max_event_bytes
         self.retry_ms: int | None = None
         """The server's last reconnection time, milliseconds; None before the first."""
@@ -318,7 +325,7 @@ class SSEClient:
                 items, fault = list(error.events), error
             for item in items:
                 try:
-                    _event(item, events, self._read)
+                    _event(item, events, self._read, self._numbered)
                 except ProtocolError:
                     # Forget what was read after the faulty event, so that splits make no difference.
                     assert isinstance(item, ServerSentEvent)
@@ -347,14 +354,19 @@ class SSEClient:
         events.append(Closed(clean, reason=reason))
 
 
-def _event(item: Item, events: list[Event], read: Reader | None) -> None:
+def _number(item: ServerSentEvent) -> int:
+    digits = item.last_event_id
+    plain = len(digits) <= MAX_ID_DIGITS and digits.isascii() and digits.isdigit()
+    return int(digits) if plain else -1
+
+
+def _event(item: Item, events: list[Event], read: Reader | None, numbered: bool) -> None:
     if isinstance(item, ServerSentEvent):
         if read is not None:
-            events.append(read(item.data))
+            found = read(item.data)
+            events.append(Message(_number(item), found.payload) if numbered and type(found) is Message else found)
         elif item.type == "message":
-            digits = item.last_event_id
-            plain = len(digits) <= MAX_ID_DIGITS and digits.isascii() and digits.isdigit()
-            events.append(Message(int(digits) if plain else -1, item.data))
+            events.append(Message(_number(item), item.data))
         elif item.type in _CONTROLS:
             try:
                 fields = json.loads(item.data)

@@ -17,7 +17,7 @@ OK = b"ok"
 
 def codec(asked: Asked) -> LineClient:
     """The codec for a subscriber's request."""
-    return LineClient(asked.resuming, reader(asked.carries_id, asked.json_payload))
+    return LineClient(asked.resuming, reader(asked.carries_id, asked.json_payload, asked.payload))
 
 
 class LineClient:

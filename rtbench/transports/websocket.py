@@ -137,7 +137,7 @@ def text_frame(text: str) -> bytes:
 def codec(asked: Asked) -> WebSocketClient:
     """The codec for a subscriber's request."""
     names = (asked.subprotocol,) if asked.subprotocol else ()
-    read = reader(asked.carries_id, asked.json_payload)
+    read = reader(asked.carries_id, asked.json_payload, asked.payload)
     return WebSocketClient(asked.host, asked.resuming, headers=asked.headers, subprotocols=names, read=read)
 
 

@@ -45,6 +45,7 @@ def infer_ticks(run: Run, reports: Sequence[LoadReport], url: str) -> tuple[str,
         store(lambda: tables.write_table(path, "deliveries", table), run.folder)
         text = "messages carry no id: rtbench identifies them by content and numbers them by arrival"
         warnings.append(Reason("no ids", text, "name the place of the id (carries_id)", ["lost", "reordered"]))
+    table = {name: column[table["seq"] >= 0] for name, column in table.items()}  # the others are corrupted
     key = (table["channel"].astype(np.int64) << 40) | table["seq"]
     received = np.where(table["kernel_ns"] >= 0, table["kernel_ns"], table["app_ns"])
     order = np.lexsort((received, key))

@@ -50,6 +50,7 @@ def loads_of(run: Run, sockets: Path, network: str) -> Iterator[LoadProcess]:
         path=subject.template,
         codec=subject.codec,
         carries_id=subject.carries_id,
+        payload=subject.payload,
         headers=dict(subject.headers),
         subprotocol=subject.subprotocol,
         greeting=tuple(subject.greeting),

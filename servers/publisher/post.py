@@ -1,5 +1,8 @@
 """Publishing by HTTP POST: messages are pipelined on kept-alive connections, answers are counted as they come.
 
+A server that closes after each answer, and says so, gets one request a connection from then on (RFC 9112 §9.6); from
+the start if `Connection: close` is among the headers of the posts.
+
 Invariant: sending never blocks the publisher, and one channel's messages keep their order, since all of them go over
 one connection. Requests unanswered on a lost connection are sent again on the next one, so a server may get a message
 twice but misses none. Used by the publisher for subjects without a feed (`rtbench.subjects.Post`).
@@ -31,23 +34,25 @@ class Poster:
     """All connections to one server."""
 
     def __init__(self, to: PostTo, channels: Sequence[Channel]) -> None:
-        address, post = (to.host, to.port), to.post
+        post = to.post
+        address = to.host, post.port or to.port
         authority = f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
-        fields = "".join(f"{name}: {value}\r\n" for name, value in post.headers.items())
+        headers = {"Content-Type": post.sent_type, **post.headers} if post.sent_type else post.headers
+        fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         self._tail = f" HTTP/1.1\r\nHost: {authority}\r\n{fields}Content-Length: ".encode()
         self._targets = [
             post.path.format(stream=one.stream, channel=one.index, query=one.query).encode() for one in channels
         ]
-        self._json = [find(one.stream).json_payload for one in channels]
-        self._wrap, self._batch = post.wrap, max(1, post.batch)
-        self._lines = [_Line(address) for _ in range(max(1, post.connections))]
+        self._channels = [(one.stream, one.index, find(one.stream).json_payload) for one in channels]
+        self._template, self._wrap, self._batch = post.template(), post.wrap, max(1, post.batch)
+        kept = not any((name.lower(), value.lower()) == ("connection", "close") for name, value in headers.items())
+        self._lines = [_Line(address, kept) for _ in range(max(1, post.connections))]
 
     def post(self, ticks: Sequence[tuple[int, int, bytes]]) -> None:
         """Send messages that are due together: (channel, seq, payload)."""
         bodies: dict[int, list[bytes]] = {}
         for channel, seq, payload in ticks:
-            body = wrap(seq, payload, self._json[channel]) if self._wrap else payload
-            bodies.setdefault(channel, []).append(body)
+            bodies.setdefault(channel, []).append(self._body(channel, seq, payload))
         touched = set()
         for channel, messages in bodies.items():
             line = self._lines[channel % len(self._lines)]
@@ -57,6 +62,12 @@ class Poster:
                 line.requests.append(b"POST %b%b%d\r\n\r\n%b" % (self._targets[channel], self._tail, len(body), body))
         for line in touched:
             line.flush()
+
+    def _body(self, channel: int, seq: int, payload: bytes) -> bytes:
+        stream, index, json_payload = self._channels[channel]
+        if self._template is not None:
+            return self._template.filled(seq, payload, json_payload, stream, index)
+        return wrap(seq, payload, json_payload) if self._wrap else payload
 
     def descriptors(self) -> tuple[list[int], list[int]]:
         """The descriptors to read answers from, and those to go on sending to."""
@@ -109,8 +120,12 @@ class Poster:
 class _Line:
     """One connection and its open requests: `requests` not sent yet, `sent` not answered yet."""
 
-    def __init__(self, address: tuple[str, int]) -> None:
+    def __init__(self, address: tuple[str, int], kept: bool = True) -> None:
         self._address = address
+        self._kept = kept
+        """Whether the server keeps the connection after an answer."""
+        self._answered = False
+        """It has announced that it closes this one."""
         self.socket: socket.socket | None = None
         self.descriptor = -1
         self.requests: deque[bytes] = deque()
@@ -133,7 +148,7 @@ class _Line:
         self.requests.extendleft(reversed(self.sent))
         self.sent.clear()
         self.unsent = b""
-        self._answer_bytes = 0
+        self._answer_bytes, self._answered = 0, False
         self._parser = httptools.HttpResponseParser(self)
         family = socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -151,17 +166,27 @@ class _Line:
         self.socket = None
         self.again_at = time.monotonic() + AGAIN_S
 
+    def _renew(self) -> None:
+        """Close a connection whose end was announced. The next one is made at once, and is no reconnection."""
+        self._lost()
+        self.again_at = 0.0
+        self.connections -= 1
+        self._made = False
+
     def flush(self) -> None:
         """Send as much as the socket takes."""
         if self.socket is None:
-            if time.monotonic() >= self.again_at:
+            if self.waiting and time.monotonic() >= self.again_at:
                 self.connect()
             if self.socket is None:
                 return
-        if self.requests:
+        if self._kept:
             self.unsent += b"".join(self.requests)
             self.sent.extend(self.requests)
             self.requests.clear()
+        elif self.requests and not self.sent:
+            self.unsent += self.requests[0]
+            self.sent.append(self.requests.popleft())
         while self.unsent and self.socket is not None:
             try:
                 self.unsent = self.unsent[self.socket.send(self.unsent) :]
@@ -189,8 +214,12 @@ class _Line:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
-            self.refused += 1
-            self._lost()
+            if not self._answered:
+                self.refused += 1
+                self._lost()
+                return
+        if self._answered:
+            self._renew()
 
     def check(self) -> None:
         """Give up an answer over the limits: its request counts as refused and is not sent again."""
@@ -207,6 +236,8 @@ class _Line:
         if status < 200:
             return
         self._answer_bytes = 0
+        self._kept = self._parser.should_keep_alive()
+        self._answered = not self._kept
         request = self.sent.popleft() if self.sent else b""
         if status < 300:
             self.posted += 1

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -15,7 +17,7 @@ from rtbench.conformance._client import CLOSED, Subscriber, fetch
 from rtbench.conformance._target import Target
 from rtbench.conformance.verify import verify
 from rtbench.errors import UserError
-from rtbench.subjects import bounded
+from rtbench.subjects import Subject, bounded
 from rtbench.transports import Closed
 
 Endless = Callable[..., str]
@@ -62,6 +64,17 @@ def test_a_subscriber_holds_no_more_than_it_may(endless: Endless, monkeypatch: p
     with Subscriber(target_at(endless(piece=b": more\n\n" * 5000, pause_s=0), patience_s=20)) as subscriber:
         assert subscriber.messages(1) == []
         assert subscriber.closed == Closed(False, reason="it sent more than 1,000,000 bytes and did not end")
+
+
+@pytest.mark.slow
+def test_messages_without_the_payload_s_key_are_named(endless: Endless) -> None:
+    """Where `payload` is wrong, everything that comes is the server's own."""
+    own = Subject("mine", "sse", "mine", carries_id="payload", payload="json:pub.data")
+    target = replace(target_at(endless(piece=b'data: {"ping":1}\n\n')), subject=own)
+    with Subscriber(target) as subscriber:
+        assert subscriber.messages(1) == []
+        says = r"nothing more came within 0\.2 s, but \d+ without pub, first '\{\"ping\":1\}'"
+        assert re.fullmatch(says, subscriber.why())
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from rtbench.loadtests.reactor.capture import READ_BYTES
 from rtbench.loadtests.recorder import Clock
+from rtbench.records.audit import audit
 from rtbench.records.tables import read_table
 
 A, B, C = b'{"a":1}', b'{"b":22}', b'{"c":333}'
@@ -253,6 +254,43 @@ def test_heartbeats_and_controls_are_counted_and_take_no_stamp(bench: Make, wire
     here.reactor.read(link, wire.chunk(b'event: end\ndata: {"last":3}\n\n'), 300, 301)
     assert here.deliveries("seq", "kernel_ns") == [(1, 100)]
     assert here.load.recorder.controls == {"heartbeat": 1, "gap": 1, "end": 1}
+
+
+# What a foreign server sends
+
+
+@PUSH
+def test_a_message_that_cannot_be_read_is_corrupted_and_the_next_is_read(
+    bench: Make, wire: Any, transport: str
+) -> None:
+    here = bench(carries_id="payload", payload="json:pub.data")
+    link, _ = push(here, wire, transport)
+    good = b'{"pub":{"data":{"id":%d,"data":{"a":1}}}}'
+    texts = [b'{"connect":{}}', good % 1, b'{"pub":{"data":', b'{"pub":{}}', b"{}", good % 4, *[b"?"] * 30]
+    for at, text in enumerate(texts, start=1):
+        data = wire.chunk(b"data: %b\n\n" % text) if transport == "sse" else wire.frame(1, text)
+        here.reactor.read(link, data, at * 100, at * 100 + 1)
+    rows = here.deliveries("seq", "kernel_ns", "payload_bytes", "digest")
+    broken = [(-1, 300, 15, zlib.crc32(texts[2])), (-1, 400, 10, zlib.crc32(texts[3]))]
+    assert rows[:4] == [(1, 200, len(A), zlib.crc32(A)), *broken, (4, 600, len(A), zlib.crc32(A))]
+    assert [row[0] for row in rows[4:]] == [-1] * 30
+    assert link.subscriber.cursor == 4
+    recorder = here.load.recorder
+    assert recorder.controls == {"other": 2}
+    assert len(recorder.faults) == 20  # bounded; the audit has all of them
+    assert 'subscriber 0, connection 0: nothing to take at pub.data of b\'{"pub":{"data":\'' in recorder.faults[0]
+    ticks = {name: np.zeros(4, dtype=np.int64) for name in ("channel", "due_ns")}
+    ticks |= {"seq": np.arange(1, 5), "payload_bytes": np.full(4, len(A)), "digest": np.full(4, zlib.crc32(A))}
+    counts = audit(recorder.table(), ticks, (0, 1), [0]).counts()
+    assert counts == {"expected": 4, "delivered": 2, "lost": 2, "duplicated": 0, "reordered": 0, "corrupted": 32}
+
+
+def test_an_event_s_own_id_goes_with_a_payload_at_a_path(bench: Make, wire: Any) -> None:
+    here = bench(payload="json:x")
+    link, _ = push(here, wire, "sse")
+    here.reactor.read(link, wire.chunk(b'id: 7\ndata: {"x":{"a":1}}\n\n'), 100, 101)
+    here.reactor.read(link, wire.chunk(b"id: 8\ndata: ?\n\n"), 200, 201)
+    assert here.deliveries("seq", "payload_bytes") == [(7, len(A)), (-1, 1)]
 
 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])

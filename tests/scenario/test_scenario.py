@@ -544,6 +544,21 @@ def test_a_toml_file_with_a_subject(tmp_path: Path) -> None:
         ([{**MINE, "capabilities": ["flight"]}], "subject[0]: unknown capability 'flight': choose one of"),
         ([{**MINE, "carries_id": "xml:a"}], "subject[0].carries_id"),
         ([{**MINE, "publish": "smoke"}], "subject[0].publish"),
+        (
+            [{**MINE, "payload": "pub.data"}],
+            'subject[0].payload = "pub.data": expected json:PATH, such as json:pub.data',
+        ),
+        (
+            [{**MINE, "post_body": "{text}"}],
+            "subject[0]: post_body: unknown placeholder {text}: choose one of {id}, {d",
+        ),
+        ([{**MINE, "post_body": "a={data}"}], "subject[0]: post_body: not JSON when it is filled in (Expecting value"),
+        ([{**MINE, "post_body": "{data}"}], 'subject[0]: post_body has no id, and carries_id = "payload" expects one'),
+        ([{**MINE, "path": "/{topic}"}], "subject[0]: path = '/{topic}': unknown placeholder {topic}: choose one of"),
+        (
+            [{**MINE, "transport": "long-poll", "payload": "json:a"}],
+            "subject[0]: payload: an answer to long-poll holds",
+        ),
         ([{**MINE, "headers": {"a": 1}}], "subject[0].headers"),
         ([{**MINE, "command": "serve"}], 'subject[0].command = "serve": expected a list of words'),
         ([{**MINE, "colour": "red"}], "unknown key subject[0].colour"),

@@ -79,7 +79,9 @@ def poster(taker: Taker) -> Iterator[Any]:
 
     def make(**changes: Any) -> Poster:
         host, port = changes.pop("host", "127.0.0.1"), changes.pop("port", taker.port)
-        made.append(Poster(PostTo(host, port, Post("/p/{stream}?c={channel}", **changes)), WORKLOAD.channels()))
+        apart = changes.pop("post_port", 0)
+        to = Post("/p/{stream}?c={channel}", port=apart, **changes)
+        made.append(Poster(PostTo(host, port, to), WORKLOAD.channels()))
         return made[-1]
 
     yield make
@@ -131,6 +133,55 @@ def test_the_payload_alone_and_many_a_request(taker: Taker, poster: Any) -> None
     taker.accept()
     settle(one, lambda: one.counts().unanswered == 3 and not one.descriptors()[1])
     assert [taker.take()[2] for _ in range(3)] == [b"m1\nm2\nm3", b"m4\nm5\nm6", b"m7"]
+
+
+def test_a_body_in_the_server_s_own_shape(taker: Taker, poster: Any) -> None:
+    one = poster(
+        body='{"channel":"{stream}-{channel}","data":{message}}',
+        headers={"X-API-Key": "k"},
+        port=9,
+        post_port=taker.port,
+    )
+    one.post([(2, 7, b'{"a":1}'), (3, 8, b'te"xt')])
+    taker.accept()
+    settle(one, lambda: one.counts().unanswered == 2 and not one.descriptors()[1])
+    _, fields, body = taker.take()
+    assert (fields["Content-Type"], fields["X-API-Key"]) == ("application/json", "k")
+    assert fields["Host"] == f"127.0.0.1:{taker.port}"
+    assert body == b'{"channel":"fanout-1","data":{"id":7,"data":{"a":1}}}'
+    assert taker.take()[2] == b'{"channel":"events-1","data":{"id":8,"data":"te\\"xt"}}'
+
+
+def test_a_form(taker: Taker, poster: Any) -> None:
+    one = poster(body="topic={stream}&data={data}&id={id}", content_type="application/x-www-form-urlencoded")
+    one.post([(3, 8, b"a&b c")])
+    taker.accept()
+    settle(one, lambda: not one.descriptors()[1])
+    _, fields, body = taker.take()
+    assert (fields["Content-Type"], body) == ("application/x-www-form-urlencoded", b"topic=events&data=a%26b+c&id=8")
+
+
+CLOSING = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_server_that_closes_after_each_answer(taker: Taker, poster: Any, known: bool) -> None:
+    """One request a connection: from the start where the post says so, else from the first such answer on."""
+    one = poster(wrap=False, headers={"Connection": "close"} if known else {})
+    one.post([(0, seq, b"m%d" % seq) for seq in ((1, 2, 3) if known else (1,))])
+    for seq in (1, 2, 3, 4):
+        taker.accept()
+        settle(one, lambda: not one.descriptors()[1])
+        assert taker.take()[2] == b"m%d" % seq
+        assert taker.bytes[-1] == b""  # nothing is pipelined behind it
+        taker.connections[-1].sendall(CLOSING)
+        settle(one, lambda done=seq: one.counts().posted == done)
+        if seq == 1 and not known:
+            one.post([(0, 2, b"m2"), (0, 3, b"m3")])
+        if seq == 3:
+            assert not one.waiting
+            one.post([(0, 4, b"m4")])
+    assert one.counts() == PostCounts(posted=4)  # and none of the connections counts as made again
 
 
 def test_a_channel_keeps_to_one_connection(taker: Taker, poster: Any) -> None:

@@ -293,6 +293,9 @@ def test_a_table_says_how_it_is_published_into() -> None:
         post_headers={"Authorization": "apikey x"},
     )  # fmt: skip
     assert found.publish == Post("/p/{stream}", False, 3, 7, {"Authorization": "apikey x"})
+    found = table(command=("x",), post_body="t={message}", post_type="text/plain", post_port=81, payload="json:a.b")
+    assert found.publish == Post(body="t={message}", content_type="text/plain", port=81)
+    assert found.payload == "json:a.b"
 
 
 def test_a_table_of_a_url_is_not_started() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rtbench.transports import Asked, Closed, Control, Message, ProtocolError
+from rtbench.transports import Asked, Closed, Control, Message, Undecodable
 from rtbench.transports.conditional import CODECS, ConditionalClient, codec
 
 CONVERSATIONS = json.loads((Path(__file__).parents[1] / "vectors" / "conditional.json").read_text())["conversations"]
@@ -102,8 +102,10 @@ def test_another_status_is_passed_on(client: ConditionalClient) -> None:
 
 @pytest.mark.parametrize("body", [b"what?", b'{"id":7,"data":1}\nwhat?\n', b"\n"])
 def test_a_body_that_is_not_an_envelope(client: ConditionalClient, body: bytes) -> None:
-    with pytest.raises(ProtocolError, match="malformed envelope"):
-        client.feed(answer(body))
+    (found,) = client.feed(answer(body))
+    message = found.messages[-1]
+    assert isinstance(message, Undecodable)
+    assert (message.id, message.why[:18]) == (-1, "malformed envelope")
 
 
 def test_the_end_of_the_connection(client: ConditionalClient) -> None:

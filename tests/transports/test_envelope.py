@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rtbench.transports import Control, Message, ProtocolError
-from rtbench.transports.envelope import is_json, unwrap, wrap
+from rtbench.transports import Control, Message, ProtocolError, Undecodable
+from rtbench.transports.envelope import is_json, reader, unwrap, wrap
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
@@ -131,3 +131,84 @@ def test_controls() -> None:
 def test_malformed(text: bytes) -> None:
     with pytest.raises(ProtocolError, match="malformed envelope"):
         unwrap(text)
+
+
+# What a foreign server sends
+
+
+ENVELOPE = b'{"id":5,"data":{"a": 1.50}}'
+
+
+@pytest.mark.parametrize(
+    ("text", "payload", "carries_id", "expected"),
+    [
+        (b'{"pub":{"data":%b}}' % ENVELOPE, "json:pub.data", "payload", Message(5, b'{"a": 1.50}')),
+        (b' { "channel":"c", "pub" : { "data" : %b , "offset":7 } } ' % ENVELOPE, "json:pub.data", "payload",
+         Message(5, b'{"a": 1.50}')),
+        (b'{"pub":{"data":"{\\"id\\":5,\\"data\\":\\"x\\"}"}}', "json:pub.data", "payload", Message(5, b"x")),
+        (b'{"pub":{"data":{"a":1},"offset":7}}', "json:pub.data", "json:pub.offset", Message(7, b'{"a":1}')),
+        (b'{"pub":{"data":{"a":1}}}', "json:pub.data", "none", Message(-1, b'{"a":1}')),
+        (b'[{"x":0},{"x":%b}]' % ENVELOPE, "json:1.x", "payload", Message(5, b'{"a": 1.50}')),
+        (b'{"m":[0,{"x":%b}]}' % ENVELOPE, "json:m.1.x", "payload", Message(5, b'{"a": 1.50}')),
+        (b'{"x":1,"x":%b}' % ENVELOPE, "json:x", "payload", Message(5, b'{"a": 1.50}')),
+        (b'{"x":{"control":"end","last":3}}', "json:x", "payload", Control("end", {"last": 3})),
+        (b"{}", "json:pub.data", "payload", Control("other", {"lacks": "pub", "text": "{}"})),
+        (b' {"connect":{"a":1}}', "json:pub.data", "payload",
+         Control("other", {"lacks": "pub", "text": ' {"connect":{"a":1}}'})),
+        (ENVELOPE, "", "payload", Message(5, b'{"a": 1.50}')),
+    ],
+)  # fmt: skip
+def test_what_was_posted_is_taken_from_where_it_is(
+    text: bytes, payload: str, carries_id: str, expected: Message | Control
+) -> None:
+    assert reader(carries_id, None, payload)(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "json_payload", "payload"),
+    [
+        (b'"text"', False, b"text"),
+        (b'"{\\"a\\":1}"', False, b'{"a":1}'),
+        (b'"{\\"a\\":1}"', True, b'{"a":1}'),  # JSON that was posted inside a string
+        (b'"text"', True, b'"text"'),  # JSON that is a string
+        (b'"text"', None, b"text"),
+        (b"5", None, b"5"),
+        (b'"\\ud800"', False, b'"\\ud800"'),
+    ],
+)
+def test_a_string_in_the_payload_s_place(value: bytes, json_payload: bool | None, payload: bytes) -> None:
+    assert reader("none", json_payload, "json:x")(b'{"x":%b}' % value) == Message(-1, payload)
+
+
+@pytest.mark.parametrize("payload", ["", "json:pub.data"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"hello",
+        b"[]",
+        b"\xff",
+        b'{"pub":{}}',
+        b'{"pub":5}',
+        b'{"pub":{"data":5}}',
+        b'{"pub":{"data":{"id":1}}}',
+        b'{"pub":{"data":%b}}}' % ENVELOPE,
+        b'{"pub":{"data":%b}' % ENVELOPE,
+        b'{"pub":' + b"[" * 100_000,
+        b'{"pub":{"data":' + b"9" * 5000,
+    ],
+)
+def test_what_cannot_be_read_is_one_message_and_no_exception(text: bytes, payload: str) -> None:
+    found = reader("payload", True, payload)(text)
+    assert isinstance(found, Undecodable)
+    assert (found.id, found.payload) == (-1, text)
+    assert len(found.why) < 400
+
+
+def test_an_id_that_is_missing() -> None:
+    found = reader("json:n", True)(b'{"m":5}')
+    assert found == Undecodable(-1, b'{"m":5}', "no id at n of b'{\"m\":5}'")
+    with pytest.raises(ValueError, match="carries_id 'xml:a' is not json:PATH"):
+        reader("xml:a")
+    with pytest.raises(ValueError, match=r"payload 'json:a\.\.b' is not json:PATH"):
+        reader("payload", None, "json:a..b")
