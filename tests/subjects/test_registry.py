@@ -184,8 +184,8 @@ def test_a_server_process_imports_one_module(name: str, module: str) -> None:
 
 
 def test_find_lists_what_there_is() -> None:
-    with pytest.raises(UserError, match=r"unknown subject 'sse-fortran': choose one of long-poll-aiohttp, .*sse-aiohttp"):
-        find("sse-fortran")
+    with pytest.raises(UserError, match=r"unknown subject 'pigeon': choose one of long-poll-aiohttp, .*sse-aiohttp"):
+        find("pigeon")
 
 
 # What a subject needs
