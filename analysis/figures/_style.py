@@ -36,7 +36,10 @@ COLOURS = {
     "long-poll": "#cc79a7",
     "tcp": "#7f7d78",
 }
-_SPARE_COLOURS = ("#e69f00", "#56b4e9", "#8a6d3b")
+SPARES = {"spare-1": "#44423d", "spare-2": "#b87700", "spare-3": "#7a5195"}
+"""For transports that are not in the table, and for a subject that would look like another: near the ink first, which
+is unlike every transport's colour."""
+_SPARE_COLOURS = tuple(SPARES.values())
 
 MARKERS = {
     "aiohttp": "o",
@@ -203,8 +206,8 @@ _SHAPES = {
 
 def swatch(subject: ComparedSubject) -> str:
     """A subject's colour and marker as a small SVG, so that tables and figures speak of it alike."""
-    themed = subject.transport in COLOURS and not subject.twin
-    ink = f"var(--{subject.transport})" if themed else ink_of(subject)
+    value = ink_of(subject)
+    ink = f"var(--{next(name for name, one in (COLOURS | SPARES).items() if one == value)})"
     inside = "none" if subject.hollow else ink
     return (
         '<svg class="key" viewBox="0 0 12 12" aria-hidden="true" focusable="false">'
@@ -307,6 +310,9 @@ DARK = {
     COLOURS["short-poll"]: "#3fc79b",
     COLOURS["long-poll"]: "#e3a0c4",
     COLOURS["tcp"]: "#9b9993",
+    SPARES["spare-1"]: "#d2cfc6",
+    SPARES["spare-2"]: "#e8b04a",
+    SPARES["spare-3"]: "#b79ae0",
 }
 """What stands for a colour on a dark page: the dark values of report.css (a test compares them)."""
 
@@ -336,8 +342,8 @@ def inline(svg: str, name: str, title: str) -> str:
     text = re.sub(r"'DejaVu Sans'(?:, [\w'\- ]+)*", "var(--sans)", text)
     for role, value in (("ink", INK), ("faint", FAINT), ("rule", RULE)):
         text = text.replace(value, f"var(--{role})")
-    for transport, value in COLOURS.items():
-        text = text.replace(value, f"var(--{transport})")
+    for name, value in (COLOURS | SPARES).items():
+        text = text.replace(value, f"var(--{name})")
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
     return text.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)

@@ -14,7 +14,7 @@ from rtbench.analysis.evidence import loopback as paying
 from rtbench.analysis.report.caveat import Caveat
 
 HEADINGS = (
-    "server CPU / msg", "of it the client's receive path", "relative to", "as measured", "each server its own TCP"
+    "server CPU / message", "of it the client's receive path", "relative to", "as measured", "each server its own TCP"
 )  # fmt: skip
 
 

@@ -55,17 +55,17 @@ def _headlines(evidence: Evidence) -> list[str]:
 
 
 _SHORT = {
-    "latency_kernel_p50_ns": "latency p50",
-    "latency_app_p50_ns": "latency p50 (application)",
-    "latency_kernel_p99_ns": "p99 in time",
-    "latency_app_p99_ns": "p99 in time (application)",
-    "latency_kernel_within_tick_p99_ns": "p99 over subscribers",
-    "latency_app_within_tick_p99_ns": "p99 over subscribers (application)",
-    "server_cpu_ns_per_message": "server CPU / msg",
-    "machine_busy_ns_per_message": "whole machine / msg",
-    "tcp_down_bytes_per_message": "TCP down / msg",
+    "latency_kernel_p50_ns": "latency, median",
+    "latency_app_p50_ns": "latency, median (application)",
+    "latency_kernel_p99_ns": "99 % in time",
+    "latency_app_p99_ns": "99 % in time (application)",
+    "latency_kernel_within_tick_p99_ns": "99 % of subscribers",
+    "latency_app_within_tick_p99_ns": "99 % of subscribers (application)",
+    "server_cpu_ns_per_message": "server CPU / message",
+    "machine_busy_ns_per_message": "whole machine / message",
+    "tcp_down_bytes_per_message": "bytes down / message",
     "server_memory_bytes_per_connection": "server memory / connection",
-    "recovery_p50_ns": "recovery p50",
+    "recovery_p50_ns": "recovery, median",
 }
 
 

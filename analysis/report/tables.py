@@ -102,10 +102,10 @@ def left_out(evidence: Evidence) -> list[tuple[str, str, str, str, str, str]]:
 
 
 HALVES = (
-    ("latency_kernel_p50_ns", "latency p50"),
-    ("latency_app_p50_ns", "latency p50 (application)"),
-    ("server_cpu_ns_per_message", "server CPU / msg"),
-    ("client_cpu_ns_per_message", "client CPU / msg"),
+    ("latency_kernel_p50_ns", "latency, median"),
+    ("latency_app_p50_ns", "latency, median (application)"),
+    ("server_cpu_ns_per_message", "server CPU / message"),
+    ("client_cpu_ns_per_message", "client CPU / message"),
 )
 
 
