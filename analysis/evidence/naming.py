@@ -36,6 +36,7 @@ class Group:
     line: str
     subjects: tuple[ComparedSubject, ...]
 
+
 _SHORT = {"sse": "SSE", "websocket": "WebSocket", "tcp": "plain TCP"}
 
 

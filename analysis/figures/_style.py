@@ -149,11 +149,11 @@ LABEL = 26
 
 
 def label(name: str, most: int = LABEL) -> str:
-    """A name in one line, or in two where it is long."""
-    width = most
-    while len(lines := textwrap.wrap(name, width, break_long_words=False, break_on_hyphens=False)) > 2:
+    """A name in one line, or in two where it is long; "on aiohttp" stays together."""
+    glued, width = re.sub(r" (on|behind) ", " \\1\N{NO-BREAK SPACE}", name), most
+    while len(lines := textwrap.wrap(glued, width, break_long_words=False, break_on_hyphens=False)) > 2:
         width += 2
-    return "\n".join(lines)
+    return "\n".join(lines).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def mark(artist: Artist, subject: str, words: str = "") -> None:
@@ -342,8 +342,8 @@ def inline(svg: str, name: str, title: str) -> str:
     text = re.sub(r"'DejaVu Sans'(?:, [\w'\- ]+)*", "var(--sans)", text)
     for role, value in (("ink", INK), ("faint", FAINT), ("rule", RULE)):
         text = text.replace(value, f"var(--{role})")
-    for name, value in (COLOURS | SPARES).items():
-        text = text.replace(value, f"var(--{name})")
+    for variable, value in (COLOURS | SPARES).items():
+        text = text.replace(value, f"var(--{variable})")
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
     return text.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)

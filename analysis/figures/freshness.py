@@ -43,8 +43,9 @@ def draw(evidence: Evidence) -> Drawing | None:
         "Further left is fresher, further down is cheaper. Age is the delivery latency, from the planned time until "
         f"the client holds the data; mark: its median, thin line to the right: its {tail}. Short polling has a mark "
         "for each poll interval (written beside it), joined in their order; push and long polling do not depend on it, "
-        f"their marks are repetitions. Where marks lie on each other, the larger one is below. Medians of trials, n = {counts[0]} to {counts[-1]} trials a mark; their 95 % "
-        f"intervals are in the table. Both axes logarithmic.{arms(evidence, lines=True)}"
+        "their marks are repetitions. Where marks lie on each other, the larger one is below. Medians of trials, "
+        f"n = {counts[0]} to {counts[-1]} trials a mark; their 95 % intervals are in the table. "
+        f"Both axes logarithmic.{arms(evidence, lines=True)}"
     )
     metrics = (evidence.latency, "server_cpu_ns_per_message", "tcp_down_bytes_per_message", "tcp_up_bytes_per_message")
     return Drawing(canvas, caption, metrics=metrics)

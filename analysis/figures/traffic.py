@@ -22,6 +22,7 @@ def draw(evidence: Evidence) -> Drawing | None:
     caption = (
         "Bytes per message that arrived in the window, on one linear axis: the payload itself, and the TCP stream "
         "in both directions with envelopes, request and response heads and pings (TCP_INFO at the edges of the "
-        f"window, so set-up is not in it). IP and TCP headers are not counted unless the wire was. {ending(evidence, _PANELS)}"
+        "window, so set-up is not in it). IP and TCP headers are not counted unless the wire was. "
+        f"{ending(evidence, _PANELS)}"
     )
     return Drawing(canvas, caption, tuple((p.metric, p.title) for p in _PANELS))

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from scipy.stats import combine_pvalues
 
-from rtbench.analysis import format
 from rtbench.analysis.evidence import naming, total
 from rtbench.analysis.metrics import find
 from rtbench.analysis.metrics.costs import SLOPES, given
@@ -30,8 +29,8 @@ if TYPE_CHECKING:
 def collect(evidence: Evidence) -> list[Caveat]:
     """All caveats, the grave ones first."""
     sources: tuple[Callable[[Evidence], Iterator[Caveat]], ...] = (
-        _unfinished, _too_few, _put_aside, _given, thresholds.caveats, _stalls, fairness.caveats, _arms, _tails, _beats, _censored,
-        _bent, _unstamped, _noise, _multiplicity, _calibration, loopback.caveats, _unsealed, _machine,
+        _unfinished, _too_few, _put_aside, _given, thresholds.caveats, _stalls, fairness.caveats, _arms, _tails, _beats,
+        _censored, _bent, _unstamped, _noise, _multiplicity, _calibration, loopback.caveats, _unsealed, _machine,
     )  # fmt: skip
     found: dict[tuple[str, str], Caveat] = {}
     for source in sources:

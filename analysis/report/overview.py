@@ -80,7 +80,9 @@ def _columns(evidence: Evidence) -> Iterator[Column]:
     if evidence.known(in_time):
         yield Column(in_time, "99 % in time", "99 % of the messages of a window arrive within it")
     else:
-        yield Column(in_tick, "99 % of subscribers", "by then 99 % of the subscribers have a message; the median over messages")
+        yield Column(
+            in_tick, "99 % of subscribers", "by then 99 % of the subscribers have a message; the median over messages"
+        )
     yield Column(CPU, "server CPU / message")
     yield Column("tcp_down_bytes_per_message", "bytes down / message")
     yield Column("tcp_up_bytes_per_message", "bytes up / message")

@@ -149,7 +149,9 @@ def combined(evidence: Evidence) -> CombinedTable:
                 if effects.predicted is None
                 else " to ".join(f"{format.number(bounded_exp(end))}×" for end in effects.predicted)
             )
-            name = f"{_SHORT.get(metric, find(metric).title)}: {words[one.together.a]} relative to {words[one.together.b]}"
+            name = (
+                f"{_SHORT.get(metric, find(metric).title)}: {words[one.together.a]} relative to {words[one.together.b]}"
+            )
             rows.append((name, [*own, format.ratio(one.together), tau, i2, ends]))
     heads = [*names, "combined", "τ", "I²", "next"]
     return CombinedTable(len(names), "random effects over campaigns", heads, rows)

@@ -12,7 +12,7 @@ from typing import Any
 
 from rtbench.analysis import format
 from rtbench.analysis.evidence import Evidence, Result, origin, total
-from rtbench.analysis.metrics import catalogue, find
+from rtbench.analysis.metrics import catalogue
 from rtbench.analysis.report.caveat import written
 from rtbench.analysis.report.caveats import stalled
 from rtbench.analysis.sweep.cells import flat

@@ -114,7 +114,14 @@ def freshness(sweep: Sweep) -> Table | None:
     """Age and cost of every subject at every poll interval."""
     if not sweep.freshness:
         return None
-    heads = ("poll interval", "age, median", "age, p99", "server CPU / message", "bytes down / message", "bytes up / message")
+    heads = (
+        "poll interval",
+        "age, median",
+        "age, p99",
+        "server CPU / message",
+        "bytes down / message",
+        "bytes up / message",
+    )
     return Table("Cost at equal freshness", heads, tuple((row.subject, _fresh(row)) for row in sweep.freshness))
 
 

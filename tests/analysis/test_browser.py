@@ -74,8 +74,8 @@ def test_the_first_screen_has_the_answer_the_table_the_figure_and_the_doubts(chr
     for selector in (".answer li:nth-child(3)", "#results table", "#decision svg", ".caveats.grave"):
         assert of(page, f"({top})({json.dumps(selector)})") < 900, selector
     assert of(page, "document.querySelector('#results table').getBoundingClientRect().bottom") < 900
-    bottom = of(page, "document.querySelector('.caveats.grave').getBoundingClientRect().bottom")
-    assert 0 <= of(page, f"({top})('.caveats.mild')") - bottom < 40  # the mild ones follow the grave ones
+    bottom = of(page, "document.querySelector('.decide').getBoundingClientRect().bottom")
+    assert 0 <= of(page, f"({top})('.caveats.mild')") - bottom < 40  # the mild ones follow figure and grave ones
 
 
 def test_without_scripts_everything_is_there_and_no_control_that_does_nothing(chromium: Any, url: str) -> None:

@@ -32,7 +32,12 @@ CPU = "server_cpu_ns_per_message"
 CROSSING = 11.0
 LAWS = {"sse-aiohttp": (5_000.0, 0.5), "websocket-aiohttp": (5_000.0 * CROSSING**-0.7, 1.2)}
 """Server CPU per message: ns · subscribers^exponent; the two cross at CROSSING subscribers."""
-NAMES = {"sse-aiohttp": "SSE", "websocket-aiohttp": "WebSocket", "websocket-websockets": "another", "sse-aiohttp@2": "A"}
+NAMES = {
+    "sse-aiohttp": "SSE",
+    "websocket-aiohttp": "WebSocket",
+    "websocket-websockets": "another",
+    "sse-aiohttp@2": "A",
+}
 
 
 def study(evidence: Evidence) -> Sweep:
