@@ -256,8 +256,9 @@ def quantity_axis(axes: Axes, unit: str, logarithmic: bool, vertical: bool = Fal
         (axes.set_yscale if vertical else axes.set_xscale)("log")
         low, high = sorted(axes.get_ylim() if vertical else axes.get_xlim())
         spec = axes.get_subplotspec()
-        narrow = spec is not None and spec.get_gridspec().ncols > 2
-        axis.set_major_locator(FixedLocator(log_ticks(low, high, 6 if vertical else 3 if narrow else 4)))
+        columns = spec.get_gridspec().ncols if spec is not None else 1
+        most = 6 if vertical else 4 if columns < 3 else 3 if columns < 5 else 2
+        axis.set_major_locator(FixedLocator(log_ticks(low, high, most)))
         axis.set_minor_locator(LogLocator(subs=range(2, 10), numticks=12))
         axis.set_minor_formatter(NullFormatter())
     axis.set_major_formatter(FuncFormatter(lambda value, _: short(value, unit)))

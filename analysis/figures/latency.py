@@ -12,7 +12,7 @@ from rtbench.analysis import format
 from rtbench.analysis.evidence import ComparedSubject, Evidence, Result, naming
 from rtbench.analysis.figures import Drawing, figure
 from rtbench.analysis.figures._style import (
-    RULE,
+    FAINT,
     WIDTH_IN,
     arms,
     fill,
@@ -91,7 +91,7 @@ def _panel(axes: Axes, evidence: Evidence, base: str, span: str) -> float:
         if first is not None and first.series is not None:
             found = first.series.distributions[span]
             seen = np.isfinite(found.curve) & (found.curve > 0) & (0.5 / max(1, found.count + found.lost) < 1 - GRID)
-            (behind,) = axes.plot(found.curve[seen], (1 - GRID)[seen], color=RULE, linewidth=0.9, zorder=1)
+            (behind,) = axes.plot(found.curve[seen], (1 - GRID)[seen], color=FAINT, linewidth=0.9, alpha=0.45, zorder=1)
             mark(behind, subject.name)
     shares = [
         share

@@ -109,7 +109,8 @@ def _cell(evidence: Evidence, metric: str, a: str, b: str, across: bool) -> Matr
     text = format.ratio(found)
     if found.different and text.startswith("1.00×"):  # a difference of bytes may be smaller than three digits show
         text = f"{found.ratio:.6f}".rstrip("0") + "×"
-    note = f"; {words}" if (words := format.undecided(found)) else ""
+    words = "too few blocks" if found.verdict == "too few blocks" else format.undecided(found)
+    note = f"; {words}" if words else ""
     return MatrixCell(text + note, sides.get(found.verdict, "open"), across)
 
 

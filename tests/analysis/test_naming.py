@@ -57,7 +57,7 @@ def test_a_subject_in_words() -> None:
         "a", "long-poll", "nginx", "idiomatic", "", 1, 1, {}, "long-poll-nginx+caddy@2", {"subscribers": 9}
     )
     assert naming.heading(swept) == "Long polling (label 2) behind caddy on nginx, subscribers = 9"
-    assert _style.label(naming.heading(swept)) == "Long polling (label 2) behind\ncaddy on nginx, subscribers = 9"
+    assert _style.label(naming.heading(swept)) == "Long polling (label 2) behind caddy\non nginx, subscribers = 9"
     assert _style.label("SSE on aiohttp") == "SSE on aiohttp"
 
 
