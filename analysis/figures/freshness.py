@@ -26,7 +26,7 @@ def draw(evidence: Evidence) -> Drawing | None:
     subjects = {subject.base: subject for subject in curves.bases(evidence)}
     for number, (axes, (title, unit)) in enumerate(zip(panels, _PANELS, strict=True)):
         for place, (base, subject) in enumerate(subjects.items()):
-            size = max(4.5, 9 - 1.5 * place)
+            size = max(4.5, 8 - 1.2 * place)
             _series(axes, [row for row in rows if row.subject == base], subject, number, size)
         axes.set_title(title)
         axes.set_xlabel("age of the data at the client")
