@@ -1,4 +1,4 @@
-# Four words do everything: setup test bench report. `make help` explains them.
+# Four targets do everything: setup, test, bench, report. `make help` explains them.
 # GNU make exits 2 for any failed recipe; a CI that wants the contract's exit codes calls `.venv/bin/rtbench run ci`.
 PYTHON ?= python3
 VENV := .venv
@@ -7,11 +7,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 OUT ?=
 
 HYPERLANE := servers/hyperlane/target/release/rtbench-hyperlane
+GO := servers/go/bin/rtbench-go
+NODE := servers/node/node_modules/.package-lock.json
 REFERENCE_OUT := $(or $(OUT),results/$(shell date -u +%Y%m%d-%H%M%S)-$(NAME))
 RUSTUP := curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test bench bench-full report demo calibrate aa reference stacks hyperlane docs lint types clean
+.PHONY: help setup test bench bench-full report demo calibrate aa reference stacks hyperlane go node docs lint types clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,7 +22,7 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "rtbench needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 
-# What a run needs, and what its tests and linters need besides: each is installed once, so that the second time is offline.
+# The packages of a run, and the packages of its tests and linters: each set is installed once; later calls work offline.
 $(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install --quiet --constraint constraints.txt --editable .
 	@touch $@
@@ -37,12 +39,12 @@ $(VENV)/.docs: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[docs]'
 	@touch $@ $(VENV)/.run
 
-setup: $(VENV)/.dev ## create .venv with everything that running, testing and linting need
+setup: $(VENV)/.dev ## create .venv with all packages for running, testing and linting
 
 test: $(VENV)/.dev ## set up and pass the tests, three files at a time: half of their time is waiting (8 to 11 minutes)
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-bench: $(VENV)/.run ## set up, measure four transports from 1,000 subscribers each, write the report (7 to 9 minutes)
+bench: $(VENV)/.run ## set up, measure four transports with 1,000 subscribers each, write the report (7 to 9 minutes)
 	$(BIN)/rtbench run ci $(if $(OUT),--out $(OUT)) $(ARGS)
 
 bench-full: $(VENV)/.run ## the same with longer windows and more blocks (some 50 minutes)
@@ -51,10 +53,10 @@ bench-full: $(VENV)/.run ## the same with longer windows and more blocks (some 5
 demo: $(VENV)/.run ## four transports side by side in your browser (PORT=8000 for a port of your choice)
 	$(BIN)/rtbench demo --port $(or $(PORT),0) $(ARGS)
 
-calibrate: $(VENV)/.run ## known truths in, deviations out, stored for this machine's reports (some 6 minutes)
+calibrate: $(VENV)/.run ## measure the harness's own error and store it for this machine's reports (some 6 minutes)
 	$(BIN)/rtbench calibrate $(if $(OUT),--out $(OUT)) $(ARGS)
 
-aa: $(VENV)/.run ## twenty real A/A pairs: this machine's noise floor (some 30 minutes)
+aa: $(VENV)/.run ## measure this machine's noise floor by twenty A/A pairs (some 30 minutes)
 	$(BIN)/rtbench aa $(if $(OUT),--out $(OUT)) $(ARGS)
 
 report: $(VENV)/.run ## rebuild the newest campaign's report from its raw files (DIR=results/... for another)
@@ -66,15 +68,32 @@ reference: $(VENV)/.run ## measure a reference result again: make reference NAME
 	$(BIN)/python benchmarks/reference.py $(REFERENCE_OUT) $(NAME)
 	$(BIN)/python benchmarks/quoted.py --write
 
-stacks: $(VENV)/.stacks ## install the Python stacks that are subjects, too: Starlette, uvicorn, aiohttp-sse, picows
+stacks: $(VENV)/.stacks ## install the Python stacks of more subjects, and build the others that this machine has tools for
+	@for stack in hyperlane go node; do $(MAKE) --no-print-directory $$stack || echo "left out: $$stack"; done
 
 hyperlane: $(HYPERLANE) ## build the article's own framework as a subject (needs cargo; once, some 2 minutes)
 
-# rustup puts cargo where a shell that was open before does not look. Nothing else depends on this.
+# rustup installs cargo outside the PATH of shells that are already open. Nothing else depends on this.
 $(HYPERLANE): export PATH := $(PATH):$(HOME)/.cargo/bin
 $(HYPERLANE): $(addprefix servers/hyperlane/,Cargo.toml Cargo.lock build.rs) $(wildcard servers/hyperlane/src/*.rs)
 	@command -v cargo >/dev/null || { echo "rtbench: cargo is missing, which builds hyperlane: $(RUSTUP)" >&2; exit 2; }
 	cd servers/hyperlane && cargo build --release --locked
+	@touch $@
+
+go: $(GO) ## build the Go stack: net/http and coder/websocket (needs go; once, some 20 seconds)
+
+# Without -buildvcs=false the binary would depend on the commit, without CGO_ENABLED=0 on this machine's libc.
+$(GO): export PATH := $(PATH):/usr/local/go/bin
+$(GO): $(addprefix servers/go/,go.mod go.sum) $(wildcard servers/go/*.go servers/go/*/*.go)
+	@command -v go >/dev/null || { echo "rtbench: go is missing, which builds the Go stack: apt-get install golang-go, or https://go.dev/dl" >&2; exit 2; }
+	cd servers/go && CGO_ENABLED=0 go build -trimpath -buildvcs=false -o bin/rtbench-go .
+	@touch $@
+
+node: $(NODE) ## set up the Node subjects: ws from npm (needs Node 20 or newer and npm)
+
+$(NODE): servers/node/package.json servers/node/package-lock.json
+	@{ command -v npm && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'; } >/dev/null 2>&1 || { echo "rtbench: the Node subjects need Node 20 or newer and npm: https://nodejs.org" >&2; exit 2; }
+	cd servers/node && npm ci --omit=dev --ignore-scripts
 	@touch $@
 
 docs: $(VENV)/.docs ## write the generated pages, build the documentation into site/ (any broken link fails)
@@ -90,6 +109,6 @@ lint: $(VENV)/.dev ## ruff: rules and format; import-linter: the arrows of ARCHI
 types: $(VENV)/.dev ## mypy --strict on all packages
 	$(BIN)/mypy
 
-clean: ## remove what is derived: caches and builds (.venv and results stay)
-	rm -rf build dist site servers/hyperlane/target .pytest_cache .mypy_cache .ruff_cache .coverage .hypothesis
+clean: ## remove derived files: caches and builds (.venv and results stay)
+	rm -rf build dist site servers/hyperlane/target servers/go/bin servers/node/node_modules .pytest_cache .mypy_cache .ruff_cache .coverage .hypothesis
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

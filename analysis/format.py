@@ -51,12 +51,12 @@ def parts(value: float, unit: str) -> tuple[str, str]:
 
 
 def summary(row: Summary | None) -> str:
-    """`8.71 ms [8.20, 9.10]`; without brackets when there is no interval."""
+    """`8.71 ms [8.20, 9.10]`; without brackets if the interval is missing."""
     return " ".join(split(row)).rstrip()
 
 
 def split(row: Summary | None) -> tuple[str, str]:
-    """The value and its interval: `8.71 ms` and `[8.20, 9.10]`, which is empty when there is none."""
+    """The value and its interval: `8.71 ms` and `[8.20, 9.10]`, which is empty if it is missing."""
     if row is None or row.median is None:
         return MISSING, ""
     text = quantity(row.median, row.unit)

@@ -169,13 +169,14 @@ class Subscriber:
         """Record a poll's answer; returns the place of its row."""
         return self.load.recorder.request(self.index, link.planned_ns, link.asked_ns, now_ns, status, size)
 
-    def schedule(self, link: PollLink, now_ns: int) -> None:
+    def schedule(self, link: PollLink, now_ns: int, more: bool = False) -> None:
         """Schedule the next poll: a long poll at once, a short one at its next slot of an absolute, phase-spread plan.
 
+        `more`: at once in any case, for the answer may have left messages behind (`PollResponse.more`).
         Slots that passed before the answer came are skipped. That hides no coordinated omission: latency is charged
         from the plan of messages (R1), not of polls.
         """
-        if self.transport == "long-poll":
+        if more or self.transport == "long-poll":
             link.ask(now_ns)
             return
         interval_ns, base_ns = self.load.settings.poll_interval_ns, self.load.base_ns + self._phase_ns

@@ -1,8 +1,8 @@
-"""`python -m rtbench.manual [FOLDER]`: the reference pages of the documentation, made of the code.
+"""`python -m rtbench.manual [FOLDER]`: generate the reference pages of the documentation from the code.
 
-Invariant: a page says nothing that does not stand beside a definition: commands and options (`rtbench.cli`), keys of a
-scenario (`rtbench.scenario`), metrics (`rtbench.analysis.metrics`), docstrings of the public places. A test checks that
-the committed pages are the generated ones. Modules of the kit are read, not imported: some need optional packages.
+Invariant: every text on a page comes from a definition: commands and options (`rtbench.cli`), keys of a scenario
+(`rtbench.scenario`), metrics (`rtbench.analysis.metrics`), docstrings of the public modules. A test checks that the
+committed pages are the generated ones. Modules of the kit are read, not imported: some need optional packages.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _commands() -> Iterator[str]:
     yield "Results go to stdout, everything else to stderr. Every exit code has one meaning for all commands:"
     yield ""
     yield from table(("exit code", "meaning"), ((str(code), meaning) for code, meaning in EXITS.items()))
-    yield "Where several hold, the first of 130, 2, 1, 3 counts."
+    yield "If several apply, the first of 130, 2, 1, 3 counts."
     yield ""
     for task, names in TASKS.items():
         yield f"## {task}"
@@ -115,7 +115,7 @@ def _scenario() -> Iterator[str]:
     yield "Scenario keys"
     yield (
         "A scenario is a TOML file: `rtbench run FILE.toml`. `rtbench list scenarios` has those that ship. A key that "
-        "is missing has its default. `--set KEY=VALUE` lays a value over it, with dotted keys such as "
+        "is missing has its default. `--set KEY=VALUE` overrides a value; keys are dotted, as in "
         "`--set poll.interval_s=0.5`. An unknown key, a wrong type or an impossible value is an error."
     )
     yield ""
@@ -138,7 +138,7 @@ def _scenario() -> Iterator[str]:
                 yield from _keys(inner.metadata["rows"])
     yield "## Capabilities"
     yield ""
-    yield "What `capabilities` of a `[[subject]]` may claim. `rtbench verify` checks what is claimed:"
+    yield "The `capabilities` that a `[[subject]]` may claim. `rtbench verify` checks each claim:"
     yield ""
     yield from table(("capability", "meaning"), ((f"`{name}`", meaning) for name, meaning in CLAIMS.items()))
 
@@ -185,7 +185,7 @@ def _default(item: dataclasses.Field[Any]) -> str:
 
 
 def _allowed(rule: Rule) -> str:
-    """What an error says is expected, without the type, which has a column of its own."""
+    """The allowed values as in an error, without the type, which has its own column."""
     plain = re.sub(r"^expected (?:one of |(?:an integer|a number) from )?", "", rule.allowed)
     return "" if plain in ("a string", "a string of one line", "true or false") else plain.replace("|", "\\|")
 
@@ -203,7 +203,7 @@ def undescribed() -> list[str]:
             if "rule" not in item.metadata:
                 kinds.append(_inner(item))
                 if kind is Scenario:
-                    continue  # a table: its class says what it is
+                    continue  # a table: its class has the text
             if not _meaning(kind, item.name):
                 found.append(f"{kind.__name__}.{item.name}")
     return found
@@ -215,8 +215,8 @@ def undescribed() -> list[str]:
 def _metrics() -> Iterator[str]:
     yield "Metrics"
     yield (
-        "One number a trial: `metrics` of report.json, `value` of metrics.csv, and `rtbench list metrics`. Every `ns` "
-        "is a duration. [Formulas](../recompute.md) has how each is computed. *Better* is the direction in which a "
+        "One number per trial: `metrics` of report.json, `value` of metrics.csv, and `rtbench list metrics`. Every "
+        "`ns` is a duration. [Formulas](../recompute.md) has each formula. *Better* is the direction in which a "
         "subject is better."
     )
     yield ""
@@ -245,12 +245,12 @@ PLACES = (
     ("servers.kit.cursor", ""),
     ("analysis.notebook", "Results as DataFrames. `rtbench.analysis` has both names."),
 )
-"""The modules of the public places, below `rtbench`."""
+"""The public modules, below `rtbench`."""
 
 
 def _python() -> Iterator[str]:
     yield "Python API"
-    yield "The public places: their names stay, and CHANGELOG has each change. All other modules may change."
+    yield "These modules are public: their names stay, and CHANGELOG has each change. All other modules may change."
     yield ""
     for name, note in PLACES:
         tree = _parsed(name)
@@ -279,7 +279,7 @@ def _docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunc
 
 
 def _prose(text: str) -> str:
-    """A docstring as Markdown: words in braces stand in code, so that nothing is taken for markup."""
+    """A docstring as Markdown: words in braces become code, so that they are not read as markup."""
     return re.sub(r"(?<![`\w{])(\{[\w,]+\})", r"`\1`", text)
 
 
@@ -291,7 +291,7 @@ def _public(tree: ast.Module) -> list[str]:
 
 
 def _definition(name: str, tree: ast.Module, public: str) -> tuple[ast.stmt, str]:
-    """Where `public` is defined: here, or in the module from which it is imported; and the text under it."""
+    """The definition of `public`, here or in the module that it is imported from, and the text under it."""
     for node, after in zip(tree.body, [*tree.body[1:], None], strict=True):
         if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == public:
             return node, _docstring(node)

@@ -1,7 +1,7 @@
-"""The workload of a scenario: which channels there are, and every tick of them on one timetable, lazily.
+"""The workload of a scenario: its channels and all their ticks on one timetable, made lazily.
 
-A channel's script is its ticks and, between them, its notices: what its stream says about itself (retry, failure,
-end). Only ticks are messages: they alone have ids, are counted and are what `rtbench ticks` prints.
+A channel's script has its ticks and, between them, its notices (retry, failure, end). Only ticks are messages: they
+have ids, they are counted, and `rtbench ticks` prints them.
 
 Invariant: fully determined by (seed, epoch_s, streams, channels, pace). `channel` here and in every file numbers the
 (stream, channel within the stream) pairs of the scenario. Called by the publisher (to play it), the campaign (to
@@ -32,15 +32,15 @@ class Channel:
 
     @property
     def query(self) -> str:
-        """How the wire picks it: `stream?channel=C`; the first channel needs no query."""
+        """Its name on the wire: `stream?channel=C`; the first channel needs no query."""
         return f"{self.stream}?channel={self.index}" if self.index else self.stream
 
 
 class Tick(NamedTuple):
     """One message: `due_ns` counts from the start of its stream's timetable. (A tuple: made 10,000 times a second.)
 
-    With the seq NOTICE it is none: `payload` is then the notice's JSON, `{"control":KIND,…}`. An empty payload is to be
-    made by `Workload.make` when it is due.
+    A tick with the seq NOTICE is a notice: `payload` is then its JSON, `{"control":KIND,…}`. `Workload.make` makes an
+    empty payload when it is due.
     """
 
     channel: int
@@ -65,7 +65,7 @@ class Workload:
 
     @property
     def unicast(self) -> bool:
-        """Every subscriber has a channel of its own."""
+        """Whether every subscriber has its own channel."""
         return self.pace.channels == "unicast"
 
     def channels(self) -> list[Channel]:
@@ -79,7 +79,7 @@ class Workload:
         return Channel(number, self.streams[number % kinds], number // kinds)
 
     def channel_of(self, subscriber: int) -> int:
-        """The number of the channel that a subscriber listens to."""
+        """The number of the channel that a subscriber subscribes to."""
         return subscriber if self.unicast else subscriber % len(self.streams)
 
     def stream(self, name: str) -> Stream:
@@ -91,20 +91,20 @@ class Workload:
         return find(self.streams[channel % len(self.streams)])
 
     def finite(self, name: str) -> bool:
-        """Whether a stream is over some time, and kept whole until then."""
+        """Whether a stream ends; it is kept whole until then."""
         stream = find(name)
         return stream.finite and not stream.takes(self.pace)
 
     def takes(self, channel: int) -> bool:
-        """Whether a channel's messages are what subscribers say."""
+        """Whether subscribers send a channel's messages."""
         return self.stream_of(channel).takes(self.pace)
 
     def ticks_of(self, channel: Channel) -> Iterator[Tick]:
-        """One channel's ticks, lazily; a finite stream's end is the iterator's."""
+        """One channel's ticks, lazily; the iterator ends with a finite stream."""
         return (tick for tick in self.script_of(channel) if tick.seq)
 
     def script_of(self, channel: Channel) -> Iterator[Tick]:
-        """One channel's ticks and notices, lazily; the last of one that is over is its end or its failure."""
+        """One channel's ticks and notices, lazily; the last of a finite stream is its end or failure notice."""
         source = self._source(channel)
         number = channel.number
         seq = due_ns = 0
@@ -123,7 +123,7 @@ class Workload:
             yield _notice(number, due_ns, "end", {"last": seq})
 
     def make(self, tick: Tick) -> bytes:
-        """The payload of a tick that has none yet: it is due now."""
+        """The payload of a tick without one, made when it is due."""
         channel = self.channel(tick.channel)
         return find(channel.stream).live(self._source(channel), tick.due_ns).encode()
 

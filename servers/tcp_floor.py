@@ -83,7 +83,7 @@ class _Connection(asyncio.Protocol):
             self._refuse(str(error))
             return
         if channel is None:
-            self._refuse("there is no such stream or channel")
+            self._refuse("unknown stream or channel")
             return
         self._transport.write(OK + b"\n")
         connection = await self._hub.attach(self._transport, channel, at)

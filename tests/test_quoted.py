@@ -86,7 +86,7 @@ def test_the_committed_report_has_the_same_numbers(script: ModuleType) -> None:
 
 
 @pytest.mark.slow
-def test_several_campaigns_are_told_apart_and_combined(script: ModuleType) -> None:
+def test_several_campaigns_are_distinguished_and_combined(script: ModuleType) -> None:
     source = script.Source((CI, "results/reference/ci"))  # twice the same: the ratio stays
     said = script.repeats(source, ["cpu", "websocket-aiohttp/sse-aiohttp"])
     ratio = script.Source((CI,)).number("cpu websocket-aiohttp/sse-aiohttp").split()[0]

@@ -28,6 +28,7 @@ READ = {
     ".md",
     ".c",
     ".rs",
+    ".go",
     ".js",
     ".html",
     ".css",
@@ -38,9 +39,11 @@ READ = {
     "run",
     "llms.txt",
 }
-NOT_OURS = re.compile(r"results/(?!README\.md)|tests/golden/results/|servers/hyperlane/target/|.*__pycache__/")
+NOT_OURS = re.compile(
+    r"results/(?!README\.md)|tests/golden/results/|servers/hyperlane/target/|.*(?:node_modules|__pycache__)/"
+)
 
-ENDING = r"(?:md|py|c|rs|js|html|css|toml|svg|png|yml)"
+ENDING = r"(?:md|py|c|rs|go|js|html|css|toml|svg|png|yml)"
 FILE = re.compile(rf"(?<![\w./{{<>*:$\]-])(?:\.\.?/)*(?:[\w.-]+/)*[\w.-]+\.{ENDING}\b(?![\w*(/]|\.\w)")
 UNDER_A_ROOM = re.compile(rf"(?<![\w./{{<>*:$-])(?:{'|'.join(map(re.escape, ROOMS))})/[\w./-]*[\w/-]")
 DOCSTRING = re.compile(r'(?:\A|:\n) *"""(.*?)"""', re.DOTALL)
@@ -57,6 +60,8 @@ MADE_UP = re.compile(
             r"results/\d{8}-\d{6}-[\w-]+",
             r"rtbench/_clients",  # in the wheel: examples/clients
             r"servers/hyperlane/target\b.*",  # what `make hyperlane` builds
+            r"servers/go/bin\b.*",  # what `make go` builds
+            r"servers/node/node_modules\b.*",  # what `make node` installs
             r"\.github/workflows/benchmark\.yml",  # where a reader puts examples/ci/benchmark.yml
             r"this\.svg",  # JavaScript
             r"explanation/architecture\.md|changelog\.md|.*-cells\.md",  # pages that docs/hooks.py makes

@@ -1,4 +1,4 @@
-"""What is said of an option: its cost and the age of its data, which needs it does not meet, and what was not measured.
+"""The reasons of an option: its cost and the age of its data, the needs that it fails, and what was not measured.
 
 Invariant: every sentence is made from the option's values and the evidence; nothing here decides a rank. Called by
 `options`.

@@ -44,5 +44,5 @@ def _findings(one: Hypothesis, campaigns: Sequence[tuple[Evidence, Sequence[Cell
             where = finding.campaign or (f"{name}, {cell.name}" if cell.name else name)
             text = f"At {cell.name}: {finding.text}" if cell.name else finding.text
             yield Finding(finding.outcome, text, finding.points, flips, where)
-            if finding.campaign:  # a finding that is no campaign's
+            if finding.campaign:  # a finding that no campaign made
                 return

@@ -75,7 +75,7 @@ class Hypothesis:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A claim with what every campaign said of it, the deciding one first."""
+    """A claim with every campaign's finding about it, the deciding one first."""
 
     hypothesis: Hypothesis
     findings: tuple[Finding, ...]

@@ -91,8 +91,8 @@ def _points(result: Result, found: Noticed) -> list[Point]:
 HYPOTHESIS = Hypothesis(
     number=6,
     claim="A heartbeat is needed to notice dead peers.",
-    hypothesis="While a server says nothing and its host lives, no subscriber is told by TCP; all notice by heartbeats "
-    "that do not come.",
+    hypothesis="While a server is silent and its host is up, TCP reports nothing to any subscriber; all notice by "
+    "missing heartbeats.",
     test="Push connections that lived when the server was stopped for longer than two heartbeats: supported when all "
     "were given up for silence and none was ended by TCP before the server went on; contradicted when TCP ended one.",
     scenario="rtbench run heartbeat --claims",

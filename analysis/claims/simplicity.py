@@ -66,7 +66,7 @@ def _outcome(sizes: list[Size]) -> Outcome:
 HYPOTHESIS = Hypothesis(
     number=7,
     claim="SSE is the simplest client.",
-    hypothesis="The smallest client that reconnects, resumes without loss or duplicates and ends when told to has "
+    hypothesis="The smallest client that reconnects, resumes without loss or duplicates and ends at the end notice has "
     "fewer tokens for SSE than for any other transport, in Python and in a browser.",
     test="Tokens of examples/clients, comments and docstrings not counted; each client is run by the tests against a "
     "server that is killed and started again. Supported when SSE has the fewest in both languages, contradicted when "

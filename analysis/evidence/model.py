@@ -108,7 +108,7 @@ class ComparedSubject:
     usable: int
     row: Mapping[str, Any]
     base: str
-    """Its name without the cell; the same as `name` when there is no sweep."""
+    """Its name without the cell; the same as `name` without a sweep."""
     cell: Mapping[str, Any]
     """The sweep's settings for it, dotted key to value."""
     twin: int = 0

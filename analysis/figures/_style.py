@@ -46,6 +46,7 @@ MARKERS = {
     "websockets": "s",
     "nchan": "^",
     "hyperlane": "D",
+    "go": "<",
     "centrifugo": "v",
     "mercure": "P",
     "starlette": "X",
@@ -53,7 +54,7 @@ MARKERS = {
     "uvicorn": "p",
     "picows": "h",
 }
-_SPARE_MARKERS = ("<", ">", "*")
+_SPARE_MARKERS = ("8", ">", "*")
 
 INK, FAINT, RULE = "#1a1a19", "#6b6a66", "#dddbd5"
 """Text, secondary text, rules. The report turns them, and the colours, into CSS variables so that figures follow the
@@ -200,6 +201,7 @@ _SHAPES = {
     "X": "M3.2 1 6 3.8 8.8 1 11 3.2 8.2 6 11 8.8 8.8 11 6 8.2 3.2 11 1 8.8 3.8 6 1 3.2z",
     "p": "M6 1 11 4.7 9.1 10.6H2.9L1 4.7z",
     "h": "M6 1 10.4 3.5V8.5L6 11 1.6 8.5V3.5z",
+    "8": "M4 1H8L11 4V8L8 11H4L1 8V4z",
     "*": "M6 .8 7.4 4.4 11.2 4.6 8.3 7 9.2 10.8 6 8.7 2.8 10.8 3.7 7 .8 4.6 4.6 4.4z",
 }
 

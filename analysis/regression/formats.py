@@ -61,13 +61,13 @@ def _markdown(found: Difference) -> str:
             lines.append(f"| {safe(c.subject)} | {safe(c.metric)} | {bold}{safe(c.text())}{bold} |")
         return lines
 
-    told = [c for c in found.changes if c.verdict in ("worse", "better")]
-    told.sort(key=lambda c: (not c.regression, c.verdict))
+    shown = [c for c in found.changes if c.verdict in ("worse", "better")]
+    shown.sort(key=lambda c: (not c.regression, c.verdict))
     lines = [f"**{_summary(found)}**: {safe(found.current)} against {safe(found.baseline)}", ""]
     lines += [f"- **too few trials**: {safe(line)}" for line in found.too_few]
     lines += [*(f"- {safe(note)}" for note in found.notes), ""]
-    if told:
-        lines += [*table(told), ""]
+    if shown:
+        lines += [*table(shown), ""]
     rest = [c for c in found.changes if c.verdict not in ("worse", "better")]
     if rest:
         lines += [

@@ -1,7 +1,7 @@
 """What speaks against believing a report: the list on its first screen (R8, R10, R11, R13, R16).
 
-Invariant: every reason of every trial that was put aside is in the list, said once; nothing in it is ever hidden to
-save room. Called by the report.
+Invariant: every reason of every excluded trial is in the list, once; nothing is ever hidden to save room. Called by the
+report.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ def _beats(evidence: Evidence) -> Iterator[Caveat]:
     scenario = evidence.campaign.document.get("scenario") or {}
     polled = any(s.transport == "short-poll" for s in evidence.subjects)
     for one in aliasing.aliasings(scenario, evidence.campaign.cells, polled):
-        remedy = 'an interval that is no simple fraction of the period, or `workload.arrival = "poisson"`'
+        remedy = 'an interval that is not a simple fraction of the period, or `workload.arrival = "poisson"`'
         yield Caveat("beat", (one.text(),), remedy, False)
 
 
@@ -294,7 +294,7 @@ def _machine(_: Evidence) -> Iterator[Caveat]:
     yield Caveat(
         "one-machine",
         (
-            "one machine, loopback: server, publisher and clients share it, there is no network delay, and the kernel "
+            "one machine, loopback: server, publisher and clients share it, the network adds no delay, and the kernel "
             "bills the receivers' work to the sender",
         ),
         "take from here which subject costs less; how much less takes two hosts",

@@ -82,5 +82,5 @@ def _day(document: Mapping[str, Any]) -> str:
     started = document.get("started_unix")
     try:
         return time.strftime("%Y-%m-%d", time.gmtime(started)) if isinstance(started, (int, float)) else ""
-    except (OverflowError, ValueError, OSError):  # a number that is no moment
+    except (OverflowError, ValueError, OSError):  # a number outside the range of dates
         return ""

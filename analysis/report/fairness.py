@@ -1,8 +1,8 @@
 """What every subject really used, side by side, and the caveats where subjects differ in it (R11).
 
-Invariant: a value is what the trials' manifests recorded, never what was asked for; a key whose value differs between
-the trials of one subject says so. A key is an asymmetry when subjects differ in it and it is neither who a subject is
-nor only good to know. Called by the report.
+Invariant: a value comes from the trials' manifests, never from the scenario; a key whose value differs between the
+trials of one subject shows that. A key is an asymmetry if subjects differ in it and it is neither the identity of a
+subject nor mere information. Called by the report.
 """
 
 from __future__ import annotations
@@ -48,7 +48,13 @@ def manifests(evidence: Evidence) -> list[FairnessRow]:
     return sorted(rows, key=lambda row: (not row.differs, row.key.startswith("observed.")))
 
 
+def plain(value: object) -> object:
+    """A whole number without a point: JSON made by JavaScript has none."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _word(value: object) -> str:
+    value = plain(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
@@ -57,7 +63,7 @@ def _word(value: object) -> str:
 
 
 def caveats(evidence: Evidence) -> Iterator[Caveat]:
-    """Keys of the fairness manifests in which subjects of one cell differ (R11); said once where cells agree."""
+    """Keys of the fairness manifests in which subjects of one cell differ (R11), once for cells that agree."""
     place = evidence.campaign.places
     results = sorted(evidence.results, key=lambda r: place[r.trial.subject])
     for cell in evidence.campaign.cells:
@@ -70,7 +76,7 @@ def _unfair(results: Sequence[Result]) -> Iterator[Caveat]:
         for key, value in (result.trial.manifest.get("fairness") or {}).items():
             if key in IDENTITY:
                 continue
-            names = used.setdefault(key, {}).setdefault(json.dumps(value), [])
+            names = used.setdefault(key, {}).setdefault(json.dumps(plain(value)), [])
             if result.trial.subject not in names:
                 names.append(result.trial.subject)
     for key, values in used.items():

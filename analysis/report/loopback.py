@@ -1,7 +1,7 @@
-"""Who pays on loopback, as a report says it: a table of server CPU with what of it is the client's, and a caveat (R23).
+"""The report's table of server CPU on loopback with the client's part of it, and a caveat (R23).
 
-Invariant: the numbers are those of `rtbench.analysis.evidence.loopback`; without a calibrated share there is no table,
-and the caveat says what is not known. Called by the report.
+Invariant: the numbers are those of `rtbench.analysis.evidence.loopback`; without a calibrated share the table is left
+out, and the caveat names what is not known. Called by the report.
 """
 
 from __future__ import annotations

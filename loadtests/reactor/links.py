@@ -334,7 +334,7 @@ class PollLink(Link):
         client = self.client
         seen = None if self._partial_bytes else client.glance(data)
         if seen is not None:
-            self._answered(seen.status, len(data), seen.end, False, now_ns)
+            self._answered(seen.status, len(data), now_ns, seen.end)
             return
         self._partial_bytes += len(data)
         try:
@@ -344,11 +344,14 @@ class PollLink(Link):
             return
         for response in responses:
             self._partial_bytes = 0
-            self._answered(response.status, response.received_bytes, response.end, response.failed, now_ns)
+            size = response.received_bytes
+            self._answered(response.status, size, now_ns, response.end, response.failed, response.more)
             if not response.keep_alive:
                 self.over("closed")
 
-    def _answered(self, status: int, size: int, end: bool, failed: bool, now_ns: int) -> None:
+    def _answered(
+        self, status: int, size: int, now_ns: int, end: bool, failed: bool = False, more: bool = False
+    ) -> None:
         self._waiting = False
         self.rows.append(self.subscriber.answered(self, status, size, now_ns))
         if status not in (200, 204, 304):
@@ -360,7 +363,7 @@ class PollLink(Link):
         if end:
             self.over(FOR_GOOD[0])
         else:
-            self.subscriber.schedule(self, now_ns)
+            self.subscriber.schedule(self, now_ns, more)
 
 
 LINKS: dict[str, type[PushLink] | type[PollLink]] = {"websocket": WebSocketLink, "tcp": LineLink}

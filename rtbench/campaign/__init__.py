@@ -1,1 +1,1 @@
-"""All blocks of a scenario: what is checked first, in which order trials run, and the folder they are written to."""
+"""All blocks of a scenario: the checks before it, the order of trials, and the results folder."""

@@ -1,4 +1,4 @@
-"""`rtbench calibrate` and `rtbench aa`: known truths through the whole harness, and what it makes of them (R16, R9).
+"""`rtbench calibrate` and `rtbench aa`: known truths, measured through the whole harness (R16, R9).
 
 Invariant: each truth is a campaign like any other (loadtests/scenarios/calibration/*.toml), judged from its raw files
 by `analysis.calibration`; the newest result of a machine is stored by its fingerprint, goes into every campaign.json
@@ -31,7 +31,7 @@ FOLDER = loading.FOLDER / "calibration"
 
 
 def scenarios() -> list[Scenario]:
-    """The campaigns of a calibration, in the order in which they are run."""
+    """The campaigns of a calibration, in running order."""
     return [loading.load(str(path)) for path in sorted(FOLDER.glob("*.toml"))]
 
 
@@ -62,7 +62,7 @@ def result(
     aa: bool = False,
     loopback: Loopback | None = None,
 ) -> dict[str, Any]:
-    """What was found (`rtbench.analysis.calibration`), as it is stored, with where it comes from."""
+    """The stored form of the findings (`rtbench.analysis.calibration`), with their origin."""
     return {
         "schema": tables.SCHEMA,
         "rtbench": rtbench.__version__,
@@ -76,12 +76,12 @@ def result(
 
 
 def home() -> Path:
-    """Where calibrations are kept (XDG Base Directory): one file a machine."""
+    """The folder of calibrations (XDG Base Directory): one file per machine."""
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "rtbench" / "calibration"
 
 
 def store(result: Mapping[str, Any]) -> Path:
-    """Keep `result` as this machine's; a longer A/A is not replaced by a shorter one's noise. Raises ResultsError."""
+    """Store `result` for this machine. The noise of a longer A/A control is kept. Raises ResultsError."""
     machine = result["environment"]["machine"]
     path = home() / f"{machine}.json"
     before = newest(machine) or {}
@@ -101,7 +101,7 @@ def store(result: Mapping[str, Any]) -> Path:
 
 
 def newest(machine: str) -> dict[str, Any] | None:
-    """The calibration of a machine; None when there is none that can be read."""
+    """The calibration of a machine; None without a readable one."""
     try:
         value: dict[str, Any] = json.loads((home() / f"{machine}.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -110,7 +110,7 @@ def newest(machine: str) -> dict[str, Any] | None:
 
 
 def table(checks: list[dict[str, Any]]) -> list[str]:
-    """The checks as lines: what was expected, what was measured, by how much it is off, and whether that is met."""
+    """The checks as lines: expected value, measured value, deviation, and whether the truth is met."""
     heads = ("", "check", "expected", "measured", "deviation", "allowed")
     rows = [
         (

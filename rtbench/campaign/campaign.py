@@ -1,8 +1,8 @@
-"""A campaign: all blocks of a scenario, each subject once a block in a seeded random order (R7).
+"""A campaign: all blocks of a scenario, each subject once per block in a seeded random order (R7).
 
-Invariant: `schedule` says which trial is next, this runs it, `journal` records it before the next one begins, so that a
-crash or Ctrl-C loses at most the running one; a trial that is recorded is never run again; nothing is analysed here.
-Called by `rtbench run`; the report comes after.
+Invariant: `schedule` chooses the next trial, this module runs it, and `journal` records it before the next one begins.
+A crash or Ctrl-C loses at most the running trial. A recorded trial is never run again. Nothing is analysed here.
+Called by `rtbench run`, which then writes the report.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from rtbench.subjects.names import base_of, folder_of
 from rtbench.trial import Spec
 
 MIN_VALID = 2
-"""Fewer valid trials of a subject, and nothing can be concluded about it (exit 3)."""
+"""With fewer valid trials of a subject no conclusion is possible (exit 3)."""
 
 VERIFICATION = "verification"
-"""The folder of a campaign that keeps what each subject logs while it is verified."""
+"""The folder of a campaign for the logs of verification."""
 
 Verify = Callable[[Subject, Path], list[str]]
-"""A subject's problems, before its first trial (R12); the folder keeps what is logged meanwhile."""
+"""Finds a subject's problems before its first trial (R12); the folder keeps the logs."""
 
 
 class Progress(Protocol):
@@ -50,7 +50,7 @@ class Progress(Protocol):
 
 
 class Campaign:
-    """One results folder in the making."""
+    """One results folder while it is measured."""
 
     def __init__(
         self,
@@ -68,17 +68,17 @@ class Campaign:
         if resume:
             record = taken_up(record, folder)
         elif (folder / "campaign.json").exists():
-            raise ResultsError(f"{folder}: holds a campaign already", "take another --out, or go on with --resume")
+            raise ResultsError(f"{folder}: holds a campaign already", "choose another --out, or continue with --resume")
         self.journal = Journal(folder, record)
         self.journal.note("environment.json", inventory())
 
     @property
     def trials(self) -> list[TrialRow]:
-        """What is recorded."""
+        """The recorded trials."""
         return self.journal.rows
 
     def run(self, place: Place, progress: Progress, verify: Verify) -> None:
-        """Every trial that is not recorded yet. Raises UserError when its only subject fails verification."""
+        """Run every trial that is not recorded yet. Raises UserError if the only subject fails verification."""
         for cell in self.scenario.cells():
             prepare(cell.scenario)
         problems: dict[str, list[str]] = {}
@@ -104,11 +104,11 @@ class Campaign:
             spent_s[attempt] = spent_s.get(attempt, 0.0) + time.monotonic() - began
 
     def _logs(self, subject: Subject) -> Path:
-        """Where a subject's verification keeps its logs."""
+        """The folder for the logs of a subject's verification."""
         return self.folder / VERIFICATION / folder_of(subject.name)
 
     def _refused(self, subject: Subject, problems: Sequence[str]) -> UserError:
-        """The error of a campaign whose only subject failed verification: there is nothing to measure."""
+        """The error of a campaign whose only subject failed verification."""
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         return UserError(
             f"{subject.name} fails verification, so nothing is measured: {problems[0]}{more}",
@@ -128,7 +128,7 @@ class Campaign:
         self.journal.save(code)
 
     def verdict(self) -> int:
-        """The exit code that the trials earn: 0, or 3 when some subject has too few valid ones (R13)."""
+        """The exit code: 0, or 3 if a subject has too few valid trials (R13)."""
         wanted = min(MIN_VALID, self.scenario.blocks)
         for name in self.items:
             if sum(item_of(row) == name and row.status == "ok" for row in self.trials) < wanted:
@@ -137,6 +137,6 @@ class Campaign:
 
 
 def stay_on(place: Place) -> None:
-    """The campaign itself keeps off the server's core."""
+    """Keep the campaign's own process off the server's core."""
     if set(place.publisher) != set(place.server):
         os.sched_setaffinity(0, set(place.publisher) | set(place.load))

@@ -1,7 +1,7 @@
-"""campaign.json in the making: begun, taken up again, and rewritten after every trial.
+"""campaign.json during a campaign: begun, resumed, and rewritten after every trial.
 
-Invariant: what is recorded is never changed; a folder that is taken up again is of the same scenario, schema and
-environment, and more blocks at most: more subjects would not be in the blocks that were run. Called by the campaign.
+Invariant: a recorded trial is never changed. A resumed folder has the same scenario, schema and environment; it may get
+more blocks, but not more subjects, which would be missing in the earlier blocks. Called by the campaign.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ class Journal:
     """The record of one results folder, in memory and on disk."""
 
     def __init__(self, folder: Path, record: CampaignRecord) -> None:
-        """Write `record` into `folder`, which is made if it is not there. Raises ResultsError."""
+        """Write `record` into `folder`, which is created if needed. Raises ResultsError."""
         self.folder, self.record = folder, record
         try:
             (folder / "trials").mkdir(parents=True, exist_ok=True)
             tables.write_json(folder / "campaign.json", plain(record))
         except OSError as error:
-            raise ResultsError(f"cannot write into {folder} ({error.strerror})", "take another --out") from error
+            raise ResultsError(f"cannot write into {folder} ({error.strerror})", "choose another --out") from error
 
     def note(self, name: str, record: Record) -> None:
-        """Write `record` beside campaign.json, unless it is there from before. Raises ResultsError."""
+        """Write `record` beside campaign.json, unless the file exists. Raises ResultsError."""
         try:
             if not (self.folder / name).exists():
                 tables.write_json(self.folder / name, plain(record))
         except OSError as error:
-            raise ResultsError(f"cannot write into {self.folder} ({error.strerror})", "take another --out") from error
+            raise ResultsError(f"cannot write into {self.folder} ({error.strerror})", "choose another --out") from error
 
     @property
     def rows(self) -> list[TrialRow]:
-        """The trials that are recorded, with their attempts."""
+        """The recorded trials, with their attempts."""
         return self.record.trials or []
 
     @property
@@ -61,7 +61,7 @@ class Journal:
         return self.record.order or []
 
     def add(self, spec: Spec, turn: Turn, manifest: Manifest) -> None:
-        """Record a trial that is over."""
+        """Record a finished trial."""
         row = TrialRow(
             trial=spec.number,
             subject=spec.subject.name,
@@ -78,7 +78,7 @@ class Journal:
         self.save(None)
 
     def withdraw(self) -> None:
-        """Take campaign.json away again if no trial was begun: the same command may begin anew."""
+        """Remove campaign.json if no trial has begun, so that the same command can start again."""
         trials = self.folder / "trials"
         if not self.rows and not any(trials.iterdir()):
             (self.folder / "campaign.json").unlink()
@@ -92,7 +92,7 @@ class Journal:
         except OSError as error:
             raise UserError(
                 f"cannot write into {self.folder} ({error.strerror})",
-                "free the disk; finished trials are kept, go on with --resume",
+                "free the disk; finished trials are kept, continue with --resume",
             ) from error
 
 
@@ -104,7 +104,7 @@ def begun(
     calibration: Mapping[str, Any] | None,
     warnings: Sequence[Reason],
 ) -> CampaignRecord:
-    """campaign.json of a campaign that begins now. Raises ResultsError when the calibration is damaged."""
+    """campaign.json of a new campaign. Raises ResultsError if the calibration is damaged."""
     known = None if calibration is None else read(Calibration, calibration, "this machine's calibration", CALIBRATE)
     return CampaignRecord(
         schema=tables.SCHEMA,
@@ -132,7 +132,7 @@ def begun(
 
 
 def taken_up(record: CampaignRecord, folder: Path) -> CampaignRecord:
-    """`record`, as it goes on with what is in `folder`. Raises ResultsError when that is something else."""
+    """`record` with the trials of `folder`. Raises ResultsError if the folder holds a different campaign."""
     file, before = folder / "campaign.json", records.load(folder)
     if before.schema != record.schema:
         raise ResultsError(f"{file}: is of schema {before.schema}, this one is {record.schema}", "measure again")
@@ -142,16 +142,16 @@ def taken_up(record: CampaignRecord, folder: Path) -> CampaignRecord:
     if before.scenario_hash != record.scenario_hash:
         raise ResultsError(
             f"{folder}: is of scenario {before.scenario_hash}, this one is {record.scenario_hash}",
-            "go on with the same scenario and settings",
+            "continue with the same scenario and settings",
         )
     if before.seed != record.seed:
         raise ResultsError(
-            f"{folder}: has seed {before.seed}, this one is {record.seed}", f"go on with --seed {before.seed}"
+            f"{folder}: has seed {before.seed}, this one is {record.seed}", f"continue with --seed {before.seed}"
         )
     if differs := difference(before.environment or {}, record.environment or {}):
         raise ResultsError(f"{folder}: was measured elsewhere: {differs}", "measure again, whole")
     rows = numbered(before.trials or ())
-    # What was measured has its place in the order, whoever drew it.
+    # Measured trials keep their place in the order, even if an older rtbench drew it.
     begun = {row.block for row in rows}
     drawn = {block: names for block, names in enumerate(before.order or (), start=1) if block in begun}
     fields = {name: getattr(record, name) for name in record.__struct_fields__}

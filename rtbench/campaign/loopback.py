@@ -1,7 +1,7 @@
-"""The loopback bench of a calibration: at which paces, and how what it found is printed (R23).
+"""The loopback bench of a calibration: its paces, and the printed form of its result (R23).
 
 TCP knows two paces. A connection that was silent for longer than its retransmission timeout (200 ms and a little)
-acknowledges each of the next 16 segments at once, inside the softirq that delivers them: *sparse*. One that goes on
+acknowledges each of the next 16 segments at once, inside the softirq that delivers them: *sparse*. A busy connection
 acknowledges when its process reads: *sustained*. Called by `rtbench calibrate`.
 """
 
@@ -15,7 +15,7 @@ from rtbench.processes.loopback import LoopbackBench
 from rtbench.records.loopback import Interval, Loopback
 
 _CONNECTIONS = 250
-"""With their acknowledgements fewer packets than a core's backlog holds (1,000)."""
+"""Chosen so that messages and acknowledgements fit a core's packet backlog (1,000)."""
 _PACES: tuple[tuple[float, tuple[State, ...]], ...] = (
     (0.05, ("off", "on", "interrupted", "late-off", "late-on")),
     (0.25, ("off", "on", "dropped")),
@@ -25,8 +25,7 @@ REMEDY = "run `rtbench calibrate` as root, outside of a container, on two cores"
 
 
 def measure(place: Place, folder: Path, rounds: int = 10) -> list[tuple[Measure, Measured]]:
-    """What was asked and answered at the sustained pace and at the sparse one; takes some 17 seconds. Raises
-    SubjectError."""
+    """The request and the result at the sustained and the sparse pace. Takes some 17 seconds. Raises SubjectError."""
     folder.mkdir(parents=True, exist_ok=True)
     found = []
     for gap_s, states in _PACES:
@@ -37,7 +36,7 @@ def measure(place: Place, folder: Path, rounds: int = 10) -> list[tuple[Measure,
 
 
 def lines(found: Loopback) -> list[str]:
-    """What a calibration prints of it: nothing that could fail."""
+    """The lines that a calibration prints about the bench. They have no pass or fail."""
     shown = []
     for name, pace in (("sustained", found.sustained), ("sparse", found.sparse)):
         if pace.share_ns is not None:

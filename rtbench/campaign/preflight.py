@@ -23,7 +23,7 @@ from rtbench.subjects import Subject
 from rtbench.trial.validity import COST, LATENCY
 
 MOST_CONNECTIONS, MOST_RAMP_HZ, MOST_REQUESTS_HZ = 200, 20.0, 50.0
-"""What a host that is not this machine is given at most, even when it is the user's own."""
+"""The largest load on a host that is not this machine, even if the user owns it."""
 
 _SPARE_DESCRIPTORS = 200
 
@@ -31,8 +31,9 @@ _SPARE_DESCRIPTORS = 200
 def available(scenario: Scenario) -> tuple[Scenario, list[Reason]]:
     """The scenario as it can run here, and a warning for each thing that is missing.
 
-    A scenario whose subjects are `optional` goes on without those that cannot run on this machine; it says so here and
-    on the report's first screen. Any other one is as it was: `prepare` refuses it. Raises UserError when none is left.
+    If subjects are `optional`, the campaign continues without those that cannot run on this machine; the warning is
+    also on the report's first screen. Other scenarios stay unchanged: `prepare` refuses them. Raises UserError when no
+    subject is left.
     """
     if not scenario.optional:
         return scenario, []
@@ -56,9 +57,9 @@ def available(scenario: Scenario) -> tuple[Scenario, list[Reason]]:
 
 
 def placed(scenario: Scenario) -> tuple[Scenario, Place, list[Reason]]:
-    """The scenario with its number of load processes, where its processes run, and what that costs as warnings.
+    """The scenario with its number of load processes, the placement of its processes, and warnings about it.
 
-    Call it before this process leaves the server's core. Raises UserError for a [place] that cannot be.
+    Call it before this process leaves the server's core. Raises UserError for an impossible [place].
     """
     machine = topology.read()
     place = placement.place(machine, scenario.place)
@@ -70,7 +71,7 @@ def placed(scenario: Scenario) -> tuple[Scenario, Place, list[Reason]]:
 
 
 def prepare(scenario: Scenario) -> list[Subject]:
-    """The subjects, once it is sure that the campaign can run here. Raises UserError."""
+    """The subjects, after checks that the campaign can run here. Raises UserError."""
     for cell in scenario.cells():
         warm_up.check(cell.scenario)
     subjects = [scenario.subject_of(name) for name in scenario.subjects]

@@ -55,7 +55,7 @@ class Display:
             self._live.update(self._task, total=total, completed=number - 1, left=f"about {_span(left_s)} left")
 
     def stage(self, text: str) -> None:
-        """What it does now."""
+        """The current step of the trial."""
         if self._live is not None:
             self._live.update(self._task, description=f"{self._name}: {text}")
 
@@ -78,7 +78,7 @@ class Display:
             self.note("      " + "; ".join(text for text in (found.message, found.remedy) if text))
 
     def note(self, text: str) -> None:
-        """A line that stays."""
+        """Print a permanent line."""
         if self._live is not None:
             self._live.console.print(text, markup=False, soft_wrap=True)
         else:

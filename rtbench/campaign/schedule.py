@@ -1,6 +1,6 @@
 """The schedule of a campaign: its estimate, the items of a block, their order, and the next trial (R7).
 
-Invariant: pure, `drawn_seed` aside: the same scenario gives the same order and the same seeds, whatever was measured;
+Invariant: pure functions, except `drawn_seed`. The same scenario gives the same order and seeds, whatever was measured;
 the same rows and times give the same next trial. Called by the campaign and by `rtbench run`.
 """
 
@@ -19,10 +19,10 @@ from rtbench.scenario.tables import ValidityTable
 from rtbench.scenario.warm_up import warm_up_s
 
 START_S = 3.0
-"""What a trial takes besides ramp, warm-up, window and grace, seen on two cores: starting 1.6 s, writing 0.5-1.5 s."""
+"""Time of a trial besides ramp, warm-up, window and grace, seen on two cores: starting 1.6 s, writing 0.5-1.5 s."""
 
 RUNG_S = 0.6
-"""What a rung of the ladder takes besides being idle and streaming: the server tidies up twice."""
+"""Time of a rung of the ladder besides its idle and streaming parts: the server tidies up twice."""
 
 _BYTES_A_DELIVERY = 6
 _BYTES_A_POLL = 12
@@ -42,7 +42,7 @@ class Estimate:
 
 
 def estimate(scenario: Scenario) -> Estimate:
-    """Trials, time and disk, before anything is started."""
+    """Estimate trials, time and disk space, before anything is started."""
     cells = scenario.cells()
     trials = scenario.blocks * len(scenario.subjects) * len(cells)
     parts = [_trial(cell.scenario) for cell in cells]
@@ -66,7 +66,7 @@ def _trial(scenario: Scenario) -> tuple[float, float]:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What a block has once: a subject in a cell of the sweep."""
+    """A subject in a cell of the sweep. Each block has every item once."""
 
     subject: str
     cell: Cell
@@ -78,7 +78,7 @@ class Item:
 
 
 def items(scenario: Scenario) -> dict[str, Item]:
-    """Everything that a block has, by name."""
+    """All items of a block, by name."""
     found = [Item(name, cell) for cell in scenario.cells() for name in scenario.subjects]
     return {item.name: item for item in found}
 
@@ -101,7 +101,7 @@ def drawn_seed() -> int:
 
 
 def block_seed(seed: int, block: int) -> int:
-    """The seed of a block's workload, from 0 to 2³² - 1: payloads, arrivals, senders' words and reconnect waits.
+    """The seed of a block's workload, from 0 to 2³² - 1: payloads, arrivals, senders' messages and reconnect waits.
 
     The first four bytes, big-endian, of the SHA-256 of `rtbench/SEED/block/BLOCK`, where SEED is the campaign's and
     BLOCK counts from 1. It is the same for every subject of the block, and when the block is run again.
@@ -111,7 +111,7 @@ def block_seed(seed: int, block: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A trial that is to be run: whose it is, its place in its block, and how many trials there are to be by now.
+    """A trial to run: its item, its place in its block, and the number of trials planned by now.
 
     `attempt`: 1, or more for a trial of a block that is run again.
     """
@@ -132,10 +132,10 @@ def next_turn(
 ) -> Turn | None:
     """The trial to run next; None when the campaign is over.
 
-    `order`: the items of each block; `rows`: what is recorded, with attempts (as `numbered` gives them); `spent_s`: how
-    long each (block, attempt) has taken since the campaign was begun or taken up again. A block with an invalid trial
-    is run again, whole, as often as `limits` allow (R13). What was begun is finished; what was not has to fit into what
-    is left of `rerun_s`: it will take as long as the attempt before it.
+    `order`: the items of each block; `rows`: the recorded trials, with attempts (from `numbered`); `spent_s`: the time
+    of each (block, attempt) since the campaign was begun or resumed. A block with an invalid trial is run again, whole,
+    as often as `limits` allow (R13). A begun attempt is finished. A new one must fit into the rest of `rerun_s`: it
+    takes as long as the attempt before it.
     """
     left_s = limits.rerun_s - sum(seconds for (_, attempt), seconds in spent_s.items() if attempt > 1)
     for block, names in enumerate(order, start=1):

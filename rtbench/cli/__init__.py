@@ -1,7 +1,7 @@
-"""The command line, thin: it parses, calls, prints, and turns errors into the contract's exit codes (interface.md).
+"""The command line: it parses, calls, prints, and turns errors into the contract's exit codes (interface.md).
 
-One file a command, or a few that are alike (COMMANDS). Invariant: results go to stdout, everything else to stderr; a
-module imports what its commands need and is imported when one of them is called.
+Each file holds one command or a few similar ones (COMMANDS). Invariant: results go to stdout, everything else to
+stderr. A module imports only what its commands need, and it is imported when one of them is called.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ FINDING, USER, TOO_FEW, INTERRUPTED = 1, 2, 3, 130
 EXITS = {
     0: "done",
     FINDING: "a finding",
-    USER: "wrong input, or something is missing here: one line on stderr with the remedy",
-    TOO_FEW: "measured, but some subject has too few valid trials to conclude",
+    USER: "wrong input, or a missing program or right: one line on stderr with the remedy",
+    TOO_FEW: "measured, but a subject has too few valid trials for a conclusion",
     INTERRUPTED: "interrupted; everything measured so far is kept",
 }
-"""What an exit code means, for every command."""
+"""The meaning of each exit code, for all commands."""
 
 COMMANDS = {
-    "list": ("listing", "list_", "What there is: subjects, streams, scenarios, metrics, or past results."),
-    "ticks": ("ticks", "ticks", "The workload itself, one JSON object a line."),
-    "serve": ("serving", "serve", "One server with every stream played into it."),
-    "demo": ("serving", "demo", "Four transports side by side, live, in a browser."),
+    "list": ("listing", "list_", "List subjects, streams, scenarios, metrics or past results."),
+    "ticks": ("ticks", "ticks", "Print the workload, one JSON object per line."),
+    "serve": ("serving", "serve", "Run one server and play every stream into it."),
+    "demo": ("serving", "demo", "Show four transports side by side, live, in a browser."),
     "verify": ("checking", "verify", "Check a subject or a URL against the contract."),
-    "doctor": ("checking", "doctor", "Can this machine measure?"),
+    "doctor": ("checking", "doctor", "Check whether this machine can measure."),
     "run": ("running", "run", "Run a campaign, then write its report."),
     "calibrate": ("calibrating", "calibrate", "Measure the harness's own error on this machine."),
-    "aa": ("calibrating", "aa", "A/A control: this machine's noise floor."),
+    "aa": ("calibrating", "aa", "Measure this machine's noise floor (A/A control)."),
     "report": ("reporting", "report", "Rebuild a report from the raw files."),
-    "compare": ("comparing", "compare", "Has anything become worse? Two campaigns, or two subjects."),
-    "advise": ("advising", "advise", "Which transport for these needs?"),
+    "compare": ("comparing", "compare", "Find regressions between two campaigns, or two subjects."),
+    "advise": ("advising", "advise", "Recommend a transport for given needs."),
 }
-"""Every command: its module here, its name there, and its line in the help. Modules are imported when wanted: pandas
-and matplotlib take a second that `rtbench --help` does not have.
+"""Every command: its module, its function there, and its line in the help. Modules are imported on demand: pandas and
+matplotlib take a second, and `rtbench --help` must be fast.
 """
 
 FINDINGS = {
@@ -54,9 +54,9 @@ FINDINGS = {
     "calibrate": "a known truth is not met",
     "aa": "too few intervals contain 1",
 }
-"""The commands that can end with FINDING, and what is found."""
+"""The commands that can exit with FINDING, and the finding."""
 UNSETTLED = ("run", "report", "compare")
-"""The commands that can end with TOO_FEW."""
+"""The commands that can exit with TOO_FEW."""
 
 TASKS = {
     "Measure": ("doctor", "run", "verify"),
@@ -64,7 +64,7 @@ TASKS = {
     "See it live": ("serve", "demo", "ticks", "list"),
     "Know the harness's own error": ("calibrate", "aa"),
 }
-"""The commands by what they are for, as the help shows them."""
+"""The commands by task, as the help shows them."""
 
 _interrupted: list[int] = []
 
@@ -103,7 +103,7 @@ def main() -> NoReturn:
         code = INTERRUPTED
     except click.ClickException as error:
         text = error.format_message()
-        # Without any word the message is the whole help; every other is one line (interface.md).
+        # Without arguments the message is the whole help; every other message is one line (interface.md).
         click.echo(text if text.startswith("Usage:") else f"rtbench: {' '.join(text.split())}", err=True)
         code = USER
     except RtbenchError as error:
@@ -117,7 +117,7 @@ def main() -> NoReturn:
             raise
         code = INTERRUPTED
     except SystemExit:
-        # `rtbench ticks stocks | head`: who listened has heard enough; click would make a finding (1) of it.
+        # `rtbench ticks stocks | head` closes the pipe early: click would exit with 1, a finding.
         code = 0
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -127,5 +127,5 @@ def main() -> NoReturn:
 def cli() -> None:
     """Benchmark and compare real-time transports: Server-Sent Events, WebSocket, short and long polling.
 
-    Begin with `rtbench run smoke` (seconds) or `rtbench run ci` (some six minutes, what `make bench` runs).
+    Begin with `rtbench run smoke` (seconds) or `rtbench run ci` (7 to 9 minutes; `make bench` runs it).
     """

@@ -1,4 +1,4 @@
-"""`python -m rtbench.cli`, where the console script is not installed."""
+"""`python -m rtbench.cli`, for environments without the console script."""
 
 from rtbench.cli import main
 

@@ -1,8 +1,7 @@
-"""What several commands share: options, exit codes, and where results go. Every command imports it: only what they all
-need is here.
+"""Options, the precedence of exit codes and the default results folder, shared by the commands.
 
-Exit codes: 0 done; 1 a finding; 2 the user's input or environment, one line on stderr; 3 too few valid trials;
-130 interrupted, what was measured is kept.
+Every command imports this module, so it holds only what several of them need. Exit codes: 0 done; 1 a finding; 2 the
+user's input or environment, one line on stderr; 3 too few valid trials; 130 interrupted, measured data is kept.
 """
 
 from __future__ import annotations
@@ -15,24 +14,22 @@ import click
 from rtbench.cli import FINDING, INTERRUPTED, TOO_FEW, USER
 
 PRECEDENCE = (INTERRUPTED, USER, FINDING, TOO_FEW, 0)
-"""Where several codes hold (interface.md)."""
+"""If several codes apply, the first counts (interface.md)."""
 
 settings_option = click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Lay a value over the scenario; dotted keys."
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a value of the scenario; keys are dotted."
 )
-seed_option = click.option(
-    "--seed", type=click.IntRange(0), help="What payloads, arrivals and the order of trials are drawn from."
-)
+seed_option = click.option("--seed", type=click.IntRange(0), help="Seed of payloads, arrivals and the order of trials.")
 calibration_option = click.option(
     "--calibration",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Judge by this calibration (`rtbench calibrate` prints its path), not by what the campaign kept.",
+    help="Use this calibration (`rtbench calibrate` prints its path) instead of the campaign's own.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
-quiet_option = click.option("--quiet", is_flag=True, help="Only what went wrong, and the result.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+quiet_option = click.option("--quiet", is_flag=True, help="Print only problems and the result.")
 
 
 def results(name: str) -> Path:
-    """The folder of a campaign that begins now, unless its user names one."""
+    """The default results folder of a campaign that begins now."""
     return Path("results") / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{name}"

@@ -1,4 +1,4 @@
-"""The scenario of a command that has no file: `rtbench ticks`, `serve` and `demo`."""
+"""The scenario of the commands without a scenario file: `rtbench ticks`, `serve` and `demo`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from rtbench.scenario.model import Scenario
 
 
 def build(table: dict[str, Any], seed: int | None, settings: tuple[str, ...]) -> Scenario:
-    """The table with `--seed` and `--set` laid over it. Raises UserError."""
+    """The scenario from `table`, overridden by `--seed` and `--set`. Raises UserError."""
     overrides = {} if seed is None else {"seed": seed}
     return scenarios.build(table, "the command line", settings, overrides)

@@ -1,4 +1,4 @@
-"""Which transport: `rtbench advise`. Nothing here needs a network."""
+"""`rtbench advise`: recommend a transport from a campaign's measurements. It needs no network."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from rtbench.cli._options import json_option
 
 @click.command(epilog="Example: rtbench advise results/20261124-031500-ci --subscribers 5000 --freshness-ms 200")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
-@click.option("--subscribers", type=click.IntRange(1), help="How many (default: as measured, like all below).")
-@click.option("--rate", "rate_hz", type=float, metavar="HZ", help="Messages a second that each subscriber gets.")
-@click.option("--freshness-ms", type=float, metavar="M", help="How old data may be (default: any age will do).")
-@click.option("--payload-bytes", type=float, metavar="B", help="The size of a message.")
-@click.option("--bidirectional", is_flag=True, help="Clients send, too.")
-@click.option("--through-proxy", is_flag=True, help="A proxy stands before the server.")
-@click.option("--all", "every", is_flag=True, help="All subjects, not the best of each transport.")
+@click.option(
+    "--subscribers", type=click.IntRange(1), help="Number of subscribers (default: as measured; so for all needs)."
+)
+@click.option("--rate", "rate_hz", type=float, metavar="HZ", help="Messages per second for each subscriber.")
+@click.option("--freshness-ms", type=float, metavar="M", help="Maximum age of the data (default: any age).")
+@click.option("--payload-bytes", type=float, metavar="B", help="Size of a message.")
+@click.option("--bidirectional", is_flag=True, help="Clients also send.")
+@click.option("--through-proxy", is_flag=True, help="A proxy is in front of the server.")
+@click.option("--all", "every", is_flag=True, help="Show all subjects, not only the best of each transport.")
 @json_option
 def advise(folder: Path, every: bool, as_json: bool, **needs: Any) -> None:
-    """Which transport for these needs, by a campaign's measurements: ranked, with reasons and what would change it."""
+    """Rank the transports for these needs by a campaign's measurements, with reasons and what would change the rank."""
     found = advice.of_folder(folder, Needs(**needs), every)
     click.echo(json.dumps(found.row(), indent=1, allow_nan=False) if as_json else found.text())

@@ -1,4 +1,4 @@
-"""The harness's own error: `rtbench calibrate` and `rtbench aa`."""
+"""`rtbench calibrate` and `rtbench aa`: measure the harness's own error."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ from rtbench.scenario.model import Scenario
 
 
 @click.command(epilog="Example: rtbench calibrate")
-@click.option("--out", type=click.Path(path_type=Path), help="The results folder (default: results/TIME-calibration).")
+@click.option("--out", type=click.Path(path_type=Path), help="Results folder (default: results/TIME-calibration).")
 @quiet_option
 @json_option
 @click.pass_context
 def calibrate(context: click.Context, out: Path | None, quiet: bool, as_json: bool) -> None:
     """Measure the harness's own error on this machine: known delays, losses, stops and starvation, an A/A control.
 
-    Also measures what a sender pays for its receiver on loopback. Takes some four minutes; exit 1 when a truth is not
-    met. The result goes into every later campaign of this machine.
+    Also measures the share of the receiver's TCP work that the sender pays on loopback. Takes some four minutes. Exits
+    with 1 if a known truth is not met. Every later campaign on this machine keeps a copy of the result.
     """
     folder = out or results("calibration")
     context.exit(_known_truths(folder, calibration.scenarios(), quiet, as_json, aa=False))
 
 
 @click.command(epilog="Example: rtbench aa")
-@click.option("--out", type=click.Path(path_type=Path), help="The results folder (default: results/TIME-aa).")
+@click.option("--out", type=click.Path(path_type=Path), help="Results folder (default: results/TIME-aa).")
 @settings_option
 @quiet_option
 @json_option
 @click.pass_context
 def aa(context: click.Context, out: Path | None, settings: tuple[str, ...], quiet: bool, as_json: bool) -> None:
-    """A/A control: 20 real pairs of a subject with itself, and the noise floor that they show (some 25 minutes)."""
+    """Measure the noise floor by an A/A control: 20 pairs of a subject with itself (some 25 minutes)."""
     context.exit(_known_truths(out or results("aa"), [scenarios.load("aa", settings)], quiet, as_json, aa=True))
 
 
 def _loopback(place: Place, folder: Path, display: Display) -> Loopback | None:
-    """What a sender pays for its receiver here; None where the bench broke: known truths are judged without it."""
+    """The sender's share of its receiver's TCP work; None if the bench failed: calibration continues without it."""
     try:
         return truths.loopback(*bench.measure(place, folder))
     except SubjectError as error:
@@ -61,7 +61,7 @@ def _loopback(place: Place, folder: Path, display: Display) -> Loopback | None:
 
 
 def _known_truths(folder: Path, tables: list[Scenario], quiet: bool, as_json: bool, aa: bool) -> int:
-    """Measure, judge, store and print; the exit code."""
+    """Measure, judge, store and print. Returns the exit code."""
     takes = [schedule.estimate(table) for table in tables]
     place = Place.here(tables[0].place)
     campaigns.stay_on(place)

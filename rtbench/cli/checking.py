@@ -1,4 +1,4 @@
-"""Can it be measured? `rtbench verify` for subjects, `rtbench doctor` for the machine."""
+"""`rtbench verify` checks subjects, `rtbench doctor` checks the machine."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ from rtbench.subjects.registry import Registry
 
 @click.command(epilog="Example: rtbench verify sse-aiohttp http://127.0.0.1:8000")
 @click.argument("targets", nargs=-1, required=True, metavar="SUBJECT|FILE.py|FILE.toml|URL...")
-@click.option("--verbose", is_flag=True, help="Also each case that was skipped, and why.")
+@click.option("--verbose", is_flag=True, help="Also list the skipped cases, with the reason.")
 @json_option
 @click.pass_context
 def verify(context: click.Context, targets: tuple[str, ...], verbose: bool, as_json: bool) -> None:
     """Check a subject against the contract: right bytes, right order, resume, heartbeat, clean end (R12).
 
-    A URL without a path is held to the whole contract, one with a path to what every subject of its transport does.
+    A URL without a path is checked against the whole contract, a URL with a path against the rules for all subjects of
+    its transport.
     """
     found = [_logged(one) for target in targets for one in _all_known(target)]
     if as_json:
@@ -43,7 +44,7 @@ def verify(context: click.Context, targets: tuple[str, ...], verbose: bool, as_j
 
 
 def _logged(target: Subject | str) -> tuple[Verification, Path | None]:
-    """The verification of a target, and the folder of its processes' logs where it failed."""
+    """Verify a target. Also returns the folder with its processes' logs, if it failed."""
     if isinstance(target, str):
         return verify_one(target), None
     logs = Path(tempfile.mkdtemp(prefix=f"rtbench-verify-{folder_of(target.name)}-"))
@@ -57,19 +58,19 @@ def _logged(target: Subject | str) -> tuple[Verification, Path | None]:
 
 
 def _shown(found: Verification, verbose: bool) -> list[str]:
-    """What passed, what failed and why, how many cases were skipped (`verbose`: which and why)."""
+    """A line for each passed or failed case, its problems, and the number of skipped cases (`verbose`: each one)."""
     lines = [f"{found.target}: {'passes' if found.ok else 'FAILS'}"]
     statuses = (PASSED, FAILED, SKIPPED) if verbose else (PASSED, FAILED)
     for case in (case for status in statuses for case in found.cases if case.status == status):
         lines += [f"  {case.status:<8}{case.name}", *(f"          {problem}" for problem in case.problems)]
     skipped = sum(case.status == SKIPPED for case in found.cases)
     if skipped and not verbose:
-        lines.append(f"  skipped {skipped} case{'s' * (skipped > 1)} (--verbose names them and says why)")
+        lines.append(f"  skipped {skipped} case{'s' * (skipped > 1)} (--verbose lists them with the reason)")
     return lines
 
 
 def _all_known(word: str) -> list[Subject | str]:
-    """The subjects that a word names: one, those of a scenario's file, a URL. Raises UserError where there is none."""
+    """The targets that a word names: a subject, the subjects of a scenario file, or a URL. Raises UserError."""
     if "://" in word:
         return [word]
     if not word.endswith(".toml"):
@@ -77,10 +78,10 @@ def _all_known(word: str) -> list[Subject | str]:
         try:
             return [registry.find(name)]
         except UserError as error:
-            raise UserError(error.message, f"{error.remedy}; for a [[subject]] name its file, FILE.toml") from error
+            raise UserError(error.message, f"{error.remedy}; for a [[subject]] give its file, FILE.toml") from error
     scenario = scenarios.load(word)
     if not scenario.subject:
-        raise UserError(f"{word} defines no subject", "write a table [[subject]]; see README, Your own server")
+        raise UserError(f"{word}: defines no subject", "add a [[subject]] table; see README, Your own server")
     return [scenario.registry.find(row.name) for row in scenario.subject]
 
 
@@ -88,7 +89,7 @@ def _all_known(word: str) -> list[Subject | str]:
 @json_option
 @click.pass_context
 def doctor(context: click.Context, as_json: bool) -> None:
-    """Can this machine measure? Cores, clocks, descriptors, ports, backlog, programs; each with its remedy."""
+    """Check whether this machine can measure: cores, clocks, descriptors, ports, backlog, programs, with remedies."""
     findings = examine()
     if as_json:
         click.echo(json.dumps([finding.as_dict() for finding in findings], indent=1))

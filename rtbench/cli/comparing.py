@@ -1,4 +1,4 @@
-"""Before and after: `rtbench compare`. Nothing here needs a network."""
+"""`rtbench compare`: find regressions. It needs no network."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from rtbench.records.tables import write_text
 @click.command(epilog="Example: rtbench compare results/baseline results/20261124-031500-ci --format markdown")
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="BASELINE DIR")
 @click.option("--format", "kind", type=click.Choice(formats.FORMATS), default="text", show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write there; stdout when not given.")
-@click.option("--subjects", metavar="BASE,HEAD", help="Two subjects of one folder instead, paired by its blocks.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Output file (default: stdout).")
+@click.option("--subjects", metavar="BASE,HEAD", help="Compare two subjects of one folder, paired by block.")
 @click.option(
     "--tolerance",
     type=click.FloatRange(0, 1000),
     default=5.0,
     show_default=True,
-    help="Percent that is no regression.",
+    help="Allowed change in percent.",
 )
 @calibration_option
 @click.pass_context
@@ -36,11 +36,11 @@ def compare(
     tolerance: float,
     calibration: Path | None,
 ) -> None:
-    """Has anything become worse? Two campaigns, or two subjects of one; exit 1 on a regression.
+    """Find regressions between two campaigns, or between two subjects of one. Exits with 1 on a regression.
 
-    A difference is said only outside the noise, with false discoveries held to 5 %. On another machine, kernel or
-    Python times and costs are not compared, counts and bytes are. `--format html` is one page with both campaigns:
-    verdict, changes, notes, and the machine, command and trials of each.
+    A difference is reported only outside the noise, with false discoveries held to 5 %. If the machine, the kernel or
+    Python differs, only counts and bytes are compared, not times and costs. `--format html` writes one page with both
+    campaigns: verdict, changes, notes, and the machine, command and trials of each.
     """
     other, limit = load_calibration(calibration) if calibration else None, 1 + tolerance / 100
     if subjects is not None:
@@ -62,5 +62,5 @@ def compare(
         try:
             write_text(out, text)
         except OSError as error:
-            raise UserError(f"{out}: cannot be written ({error})", "name another --out") from error
+            raise UserError(f"{out}: cannot be written ({error})", "choose another --out") from error
     context.exit(found.exit_code)

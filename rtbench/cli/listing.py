@@ -1,6 +1,6 @@
-"""What there is, and what was measured: `rtbench list`.
+"""`rtbench list`: subjects, streams, scenarios, metrics and past campaigns.
 
-Invariant: a list imports what it lists and nothing else: whoever asks for subjects waits for no scenario and no metric.
+Invariant: a list imports only what it lists, so that `rtbench list subjects` does not load scenarios and metrics.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ LISTS: Mapping[str, tuple[Callable[[Path], Rows], tuple[str, ...]]] = {
     "metrics": (_metrics, ("metric", "unit", "description")),
     "results": (_results, ("result", "started", "scenario", "machine", "state", "first")),
 }
-"""What can be listed: its rows, and which of their keys the table shows."""
+"""Each list: the function that makes its rows, and the keys that the table shows."""
 
 
 @click.command("list", epilog="Example: rtbench list subjects --json")
@@ -91,18 +91,18 @@ LISTS: Mapping[str, tuple[Callable[[Path], Rows], tuple[str, ...]]] = {
     type=click.Path(path_type=Path),
     default=Path("results"),
     show_default=True,
-    help="Of results: the folder that holds them.",
+    help="The folder of past campaigns, for `rtbench list results`.",
 )
 @json_option
 def list_(what: str, holder: Path, as_json: bool) -> None:
-    """What there is: subjects, streams, scenarios or metrics; results: past campaigns, newest first."""
+    """List subjects, streams, scenarios or metrics. `results` lists past campaigns, newest first."""
     found, shown = LISTS[what]
     rows = found(holder)
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return
     if what == "results" and not rows:
-        click.echo(f"rtbench: no campaigns in {holder}; `rtbench run smoke` measures one", err=True)
+        click.echo(f"rtbench: no campaigns in {holder}: measure one with `rtbench run smoke`", err=True)
     widths = {name: max((len(str(row[name])) for row in rows), default=0) for name in shown[:-1]}
     for row in rows:
         click.echo("  ".join([*(f"{row[name]:<{widths[name]}}" for name in shown[:-1]), str(row[shown[-1]])]))

@@ -1,4 +1,4 @@
-"""The report, from the results folders alone: `rtbench report`. Nothing here needs a network."""
+"""`rtbench report`: build the report from results folders. It needs no network."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ claims_option = click.option(
 def write_report(
     folders: list[Path], out: Path | None, code: int, calibration: Path | None = None, claims: bool = False
 ) -> int:
-    """Write the report of these folders; print the answer, the next step, the grave caveats, and where the report is
-    and how to open it. Returns the exit code."""
+    """Write the report of these folders. Returns the exit code.
+
+    Prints the answer, the next step, the grave caveats, the command that opens the report, and its path.
+    """
     made = build(folders, out, load_calibration(calibration) if calibration else None, claims)
     for line in (*made.headlines, made.next):
         click.echo(line)
@@ -39,12 +41,12 @@ def write_report(
 
 @click.command(epilog="Example: rtbench report results/20261124-031500-ci")
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR...")
-@click.option("--out", type=click.Path(path_type=Path), help="Where to (default: report/ in the first folder).")
+@click.option("--out", type=click.Path(path_type=Path), help="Report folder (default: report/ in the first folder).")
 @calibration_option
 @claims_option
 @click.pass_context
 def report(
     context: click.Context, folders: tuple[Path, ...], out: Path | None, calibration: Path | None, claims: bool
 ) -> None:
-    """Build the report again, from the folders alone: the same folders give the same report on any machine."""
+    """Rebuild the report from results folders. The same folders give the same report on any machine."""
     context.exit(write_report(list(folders), out, 0, calibration, claims))

@@ -1,4 +1,4 @@
-"""A campaign: `rtbench run`."""
+"""`rtbench run`: run a campaign."""
 
 from __future__ import annotations
 
@@ -31,15 +31,17 @@ from rtbench.subjects import Subject
 
 @click.command(epilog="Example: rtbench run ci --set subscribers=200 --subjects sse-aiohttp,websocket-aiohttp")
 @click.argument("scenario")
-@click.option("--out", type=click.Path(path_type=Path), help="The results folder (default: results/TIME-SCENARIO).")
-@click.option("--subjects", metavar="A,B", help="Instead of the scenario's.")
+@click.option("--out", type=click.Path(path_type=Path), help="Results folder (default: results/TIME-SCENARIO).")
+@click.option("--subjects", metavar="A,B", help="Subjects to measure instead of the scenario's.")
 @settings_option
 @seed_option
 @click.option("--resume", is_flag=True, help="Continue the campaign in --out.")
-@click.option("--plan", "only_plan", is_flag=True, help="Only print the trials, minutes and disk it would take.")
-@click.option("--netns", is_flag=True, help="Server and load in network namespaces: bytes on the wire (needs root).")
+@click.option("--plan", "only_plan", is_flag=True, help="Print trials, minutes and disk space; measure nothing.")
+@click.option("--netns", is_flag=True, help="Use network namespaces and count bytes on the wire (needs root).")
 @claims_option
-@click.option("--i-own-this-host", "owned", is_flag=True, help="A subject's URL that is not this machine is yours.")
+@click.option(
+    "--i-own-this-host", "owned", is_flag=True, help="Confirm that you own the other host in a subject's URL."
+)
 @quiet_option
 @json_option
 @click.pass_context
@@ -62,7 +64,7 @@ def run(
     overrides: dict[str, Any] = {}
     if subjects:
         overrides["subjects"] = [name.strip() for name in subjects.split(",") if name.strip()]
-        overrides["optional"] = False  # who names them wants them
+        overrides["optional"] = False  # subjects on the command line are required
     if seed is not None:
         overrides["seed"] = seed
     if netns:
@@ -105,7 +107,7 @@ def run(
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         campaign.save(INTERRUPTED)
         kept = f"{len(campaign.trials)} of {take.trials} trials are kept in {folder}"
-        click.echo(f"rtbench: interrupted; {kept}; go on with: {_resume(command, folder)}", err=True)
+        click.echo(f"rtbench: interrupted; {kept}; continue with: {_resume(command, folder)}", err=True)
         context.exit(INTERRUPTED)
     code = campaign.verdict()
     campaign.save(code)
@@ -115,22 +117,22 @@ def run(
 
 
 def _seed(resume: bool, out: Path | None) -> int:
-    """The seed of a campaign whose scenario and command name none: that of the campaign that goes on, or a drawn one.
+    """The seed if neither scenario nor command names one: the resumed campaign's, or a drawn one.
 
-    Raises UserError when there is no campaign to go on with.
+    Raises UserError without a campaign to resume.
     """
     if not resume:
         return schedule.drawn_seed()
     if out is None:
-        raise UserError("--resume needs to know which campaign", "name its folder with --out")
+        raise UserError("--resume needs the folder of a campaign", "name it with --out")
     if not (out / "campaign.json").exists():
-        raise UserError(f"{out}: holds no campaign to go on with", "leave --resume out to begin one")
+        raise UserError(f"{out}: holds no campaign to resume", "leave out --resume to begin one")
     recorded = records.load(out).seed
     return recorded if isinstance(recorded, int) else schedule.drawn_seed()
 
 
 def _judgeable(table: Scenario) -> None:
-    """Raises UserError for a threshold of a metric or a subject that there is not: before minutes of measuring."""
+    """Raises UserError for a threshold with an unknown metric or subject, before anything is measured."""
     if not table.thresholds:
         return
     known = {metric.name for metric in metrics.catalogue()}
@@ -138,14 +140,14 @@ def _judgeable(table: Scenario) -> None:
         subject, _, metric = key.rpartition(".")
         if metric not in known:
             remedy = f"{meant(metric, known)}`rtbench list metrics` shows them"
-            raise UserError(f"[thresholds] {key!r}: there is no metric {metric!r}", remedy)
+            raise UserError(f"[thresholds] {key!r}: unknown metric {metric!r}", remedy)
         if subject.partition(" [")[0] not in table.subjects:
-            text = f"[thresholds] {key!r}: {subject!r} is no subject of this campaign"
+            text = f"[thresholds] {key!r}: the campaign does not measure {subject!r}"
             raise UserError(text, one_of(subject, table.subjects))
 
 
 def _step_summary(report: Path) -> None:
-    """Show the report where GitHub Actions shows what a step came to. It is a courtesy: it never fails a run."""
+    """Append the report to the step summary of GitHub Actions. A write error is a warning: it never fails a run."""
     target = os.environ.get("GITHUB_STEP_SUMMARY")
     if not target:
         return
@@ -164,7 +166,7 @@ def _resume(command: str, folder: Path) -> str:
 
 
 def check_quickly(subject: Subject, logs: Path) -> list[str]:
-    """What a campaign asks of a subject before its first trial: the problems found. `logs`: keeps what it logs."""
+    """The quick verification before a subject's first trial: its problems. `logs`: the folder for its logs."""
     if subject.url or not subject.played:
-        return []  # what it plays is not known: `rtbench verify URL` is for who keeps the contract
+        return []  # its messages are not known; `rtbench verify URL` checks servers that keep the contract
     return quick_check(subject, logs=logs)

@@ -1,4 +1,4 @@
-"""One server, for people: `rtbench serve` and `rtbench demo`, until Ctrl-C or SIGTERM."""
+"""`rtbench serve` and `rtbench demo`: run one server until Ctrl-C or SIGTERM."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ from rtbench.subjects import Subject
 from rtbench.subjects.names import module_at
 from rtbench.subjects.registry import Registry
 
-_host = click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
-_port = click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0: any free port.")
-_real = click.option("--real", is_flag=True, help="Stream metrics: this machine's figures instead of simulated ones.")
+_host = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+_port = click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="Port; 0: any free one."
+)
+_real = click.option("--real", is_flag=True, help="Stream `metrics`: send this machine's figures, not simulated ones.")
 
 
 @click.command(epilog="Example: rtbench serve sse-aiohttp --port 8000, then: curl -N http://127.0.0.1:8000/sse/stocks")
@@ -33,9 +35,9 @@ _real = click.option("--real", is_flag=True, help="Stream metrics: this machine'
 @seed_option
 @settings_option
 def serve(subject: str, host: str, port: int, real: bool, seed: int | None, settings: tuple[str, ...]) -> None:
-    """One server with every stream played into it, until Ctrl-C or SIGTERM.
+    """Run one server and play every stream into it, until Ctrl-C or SIGTERM.
 
-    Stream replay is among them with `--set workload.trace=FILE`. What a browser shows of it is at /.
+    `--set workload.trace=FILE` adds the stream `replay`. The page at / shows the streams in a browser.
     """
     registry, name = Registry().reading(subject)
     _play(registry.find(name), host, port, real, seed, settings)
@@ -48,9 +50,9 @@ def serve(subject: str, host: str, port: int, real: bool, seed: int | None, sett
 @seed_option
 @settings_option
 def demo(host: str, port: int, real: bool, seed: int | None, settings: tuple[str, ...]) -> None:
-    """The race page and the article's pages, live, in a browser, until Ctrl-C or SIGTERM.
+    """Serve the race page and the article's pages, until Ctrl-C or SIGTERM.
 
-    One server with all four transports, whose lanes can be stopped and cut: by default on this machine only.
+    One server offers all four transports. The page can stop and cut each lane, so the default address is local.
     """
     _play(replace(module_at(DEMO), module=DEMO), host, port, real, seed, settings, DEMO_PAGES)
 
@@ -80,7 +82,7 @@ def _play(
     every = stream_catalogue.catalogue().values()
     pace = build({"stream": [s.name for s in every if not s.needs]}, seed, settings).make_workload().pace
     table = build({"stream": [s.name for s in every if not s.needs or getattr(pace, s.needs)]}, seed, settings)
-    # Whenever the signal comes, also while it starts: it ends what runs, and that is what was asked.
+    # The signal may come at any time, also during the start: it ends whatever runs.
     with contextlib.suppress(KeyboardInterrupt), tempfile.TemporaryDirectory(prefix="rtbench-") as name:
         folder = Path(name)
         with PublisherProcess(table.make_workload(), table, folder, (), folder / "publisher.log") as publisher:

@@ -1,8 +1,8 @@
-"""The conformance cases: what a subject must do before it is measured (R12), one topic a file, found here.
+"""The conformance cases: what a subject must do before it is measured (R12). Each file has one topic and is found here.
 
-A case is a function `run(target) -> list[str]` under the decorator `case`; it returns every problem that it found,
-each a sentence that says what was wanted and what was seen, and raises `Skipped` where it cannot tell. Invariant: a
-case is bounded in time whatever the server does, and disturbs no other one: all but the `last` run at the same time.
+A case is a function `run(target) -> list[str]` under the decorator `case`. It returns all problems, one sentence each,
+with what was wanted and what was seen. It raises `Skipped` if it cannot decide. Invariant: a case ends in bounded time
+whatever the server does, and disturbs no other case: all except the `last` run at the same time.
 Called by `rtbench.conformance.verify`; the tests run every case against every subject and against broken servers.
 """
 
@@ -17,26 +17,26 @@ from functools import cache
 from rtbench.conformance._target import Target
 
 HTTP = ("sse", "websocket", "short-poll", "long-poll")
-"""The transports of interface.md; what is not said of HTTP holds for plain TCP, too."""
+"""The transports of interface.md. Rules that do not mention HTTP also apply to plain TCP."""
 EVERY = (*HTTP, "tcp")
 PUSH = ("sse", "websocket", "tcp")
 POLL = ("short-poll", "long-poll")
 
 NEEDS = {
-    "workload": "what it should send is not known",
-    "server": "the server is not ours to stop and to limit",
+    "workload": "the messages that it should send are not known",
+    "server": "rtbench did not start the server",
     "quiet": "no stream with pauses is known",
     "finite": "no stream that ends is known",
     "failing": "no stream that fails is known",
-    "uplink": "no stream is known whose messages subscribers send",
+    "uplink": "no stream with an uplink is known",
 }
-"""What a case may need of a target, and why it is skipped without."""
+"""The needs of cases, each with the reason for the skip if the target lacks it."""
 
 Run = Callable[[Target], list[str]]
 
 
 class Skipped(Exception):
-    """The case cannot tell; its text says why."""
+    """The case cannot decide; the text is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,8 @@ def case(
 ) -> Callable[[Run], Run]:
     """Register a case; its description is the first line of the function's docstring.
 
-    `needs`: some of NEEDS. `claims`: capabilities; a subject that claims them is held to it. `quick`: also run before a
-    subject's first trial.
+    `needs`: keys of NEEDS. `claims`: the case applies to subjects that claim all these capabilities. `quick`: also run
+    before a subject's first trial.
     """
 
     def register(run: Run) -> Run:
@@ -81,7 +81,7 @@ def case(
 
 @cache
 def catalogue() -> dict[str, Case]:
-    """Every case by its name, in the order in which they run."""
+    """Every case by name, in running order."""
     for module in pkgutil.iter_modules(__path__):
         if not module.name.startswith("_"):
             importlib.import_module(f"{__name__}.{module.name}")

@@ -1,6 +1,6 @@
-"""What several cases look at: ids that follow each other, payloads that are the seed's, errors in their one shape.
+"""Checks that several cases share: consecutive ids, payloads from the seed, the shape of errors.
 
-Invariant: nothing is read here; each function takes what was received and gives the problems in words.
+Invariant: these functions do no I/O. Each takes received values and returns the problems as sentences.
 """
 
 from __future__ import annotations
@@ -13,31 +13,31 @@ from rtbench.conformance._target import Target
 from rtbench.transports import Control, Message
 
 MOST = 5
-"""How many problems of one kind are spelled out."""
+"""Number of problems of one kind that are listed."""
 SMALL_BYTES = 1024
 
 
 def few(problems: list[str]) -> list[str]:
-    """The first MOST of them and how many more there are."""
+    """The first MOST problems and the number of the others."""
     if len(problems) <= MOST:
         return problems
-    return [*problems[:MOST], f"… and {len(problems) - MOST} more of the kind"]
+    return [*problems[:MOST], f"… and {len(problems) - MOST} more of this kind"]
 
 
-def consecutive(messages: Sequence[Message], who: str = "") -> list[str]:
-    """Problems with ids that should rise by one."""
-    who = who and f"{who}: "
+def consecutive(messages: Sequence[Message], receiver: str = "") -> list[str]:
+    """Problems with ids that should rise by one. `receiver`: begins each sentence."""
+    where = receiver and f"{receiver}: "
     problems: list[str] = []
     for before, after in pairwise(messages):
         if after.id < 1 and before.id < 1:
             continue  # none has an id: nothing to follow
         if after.id == before.id:
-            problems.append(f"{who}id {after.id} came twice")
+            problems.append(f"{where}id {after.id} came twice")
         elif after.id < before.id:
-            problems.append(f"{who}id {after.id} came after id {before.id}: out of order")
+            problems.append(f"{where}id {after.id} came after id {before.id}: out of order")
         elif after.id > before.id + 1:
             lost = str(before.id + 1) if after.id == before.id + 2 else f"{before.id + 1} to {after.id - 1}"
-            problems.append(f"{who}id {after.id} came after id {before.id}: {lost} missing")
+            problems.append(f"{where}id {after.id} came after id {before.id}: {lost} missing")
     return few(problems)
 
 
@@ -48,7 +48,7 @@ def right_bytes(target: Target, stream: str, messages: Sequence[Message]) -> lis
     problems: list[str] = []
     for message in messages:
         if not 1 <= message.id <= len(ticks):
-            problems.append(f"{stream}: there is no message with id {message.id}")
+            problems.append(f"{stream}: unknown id {message.id}")
             continue
         wanted = ticks[message.id - 1].payload
         if message.payload != wanted:

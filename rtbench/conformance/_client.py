@@ -1,7 +1,7 @@
-"""The cases' clients: blocking sockets with deadlines around the codecs, one face for all four transports.
+"""The clients of the cases: blocking sockets with deadlines around the codecs, one interface for all transports.
 
-Invariant: no call takes longer than its deadline, and everything that was received stays to be looked at. Called by
-the cases only; load is made elsewhere.
+Invariant: no call takes longer than its deadline, and all received bytes are kept for inspection. Used by the cases
+only, never for load.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CLOSED = 0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response: `status` 0 when there was none, `body` then says why. A stream's body is not waited for."""
+    """A response. `status` is 0 if none came; `body` is then the reason. The body of a stream is not read."""
 
     status: int
     headers: Mapping[str, str]
@@ -42,13 +42,13 @@ class Answer:
 
     @property
     def shown(self) -> str:
-        """How a problem quotes it."""
+        """The response in the text of a problem."""
         if self.status == CLOSED:
             return f"no response ({self.body.decode()})"
         return f"status {self.status} with {self.body[:80].decode('utf-8', 'replace')!r}"
 
     def json(self) -> Any:
-        """The body's JSON, None when it is none."""
+        """The body's JSON; None if the body is not JSON."""
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
@@ -56,9 +56,9 @@ class Answer:
 
 
 def connect(target: Target, receive_bytes: int = 0) -> socket.socket:
-    """A connection. `receive_bytes` bounds what it takes in unread: the kernels then hold 100 KB, not megabytes.
+    """A connection. `receive_bytes` bounds its unread bytes: the kernels then hold 100 KB, not megabytes.
 
-    Without, it takes in as much as it may: a client of many on a busy machine is not to be taken for a slow one.
+    Without it the receive buffer is large: a client on a busy machine must not look like a slow consumer.
     """
     link = socket.socket(socket.AF_INET6 if ":" in target.host else socket.AF_INET)
     link.settimeout(target.patience_s)
@@ -80,7 +80,7 @@ def connect(target: Target, receive_bytes: int = 0) -> socket.socket:
 
 
 def held(server_port: int, client_port: int) -> bool | None:
-    """Whether the server's end of this connection still stands; None when the kernel does not tell."""
+    """Whether the server's end of this connection is still open; None if the kernel does not list connections."""
     server, client = f":{server_port:04X}", f":{client_port:04X}"
     try:
         for table in ("/proc/net/tcp", "/proc/net/tcp6"):
@@ -94,7 +94,7 @@ def held(server_port: int, client_port: int) -> bool | None:
 
 
 def upgrade(fields: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The header fields that ask for a WebSocket (RFC 6455 §4.1)."""
+    """The header fields that request a WebSocket (RFC 6455 §4.1)."""
     return {
         "Connection": "Upgrade",
         "Upgrade": "websocket",
@@ -105,7 +105,7 @@ def upgrade(fields: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def subscribing(target: Target, fields: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The header fields with which this transport is asked for."""
+    """The header fields of a subscription on this transport."""
     return upgrade(fields) if target.transport == "websocket" else dict(fields or {})
 
 
@@ -117,7 +117,7 @@ def fetch(
     within_s: float | None = None,
     body: bytes = b"",
 ) -> Answer:
-    """One request on a connection of its own. A 101 and an event stream are over with their head."""
+    """One request on its own connection. Of a 101 and of an event stream only the head is read."""
     within_s = within_s or target.patience_s
     deadline = time.monotonic() + within_s
     try:
@@ -134,7 +134,7 @@ def fetch(
 
 
 class Subscriber:
-    """One subscriber of any transport; polls ask again as soon as they may. Close it, or use it in a `with`."""
+    """One subscriber of any transport. A polling one sends the next request at once. Close it, or use `with`."""
 
     def __init__(
         self,
@@ -155,16 +155,16 @@ class Subscriber:
         self.controls: list[Control] = []
         self.heartbeats = 0
         self.last = -1
-        """The id of the last message taken out."""
+        """The id of the last message that was returned."""
         self._events: deque[Event] = deque()
         self._codec: Codec | None = None
         self._poll: Any = None
         self._greeting: list[str] = []
         self._asked = False
         self.answers = 0
-        """(Polls) how many responses came."""
+        """(Polls) The number of responses."""
         self.resting = False
-        """(Polls) ask no more; what is under way is still read."""
+        """(Polls) Send no more requests; a pending answer is still read."""
         codec = target.codec(path or target.path(stream), since, headers or {}, timeout_s, stream)
         if find(target.transport).polls:
             self._poll = codec
@@ -186,7 +186,7 @@ class Subscriber:
         self.link.close()
 
     def hang_up(self, deadline: float) -> bool:
-        """Read to the end of file and close, as a client does; whether the server ended its side first."""
+        """Read to the end of file, then close. Returns whether the server closed its side by the deadline."""
         try:
             while (left := deadline - time.monotonic()) > 0:
                 self.link.settimeout(left)
@@ -199,7 +199,7 @@ class Subscriber:
         return False
 
     def event(self, within_s: float | None = None) -> Event | None:
-        """The next event; None when the time is up or after Closed."""
+        """The next event; None after the time limit or after Closed."""
         deadline = time.monotonic() + (self.target.patience_s if within_s is None else within_s)
         while not self._events:
             if self.closed is not None or not self._fill(deadline):
@@ -221,14 +221,14 @@ class Subscriber:
         return event
 
     def open(self) -> bool:
-        """Wait for the response's head; whether it came."""
+        """Wait for the response head. Returns whether it came."""
         deadline = time.monotonic() + self.target.patience_s
         while self.opened is None and self.event(deadline - time.monotonic()) is not None:
             pass
         return self.opened is not None
 
     def messages(self, count: int, within_s: float | None = None) -> list[Message]:
-        """Up to `count` messages; fewer when the time is up or the connection ends."""
+        """Up to `count` messages; fewer if the time limit passes or the connection ends."""
         deadline = time.monotonic() + (self.target.patience_s if within_s is None else within_s)
         found: list[Message] = []
         while len(found) < count:
@@ -251,7 +251,7 @@ class Subscriber:
         return found
 
     def rest(self) -> None:
-        """Take out everything up to the end, or until the time is up: heartbeats alone are no reason to go on."""
+        """Read everything up to the end or the time limit. Heartbeats do not extend the limit."""
         deadline = time.monotonic() + self.target.patience_s
         while self.event(deadline - time.monotonic()) is not None:
             pass
@@ -262,21 +262,21 @@ class Subscriber:
         return [control for control in self.controls if control.kind == "gap"]
 
     def why(self) -> str:
-        """How it stands, for a problem's text."""
+        """The state of the connection, for the text of a problem."""
         if self.closed is not None:
             code = f", code {self.closed.code}" if self.closed.code else ""
             return f"the connection was over ({self.closed.reason or 'closed'}{code})"
         return f"nothing more came within {self.target.patience_s:g} s"
 
     def ask(self) -> None:
-        """(Polls) send the next request, if none is under way."""
+        """(Polls) Send the next request, if none is pending."""
         assert self._poll is not None
         if not self._asked:
             self.link.sendall(self._poll.request())
             self._asked = True
 
     def _fill(self, deadline: float) -> bool:
-        """Read once; whether anything was received before the deadline."""
+        """Read once. Returns whether anything came before the deadline."""
         left = deadline - time.monotonic()
         if left <= 0:
             return False
@@ -326,7 +326,7 @@ class Subscriber:
             self._events += (Control("end", {"last": answer.next}), Closed(True, reason="end of the stream"))
         elif answer.status not in (200, 204, 304):
             self._events.append(Closed(False, reason=f"status {answer.status}"))
-        elif not answer.keep_alive:
+        elif not answer.keep_alive and not self.resting:  # at rest, the end of file is still to be read
             self.link.close()
             self.link = connect(self.target)
             assert self._poll is not None

@@ -1,7 +1,7 @@
-"""What must be true before any case makes sense: a subscriber is let in, and what is published is taken.
+"""The preconditions of all cases: the server accepts a subscriber, and it accepts published messages.
 
-Invariant: a problem found here names the request and the answer, and stands for every case that would fail by it; what
-cannot be told in time is left to the cases. Called by `rtbench.conformance.verify`.
+Invariant: a problem names the request and the answer, and replaces the failures that it would cause in the cases.
+Anything that cannot be decided in time is left to the cases. Called by `rtbench.conformance.verify`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from rtbench.conformance._target import Target
 from rtbench.processes.publisher import PublisherProcess
 
 POLLS_TAKE = (200, 204, 304)
-NOBODY_HEARS_S = 0.5
-"""A server may refuse what nobody is subscribed to: it has so long, from the first subscriber on, to take something."""
+FIRST_POST_S = 0.5
+"""The time in which a server must accept a POST, from the first subscription on: before it, it may refuse all."""
 _ASK_S = 0.02
 
 
 def not_subscribed(target: Target) -> str:
-    """Why a subscriber is not let in: the request, the wanted answer, the answer; "" if it is, or nothing is known."""
+    """The refused subscription: the request, the wanted and the received answer; "" if none is known to be refused."""
     if target.transport == "tcp":
         return ""
     headers = subscribing(target, target.subject.headers if target.subject is not None else {})
@@ -46,7 +46,7 @@ def not_subscribed(target: Target) -> str:
 
 
 def not_published(target: Target, publisher: PublisherProcess) -> str:
-    """The first refused POST, if the server takes none, also while somebody is subscribed; else ""."""
+    """The first refused POST, if the server accepts none even with a subscriber; else ""."""
     deadline = time.monotonic() + target.patience_s
     while not (counts := publisher.posted()).refused:
         if counts.posted or time.monotonic() > deadline:
@@ -54,6 +54,6 @@ def not_published(target: Target, publisher: PublisherProcess) -> str:
         time.sleep(_ASK_S)
     with contextlib.suppress(OSError), Subscriber(target) as subscriber:
         subscriber.open()
-        time.sleep(NOBODY_HEARS_S)
+        time.sleep(FIRST_POST_S)
         counts = publisher.posted()
     return "" if counts.posted else f"publishing is refused: {counts.refusal(target.url(''))}: is this its post_path?"

@@ -1,6 +1,6 @@
-"""What is verified: where a server listens, which transport it is asked for, and what is known about it.
+"""The target of a verification: the address of a server, the transport, and what is known about the server.
 
-Invariant: a field is empty where nothing is known, and a case that needs it is skipped then, never passed.
+Invariant: an unknown field is empty. A case that needs it is then skipped, never passed.
 Made by `rtbench.conformance.verify`, read by the cases.
 """
 
@@ -36,9 +36,9 @@ class Owned:
 class Target:
     """One transport of one server.
 
-    `stream` is a stream that sends all the time, `quiet` one with pauses, `finite` those that are over, `failing` one
-    whose source fails soon, or has failed, for good, `uplink` one whose messages subscribers send. `patience_s` is how
-    long one step may take before the server is said not to do it; what may be late by a part of it is later with it.
+    `stream` sends all the time. `quiet` has pauses. `finite`: streams that have ended. `failing`: its source fails soon
+    or has failed. `uplink`: subscribers send its messages. `patience_s`: the time that the server has for one step;
+    other limits are shares of it.
     """
 
     host: str
@@ -53,16 +53,16 @@ class Target:
     patience_s: float = PATIENCE_S
     uplink: str = ""
     subject: Subject | None = None
-    """What it is known as; None: a server that keeps the contract, all of it."""
+    """The subject that the server belongs to; None: the server must keep the whole contract."""
 
     @property
     def claims(self) -> frozenset[str]:
-        """What it is held to."""
+        """The capabilities that are checked."""
         return CAPABILITIES if self.subject is None else self.subject.capabilities
 
     @property
     def numbered(self) -> bool:
-        """Whether its messages must carry ids: those of a server with a timetable of its own need not."""
+        """Whether its messages must carry ids. Messages of a server with its own timetable need none."""
         return self.subject is None or self.subject.played
 
     @property
@@ -71,20 +71,19 @@ class Target:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def url(self, path: str) -> str:
-        """Where a path is, for a problem's text."""
+        """The URL of a path, for the text of a problem."""
         tls = self.subject is not None and self.subject.tls_ca
         return f"{'https' if tls else 'http'}://{self.authority}{path}"
 
     def path(self, stream: str = "") -> str:
-        """Where a stream is subscribed to (interface.md). A server of ours is at the contract's place, too, when it has
-        one of its own."""
+        """The path of a stream (interface.md). Our own servers always have the contract's path, next to their own."""
         stream = stream or self.stream
         elsewhere = self.subject is not None and self.subject.serve is None
         template = self.subject.template if self.subject and elsewhere else find(self.transport).prefix + "/{query}"
         return template.format(query=stream, stream=stream, channel=0, subscriber=0)
 
     def codec(self, path: str, since: int | None, headers: Mapping[str, str], timeout_s: float, stream: str) -> Any:
-        """What asks for `path` from the cursor `since` and reads the answer."""
+        """The codec that requests `path` from the cursor `since` and reads the answer."""
         if self.transport == "sse" and since is not None:  # the other way, Last-Event-ID, has a case of its own
             path, since = f"{path}{'&' if '?' in path else '?'}since={since}", None
         subject = self.subject
@@ -101,25 +100,25 @@ class Target:
         return maker(self.transport, subject.codec if subject is not None else "")(asked)
 
     def json_payload(self, stream: str = "") -> bool | None:
-        """What the payloads of a stream are known to be (`rtbench.transports.envelope.unwrap`)."""
+        """Whether the payloads of a stream are JSON; None: not known (`rtbench.transports.envelope.unwrap`)."""
         known = catalogue().get(stream or self.stream)
         return None if known is None else known.json_payload
 
     def ticks(self, count: int, stream: str = "") -> list[Tick]:
-        """The first `count` ticks of a stream's first channel, as the seed has them."""
+        """The first `count` ticks of a stream's first channel, from the seed."""
         assert self.workload is not None
         channel = self.workload.channel(self.workload.streams.index(stream or self.stream))
         return list(islice(self.workload.ticks_of(channel), count))
 
     def notices(self, stream: str) -> list[tuple[int, dict[str, Any]]]:
-        """When each notice of a finite stream's first channel is due and what it says, its end or failure last."""
+        """Due time and members of each notice of a finite stream's first channel, its end or failure last."""
         assert self.workload is not None
         channel = self.workload.channel(self.workload.streams.index(stream))
         script = self.workload.script_of(channel)
         return [(tick.due_ns, json.loads(tick.payload)) for tick in script if tick.seq == NOTICE]
 
     def lacks(self, need: str) -> bool:
-        """Whether this target has not what a case needs (a key of `NEEDS`)."""
+        """Whether this target lacks a need of a case (a key of `NEEDS`)."""
         known = {
             "workload": self.workload,
             "server": self.owned,

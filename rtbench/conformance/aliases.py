@@ -19,29 +19,29 @@ ROUTES = {
     "/weather": "general",
     "/sse-of-tomorrow": "general",
 }
-"""Which stream a route gives: a channel that nobody knows is `general`, whatever it is called."""
+"""The stream of each route. Every unknown channel gives `general`."""
 FEW = 3
 
 
 @case("aliases", claims={"aliases"}, transports=("sse",), quick=True)
 def aliases(target: Target) -> list[str]:
-    """The article's routes give its streams, and `general` for a channel that is not known."""
+    """The article's routes give its streams, and an unknown channel gives `general`."""
     known = target.workload.streams if target.workload is not None else ()
     if target.owned is None and fetch(target, f"/{target.stream}").status == 404:
-        raise Skipped("it has none of the article's own routes")
+        raise Skipped("it has none of the article's routes")
     there = known or [s for s in set(ROUTES.values()) if fetch(target, target.path(s)).status in (200, 204)]
     problems: list[str] = []
     for path, stream in ROUTES.items():
         if stream not in there:
             continue
         with Subscriber(target, 0, stream, path=path) as subscriber:
-            subscriber.open()  # which has all the patience there is; messages may not be due
+            subscriber.open()  # with full patience; messages may not be due yet
             found = subscriber.messages(FEW, None if known and stream != target.uplink else 0.3)
             status = subscriber.opened.status if subscriber.opened is not None else 0
             if status != 200:
                 problems.append(f"GET {path}: wanted status 200, got {status or subscriber.why()}")
             elif stream == target.uplink:
-                pass  # nobody said anything yet, or whatever they liked
+                pass  # subscribers decide what is sent
             elif known and not found:
                 problems.append(f"GET {path}: no message of {stream}: {subscriber.why()}")
             elif known:

@@ -1,4 +1,4 @@
-"""Messages are the seed's, byte for byte, and their ids rise by one."""
+"""Payloads match the seed byte for byte, and ids rise by one."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ COUNT = 30
 
 @case("bytes", transports=EVERY, needs={"workload"}, quick=True)
 def right(target: Target) -> list[str]:
-    """Every payload is byte for byte what `rtbench ticks` prints, live and out of the ring, on every stream."""
+    """Every payload matches `rtbench ticks` byte for byte, live and replayed, on every stream."""
     assert target.workload is not None
     problems: list[str] = []
-    # Who cannot resume has nothing that is held to show.
+    # A server that cannot resume replays nothing.
     seeded = [name for name in target.workload.streams if name != target.uplink]
     for stream in seeded if "resume" in target.claims else ():
         with Subscriber(target, 0, stream) as late:
-            # Of a server of ours enough is held, or the stream is over; of another's nobody waits for a next round.
+            # Our own server holds enough messages, or its stream is over. Another server may have a long pause now.
             found = late.messages(COUNT, None if target.owned is not None or stream == target.stream else 0.3)
             if not found and (target.owned is not None or stream == target.stream):
                 problems.append(f"{stream}: no message at all: {late.why()}")
@@ -37,12 +37,12 @@ def order(target: Target) -> list[str]:
     with Subscriber(target) as subscriber:
         found = subscriber.messages(COUNT)
         if len(found) < 2 and target.owned is None and subscriber.closed is None:
-            raise Skipped(f"{len(found)} messages came within {target.patience_s:g} s")
+            raise Skipped(f"only {len(found)} messages came within {target.patience_s:g} s")
         if found and all(message.id < 1 for message in found) and not target.numbered:
             raise Skipped("its messages carry no id")
         problems = consecutive(found)
         if any(message.id < 1 for message in found):
-            problems.append("a message has no id from 1 on")
+            problems.append("a message has no id of at least 1")
         if not found or (len(found) < COUNT and target.owned is not None):
             problems.append(f"only {len(found)} of {COUNT} messages: {subscriber.why()}")
         return problems

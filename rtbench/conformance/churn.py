@@ -1,4 +1,4 @@
-"""Subscribers come and go without a word while others stay."""
+"""Subscribers connect and leave without a farewell while another one stays."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CROWD = 12
 
 @case("churn", transports=PUSH)
 def churn(target: Target) -> list[str]:
-    """Who stays misses nothing while crowds come and leave without a farewell."""
+    """A subscriber that stays misses nothing while crowds connect and leave without a farewell."""
     with Subscriber(target) as first, Subscriber(target) as staying:
         first.open()
         staying.open()
@@ -29,5 +29,7 @@ def churn(target: Target) -> list[str]:
         found += staying.messages(5)
         problems = consecutive(found)
         if len(found) < 2 * ROUNDS + 6:
-            problems.append(f"who stayed got {len(found)} of {2 * ROUNDS + 6} messages: {staying.why()}")
+            problems.append(
+                f"the subscriber that stayed got {len(found)} of {2 * ROUNDS + 6} messages: {staying.why()}"
+            )
         return problems

@@ -1,4 +1,4 @@
-"""What a subscriber says comes back to all of them, the same to everyone, in one order."""
+"""Every subscriber receives the messages that subscribers send, in one order."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ def conversation(target: Target) -> list[str]:
             answer = fetch(target, where, "POST", {"Content-Length": str(len(body))}, body=body)
             if answer.status != 202:
                 problems.append(f"POST {where} got {answer.shown}, wanted 202")
-        heard = [_receive(one, shown) for one in (first, second)]
-        for name, messages in zip(("the first", "the second"), heard, strict=True):
+        received = [_receive(one, shown) for one in (first, second)]
+        for name, messages in zip(("the first", "the second"), received, strict=True):
             ours = [text for text in map(_text, messages) if text in shown]
             # Two WebSockets may overtake each other on their way up.
             if sorted(ours) != sorted(shown) or (target.transport != "websocket" and ours != shown):
-                problems.append(f"{name} subscriber heard {len(ours)} of {len(shown)} messages as they were sent")
+                problems.append(f"{name} subscriber received {len(ours)} of {len(shown)} messages as they were sent")
             problems += consecutive(messages, f"{name} subscriber")
-        if len({tuple(m for m in messages if _text(m) in shown) for messages in heard}) > 1:
-            problems.append("two subscribers heard different messages, or in a different order")
+        if len({tuple(m for m in messages if _text(m) in shown) for messages in received}) > 1:
+            problems.append("the two subscribers received different messages, or in a different order")
     return problems
 
 
 def _receive(one: Subscriber, shown: Sequence[str]) -> list[Message]:
-    """Messages until all of `said` are among them: others may talk, too."""
+    """Messages until all of `shown` are among them: other clients may send, too."""
     deadline = time.monotonic() + one.target.patience_s
-    missing, heard = set(shown), list[Message]()
+    missing, received = set(shown), list[Message]()
     while missing and (more := one.messages(1, deadline - time.monotonic())):
-        heard += more
+        received += more
         missing -= {_text(message) for message in more}
-    return heard
+    return received
 
 
 def _text(message: Message) -> str:
@@ -62,7 +62,7 @@ def _text(message: Message) -> str:
 
 @case("conversation-errors", claims={"conversation"}, needs={"uplink"}, transports=("sse", "short-poll", "long-poll"))
 def conversation_errors(target: Target) -> list[str]:
-    """What is no line of JSON gets 400, an unknown stream 404, one that takes no messages 403, with small errors."""
+    """A body that is not a line of JSON gets 400, an unknown stream 404, one without uplink 403, with small errors."""
     problems: list[str] = []
     asked = [
         (f"/send/{target.uplink}", b"not JSON", 400),
@@ -79,7 +79,7 @@ def conversation_errors(target: Target) -> list[str]:
 
 @case("conversation-refused", claims={"conversation"}, needs={"uplink"}, transports=("websocket",))
 def conversation_refused(target: Target) -> list[str]:
-    """What is no line of JSON is answered by {"control":"refused"}, and the connection goes on."""
+    """Text that is not a line of JSON gets {"control":"refused"}, and the connection stays open."""
     with Subscriber(target, stream=target.uplink) as one:
         if not one.open():
             return [f"the subscriber did not open: {one.why()}"]
@@ -87,5 +87,5 @@ def conversation_refused(target: Target) -> list[str]:
         if AFTER not in map(_text, _receive(one, [AFTER])):
             return [f"a good message after a refused one did not come back: {one.why()}"]
         if not any(control.kind == "refused" for control in one.controls):
-            return ["a message that is no JSON was not refused"]
+            return ["a message that is not JSON was not refused"]
     return []

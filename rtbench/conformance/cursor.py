@@ -1,4 +1,4 @@
-"""Where a subscriber begins: from now, or with everything that is held."""
+"""The start of a subscription: from now, or with everything in the ring."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TURNS = 5
 
 @case("from-now", transports=EVERY, quick=True)
 def from_now(target: Target) -> list[str]:
-    """Without a cursor a subscriber gets what is published from now on, nothing older, and no gap notice."""
+    """Without a cursor a subscriber gets messages from now on, nothing older, and no gap notice."""
     problems: list[str] = []
     with Subscriber(target) as before:
         if not before.messages(3):
@@ -24,20 +24,22 @@ def from_now(target: Target) -> list[str]:
                 new = now.messages(5)
                 problems += consecutive(new)
                 if not new:
-                    problems.append(f"who came without a cursor got no message: {now.why()}")
+                    problems.append(f"a subscriber without a cursor got no message: {now.why()}")
                     break
                 if new[0].id <= last and not target.numbered:
                     raise Skipped("its messages carry no id, or ids that begin anew on each connection")
                 if new[0].id <= last:
-                    problems.append(f"without a cursor came id {new[0].id}, though id {last} was published before")
+                    problems.append(
+                        f"a subscriber without a cursor got id {new[0].id}, which is not newer than id {last}"
+                    )
                 if now.gaps:
-                    problems.append(f"who asked for no cursor got a gap notice: {dict(now.gaps[0].fields)}")
+                    problems.append(f"a subscriber without a cursor got a gap notice: {dict(now.gaps[0].fields)}")
     return few(problems)
 
 
 @case("everything-held", transports=EVERY, claims={"resume"}, needs={"quiet"}, quick=True)
 def everything(target: Target) -> list[str]:
-    """`since=0` gives everything that is held, from id 1 while nothing was dropped, without a gap notice."""
+    """`since=0` gives everything in the ring, from id 1 if nothing was dropped, without a gap notice."""
     with Subscriber(target, 0, target.quiet) as subscriber:
         found = subscriber.messages(20, None if target.owned is not None else 0.5)
         problems = consecutive(found)

@@ -1,7 +1,7 @@
-"""A peer that vanishes without a word, as when its cable is cut, is noticed and let go of.
+"""A server detects a peer that vanishes silently, as if its cable were cut, and frees its connection.
 
-The peer is made to vanish by a filter on its own socket that drops whatever arrives: nothing is acknowledged any
-more, no FIN and no RST are sent, and no right is needed for it (socket(7), SO_ATTACH_FILTER).
+A filter on the peer's own socket drops whatever arrives: the peer acknowledges nothing and sends neither FIN nor RST.
+The filter needs no privilege (socket(7), SO_ATTACH_FILTER).
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from rtbench.conformance._target import Target
 SO_ATTACH_FILTER = 26
 _DROP_ALL = struct.pack("HBBI", 0x06, 0, 0, 0)  # BPF: return 0, that is: keep no byte of it
 LEAST_S, SLACK = 1.0, 1 / 6
-"""With heartbeats under half a second TCP's own patience counts. A busy machine may be late by the slack, which is a
+"""With heartbeats under half a second TCP's own timeout counts. A busy machine may be late by the slack, which is a
 share of the target's patience."""
 LOOK_S = 0.02
 
 
 def vanish(link: socket.socket) -> None:
-    """From now on this socket hears nothing and, having nothing to answer, says nothing. Raises OSError."""
+    """Make this socket drop whatever arrives, so that it never answers again. Raises OSError."""
     code = ctypes.create_string_buffer(_DROP_ALL)
     link.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", 1, ctypes.addressof(code)))
 
 
 @case("dead-peer", claims={"dead-peer"}, transports=PUSH, needs={"server", "quiet"})
 def dead_peer(target: Target) -> list[str]:
-    """Who vanished without FIN is noticed within two heartbeats and freed; the others notice nothing."""
+    """A peer that vanishes without FIN is dropped within two heartbeats; other subscribers notice nothing."""
     assert target.owned is not None
     most_s = max(LEAST_S, 2 * target.owned.limits.heartbeat_s) + SLACK * target.patience_s
     with Subscriber(target) as healthy, Subscriber(target, stream=target.quiet) as dead:
@@ -42,7 +42,7 @@ def dead_peer(target: Target) -> list[str]:
         try:
             vanish(dead.link)
         except OSError as error:
-            raise Skipped(f"a socket cannot be made to vanish here ({error})") from error
+            raise Skipped(f"the kernel refuses the filter that silences a socket ({error})") from error
         began = time.monotonic()
         found = healthy.messages(1)
         while (stands := held(target.port, port)) and time.monotonic() - began < most_s:

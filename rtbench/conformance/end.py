@@ -1,4 +1,4 @@
-"""A stream that is over says so, and who comes back is told once more."""
+"""A stream that is over sends its end notice, again to every later subscriber."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rtbench.conformance._target import Target
 
 @case("end", transports=EVERY, claims={"end"}, needs={"finite", "workload"}, quick=True)
 def end(target: Target) -> list[str]:
-    """A finite stream is had whole by who comes late, then its end notice and a clean close."""
+    """A late subscriber gets a whole finite stream, then its end notice and a clean close."""
     problems: list[str] = []
     for stream in target.finite:
         count = len(target.ticks(100_000, stream))
@@ -19,7 +19,7 @@ def end(target: Target) -> list[str]:
 
 
 def _ends(target: Target, stream: str, count: int) -> list[str]:
-    """Problems for who comes late, from wherever."""
+    """Problems of late subscribers, with and without a cursor."""
     problems: list[str] = []
     for since, first in ((None, 1), (0, 1), (count - 1, count)):
         asked = stream if since is None else f"{stream}?since={since}"
@@ -40,7 +40,7 @@ def _ends(target: Target, stream: str, count: int) -> list[str]:
 
 
 def _again(target: Target, stream: str, last: int) -> list[str]:
-    """Problems for who comes back with the last id."""
+    """Problems of a subscriber that returns with the last id."""
     if target.transport == "sse":
         answer = fetch(target, target.path(stream), headers={"Last-Event-ID": str(last)})
         # An EventSource stops for good with 204 (WHATWG 9.2.3).
@@ -49,7 +49,7 @@ def _again(target: Target, stream: str, last: int) -> list[str]:
         path = f"{target.path(stream)}?since={last}"
         answer = fetch(target, path, headers={"If-None-Match": f'"{last}"'})
         if answer.status != 200 or not (answer.json() or {}).get("end"):
-            # A 304 would tell who has every message already that nothing is new, for ever.
+            # With a 304 a client that has every message would never learn of the end.
             return [f"GET {path} with that ETag after the end: wanted 200 with the end, got {answer.shown}"]
     with Subscriber(target, last, stream) as subscriber:
         subscriber.rest()

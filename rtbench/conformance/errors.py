@@ -1,4 +1,4 @@
-"""What is asked wrongly is answered with the right status and a small JSON error."""
+"""A wrong request gets the right status and a small JSON error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rtbench.transports.catalogue import find
 
 @case("errors", claims={"errors"}, quick=True)
 def errors(target: Target) -> list[str]:
-    """Unknown stream or channel 404, bad parameter 400, each with `{"error": …}`."""
+    """An unknown stream or channel gets 404, a bad parameter 400, each with `{"error": …}`."""
     path = target.path()
     prefix = find(target.transport).prefix
     asked = [
@@ -45,5 +45,5 @@ def method(target: Target) -> list[str]:
 
 @case("no-upgrade", claims={"errors"}, transports=("websocket",))
 def no_upgrade(target: Target) -> list[str]:
-    """A plain GET where a WebSocket is gets a small JSON error, 400 or 426."""
+    """A plain GET of a WebSocket's path gets 400 or 426 with a small JSON error."""
     return small_error(f"GET {target.path()}", fetch(target, target.path()), 400, 426)

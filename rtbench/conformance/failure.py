@@ -1,4 +1,4 @@
-"""A stream whose source fails: retry advice while it may come back, an error and an unclean end when it does not."""
+"""A stream whose source fails: retry advice before each retry, then a failure notice and an unclean end."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ SOME = 30
 
 @case("failure", transports=EVERY, claims={"failure"}, needs={"failing", "workload"}, quick=True)
 def failure(target: Target) -> list[str]:
-    """Retry advice says when and which retry; a failed stream is had whole by who comes late, then its failure."""
+    """Retry advice has its delay and count; a late subscriber gets the whole failed stream, then its failure."""
     stream = target.failing
     script = [shown for _, shown in target.notices(stream)]
     if script[-1]["control"] != "failure":
-        return [f"{stream}: the seed's {stream} does not fail"]
+        return [f"{stream}: the seed makes no failure"]
     with Subscriber(target, stream=stream) as present:
         present.rest()
         shown = present.controls
@@ -42,8 +42,8 @@ def failure(target: Target) -> list[str]:
 
 
 def _advice(target: Target, subscriber: Subscriber, script: Sequence[dict[str, Any]]) -> list[str]:
-    """Problems with the advice that came: the last that there was, each once (push) or while it stood (polls)."""
-    # A poll's 503 has a Retry-After of its own, which comes behind the failure and is none of the stream's advice.
+    """Problems with the retry advice: it has no gaps to the last one, each once (push) or repeated (polls)."""
+    # A poll's 503 has its own Retry-After after the failure notice: that one is not the stream's advice.
     before = list(takewhile(lambda control: control.kind != "failure", subscriber.controls))
     advice = [dict(c.fields) for c in before if c.kind == "retry" and "count" in c.fields]
     wanted = [{name: value for name, value in fields.items() if name != "control"} for fields in script]
@@ -51,8 +51,8 @@ def _advice(target: Target, subscriber: Subscriber, script: Sequence[dict[str, A
         advice = [one for number, one in enumerate(advice) if not number or one != advice[number - 1]]
     if not advice:
         if any(control.kind == "retry" for control in before):
-            return ["retry advice does not say which retry it is"]
-        # It came too late, when the stream had failed already: then it was sent messages too.
+            return ["retry advice has no count"]
+        # A subscriber that came after the failure got messages instead.
         return [] if subscriber.last > 0 else ["no retry advice came before the failure"]
     if advice != wanted[-len(advice) :]:
         return [f"wanted the retry advice {wanted[-len(advice) :]}, got {advice}"]
@@ -64,7 +64,7 @@ def _advice(target: Target, subscriber: Subscriber, script: Sequence[dict[str, A
 
 
 def _failed(target: Target, subscriber: Subscriber, controls: Sequence[Control], script: dict[str, Any]) -> list[str]:
-    """Problems with how the failure was said."""
+    """Problems with the failure notice and with the end after it."""
     problems: list[str] = []
     if target.transport in POLL:
         path = f"{target.path(target.failing)}?since={script['last']}"
@@ -75,14 +75,16 @@ def _failed(target: Target, subscriber: Subscriber, controls: Sequence[Control],
     if len(found) != 1:
         return [*problems, f"wanted one failure notice, got {found or f'none: {subscriber.why()}'}"]
     if found[0].get("error") != script["error"] or found[0].get("last") != script["last"]:
-        problems.append(f"the failure should say {script['error']!r} and last {script['last']}, it says {found[0]}")
+        problems.append(
+            f"the failure should have error {script['error']!r} and last {script['last']}, it has {found[0]}"
+        )
     if any(control.kind == "end" for control in controls):
-        problems.append("an end notice came with the failure, as if all were well")
+        problems.append("an end notice came with the failure")
     closed = subscriber.closed
     if closed is None:
         problems.append(f"no end after the failure: {subscriber.why()}")
     elif target.transport == "websocket" and closed.code != FAILURE_CODE:
         problems.append(f"wanted close code {FAILURE_CODE} after the failure, got {closed.code}")
     elif target.transport == "sse" and not closed.clean:
-        problems.append(f"the response does not end as HTTP wants it after the failure: {subscriber.why()}")
+        problems.append(f"the response is incomplete after the failure: {subscriber.why()}")
     return problems

@@ -1,4 +1,4 @@
-"""What the running server uses is what every subject has to use, and what it says that it uses (R11)."""
+"""The running server has the socket options that every subject must have, and those that it declares (R11)."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def _granted() -> int:
 
 @case("fairness", transports=EVERY, claims={"fairness"}, needs={"server"}, quick=True, last=1)
 def fairness(target: Target) -> list[str]:
-    """TCP_NODELAY on, a backlog of 4,096, and nothing declared that the running process does not show.
+    """TCP_NODELAY is on, the backlog is 4,096, and the declared options match the running process.
 
-    Alone: a connection of another case may just have been accepted, and not have its options yet (picows, seen).
+    Runs alone: a connection that another case just opened may not have its options yet (seen with picows).
     """
     assert target.owned is not None
     server = target.owned.server
@@ -33,13 +33,13 @@ def fairness(target: Target) -> list[str]:
             return [f"a subscriber did not open: {subscriber.why()}"]
         seen = observe(server.pid, target.port)
     if not seen:
-        return []  # not ours to look at (no ptrace): nothing is known, nothing is said
+        return []  # without the ptrace right nothing is known about its sockets
     problems: list[str] = []
     if not seen.get("nodelay", True):
         problems.append("TCP_NODELAY is off on its connections")
     wanted = min(BACKLOG, _granted())
     if seen.get("backlog", wanted) < wanted:
-        problems.append(f"its listen backlog is {seen['backlog']}, {wanted} are wanted")
+        problems.append(f"its listen backlog is {seen['backlog']}, wanted {wanted}")
     if (shown := server.uses.get("nodelay")) is not None and shown != seen.get("nodelay", shown):
         problems.append(f"it declares TCP_NODELAY {shown}, its connections have {seen['nodelay']}")
     return problems

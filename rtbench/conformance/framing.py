@@ -1,4 +1,4 @@
-"""One message, one frame or chunk: what is written at once (R11) is framed at once."""
+"""Each message is one frame or one chunk, because it is one write (R11)."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def frames(target: Target) -> list[str]:
 
 @case("framing-poll", claims={"framing"}, transports=("short-poll", "long-poll"), quick=True)
 def poll(target: Target) -> list[str]:
-    """An answer says its length, so that one on a kept-alive connection ends where the next begins."""
+    """Every answer has its Content-Length, and the connection is kept alive."""
     answer = fetch(target, f"{target.path()}?since=0")
     if answer.status != 200:
         return [f"GET {target.path()}?since=0: wanted status 200, got {answer.shown}"]

@@ -1,4 +1,4 @@
-"""What cannot be had is said: cursors older than the ring, and cursors from the future."""
+"""A gap notice reports messages that cannot be replayed: cursors older than the ring, and cursors from the future."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _beginning(subscriber: Subscriber) -> Event | None:
 
 @case("gap-old", transports=EVERY, claims={"gap"}, quick=True)
 def old(target: Target) -> list[str]:
-    """A cursor older than the ring gets a gap notice and then the oldest that is held."""
+    """A cursor older than the ring gets a gap notice, then the oldest message in the ring."""
     problems: list[str] = []
     for since in (0, 1):
         asked = f"since={since}"
@@ -49,8 +49,8 @@ def old(target: Target) -> list[str]:
                 problems.append(f"{asked}: no message after the gap notice: {subscriber.why()}")
             elif not wrong and (first.fields["from"], first.fields["to"]) != (since + 1, found[0].id - 1):
                 problems.append(
-                    f"{asked}: the notice says {first.fields['from']} to {first.fields['to']}, "
-                    f"missing were {since + 1} to {found[0].id - 1}"
+                    f"{asked}: the notice has {first.fields['from']} to {first.fields['to']}, "
+                    f"missing are {since + 1} to {found[0].id - 1}"
                 )
     return problems
 

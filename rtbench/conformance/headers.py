@@ -1,4 +1,4 @@
-"""Response headers, and that nothing is compressed."""
+"""Response headers, and responses without compression."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rtbench.streams import catalogue as streams
 
 @case("headers", claims={"headers"}, transports=("sse",), quick=True)
 def sse(target: Target) -> list[str]:
-    """The headers that the article asks of SSE."""
+    """An SSE response has the headers that the article requires."""
     answer = fetch(target, target.path())
     if answer.status != 200:
         return [f"GET {target.path()}: wanted status 200, got {answer.shown}"]
@@ -34,7 +34,7 @@ def production(target: Target) -> list[str]:
     path = target.path("production")
     answer = fetch(target, path)
     if answer.status == 404 and (target.workload is None or "production" not in target.workload.streams):
-        raise Skipped("there is no stream production")
+        raise Skipped("it does not serve the stream production")
     if answer.status != 200:
         return [f"GET {path}: wanted status 200, got {answer.shown}"]
     wanted = {
@@ -51,7 +51,7 @@ def production(target: Target) -> list[str]:
 
 @case("no-compression", claims={"uncompressed"}, quick=True)
 def compression(target: Target) -> list[str]:
-    """Nothing is compressed, even for a client that offers it (R11)."""
+    """No response is compressed, even if the client offers it (R11)."""
     offer = {"Accept-Encoding": "gzip, deflate, br"}
     if target.transport == "websocket":
         offer["Sec-WebSocket-Extensions"] = "permessage-deflate; client_max_window_bits"

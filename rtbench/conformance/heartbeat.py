@@ -1,4 +1,4 @@
-"""A connection with nothing to say shows that it lives."""
+"""A silent connection carries heartbeats."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from rtbench.conformance._target import Target
 from rtbench.transports import Message
 
 SLACK = 0.1
-"""Of the target's patience: how much later it may be where the machine is busy."""
+"""The share of the target's patience by which a busy machine may be late."""
 
 
 @case("heartbeat", claims={"heartbeat"}, transports=PUSH, needs={"server", "quiet"}, quick=True)
 def heartbeat(target: Target) -> list[str]:
-    """A heartbeat comes within two heartbeats, and no script takes it for a message."""
+    """A heartbeat comes within two heartbeat periods and is not a message."""
     assert target.owned is not None
     least_s = target.subject.least_heartbeat_s if target.subject is not None else 0.0
     period = max(target.owned.limits.heartbeat_s, least_s)

@@ -13,7 +13,7 @@ from rtbench.conformance._target import Target
 from rtbench.machine import clock
 
 STEP_NS = 5_000_000
-"""How far two readings of the same two clocks may be apart."""
+"""The allowed difference between two readings of the same two clocks."""
 
 
 def _table(target: Target, path: str, problems: list[str]) -> dict[str, Any] | None:
@@ -35,7 +35,7 @@ def _table(target: Target, path: str, problems: list[str]) -> dict[str, Any] | N
 
 @case("plan", claims={"plan"}, quick=True)
 def plan(target: Target) -> list[str]:
-    """The plan has every id that a subscriber sees, due before it was seen, and keeps to `since`."""
+    """The plan has every received id, due before it arrived, and obeys `since`."""
     problems: list[str] = []
     with Subscriber(target) as subscriber:
         found = subscriber.messages(5)
@@ -62,7 +62,7 @@ def plan(target: Target) -> list[str]:
 
 
 def timetable(target: Target, whole: dict[str, Any]) -> list[str]:
-    """Problems with due times that should be the seeded timetable's, in whole nanoseconds from one start."""
+    """Problems with due times: they must be the seeded timetable's, in whole nanoseconds from one start."""
     ticks = whole["ticks"]
     if target.workload is None or not ticks:
         return []
@@ -74,7 +74,7 @@ def timetable(target: Target, whole: dict[str, Any]) -> list[str]:
     for number, due in ticks:
         wanted = known[number - 1].due_ns - known[first - 1].due_ns
         if due - first_due != wanted:
-            problems.append(f"the plan has id {number} due {due - first_due} ns after id {first}, it is {wanted} ns")
+            problems.append(f"the plan has id {number} due {due - first_due} ns after id {first}, wanted {wanted} ns")
     if target.owned is not None:
         start = target.owned.started_ns[target.stream] + clock.offset_ns()
         off_ns = first_due - known[first - 1].due_ns - start

@@ -1,4 +1,4 @@
-"""What polls add: cursor and ETag, 304 and 204, waiting and answering."""
+"""The rules for polls: cursor and ETag, 304 and 204, waiting and answering."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TRIES = 4
 
 
 def _body(answer: Answer, asked: str, problems: list[str]) -> dict[str, Any] | None:
-    """The members of a 200's body; adds what is wrong with it."""
+    """The members of a 200's body; appends what is wrong with it to `problems`."""
     if answer.status != 200:
         problems.append(f"{asked}: wanted status 200, got {answer.shown}")
         return None
@@ -37,12 +37,12 @@ def _body(answer: Answer, asked: str, problems: list[str]) -> dict[str, Any] | N
 
 @case("cursor-and-etag", claims={"polls"}, transports=("short-poll", "long-poll"), quick=True)
 def cursor_and_etag(target: Target) -> list[str]:
-    """Without a cursor the answer is empty and names one; `next` is the last id included and the ETag is the same."""
+    """Without a cursor the answer is empty and has a cursor: `next` and the ETag are the last id included."""
     path = target.path(target.quiet or target.stream)
     problems: list[str] = []
     now = _body(fetch(target, path), f"GET {path}", problems)
     if now is not None and (now["messages"] or now["gap"] is not None):
-        problems.append(f"GET {path}: without a cursor came {json.dumps(now)[:100]}, not an empty answer")
+        problems.append(f"GET {path}: wanted an empty answer without a cursor, got {json.dumps(now)[:100]}")
     if target.quiet or (now is not None and now["next"] > 0):
         held = _body(fetch(target, f"{path}?since=0"), f"GET {path}?since=0", problems)
         if held is not None and not held["messages"]:
@@ -52,7 +52,7 @@ def cursor_and_etag(target: Target) -> list[str]:
 
 @case("not-modified", claims={"polls"}, transports=("short-poll",), quick=True)
 def not_modified(target: Target) -> list[str]:
-    """`If-None-Match` with nothing new is 304 without a body; with something new it is 200; without it, 200."""
+    """`If-None-Match` gets 304 without a body if nothing is new, else 200; a request without it gets 200."""
     path = target.path(target.quiet or target.stream)
     problems: list[str] = []
     for attempt in range(TRIES):
@@ -84,7 +84,7 @@ def not_modified(target: Target) -> list[str]:
 
 @case("long-poll-timeout", claims={"polls"}, transports=("long-poll",), quick=True)
 def timeout(target: Target) -> list[str]:
-    """When the time is up with nothing new, the answer is 204 without a body."""
+    """A poll that times out with nothing new gets 204 without a body."""
     path = target.path(target.quiet or target.stream)
     problems: list[str] = []
     wait_s = 0.25  # longer than an answer at once takes on a busy machine
@@ -110,7 +110,7 @@ def timeout(target: Target) -> list[str]:
 
 @case("long-poll-waits", claims={"polls"}, transports=("long-poll",), needs={"quiet"})
 def waits(target: Target) -> list[str]:
-    """A poll with nothing new waits, and answers when something comes."""
+    """A poll with nothing new waits and is answered when a message comes."""
     path = target.path(target.quiet)
     problems: list[str] = []
     now = _body(fetch(target, path), f"GET {path}", problems)

@@ -1,4 +1,4 @@
-"""Coming back with a cursor: N+1 and on, and nothing between replay and live falls through."""
+"""Resumption with a cursor: messages from N+1 on, with none lost between replay and live."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TIMES = {"sse": 24, "websocket": 24, "tcp": 24, "short-poll": 6, "long-poll": 6}
 
 @case("resume", transports=EVERY, claims={"resume"}, quick=True)
 def resume(target: Target) -> list[str]:
-    """Who comes back with the id N gets N+1 and what follows it."""
+    """A subscriber that resumes from the id N gets N+1 and everything after it."""
     with Subscriber(target) as first:
         seen = first.messages(5)
         if not seen:
@@ -38,7 +38,7 @@ def resume(target: Target) -> list[str]:
 
 @case("last-event-id", claims={"resume"}, transports=("sse",), quick=True)
 def last_event_id(target: Target) -> list[str]:
-    """`Last-Event-ID` resumes as `?since` does, and wins over it."""
+    """`Last-Event-ID` resumes as `?since` does, and takes precedence."""
     problems: list[str] = []
     with Subscriber(target) as first:
         if len(first.messages(8)) < 8:
@@ -55,7 +55,7 @@ def last_event_id(target: Target) -> list[str]:
 
 
 def _read(subscribers: list[Subscriber], last: int) -> list[tuple[Subscriber, list[Message]]]:
-    """What each of them gets up to the id `last`. In turns: who is not read for long is a slow consumer."""
+    """The messages of each subscriber up to the id `last`. Read in turns: one left unread would be a slow consumer."""
     found: list[tuple[Subscriber, list[Message]]] = [(subscriber, []) for subscriber in subscribers]
     waiting = found
     deadline = time.monotonic() + subscribers[0].target.patience_s
@@ -68,7 +68,7 @@ def _read(subscribers: list[Subscriber], last: int) -> list[tuple[Subscriber, li
 
 @case("seamless", transports=EVERY, claims={"resume"}, quick=True)
 def seamless(target: Target) -> list[str]:
-    """Who resumes while messages are published misses none between replay and live; tried many times in a row."""
+    """A subscriber that resumes during publishing misses nothing between replay and live, in many attempts."""
     subscribers: list[Subscriber] = []
     problems: list[str] = []
     with Subscriber(target) as pace:
@@ -82,14 +82,14 @@ def seamless(target: Target) -> list[str]:
                     pace.messages(1)  # so that they come before, while and after something is published
             last = pace.last + 10
             for number, (subscriber, found) in enumerate(_read(subscribers, last), start=1):
-                who = f"resume {number} of {len(subscribers)} from {since}"
-                problems += consecutive(found, who)
+                attempt = f"resume {number} of {len(subscribers)} from {since}"
+                problems += consecutive(found, attempt)
                 if subscriber.gaps:
                     continue  # a ring that is smaller than BACK; the notice says what is missing
                 if not found or found[0].id != since + 1:
-                    problems.append(f"{who} began with {found[0].id if found else f'nothing: {subscriber.why()}'}")
+                    problems.append(f"{attempt} began with {found[0].id if found else f'nothing: {subscriber.why()}'}")
                 elif found[-1].id < last:
-                    problems.append(f"{who} ended with id {found[-1].id} of {last}: {subscriber.why()}")
+                    problems.append(f"{attempt} ended with id {found[-1].id} of {last}: {subscriber.why()}")
         finally:
             for subscriber in subscribers:
                 subscriber.close()

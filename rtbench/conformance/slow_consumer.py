@@ -1,4 +1,4 @@
-"""A consumer that stops reading is cut off, and no other one notices."""
+"""The server cuts off a consumer that stops reading; the others notice nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rtbench.conformance._target import Target
 
 @case("slow-consumer", claims={"slow-consumer"}, transports=PUSH, needs={"server"})
 def slow_consumer(target: Target) -> list[str]:
-    """Who stops reading is dropped once it holds more than buffer_bytes; another one still gets everything."""
+    """A subscriber that stops reading is dropped once buffer_bytes wait for it; another one still gets everything."""
     assert target.owned is not None
     limit = target.owned.limits.buffer_bytes
     with Subscriber(target) as healthy, Subscriber(target, receive_bytes=4096) as slow:
@@ -36,9 +36,9 @@ def slow_consumer(target: Target) -> list[str]:
             return problems
         got = slow.messages(10**6, 1.0)  # what the kernels held, then the end
         if slow.closed is None:
-            problems.append("dropped, and its connection does not end")
+            problems.append("dropped, but its connection does not end")
         elif slow.closed.clean:
-            problems.append("dropped with a farewell that says that it has everything")
+            problems.append("dropped with a farewell, as if it had everything")
         problems += consecutive(got, "the slow subscriber, before it was dropped")
         after = healthy.messages(5)
         problems += consecutive([*found[-1:], *after], "the healthy subscriber, afterwards")

@@ -1,8 +1,8 @@
-"""Verify before measuring (R12): every conformance case on a subject that is started for it, or on a server at a URL.
+"""Verification before measuring (R12): run the conformance cases on a subject, or on a server at a URL.
 
-Invariant: a verification ends in bounded time and leaves no process behind, whatever the server does; a subject that
-cannot be started has failed, it is not an error of the caller. Called by `rtbench verify`, and by the campaign before
-a subject's first trial.
+Invariant: a verification ends in bounded time and leaves no process behind, whatever the server does. A subject that
+cannot be started has failed; that raises nothing. Called by `rtbench verify`, and by the campaign before a subject's
+first trial.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ BUSY, QUIET = "fanout", "stocks"
 RATE_HZ, PAYLOAD_BYTES = 200.0, 1200
 RING_MESSAGES, HEARTBEAT_S, BUFFER_BYTES = 200, 0.2, 32 * 1024
 HEAD_START_NS = 5 * 10**9
-"""The timetables began this long ago, so that the rings are full, and the busy one has let go of messages, at once."""
+"""The timetables begin this far in the past: the rings are full at once, and the busy one has dropped messages."""
 SEED = 52
-"""One with which `resilient` fails after some 200 messages; with most others it takes thousands."""
+"""With this seed `resilient` fails after some 200 messages; with most others it takes thousands."""
 FAILING_NS = 1_700_000_000
-"""A stream that fails does so then: just after its last retry advice."""
+"""The time until the failing stream fails: just after its last retry advice."""
 MOST_TICKS = 50_000
-"""A finite stream longer than this is not brought to its end."""
+"""A finite stream with more ticks is not played to its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """What became of one case. `problems`: all of them, or the reason why it was skipped."""
+    """The result of one case. `problems`: all problems, or the reason for the skip."""
 
     name: str
     status: str
@@ -74,7 +74,7 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """No case failed; at least one was run."""
+        """No case failed, and at least one passed."""
         return any(case.status == PASSED for case in self.cases) and not self.failed
 
     @property
@@ -84,7 +84,7 @@ class Verification:
 
     @property
     def problems(self) -> list[str]:
-        """Every problem in one line, with its case's name."""
+        """Every problem as one line that begins with the name of its case."""
         return [f"{case.name}: {problem}" for case in self.failed for problem in case.problems]
 
     def as_dict(self) -> dict[str, Any]:
@@ -103,13 +103,13 @@ def verify(
     patience_s: float = PATIENCE_S,
     logs: Path | None = None,
 ) -> Verification:
-    """Every case that applies to a subject, or to the server at a URL.
+    """Run every case that applies to a subject, or to the server at a URL.
 
-    A URL without a path is held to the whole contract; one with a path is a subject as it is, which claims nothing.
-    `scenario`: for a subject, the event loop that it is verified with; for a URL without a path, what the server plays,
-    so that its bytes can be checked. `stream`: what such a URL is asked for. `progress` is called with each result.
-    `patience_s`: how long a server may take over one step. `logs`: a folder that keeps what the processes write to
-    their logs. Raises UserError for a URL that is not on this machine or speaks no transport.
+    A server at a URL without a path must keep the whole contract. A URL with a path is a subject without claims.
+    `scenario`: for a subject, its event loop; for a URL without a path, the workload that the server plays, so that its
+    bytes can be checked. `stream`: the stream that is requested from such a URL. `progress` is called with each result.
+    `patience_s`: the time that a server has for one step. `logs`: a folder that keeps the logs of the processes.
+    Raises UserError for a URL that is not on this machine or speaks no transport.
     """
     if isinstance(target, str):
         return _verify_url(target, scenario, progress, stream, patience_s)
@@ -122,9 +122,9 @@ def quick_check(
     progress: Progress | None = None,
     logs: Path | None = None,
 ) -> list[str]:
-    """The problems that the cases find that a campaign runs before a subject's first trial: all but the slow ones.
+    """Run the quick cases, as a campaign does before a subject's first trial. Returns their problems.
 
-    With more patience than `rtbench verify` has: a busy machine is a reason against a trial, not against its subject.
+    Servers have three times the patience of `rtbench verify`: a busy machine must not fail a subject.
     """
     cases = [case for case in catalogue().values() if case.quick]
     return _verify_subject(subject, scenario or Scenario(), progress, cases, 3 * PATIENCE_S, logs).problems
@@ -134,10 +134,10 @@ def quick_check(
 
 
 def arrange(scenario: Scenario, trace: str = "", conversing: bool = False, patience_s: float = PATIENCE_S) -> Scenario:
-    """The scenario that a subject is verified with: this one's loop, every stream; small limits, high rate.
+    """The scenario of a verification: the event loop of `scenario`, every stream, small limits, a high rate.
 
-    `trace`: what `replay` plays; it is left out without. `conversing`: subscribers may send. `patience_s`: the rate is
-    the lower the more there is, so that a ring of the same size lasts longer, and what is late makes no greater burst.
+    `trace`: the file of `replay`, which is left out without one. `conversing`: subscribers may send. `patience_s`: more
+    patience lowers the rate, so that the ring lasts longer and late messages make no larger burst.
     """
     table = WorkloadTable(rate_hz=RATE_HZ * PATIENCE_S / patience_s, payload_bytes=PAYLOAD_BYTES, trace=trace)
     playable = [name for name, stream in streams().items() if not stream.needs or getattr(table, stream.needs)]
@@ -172,10 +172,10 @@ def _trace(folder: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What a verification plays: every stream from so long ago that enough of it is held at once.
+    """The playback of a verification: every stream begins far enough in the past to fill its ring at once.
 
-    One that ends is over (up to MOST_TICKS of it). One that fails does so in FAILING_NS, counted from `fail`: its last
-    advice is still to come, and then its failure.
+    Finite streams have ended (with up to MOST_TICKS ticks). The failing stream fails FAILING_NS after `fail`; its last
+    retry advice comes before that.
     """
 
     scenario: Scenario
@@ -186,7 +186,7 @@ class Stage:
 
     @classmethod
     def of(cls, scenario: Scenario, folder: Path, conversing: bool = True, patience_s: float = PATIENCE_S) -> Stage:
-        """The stage for this scenario's loop; `folder` takes a trace; `conversing`, `patience_s`: see `arrange`."""
+        """The stage for a scenario's event loop. `folder` gets the trace. `conversing`, `patience_s`: `arrange`."""
         arranged = arrange(scenario, _trace(folder), conversing, patience_s)
         head_start_ns = int(HEAD_START_NS * patience_s / PATIENCE_S)
         workload = arranged.make_workload()
@@ -211,21 +211,21 @@ class Stage:
         return cls(arranged, workload, past_ns, tuple(finite), failing)
 
     def begin(self, publisher: PublisherProcess) -> None:
-        """Play all but the one that fails."""
+        """Play all streams except the failing one."""
         now = time.monotonic_ns()
         for name, past_ns in self.past_ns.items():
             if name != self.failing:
                 publisher.play([name], now - past_ns)
 
     def fail(self, publisher: PublisherProcess) -> None:
-        """Play the one that fails: once there is somebody to see it, for it does not wait."""
+        """Play the failing stream. Call it once the server accepts: the stream does not wait for subscribers."""
         if self.failing:
             publisher.play([self.failing], time.monotonic_ns() - self.past_ns[self.failing])
 
     def target(self, subject: Subject, publisher: PublisherProcess, server: Server) -> Target:
-        """What the cases are told about a server that listens."""
+        """The target of the cases, once the server listens."""
         url = urlsplit(server.url)
-        if not subject.played:  # it brings messages of its own: what they should be is not known
+        if not subject.played:  # it sends its own messages, which are not known
             owned = Owned(server, self.scenario.server, {})
             return Target(url.hostname or "", url.port or 0, subject.transport, BUSY, owned=owned, subject=subject)
         return Target(
@@ -312,12 +312,12 @@ def _verify_url(
 
 
 def _loopback(url: str) -> tuple[str, int]:
-    """Host and port. Raises UserError for what is no URL of this machine in the clear: other hosts are not loaded."""
+    """Host and port. Raises UserError unless it is a cleartext URL of this machine: other hosts get no load."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or 80
     except ValueError as error:
-        raise UserError(f"{url!r} is not a URL ({error})", "for example http://127.0.0.1:8000") from error
+        raise UserError(f"{url!r} is not a URL ({error})", "give a URL such as http://127.0.0.1:8000") from error
     whole = bool(parts.path.strip("/"))
     schemes = ("http", "ws", "tcp") if whole else ("http",)
     if parts.scheme not in schemes or (parts.query and not whole) or parts.username or not host:
@@ -329,7 +329,7 @@ def _loopback(url: str) -> tuple[str, int]:
     except ValueError:
         local = False
     if not local:
-        raise UserError(f"{host} is not this machine", "only loopback addresses such as 127.0.0.1 are verified")
+        raise UserError(f"{host} is not this machine", "give a loopback address such as 127.0.0.1")
     return host, port
 
 
@@ -347,7 +347,7 @@ def _speaks(target: Target) -> bool:
 
 
 def _reached(target: Target, publisher: PublisherProcess | None, progress: Progress | None) -> list[CaseResult]:
-    """A failure for each thing that every case needs and the server does not do."""
+    """A failure for each precondition that the server does not meet (`rtbench.conformance._reach`)."""
     began = time.monotonic()
     found = {"subscribe": not_subscribed(target)}
     if publisher is not None:
@@ -361,7 +361,7 @@ def _reached(target: Target, publisher: PublisherProcess | None, progress: Progr
 
 
 def _noted(name: str, problem: str, began: float, transport: str, progress: Progress | None) -> list[CaseResult]:
-    """The failure of what is no case of the catalogue."""
+    """The failure of a step outside the catalogue of cases."""
     result = CaseResult(name, FAILED, (problem,), time.monotonic() - began, transport)
     if progress is not None:
         progress(result)
@@ -369,7 +369,7 @@ def _noted(name: str, problem: str, began: float, transport: str, progress: Prog
 
 
 def _run(target: Target, cases: Iterable[Case], progress: Progress | None) -> list[CaseResult]:
-    """The results in the cases' order. Those that are not `last` run at the same time: they mostly wait."""
+    """The results in the order of the cases. All except the `last` run at the same time: they mostly wait."""
     chosen = [case for case in cases if target.transport in case.transports]
     results: dict[str, CaseResult] = {}
 

@@ -1,8 +1,9 @@
 """A server's socket options, read from the running process and not from its declaration (R11).
 
 pidfd_getfd(2) copies its sockets: connections give TCP_NODELAY, buffers and timeouts, the listening socket its backlog.
-Invariant: the server is not changed; an option that cannot be read is left out, never guessed. Called by the trial for
-its manifest, and by the conformance case `fairness`.
+Invariant: what is observed is not changed; an option that cannot be read is left out, never guessed. Called by the
+trial for its manifest, by the conformance case `fairness`, and at the start of a program that lacks the setting
+(`no_delay`).
 """
 
 from __future__ import annotations
@@ -47,6 +48,19 @@ def observe(pid: int, port: int) -> dict[str, Any]:
         observed = found.setdefault("observed", {})
         observed |= {"threads": _threads(pid), "cores": probes.cores_of(pid), "connections": connections}
     return found
+
+
+def no_delay(pid: int, port: int) -> bool:
+    """Set TCP_NODELAY on the socket that listens on `port` in the process tree of `pid`. Connections that it accepts
+    from now on inherit the option (Linux). Returns whether it could be set.
+    """
+    for process in probes.tree(pid):
+        for sock in islice(_sockets(process, port), 1):
+            with sock:
+                if _listens(sock):
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    return True
+    return False
 
 
 def _connection(sock: socket.socket, found: dict[str, Any]) -> None:

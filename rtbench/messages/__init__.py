@@ -1,1 +1,1 @@
-"""What crosses the border between our processes: one type for each message, used by its writer and its reader."""
+"""The messages between our processes: one type each, used by its writer and its reader."""

@@ -1,6 +1,7 @@
-"""What the publisher says first to every server that connects to its feed (`servers/kit/feed.py`).
+"""The publisher's first message to every server that connects to its feed (`servers/kit/feed.py`).
 
-Servers on other stacks read it, too (servers/hyperlane/src/feed.rs): its JSON stays as it is.
+Servers on other stacks read it too (servers/hyperlane/src/feed.rs, servers/go/feed, servers/node/feed.js): its JSON must
+not change.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from rtbench.workload import Workload
 
 
 class PlayedWorkload(Message, frozen=True):
-    """A workload as JSON has it. `pace`: the members of `rtbench.streams.Pace` in their order."""
+    """A workload as JSON. `pace`: the members of `rtbench.streams.Pace` in their order."""
 
     streams: tuple[str, ...]
     seed: int
@@ -24,16 +25,16 @@ class PlayedWorkload(Message, frozen=True):
 
     @classmethod
     def of(cls, workload: Workload) -> Self:
-        """This workload."""
+        """The message of a workload."""
         return cls(workload.streams, workload.seed, workload.epoch_s, workload.subscribers, astuple(workload.pace))
 
     def restore(self) -> Workload:
-        """The workload that it was made of."""
+        """The workload of the message."""
         return Workload(self.streams, self.seed, self.epoch_s, self.subscribers, Pace(*self.pace))
 
 
 class Hello(Message, frozen=True):
-    """Which run of the publisher it is (`epoch`), on which machine, and what it plays."""
+    """The run of the publisher (`epoch`), its machine (`boot_id`) and the workload that it plays."""
 
     epoch: str
     boot_id: str

@@ -1,7 +1,7 @@
 """JSON lines: how our processes write and read their messages.
 
-Invariant: a line is read as what its writer meant, or not at all: a wrong type, an unknown key and a missing key are
-errors, at any depth, also of a key that has a default. Used by both ends of every pipe and control socket.
+Invariant: a wrong type, an unknown key and a missing key are errors, at any depth, even for a key with a default. Used
+by both ends of every pipe and control socket.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ T = TypeVar("T")
 
 
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The base of every message: a value. One of several that come the same way names itself by its tag."""
+    """The base of every message, a value. A tag distinguishes several types on one pipe."""
 
 
 class MessageError(ValueError):
-    """A line that is no message of its kind: one of the two ends is wrong, and that is a bug."""
+    """A line that is not a message of its kind: a bug at one of the two ends."""
 
 
 def text(message: Message) -> str:
@@ -28,7 +28,7 @@ def text(message: Message) -> str:
 
 
 def line(message: Message) -> bytes:
-    """A message as a line."""
+    """A message as one line."""
     return msgspec.json.encode(message) + b"\n"
 
 
@@ -41,7 +41,7 @@ def say(message: Message) -> None:
 class Reader(Generic[T]):
     """Reads lines as messages of `kind`: a type, or a union of tagged ones.
 
-    Not `exact`: a program that is not ours wrote the line, it may leave out what has a default and add what it likes.
+    `exact=False`: a third-party program writes the lines. It may omit keys with a default and add keys.
     """
 
     def __init__(self, kind: Any, exact: bool = True) -> None:
@@ -64,7 +64,7 @@ class Reader(Generic[T]):
 
 
 def _difference(given: Any, whole: Any, where: str) -> str:
-    """What is different first, `where` it is."""
+    """The first difference and its place."""
     if isinstance(given, dict) and isinstance(whole, dict):
         for key in given.keys() - whole.keys():
             return f"Object contains unknown field `{key}` - at `{where}`"
@@ -79,14 +79,14 @@ def _difference(given: Any, whole: Any, where: str) -> str:
 
 
 class Lines:
-    """Whole lines out of bytes that come in pieces. `most_bytes` bounds one line, where a stranger writes it."""
+    """Splits pieces of bytes into whole lines. `most_bytes` bounds one line of a third-party program."""
 
     def __init__(self, most_bytes: int | None = None) -> None:
         self._most_bytes = most_bytes
         self._rest = b""
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The lines that are whole now. Raises MessageError for one that is too long."""
+        """The lines completed by `data`. Raises MessageError for one that is too long."""
         *whole, self._rest = (self._rest + data).split(b"\n")
         if self._most_bytes is not None and max(map(len, (*whole, self._rest))) > self._most_bytes:
             raise MessageError(f"a line is longer than {self._most_bytes:,} bytes")

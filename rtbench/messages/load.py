@@ -1,10 +1,10 @@
-"""What a load process is given, told by its trial, and answers.
+"""The messages between a trial and a load process.
 
     trial: Ramp, again with a higher count for a ladder    load: Subscribed whenever its numbers changed
     trial: Window                                          load: WindowClosed, once the counters are read
     trial: Finish                                          load: Finished; then the trial closes the socket
 
-The load process says Hello first. It says Failure instead of an answer when it cannot go on.
+The load process sends Hello first. It sends Failure instead of an answer if it cannot continue.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class ReconnectPolicy(Message, frozen=True):
 
 
 class ChatSettings(Message, frozen=True):
-    """The scenario's [chat], and what a sender's words depend on. `subscribers`: of all load processes together."""
+    """The scenario's [chat] and the inputs of its messages. `subscribers`: the sum over all load processes."""
 
     senders: int = 0
     rate_hz: float = 1.0
@@ -34,7 +34,7 @@ class ChatSettings(Message, frozen=True):
 
 
 class LoadSettings(Message, frozen=True):
-    """What a load process is asked to do. The defaults are Locust's own run, without a trial."""
+    """The task of a load process. The defaults serve Locust's own run, without a trial."""
 
     streams: tuple[str, ...] = ("fanout",)
     unicast: bool = False
@@ -42,7 +42,7 @@ class LoadSettings(Message, frozen=True):
     long_timeout_s: float = 25.0
     capture_bytes: int = 32 * 2**20
     path: str = ""
-    """Where to subscribe (`rtbench.subjects.Subject.template`); empty: the contract's place for the transport."""
+    """The path to subscribe to (`rtbench.subjects.Subject.template`); empty: the contract's path of the transport."""
     codec: str = ""
     carries_id: str = "protocol"
     headers: dict[str, str] = field(default_factory=dict)
@@ -50,24 +50,24 @@ class LoadSettings(Message, frozen=True):
     greeting: tuple[str, ...] = ()
     tls_ca: str = ""
     due: str = ""
-    """Where payloads say when they were due (`rtbench.subjects.Subject`)."""
+    """The place of the due time in payloads (`rtbench.subjects.Subject`)."""
     reconnect_policy: ReconnectPolicy = ReconnectPolicy()
     chat: ChatSettings = ChatSettings()
     deaf: int = 0
-    """So many subscribers stop reading when the window opens (`[faults] deaf`)."""
+    """The number of subscribers that stop reading when the window opens (`[faults] deaf`)."""
     library: str = ""
-    """The compiled inner loop (`rtbench.machine.inner_loop.library`); empty: the one in Python."""
+    """The compiled inner loop (`rtbench.machine.inner_loop.library`); empty: the Python one."""
     heartbeat_s: float = 0.0
-    """How often a push connection hears something: silent for two of them, its server is gone. 0: not known."""
+    """The heartbeat period of a push connection. After two silent periods its server is gone. 0: not known."""
 
     @property
     def poll_interval_ns(self) -> int:
-        """The same in nanoseconds."""
+        """`poll_interval_s` in nanoseconds."""
         return int(self.poll_interval_s * 1e9)
 
 
 class LoadStart(Message, frozen=True):
-    """What a load process begins with (RTBENCH_TRIAL): its control socket's path, its first subscriber's number."""
+    """The start of a load process (RTBENCH_TRIAL): its control socket's path, its first subscriber's number."""
 
     control: str
     first: int
@@ -105,7 +105,7 @@ class Hello(Message, frozen=True, tag_field="say", tag="hello"):
 
 
 class Subscribed(Message, frozen=True, tag_field="say", tag="subscribed"):
-    """How many are subscribed, how often each outcome was none, and how many do not come back."""
+    """The numbers of subscribed subscribers, of failed attempts by outcome, and of subscribers that gave up."""
 
     subscribed: int
     failed: dict[str, int]
@@ -122,12 +122,12 @@ class Edge(Message, frozen=True):
     read_ns: int
     cpu_ns: int
     run_delay_ns: int
-    """How long its main thread had waited for its core; -1 where the kernel does not say."""
+    """The time that its main thread waited for its core; -1 if the kernel does not count it."""
     decode_cpu_ns: int
 
 
 class LoadReport(Message, frozen=True):
-    """What a load process says of itself and of what it read."""
+    """The report of a load process on itself and on what it read."""
 
     pid: int
     at_start: Edge
@@ -137,14 +137,14 @@ class LoadReport(Message, frozen=True):
     clock_pairs: tuple[tuple[int, int], ...]
     """CLOCK_MONOTONIC and CLOCK_REALTIME, read together (R2)."""
     hub_lag: tuple[tuple[int, int], ...]
-    """When a probe of the event loop was due (CLOCK_MONOTONIC), and by how many nanoseconds it was late (R13)."""
+    """The due time of each event-loop probe (CLOCK_MONOTONIC) and its lag in nanoseconds (R13)."""
     controls: dict[str, int]
     faults: tuple[str, ...]
-    """The first breaches of the wire protocol, in words."""
+    """The first breaches of the wire protocol, as text."""
     response_headers: dict[str, str]
-    """Of the first response (R11)."""
+    """The headers of the first response (R11)."""
     due: tuple[tuple[int, int, int], ...]
-    """Channel, id and the due time (Unix nanoseconds) that the payload carries."""
+    """Channel, id and the due time (Unix nanoseconds) in the payload."""
     failed: dict[str, int]
 
 
@@ -155,7 +155,7 @@ class Finished(Message, frozen=True, tag_field="say", tag="finished"):
 
 
 class Failure(Message, frozen=True, tag_field="say", tag="failure"):
-    """It cannot go on, and why."""
+    """The load process cannot continue; `error` is the reason."""
 
     error: str
 

@@ -1,4 +1,4 @@
-"""What `rtbench calibrate` and the loopback bench tell each other (`rtbench.processes._loopback`).
+"""The messages between `rtbench calibrate` and the loopback bench (`rtbench.processes._loopback`).
 
 The bench answers one Measure with one Measured, then ends.
 """
@@ -10,11 +10,11 @@ from typing import Literal
 from rtbench.messages.lines import Message, Reader
 
 State = Literal["off", "on", "interrupted", "late-off", "late-on", "dropped"]
-"""How a burst is received; `rtbench.processes._loopback` explains each."""
+"""The ways to receive a burst; `rtbench.processes._loopback` explains each."""
 
 
 WARM_UP = 24
-"""Messages a connection: TCP acknowledges each of the first 16 segments at once, and that is over then."""
+"""Messages per connection before the measurement: TCP acknowledges each of the first 16 segments at once."""
 
 
 class Measure(Message, frozen=True):
@@ -31,7 +31,7 @@ class Measure(Message, frozen=True):
 
 
 class Burst(Message, frozen=True):
-    """One message to each connection: CPU a message of both processes, and steering's interrupts a message."""
+    """One message to each connection. Per message: the CPU of both processes, and the interrupts of steering."""
 
     sender_ns: float
     receiver_ns: float
@@ -39,7 +39,7 @@ class Burst(Message, frozen=True):
 
 
 class Measured(Message, frozen=True):
-    """`rounds`: state to burst. `why_not`: why receive packets cannot be steered here; empty when they can."""
+    """`rounds`: state to burst. `why_not`: the reason why received packets cannot be steered; empty if they can."""
 
     message_bytes: int
     rounds: tuple[dict[State, Burst], ...]

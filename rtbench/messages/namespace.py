@@ -1,6 +1,6 @@
-"""What a trial and the holder of a network namespace tell each other (`rtbench.processes._namespace`).
+"""The messages between a trial and the holder of a network namespace (`rtbench.processes._namespace`).
 
-The holder says Ready first, then answers each Configure with Configured.
+The holder sends Ready first, then answers each Configure with Configured.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from rtbench.messages.lines import Message, Reader
 
 
 class Ready(Message, frozen=True):
-    """The namespace is there, and process `ready` is in it."""
+    """The namespace exists, and process `ready` is in it."""
 
     ready: int
 
@@ -22,7 +22,7 @@ class Configure(Message, frozen=True):
 
 
 class Configured(Message, frozen=True):
-    """It is up; `offloads` are those that are still on."""
+    """The interface is up. `offloads`: those that are still on."""
 
     offloads: tuple[str, ...]
 

@@ -1,6 +1,6 @@
-"""What the publisher process is given, told, and answers.
+"""The messages to and from the publisher process.
 
-It says Ready when servers can connect. Every command has one answer: Written for Stop, PostCounts for Count, Started
+It sends Ready when servers can connect. Every command has one answer: Written for Stop, PostCounts for Count, Started
 for the others.
 """
 
@@ -12,18 +12,18 @@ from rtbench.subjects.model import Post
 
 
 class PublisherConfig(Message, frozen=True):
-    """What it plays, where servers connect (the path of a Unix socket), and what its ring holds."""
+    """The workload, the path of the Unix socket that servers connect to, and the size of the ring."""
 
     workload: PlayedWorkload
     path: str
     ring_messages: int
     ring_bytes: int
     ahead_s: float
-    """So many seconds of ticks are made before it is ready."""
+    """The publisher makes this many seconds of ticks before it is ready."""
 
 
 class Ready(Message, frozen=True):
-    """Servers can connect. `ready` names this run of the publisher; `scheduling` is how it runs (R13)."""
+    """Servers can connect. `ready` names this run of the publisher; `scheduling`: how the kernel schedules it (R13)."""
 
     ready: str
     scheduling: str
@@ -49,15 +49,15 @@ class Pause(Message, frozen=True, tag_field="do", tag="pause"):
 
 
 class Resume(Message, frozen=True, tag_field="do", tag="resume"):
-    """Go on; what was not due before is due as much later as the pause was long."""
+    """Continue the timetable; the remaining due times shift by the length of the pause."""
 
 
 class Count(Message, frozen=True, tag_field="do", tag="count"):
-    """Answer with what became of the posts so far."""
+    """Answer with the outcomes of the posts so far."""
 
 
 class Stop(Message, frozen=True, tag_field="do", tag="stop"):
-    """Stop playing, write the record of every tick to the file `ticks`, and leave."""
+    """Stop playing, write the record of every tick to the file `ticks`, and exit."""
 
     ticks: str
 
@@ -69,26 +69,26 @@ class Started(Message, frozen=True):
 
 
 class PostCounts(Message, frozen=True):
-    """What became of what was posted: requests taken, refused and not answered; connections made again."""
+    """Outcomes of the posts: requests accepted, refused and unanswered; connections made again."""
 
     posted: int = 0
     refused: int = 0
     reconnected: int = 0
     unanswered: int = 0
     refused_target: str = ""
-    """The path of the first refused request; "" where none was."""
+    """The path of the first refused request; "" if none was refused."""
     refused_status: int = 0
-    """What it was answered with; 0: no answer had an end."""
+    """The status of its answer; 0: the answer was incomplete."""
 
     def refusal(self, server: str = "") -> str:
-        """The first refusal in words; `server`: the scheme and authority of the URL."""
+        """The first refusal as text; `server`: the scheme and authority of the URL."""
         if self.refused_status:
             return f"POST {server}{self.refused_target}: status {self.refused_status}"
-        return f"POST {server}: no answer has an end"
+        return f"POST {server}: the answer is incomplete"
 
 
 class Written(Message, frozen=True):
-    """So many ticks are in the file."""
+    """The number of ticks in the file, and the outcomes of the posts."""
 
     ticks: int
     posts: PostCounts

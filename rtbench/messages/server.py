@@ -1,7 +1,8 @@
-"""What a server process of ours is given, and the line that it prints once it accepts.
+"""The options of our server processes, and the line that they print once they accept.
 
-A program that is not ours may print the same line, with less in it; hyperlane is given `host`, `port`, `ingest` and
-`limits` only (`servers/stacks/hyperlane.py`).
+A third-party program may print the same line with fewer keys. hyperlane, Go and Node get `host`, `port`, `ingest` and
+`limits`; Go also gets its transport and the streams (`servers/stacks/hyperlane.py`, `servers/stacks/go.py`,
+`servers/stacks/node.py`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from rtbench.scenario.tables import Injection
 
 
 class Limits(Message, frozen=True):
-    """The scenario's [server] table, as far as the hub is concerned."""
+    """The part of the scenario's [server] table that the hub needs."""
 
     ring_messages: int
     ring_bytes: int
@@ -24,11 +25,11 @@ class Limits(Message, frozen=True):
 
 
 class ServerOptions(Message, frozen=True):
-    """One server process's share of the scenario."""
+    """The part of the scenario that one server process needs."""
 
     host: str
     port: int
-    """0: any free one."""
+    """0: any free port."""
     ingest: str
     """The Unix socket of the publisher's feed."""
     limits: Limits
@@ -37,11 +38,11 @@ class ServerOptions(Message, frozen=True):
     inject: tuple[Injection, ...] = ()
     """For the fault-injecting subjects only."""
     module: str = ""
-    """Where the subject is defined: a module's name or a file; "": the subject's name says it."""
+    """The module or file that defines the subject; "": found by the subject's name."""
 
 
 class Readiness(Message, frozen=True, forbid_unknown_fields=False):
-    """A server accepts at `url`; `uses` is whatever it says of itself (R11)."""
+    """A server accepts at `url`. `uses`: what it declares about itself (R11)."""
 
     url: str = ""
     uses: dict[str, Any] = field(default_factory=dict)

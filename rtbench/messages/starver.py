@@ -1,4 +1,4 @@
-"""What a trial tells its starver (`rtbench.processes._starve`)."""
+"""The message of a trial to its starver (`rtbench.processes._starve`)."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from rtbench import programs
 from rtbench.errors import SubjectError
-from rtbench.machine import probes
+from rtbench.machine import probes, sockets
 from rtbench.machine.topology import Cores
 from rtbench.messages.lines import MessageError
 from rtbench.messages.server import PROGRAM_READINESS
@@ -91,6 +91,8 @@ class ProgramServer(Process):
                 if time.monotonic() > deadline:
                     raise SubjectError(f"the server did not answer at {self.url} within {timeout_s:g} s", self.why())
                 time.sleep(ASK_S)
+        if self.program.nodelay:
+            self.uses["nodelay"] = sockets.no_delay(self.pid, port_of(self.url))
         self.uses = {"stack": version_of(self.subject), "technique": self.subject.technique, **self.uses}
         self._said = True
         return self.url

@@ -1,7 +1,7 @@
-"""What the keys of a record mean: the texts that stand under its fields, with their units.
+"""The meaning of a record's keys: the texts under its fields, with their units.
 
-Invariant: one text for whoever reads the code and for docs/data.md, which `python -m rtbench.manual`
-makes of them. A text begins with a key of `UNITS` and a colon where the value has a unit. Called by that command.
+Invariant: readers of the code and of docs/data.md see the same text. A text begins with a key of `UNITS` and a colon if
+the value has a unit. Called by `python -m rtbench.manual`, which writes docs/data.md.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The catalogue of streams: one file each, found here, no list to edit.
 
-A stream's file defines a subclass of `Stream` and nothing else has to know. Invariant: what a stream emits depends
-on nothing but its `Source` (seed, channel, options), so that one seed gives the same bytes on any machine and in
-any process; the one exception, the machine's real figures, says so by an empty payload. Called by `rtbench.workload`.
+A stream's file defines a subclass of `Stream`. Invariant: the emissions of a stream depend only on its `Source` (seed,
+channel, options), so that one seed gives the same bytes on any machine and in any process. The exception is the
+machine's real figures, which have an empty payload. Called by `rtbench.workload`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rtbench.errors import ScenarioError, one_of
 class Emission(NamedTuple):
     """One message of a stream: `offset_ns` after the stream's start, `payload` one line of UTF-8.
 
-    An empty payload is made by `Stream.live` at the moment at which it is due.
+    `Stream.live` fills an empty payload when it is due.
     """
 
     offset_ns: int
@@ -31,10 +31,10 @@ class Emission(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """What a stream says about itself between messages: no message, without an id.
+    """A stream's statement about itself between messages. It is not a message and has no id.
 
-    `kind` "retry": its source failed and will be asked again; it stands until the next message. "failure": its source
-    failed for good, nothing follows. A stream that ends well says nothing: its end is the iterator's.
+    `kind` "retry": the source failed and will be asked again; the notice holds until the next message. "failure": the
+    source failed for good; nothing follows. A stream that ends normally emits no notice: its iterator ends.
     """
 
     offset_ns: int
@@ -44,7 +44,7 @@ class Notice(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """The scenario's [workload] table: what some streams leave to the scenario; the others bring their own."""
+    """The scenario's [workload] table: the options of some streams. The other streams are fixed."""
 
     channels: str = "broadcast"
     rate_hz: float = 5.0
@@ -55,14 +55,14 @@ class Pace:
     trace: str = ""
     """`replay`: the trace file."""
     data_heartbeat: bool = False
-    """`production`: also the article's own heartbeat, a message that scripts see."""
+    """`production`: also send the article's own heartbeat, a message that scripts see."""
     conversation: bool = False
-    """`chat`: subscribers say what is sent, and it never ends (the scenario's [chat])."""
+    """`chat`: subscribers send the messages, and the stream never ends (the scenario's [chat])."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a stream may depend on. `channel` counts within the stream, `channels` is how many it has."""
+    """The inputs of a stream. `channel`: a number within the stream. `channels`: the number of its channels."""
 
     seed: int
     epoch_s: int
@@ -72,10 +72,10 @@ class Source:
     stream: str
 
     def random(self) -> Random:
-        """A generator of its own for this stream and channel.
+        """A separate generator for this stream and channel.
 
-        Seeding with text hashes it with SHA-512 in every Python process alike (no PYTHONHASHSEED); of its methods
-        only `random()` and `getrandbits()` are promised to stay the same between Python versions: use no others.
+        Python hashes a text seed with SHA-512, so PYTHONHASHSEED does not matter. Use only `random()` and
+        `getrandbits()`: Python promises that only these stay the same between versions.
         """
         return Random(f"rtbench/{self.seed}/{self.stream}/{self.channel}")
 
@@ -90,38 +90,38 @@ class Stream(ABC):
     name: str
     description: str
     finite: bool = False
-    """A finite stream is kept whole for who comes late, and in a trial it starts when all are subscribed."""
+    """A finite stream is kept whole for late subscribers. In a trial it starts when all are subscribed."""
     from_start: bool = True
-    """Who comes to a finite one without a cursor gets it from its start; if not, then only once it is over."""
+    """True: a subscriber without a cursor gets a finite stream from its start. False: only once it is over."""
     json_payload: bool | None = True
-    """Whether every payload is JSON: it then stands in an envelope as it is (interface.md, Wire). None: one by one."""
+    """Whether every payload is JSON, which an envelope holds unchanged (interface.md, Wire). None: each is checked."""
     headers: Mapping[str, str] = MappingProxyType({})
-    """Response headers over those of every SSE stream."""
+    """Response headers that override those of every SSE stream."""
     heartbeat_s: float | None = None
     """Its own heartbeat; None: the scenario's."""
     uplink: bool = False
-    """Whether subscribers may say what is sent, where the scenario lets them (`Pace.conversation`)."""
+    """Whether subscribers may send messages, if the scenario allows it (`Pace.conversation`)."""
     needs: str = ""
-    """The [workload] key without which it cannot be played."""
+    """The [workload] key that the stream requires."""
 
     @abstractmethod
     def emissions(self, source: Source) -> Iterator[Emission | Notice]:
         """The stream's messages and notices, lazily, in order of `offset_ns` (never falling); ids count messages."""
 
     def live(self, source: Source, offset_ns: int) -> str:
-        """The payload of an emission that left it empty, made now, when it is due."""
+        """The payload of an emission with an empty one, made when it is due."""
         raise NotImplementedError(f"{self.name} makes no payloads when they are due")
 
     def foreseen(self, pace: Pace) -> bool:
-        """Whether the seed alone says what is sent."""
+        """Whether the seed alone determines the messages."""
         return True
 
     def takes(self, pace: Pace) -> bool:
-        """Whether subscribers say what is sent: nothing comes of the seed then, and it does not end."""
+        """Whether subscribers send the messages. The seed then makes none, and the stream does not end."""
         return self.uplink and pace.conversation
 
     def check(self, pace: Pace) -> None:
-        """Raises ScenarioError, before anything is started, for a `pace` with which this stream cannot be played."""
+        """Raises ScenarioError if the stream cannot be played with `pace`. Called before anything is started."""
         if self.needs and not getattr(pace, self.needs):
             raise ScenarioError(f"stream {self.name} needs workload.{self.needs}", f"set workload.{self.needs}")
 
@@ -135,7 +135,7 @@ def catalogue() -> dict[str, Stream]:
 
 
 def find(name: str) -> Stream:
-    """The stream called `name`. Raises ScenarioError that lists what there is."""
+    """The stream called `name`. Raises ScenarioError with the known names."""
     streams = catalogue()
     if name not in streams:
         raise ScenarioError(f"stream: unknown stream {name!r}", one_of(name, streams))

@@ -1,7 +1,7 @@
 """`chat`: the article's conversation: five messages of three users, one every three seconds, then the end.
 
-With senders (the scenario's [chat]) it is what subscribers say instead, and has no end. `utterance` is what a load
-generator's sender says: determined by the seed, and no two alike.
+With senders (the scenario's [chat]) subscribers send the messages instead, and the stream has no end. `utterance` makes
+the messages of a load generator's senders: the seed determines them, and no two are equal.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TEXTS = (
 
 
 class Chat(Stream):
-    """Who says each text comes from the seed."""
+    """The seed determines the user of each text."""
 
     name = "chat"
     description = "a chat message of one of three users every 3 s, five of them"
@@ -41,7 +41,7 @@ class Chat(Stream):
 
 
 def utterance(source: Source, sender: int, number: int, offset_ns: int) -> bytes:
-    """What `sender` says as its `number`th, `offset_ns` after (or before) the timetable's start: one line of JSON."""
+    """Message `number` of `sender`, `offset_ns` after (or before) the timetable's start: one line of JSON."""
     text = TEXTS[(source.seed + sender + number) % len(TEXTS)]
     head = f'"type":"chat","user":"User{1 + sender % USERS}","message":"{text} ({sender}/{number})"'
     return f'{{{head},"timestamp":{source.timestamp(offset_ns)}}}'.encode()

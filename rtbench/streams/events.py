@@ -1,6 +1,6 @@
 """`events`: the article's first stream: a numbered line of text every 100 ms, a hundred of them, then the end.
 
-Its payloads are plain text, not JSON: in a JSON envelope each stands as a JSON string (interface.md, Wire).
+Its payloads are plain text, not JSON: a JSON envelope holds each as a JSON string (interface.md, Wire).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`fanout`: messages of a set size at a set rate, constant or Poisson: what transports are compared with.
+"""`fanout`: messages of a set size at a set rate, constant or Poisson, for comparing transports.
 
 A payload is JSON of exactly `payload_bytes` bytes: an object with the sequence number, the timestamp and seeded
 padding; where that does not fit, a JSON string of seeded letters. Channels of a constant unicast workload are spread

@@ -1,4 +1,4 @@
-"""`general`: what the article sends on a channel whose name it does not know: twenty numbered updates, then the end."""
+"""`general`: the article's stream for unknown channel names: twenty numbered updates, then the end."""
 
 from __future__ import annotations
 

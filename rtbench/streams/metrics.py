@@ -1,7 +1,7 @@
 """`metrics`: processor and memory in percent, every second, for ever: simulated from the seed, or the machine's own.
 
-Real figures cannot be foreseen: their payloads are made when they are due, by the publisher, and the record of what
-it sent is the only one (`workload.real`).
+The seed does not determine real figures (`workload.real`). The publisher makes their payloads when they are due, and
+only its record has them.
 """
 
 from __future__ import annotations

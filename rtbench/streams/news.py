@@ -15,7 +15,7 @@ OBJECTS = ("its yearly report", "the new timetable", "an unusual record", "plans
 
 
 class News(Stream):
-    """Titles are put together from the seed."""
+    """The seed determines the titles."""
 
     name = "news"
     description = "a headline every 5 s, fifty of them"

@@ -2,8 +2,8 @@
 
 A line of the file is `{"offset_ns": N, "payload": "TEXT"}`: whole nanoseconds from the start, never falling, and the
 exact text that is sent, one line of it. Anything else raises ScenarioError with the file and the line's number. A
-payload that is itself a JSON string of plain text (`"abc"`, quotes included) is refused too: in an envelope it would
-stand as `abc` does, and a client could not tell which was sent.
+payload that is itself a JSON string of plain text (`"abc"`, quotes included) is refused too: its envelope would equal
+that of `abc`, and a client could not distinguish them.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _read(path: Path) -> Iterator[Emission]:
         raise ScenarioError(f"{path}: cannot be read ({error.strerror})", "name a trace file") from error
     except UnicodeDecodeError as error:
         # Text is decoded in blocks: the line may be one of the next few.
-        raise ScenarioError(f"{path}, line {number} or after: is not UTF-8", "mend the file") from error
+        raise ScenarioError(f"{path}, line {number} or after: is not UTF-8", "save the file as UTF-8") from error
     except ValueError as error:
         raise ScenarioError(f"{path}, line {number}: {error}", f"a line is {_ALLOWED}") from error
 
@@ -76,5 +76,5 @@ def _emission(line: str, before_ns: int) -> Emission:
         raise ValueError("payload has half a surrogate pair")
     raw = payload.encode()
     if payload.startswith('"') and is_json(raw) and original(json.loads(payload), raw) != raw:
-        raise ValueError("payload is a JSON string, which stands in an envelope as its text would")
+        raise ValueError("payload is a JSON string, whose envelope would equal that of its text")
     return Emission(offset_ns, payload)

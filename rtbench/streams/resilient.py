@@ -1,9 +1,9 @@
-"""`resilient`: a value every 500 ms from a source that fails now and then, says so, and in the end fails for good.
+"""`resilient`: a value every 500 ms from a source that fails now and then, and in the end for good.
 
-Each attempt fails with probability 0.1. After a failure the client is told to retry in 5,000 ms and which retry this
-is, and the source is asked again after 1.5 s; a success resets the count; the fourth failure in a row ends the
-stream. Its length is the seed's: some 11,000 messages on average. While it runs it has no end that anyone could wait
-for, so who comes without a cursor begins from now; once it is over, it is had whole.
+Each attempt fails with probability 0.1. After a failure a notice advises the client to retry in 5,000 ms and has the
+count of retries; the source is asked again after 1.5 s. A success resets the count. The fourth failure in a row ends
+the stream. The seed determines its length: some 11,000 messages on average. While it runs, a subscriber without a
+cursor begins from now. Once it is over, such a subscriber gets all of it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MOST_IN_A_ROW = 4
 
 
 class Resilient(Stream):
-    """The pattern of failures is the seed's, hence the same on every transport."""
+    """The seed determines the failures, so they are the same on every transport."""
 
     name = "resilient"
     description = "a value every 500 ms from a source that fails now and then, until it fails four times in a row"

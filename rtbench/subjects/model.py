@@ -64,7 +64,8 @@ class Program:
     `command`: words with {host}, {port}, {folder} and {feed}, or a function of a Launch that may write configuration.
     `ready`: "line": it prints one JSON line {"url","uses"}; or a path that is polled until the server answers.
     `version`: the command that prints its version; the first line is recorded. `cgroup`: a container's, whose CPU and
-    memory replace the process tree's. `tidy`: the signal that makes it collect garbage; 0: none.
+    memory replace the process tree's. `tidy`: the signal that makes it collect garbage; 0: none. `nodelay`: the harness
+    sets TCP_NODELAY on its listening socket, for a server that has no setting for it; its connections inherit it.
     """
 
     command: Sequence[str] | Callable[[Launch], Sequence[str]]
@@ -74,6 +75,7 @@ class Program:
     cgroup: str = ""
     cwd: str = ""
     tidy: int = 0
+    nodelay: bool = False
 
 
 FEED = "feed"

@@ -17,8 +17,8 @@ from typing import Any, Protocol
 class ProtocolError(Exception):
     """The peer broke its protocol (RFC 6455, RFC 9112, WHATWG 9.2 or rtbench's wire contract).
 
-    `events` is what the same bytes completed before the fault, of the type that the raising call returns: what
-    was delivered before a fault counts, and does not depend on how the bytes were split.
+    `events`: what the same bytes completed before the fault, of the type that the raising call returns. They count as
+    delivered, and they do not depend on how the bytes were split.
     """
 
     def __init__(self, message: str, events: Sequence[Any] = ()) -> None:
@@ -44,7 +44,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """What the server says about the stream: `kind` is end, gap, failure or retry; `fields` its JSON members."""
+    """A notice from the server about the stream: `kind` is end, gap, failure or retry; `fields` its JSON members."""
 
     kind: str
     fields: Mapping[str, Any] = field(default_factory=dict)
@@ -52,12 +52,12 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """A comment line (SSE) or a ping frame (WebSocket): no message, its bytes count."""
+    """A comment line (SSE) or a ping frame (WebSocket). It is not a message, but its bytes count."""
 
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The conversation is over. `clean`: as the protocol wants it; `code`: WebSocket close code, else 0."""
+    """The connection is over. `clean`: it ended as the protocol requires. `code`: WebSocket close code, else 0."""
 
     clean: bool
     code: int = 0
@@ -69,9 +69,9 @@ Event = Opened | Message | Control | Heartbeat | Closed
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a subscriber asks for, whatever the transport; each takes of it what it has a place for.
+    """A subscriber's request. Each transport uses the fields that it supports.
 
-    `host`: the Host header. `cursor`: the last id that it has. `timeout_s`: of a long poll. `carries_id` and
+    `host`: the Host header. `cursor`: the subscriber's last id. `timeout_s`: of a long poll. `carries_id` and
     `json_payload`: `rtbench.transports.envelope.reader`. `greeting`: texts to send on open (WebSocket).
     """
 
@@ -97,7 +97,7 @@ class Codec(Protocol):
     """A push transport's client side (SSE, WebSocket)."""
 
     def open(self) -> bytes:
-        """The bytes that ask for the stream, to be sent once after connecting."""
+        """The bytes that request the stream, to be sent once after connecting."""
 
     def feed(self, data: bytes) -> list[Event]:
         """Events completed by `data`. Raises ProtocolError; the connection is then unusable."""

@@ -1,7 +1,7 @@
-"""The registry of transports: a codec's file that defines `TRANSPORT` is one; no list to edit.
+"""The registry of transports: it finds every codec's file that defines `TRANSPORTS`; no list to edit.
 
-Invariant: what the other layers must know of a transport (its prefix, its Locust user, whether it polls, how it is
-read) stands with its codec and nowhere else. Called by the subjects' registry, the load generator and the analysis.
+Invariant: everything that other layers need of a transport (its prefix, its Locust user, whether it polls, its codec)
+is in the codec's file and nowhere else. Called by the subjects' registry, the load generator and the analysis.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ PACKAGE = "rtbench.transports"
 class Transport:
     """One protocol.
 
-    `prefix`: where the contract subscribes to it, PREFIX + "/" + stream (interface.md, Wire). `user`: its Locust class.
-    `make`: the codec of what is asked for.
+    `prefix`: the contract's path is PREFIX + "/" + stream (interface.md, Wire). `user`: its Locust class. `make`: makes
+    the codec for a request.
     `polls`: a subscriber makes many requests, each a row of requests.parquet. `place`: order in lists and figures.
     """
 
@@ -49,7 +49,7 @@ def catalogue() -> dict[str, Transport]:
 
 @cache
 def codecs() -> dict[str, Callable[[Asked], Any]]:
-    """How a subject may be read when that is not its transport's own way, by name."""
+    """The codecs for subjects that differ from their transport's own codec, by name."""
     found: dict[str, Callable[[Asked], Any]] = {}
     for module in pkgutil.iter_modules(importlib.import_module(PACKAGE).__path__):
         if module.name != "catalogue":
@@ -58,7 +58,7 @@ def codecs() -> dict[str, Callable[[Asked], Any]]:
 
 
 def maker(transport: str, codec: str = "") -> Callable[[Asked], Any]:
-    """What makes the codec: the one called `codec`, or the transport's own. Raises UserError for an unknown one."""
+    """The factory of the codec called `codec`, or of the transport's own. Raises UserError for an unknown one."""
     if not codec:
         return find(transport).make
     if codec not in codecs():
@@ -67,7 +67,7 @@ def maker(transport: str, codec: str = "") -> Callable[[Asked], Any]:
 
 
 def find(name: str) -> Transport:
-    """The transport called `name`. Raises UserError that lists what there is."""
+    """The transport called `name`. Raises UserError with the known names."""
     if name not in catalogue():
         raise UserError(f"unknown transport {name!r}", one_of(name, catalogue()))
     return catalogue()[name]

@@ -1,13 +1,15 @@
-"""Long polling by conditional GET, as Nchan does it: Last-Modified and Etag are the cursor, an answer is one message.
+"""Polling by conditional GET, as Nchan does it: Last-Modified and Etag are the cursor.
 
-Each answer's `Last-Modified` and `Etag` go back as `If-Modified-Since` and `If-None-Match`; who has none begins from
-now. A message is the body, an envelope in it says its id (`envelope.reader`). 304 and 408: nothing came in
-time. Used by the load generator and `rtbench verify` for subjects that say `codec = "conditional"`.
+Each answer's `Last-Modified` and `Etag` go back as `If-Modified-Since` and `If-None-Match`; a request without them
+begins from now. A body is one message, or several with a newline after each; an envelope in it has the id
+(`envelope.reader`). 304 and 408: nothing came in time. Used by the load generator and `rtbench verify` for subjects
+with `codec = "conditional"` (long polling) or `codec = "interval"` (Nchan's interval polling).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from rtbench.transports import Asked, Control, Message
@@ -16,16 +18,23 @@ from rtbench.transports.http import Complete, Head, request_head
 from rtbench.transports.poll import Glance, PollResponse, Responses
 
 WAITED = (304, 408)
-"""Statuses that say that nothing came."""
+"""The statuses of an answer without a message."""
+OLDEST = b"If-Modified-Since: Thu, 01 Jan 1970 00:00:01 GMT\r\nIf-None-Match: 0\r\n"
+"""The cursor before every message. (Nchan treats the epoch itself as no cursor.)"""
 
 
 def codec(asked: Asked) -> ConditionalClient:
-    """The codec of what a subscriber asks for; the cursor is not ours, so a resumption begins from now."""
+    """The codec for a subscriber's request. It ignores the cursor, which is rtbench's: a resumption begins from now."""
     return ConditionalClient(asked.host, asked.path, asked.headers, reader(asked.carries_id, asked.json_payload))
 
 
+def interval(asked: Asked) -> IntervalClient:
+    """The same for interval polling."""
+    return IntervalClient(asked.host, asked.path, asked.headers, reader(asked.carries_id, asked.json_payload))
+
+
 class ConditionalClient(Responses):
-    """One polling subscriber; the same face as `rtbench.transports.poll.PollClient`."""
+    """One polling subscriber, with the interface of `rtbench.transports.poll.PollClient`."""
 
     def __init__(self, host: str, path: str, headers: Mapping[str, str], read: Reader) -> None:
         self.since: int | None = None
@@ -35,11 +44,11 @@ class ConditionalClient(Responses):
         self.reconnected()
 
     def request(self) -> bytes:
-        """The next GET: what comes after the last answer."""
+        """The next GET: for the message after the last answer."""
         return self._request + self._validators + b"\r\n"
 
     def glance(self, data: bytes) -> Glance | None:
-        """Nothing can be told at a glance."""
+        """Always None: `feed` has to read every answer."""
         return None
 
     def feed(self, data: bytes) -> list[PollResponse]:
@@ -49,20 +58,52 @@ class ConditionalClient(Responses):
         return answers
 
     def _response(self, head: Head, body: bytes, complete: Complete) -> PollResponse:
-        messages: tuple[Message, ...] = ()
-        controls: tuple[Control, ...] = ()
+        messages: list[Message] = []
+        controls: list[Control] = []
         if head.status == 200:
-            found = self._read(body)
-            if isinstance(found, Message):
-                messages, self.since = (found,), found.id
-            else:
-                controls = (found,)
+            # A payload is one line, so a newline only separates.
+            for line in body.removesuffix(b"\n").split(b"\n") if body.endswith(b"\n") else [body]:
+                found = self._read(line)
+                if isinstance(found, Message):
+                    messages.append(found)
+                    self.since = found.id
+                else:
+                    controls.append(found)
             modified, tag = head.headers.get("last-modified", ""), head.headers.get("etag", "")
             self._validators = f"If-Modified-Since: {modified}\r\nIf-None-Match: {tag}\r\n".encode("latin-1")
-        status = 304 if head.status in WAITED else head.status
         return PollResponse(
-            status, head.headers, self.since, False, messages, controls, complete.wire_bytes, complete.keep_alive
+            304 if head.status in WAITED else head.status,
+            head.headers,
+            self.since,
+            False,
+            tuple(messages),
+            tuple(controls),
+            complete.wire_bytes,
+            complete.keep_alive,
         )
 
 
-CODECS: dict[str, Callable[[Asked], Any]] = {"conditional": codec}
+class IntervalClient(ConditionalClient):
+    """A short poll of Nchan: an answer is the message after the cursor, or 304. While there are messages, `more` says
+    that the next request follows at once.
+
+    The location must have `nchan_subscriber_first_message -1`: the answer to the first request is then the newest
+    message that is held, or 304. It only says where to begin, for that message is older than the subscription. With
+    Nchan's `newest` an answer without a message has no cursor, so no request would ever get one.
+    """
+
+    def __init__(self, host: str, path: str, headers: Mapping[str, str], read: Reader) -> None:
+        super().__init__(host, path, headers, read)
+        self._begun = False
+
+    def _response(self, head: Head, body: bytes, complete: Complete) -> PollResponse:
+        found = super()._response(head, body, complete)
+        if found.status == 200:
+            found = replace(found, messages=found.messages if self._begun else (), more=True)
+        elif found.status == 304 and not self._begun:
+            self._validators = OLDEST  # nothing was held: whatever there will be is new
+        self._begun = self._begun or found.status in (200, 304)
+        return found
+
+
+CODECS: dict[str, Callable[[Asked], Any]] = {"conditional": codec, "interval": interval}

@@ -1,9 +1,9 @@
 """The JSON envelope `{"id":N,"data":PAYLOAD}`, for transports that carry no identifier of their own.
 
-PAYLOAD stands byte for byte as it is when it is JSON, and as a JSON string when it is not (interface.md, Wire).
-Invariant: `unwrap(wrap(n, p, j), j)` is `Message(n, p)` for any UTF-8 `p`, with `j = is_json(p)`. Without being told
-`j`, unwrap takes one kind of payload for another: a JSON string whose text is not itself JSON (`"abc"`, quotes
-included) looks like the wrapped `abc` and comes out as that. Who knows the stream says so.
+PAYLOAD is unchanged, byte for byte, if it is JSON; otherwise it is a JSON string (interface.md, Wire).
+Invariant: `unwrap(wrap(n, p, j), j)` is `Message(n, p)` for any UTF-8 `p`, with `j = is_json(p)`. Without `j`, unwrap
+confuses one kind of payload: a JSON string whose text is not itself JSON (`"abc"`, quotes included) looks like the
+wrapped `abc`, and unwrap returns `abc`. Callers that know the stream pass `j`.
 Servers call `wrap` once a tick; the websocket and poll codecs call `unwrap`.
 """
 
@@ -39,7 +39,7 @@ def is_json(payload: bytes) -> bool:
 
 
 def wrap(seq: int, payload: bytes, json_payload: bool | None = None) -> bytes:
-    """The envelope of one tick. `json_payload`: what `is_json(payload)` is known to be; None looks (some µs).
+    """The envelope of one tick. `json_payload`: the known value of `is_json(payload)`; None computes it (some µs).
 
     ValueError (UnicodeDecodeError) if the payload is neither JSON nor UTF-8.
     """
@@ -51,12 +51,11 @@ def wrap(seq: int, payload: bytes, json_payload: bool | None = None) -> bytes:
 
 
 def unwrap(text: bytes, json_payload: bool | None = None) -> Message | Control:
-    """What an envelope holds: a Message, or the Control of `{"control":KIND,…}` with the other members as fields.
+    """The content of an envelope: a Message, or the Control of `{"control":KIND,…}` with the other members as fields.
 
-    `json_payload` is what the stream's payloads are known to be: True, a JSON string in `data` is the payload as it
-    stands; False, it is a wrapped one; None, it is a wrapped one unless its text is JSON, in which case no server
-    would have wrapped it.
-    A plain envelope is not searched for faults inside PAYLOAD (its digest tells); any other text is parsed whole.
+    `json_payload` decides how a JSON string in `data` is read. True: it is the payload itself. False: it is a wrapped
+    payload. None: it is a wrapped payload unless its text is JSON, which no server would have wrapped.
+    A plain envelope is not searched for faults inside PAYLOAD (its digest shows them); any other text is parsed whole.
     Raises ProtocolError.
     """
     found = _PLAIN.match(text)
@@ -74,10 +73,10 @@ Reader = Callable[[bytes], Message | Control]
 
 
 def reader(carries_id: str, json_payload: bool | None = None) -> Reader:
-    """How a message's text is read on a transport that carries no id of its own, or of which it is not used.
+    """The reader of message texts, for a transport without ids of its own or one whose ids are not used.
 
-    `carries_id`: "payload" or "protocol", an envelope; "json:A.B", the number at that path of a JSON text, which is the
-    payload as it stands; "none", a payload without an id (-1). The reader raises ProtocolError.
+    `carries_id`: "payload" or "protocol", an envelope; "json:A.B", the number at that path of a JSON text, which is
+    itself the payload; "none", a payload without an id (-1). The reader raises ProtocolError.
     """
     if carries_id in ("payload", "protocol"):
         return lambda text: unwrap(text, json_payload)
@@ -85,7 +84,7 @@ def reader(carries_id: str, json_payload: bool | None = None) -> Reader:
         return lambda text: Message(-1, text)
     kind, _, path = carries_id.partition(":")
     if kind != "json" or not path:
-        raise ValueError(f"carries_id {carries_id!r} is none of protocol, payload, json:PATH, none")
+        raise ValueError(f"carries_id {carries_id!r}: expected protocol, payload, json:PATH or none")
     keys = path.split(".")
 
     def read(text: bytes) -> Message:
@@ -98,7 +97,7 @@ def reader(carries_id: str, json_payload: bool | None = None) -> Reader:
 
 
 def at_path(text: bytes, keys: Sequence[str]) -> Any:
-    """The value at a path of a JSON text; None when there is none. (A number in a list's place picks an element.)"""
+    """The value at a path of a JSON text; None if the path does not exist. A number picks an element of a list."""
     try:
         value = json.loads(text)
         for key in keys:
@@ -109,10 +108,10 @@ def at_path(text: bytes, keys: Sequence[str]) -> Any:
 
 
 def _alone(value: bytes) -> bool:
-    """Whether `value` is surely one JSON value that is not a string, if the text around it was JSON.
+    """Whether `value` is certainly one JSON value other than a string, provided that the text around it is JSON.
 
-    After an object a further member could only follow a brace that closes before the end: without one, as in most
-    ticks, there is nothing to parse.
+    Another member after an object needs a closing brace before the end: without one, as in most ticks, nothing has to
+    be parsed.
     """
     if not value or value[0] == _QUOTE:
         return False
@@ -142,7 +141,7 @@ def _unwrap(text: str, json_payload: bool | None) -> Message | Control:
 
 
 def original(value: object, raw: bytes, json_payload: bool | None = None) -> bytes:
-    """The payload behind a `data` member: `value` is what JSON makes of it and `raw` how it stands."""
+    """The payload of a `data` member. `value`: the parsed member. `raw`: its bytes."""
     if json_payload or not (raw.startswith(b'"') and isinstance(value, str)):
         return raw
     try:
@@ -155,7 +154,7 @@ def original(value: object, raw: bytes, json_payload: bool | None = None) -> byt
 def members(text: str, at: int) -> Iterator[tuple[str, Any, int, int]]:
     """Name, value, start and stop of every member of the JSON object at `text[at]`. Raises ValueError.
 
-    Numbers inside `data` come as text, since only where they stop matters.
+    Numbers inside `data` come as text, because only their extent matters.
     """
     at = _open(text, at, "{")
     while not text.startswith("}", at):

@@ -1,9 +1,9 @@
 """HTTP/1.1 as a client reads it: request heads out, response heads, body pieces and completions in.
 
-`httptools` (llhttp, C) judges the syntax; this module decides where a head, a body and a response end, because
-httptools does not say at which byte a callback fired and rtbench has to charge each byte to its response.
+`httptools` (llhttp, C) checks the syntax. This module finds the ends of heads, bodies and responses, because httptools
+does not report the byte at which a callback fired, and rtbench charges each byte to its response.
 
-Invariant: what comes out, up to where Body pieces are cut, does not depend on how the bytes were split; no piece
+Invariant: the parts do not depend on how the bytes were split, except for the cuts between Body pieces; no piece
 handed to httptools crosses the end of a response. Only responses to GET are understood (a response to HEAD has a
 Content-Length and no body). Called by the sse, poll and websocket codecs.
 """
@@ -37,7 +37,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A piece of the body with the transfer coding removed; where pieces are cut means nothing."""
+    """A piece of the body without the transfer coding. The cuts between pieces have no meaning."""
 
     data: bytes
 
@@ -54,7 +54,7 @@ Part = Head | Body | Complete
 
 
 def request_head(method: str, path: str, host: str, headers: Mapping[str, str] | None = None) -> bytes:
-    """A request without a body. ValueError if a part could not stand in a head as it is (CR, LF, NUL, blanks)."""
+    """A request without a body. ValueError for a part that a head cannot hold unchanged (CR, LF, NUL, blanks)."""
     headers = headers or {}
     for what, text, allowed in (
         ("method", method, _TOKEN),
@@ -77,7 +77,7 @@ class _Mode(Enum):
 
 
 class ResponseParser:
-    """Responses of one connection, one after another. `between_chunks`: nothing of a next chunk was read yet."""
+    """The responses of one connection, in order. `between_chunks`: no byte of the next chunk was read yet."""
 
     def __init__(self) -> None:
         self.between_chunks = False
@@ -102,7 +102,7 @@ class ResponseParser:
         return self._mode is _Mode.HEAD and not self._partial and not self._wire
 
     def feed(self, data: bytes) -> list[Part]:
-        """Parts completed by `data`. Raises ProtocolError, from then on always."""
+        """Parts completed by `data`. Raises ProtocolError; after that, every call raises it."""
         if self._fault:
             raise ProtocolError(self._fault)
         parts: list[Part] = []
@@ -120,7 +120,7 @@ class ResponseParser:
         return parts
 
     def eof(self) -> list[Part]:
-        """The peer closed: the end of a body that ends so (RFC 9112 §6.3), nothing between responses, else an error."""
+        """The peer closed: completes a body that ends this way (RFC 9112 §6.3). Raises ProtocolError inside another."""
         if self._fault:
             raise ProtocolError(self._fault)
         if self._mode is _Mode.UNTIL_EOF:

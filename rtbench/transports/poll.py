@@ -1,10 +1,10 @@
 """Short and long polling as a client does them: one GET after another on a kept-alive connection, with a cursor.
 
-`PollClient` makes the next request and reads the responses; `glance` frames the common response inline, with only
-what the next request needs, for a load generator that puts the decoding off.
+`PollClient` makes the next request and reads the responses. `glance` reads only what the next request needs from a
+common response, for a load generator that decodes later.
 
-Invariant: the cursor is the `next` of the last 200 (interface.md, Wire), and a payload is the exact bytes that the
-body holds. Called by the load generator, `rtbench verify` and the tests.
+Invariant: the cursor is the `next` of the last 200 (interface.md, Wire), and a payload is the exact bytes in the body.
+Called by the load generator, `rtbench verify` and the tests.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ _ETAG_CURSOR = re.compile(r'"([0-9]{1,18})"')
 
 @dataclass(frozen=True, slots=True)
 class PollResponse:
-    """One response. `next` and `end` are the body's (None and False without one); `received_bytes` is its all on TCP.
+    """One response. `next` and `end` are the body's (None and False without one); `received_bytes`: all bytes on TCP.
 
-    `controls`: gap and retry from the body; failure and retry of a 503 with Retry-After in seconds. A 503 without is
-    no word of the stream (interface.md, Wire) but of somebody on the way, as a proxy's whose server is away.
-    `keep_alive` is false when the server will close: the next request needs a new connection.
+    `controls`: gap and retry from the body; failure and retry of a 503 with Retry-After in seconds. A 503 without it
+    comes from an intermediary, such as a proxy without its server, not from the stream (interface.md, Wire).
+    `keep_alive` is false if the server will close: the next request needs a new connection. `more`: an answer holds
+    one message and others may be waiting, so a short poll asks again at once instead of at its next slot.
     """
 
     status: int
@@ -43,6 +44,7 @@ class PollResponse:
     controls: tuple[Control, ...]
     received_bytes: int
     keep_alive: bool = True
+    more: bool = False
 
     @property
     def failed(self) -> bool:
@@ -51,17 +53,17 @@ class PollResponse:
 
 
 def codec(asked: Asked) -> PollClient:
-    """The codec of what a subscriber asks for."""
+    """The codec for a subscriber's request."""
     return PollClient(
         asked.host, asked.path, asked.cursor, asked.timeout_s, asked.headers, json_payload=asked.json_payload
     )
 
 
 class Responses(ABC):
-    """What every polling client reads: responses in order on one kept-alive connection; `_response` makes them."""
+    """The reading side of a polling client: responses in order on one kept-alive connection. `_response` makes each."""
 
     def reconnected(self) -> None:
-        """A new connection: what was read of a response on the old one is forgotten, the cursor is kept."""
+        """Begin a new connection: drop an incomplete response of the old one, keep the cursor."""
         self._http = ResponseParser()
         self._head: Head | None = None
         self._body: list[bytes] = []
@@ -94,7 +96,7 @@ class Responses(ABC):
 
     @abstractmethod
     def _response(self, head: Head, body: bytes, complete: Complete) -> PollResponse:
-        """What a whole response says; it may move the cursor."""
+        """Make a response from its parts. It may move the cursor."""
 
 
 class PollClient(Responses):
@@ -152,8 +154,8 @@ class PollClient(Responses):
         return responses
 
     def glance(self, data: bytes) -> Glance | None:
-        """`glance` at the answer to a request, and take its cursor over; None: `feed` has to look."""
-        # Without a cursor (the first answer) feed has to look: an empty answer's ETag may be one.
+        """`glance` at the answer to a request and take over its cursor; None: `feed` has to read it."""
+        # Without a cursor (the first answer) feed has to read: an empty answer's ETag may be one.
         seen = None if self.since is None else glance(data)
         if seen is not None and seen.status == 200:
             self.since, self.etag = seen.next, seen.etag.decode("latin-1")
@@ -253,9 +255,9 @@ _STATUS = {b"HTTP/1.1 200 ": 200, b"HTTP/1.1 204 ": 204, b"HTTP/1.1 304 ": 304}
 def glance(data: bytes) -> Glance | None:
     """Status, cursor, ETag and end of `data` if that is exactly one plain response; None: use PollClient.feed.
 
-    Plain: 204 or 304 alone, or 200 with a Content-Length and a body that ends `],"next":N,"gap":null,"end":…}`. There
-    is no bracket in that tail but the last, so `next` and `end` are the outermost object's whatever payloads hold; and
-    a chunked body cannot end so. A head that HTTP forbids (two lengths) is not found out here.
+    Plain: 204 or 304 alone, or 200 with a Content-Length and a body that ends `],"next":N,"gap":null,"end":…}`. The
+    only brace of that tail is its last byte, so `next` and `end` belong to the outermost object whatever payloads hold;
+    a chunked body cannot end like this. A head that HTTP forbids (two lengths) is not detected here.
     """
     status = _STATUS.get(data[:13])
     if status is None:

@@ -3,8 +3,8 @@
 `EventStreamParser` is WHATWG HTML §9.2.5–9.2.6 on bytes; `SSEClient` puts it behind an HTTP/1.1 response and has
 a short cut for the steady state, in which a read is one or more whole chunks and each chunk one whole event.
 
-Invariant: the short cut gives what the parsers would have given, and leaves them in the state that they would be
-in (tests/transports/test_sse.py compares the two). Called by the load generator, `rtbench verify` and the tests.
+Invariant: the short cut gives the same events as the parsers and leaves them in the same state
+(tests/transports/test_sse.py compares the two). Called by the load generator, `rtbench verify` and the tests.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MAX_ID_DIGITS = 18  # what fits an int64 column whatever the digits are
 
 @dataclass(frozen=True, slots=True)
 class ServerSentEvent:
-    """A dispatched event. `data` is the UTF-8 that was sent, with U+FFFD for what is not UTF-8."""
+    """A dispatched event. `data`: the bytes that were sent, with U+FFFD for invalid UTF-8."""
 
     type: str
     data: bytes
@@ -45,13 +45,13 @@ class Comment:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """A `retry` field: how long to wait before coming back after a lost connection.
+    """A `retry` field: the wait before reconnecting after a lost connection.
 
-    `told`: it stands in an event of the type `retry`, which says more.
+    `in_notice`: the field belongs to an event of the type `retry`, which has more members.
     """
 
     after_ms: int
-    told: bool = False
+    in_notice: bool = False
 
 
 Item = ServerSentEvent | Comment | Retry
@@ -60,8 +60,8 @@ Item = ServerSentEvent | Comment | Retry
 class EventStreamParser:
     """One event stream from its first byte. Lines are handled as soon as they end, a CR at the end of a read included.
 
-    `retry_ms` is the last `retry` seen, None before. A block that is not ended by an empty line is never
-    dispatched, so there is nothing to do when the stream ends.
+    `retry_ms`: the last `retry` field, None before the first. A block without a final empty line is never dispatched,
+    so the end of the stream needs no handling.
     """
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
@@ -79,7 +79,7 @@ class EventStreamParser:
 
     @property
     def last_event_id(self) -> str:
-        """What a client would send as `Last-Event-ID`: the id in force at the last empty line."""
+        """The value of a client's `Last-Event-ID`: the id in force at the last empty line."""
         return _text(self._dispatched_id)
 
     @property
@@ -88,11 +88,11 @@ class EventStreamParser:
         return self._start is None and not (self._after_cr or self._line or self._data or self._type)
 
     def skip_to(self, last_event_id: bytes) -> None:
-        """An idle parser's caller parsed whole blocks itself, the last of them with this decimal id."""
+        """Skip whole blocks that the caller parsed itself; the last has this decimal id. Only for an idle parser."""
         self._id = self._dispatched_id = last_event_id
 
     def feed(self, data: bytes) -> list[Item]:
-        """Items completed by `data`. Raises ProtocolError when what has to be kept passes the limit."""
+        """Items completed by `data`. Raises ProtocolError if the bytes to keep exceed the limit."""
         if self._start is not None:
             data = self._start + data
             if len(data) < len(BOM) and BOM.startswith(data):
@@ -183,13 +183,13 @@ _CONTROLS = frozenset({"end", "gap", "failure", "retry"})
 
 
 def codec(asked: Asked) -> SSEClient:
-    """The codec of what a subscriber asks for."""
+    """The codec for a subscriber's request."""
     read = None if asked.carries_id == "protocol" else reader(asked.carries_id, asked.json_payload)
     return SSEClient(asked.host, asked.path, asked.cursor, asked.headers, read=read)
 
 
 class SSEClient:
-    """A `Codec`. Events of a type of their own that the contract does not know are dropped, as onmessage would."""
+    """A `Codec`. It drops events of types outside the contract, as onmessage does."""
 
     def __init__(
         self,
@@ -201,7 +201,7 @@ class SSEClient:
         max_event_bytes: int = MAX_EVENT_BYTES,
         read: Reader | None = None,
     ) -> None:
-        """`read`: what makes a message of an event's data, where the event's id is not ours (`envelope.reader`)."""
+        """`read`: makes a message from an event's data, if the event's id is not rtbench's (`envelope.reader`)."""
         fields = {"Accept": "text/event-stream", "Cache-Control": "no-cache"}
         if last_event_id is not None:
             fields["Last-Event-ID"] = str(last_event_id)
@@ -211,7 +211,7 @@ class SSEClient:
         self._read = read
         self._limit = max_event_bytes
         self.retry_ms: int | None = None
-        """How long to wait before coming back, as the server last said; None before."""
+        """The server's last reconnection time, milliseconds; None before the first."""
         self._steady = False  # both layers are at a boundary: the short cut may be tried
         self._opened = False
         self._closed = False
@@ -227,7 +227,7 @@ class SSEClient:
         return self._request
 
     def to_send(self) -> bytes:
-        """Nothing: SSE has no way back."""
+        """Always empty: SSE has no uplink."""
         return b""
 
     def feed(self, data: bytes) -> list[Event]:
@@ -243,7 +243,7 @@ class SSEClient:
         return events
 
     def eof(self) -> list[Event]:
-        """Closed, once; clean only if HTTP says that the body was whole (RFC 9112 §8)."""
+        """Closed, once; clean only if the body was complete in HTTP (RFC 9112 §8)."""
         if self._closed:
             return []
         self._closed = True
@@ -258,7 +258,7 @@ class SSEClient:
         return [Closed(True, reason="end of the connection")]
 
     def _short_cut(self, data: bytes, events: list[Event]) -> int:
-        """Takes whole chunks that are one whole plain event each; returns how many bytes of `data` that was."""
+        """Takes whole chunks of one whole plain event each; returns their number of bytes."""
         position, end, limit, match = 0, len(data), self._limit, _CHUNK.match
         last = b""
         while position < end:
@@ -309,7 +309,7 @@ class SSEClient:
         self._steady = at_boundary and self._read is None and not self._closed
 
     def _part(self, part: Part, events: list[Event]) -> bool:
-        """Whether the conversation is over with this part."""
+        """Handle one part. Returns whether the connection is over with it."""
         if isinstance(part, Body):
             fault: ProtocolError | None = None
             try:
@@ -320,7 +320,7 @@ class SSEClient:
                 try:
                     _event(item, events, self._read)
                 except ProtocolError:
-                    # What was read behind the faulty event is as if it had not been: splits make no difference.
+                    # Forget what was read after the faulty event, so that splits make no difference.
                     assert isinstance(item, ServerSentEvent)
                     self._stream.skip_to(item.last_event_id.encode())
                     raise
@@ -333,7 +333,7 @@ class SSEClient:
             events.append(Opened(part.status, part.headers))
             kind = part.headers.get("content-type", "")
             if part.status != 200:
-                # 204 tells an EventSource not to come back (WHATWG §9.2.3): that is how a stream ends for good.
+                # 204 stops an EventSource from reconnecting (WHATWG §9.2.3): a stream ends for good this way.
                 self._end(events, part.status == 204, f"status {part.status}")
             elif kind.partition(";")[0].strip().lower() != "text/event-stream":
                 self._end(events, False, f"content type {kind!r}")
@@ -365,7 +365,7 @@ def _event(item: Item, events: list[Event], read: Reader | None) -> None:
             events.append(Control(item.type, fields))
     elif isinstance(item, Comment):
         events.append(Heartbeat())
-    elif not item.told:
+    elif not item.in_notice:
         events.append(Control("retry", {"after_ms": item.after_ms}))
 
 

@@ -1,4 +1,4 @@
-"""Messages over plain TCP, one a line: what any transport on a stack could at best reach. No HTTP, nothing to frame.
+"""Messages over plain TCP, one per line: the lower bound for any transport on a stack, without HTTP and framing.
 
 A client sends `STREAM?channel=C&since=N` and a line feed; the server answers `ok` or `error TEXT`, then one line a
 message or notice: `{"id":N,"data":PAYLOAD}`, `{"control":KIND,…}`; an empty line is a heartbeat. A payload has no line
@@ -16,7 +16,7 @@ OK = b"ok"
 
 
 def codec(asked: Asked) -> LineClient:
-    """The codec of what a subscriber asks for."""
+    """The codec for a subscriber's request."""
     return LineClient(asked.resuming, reader(asked.carries_id, asked.json_payload))
 
 
@@ -35,7 +35,7 @@ class LineClient:
         return f"{self._path}\n".encode()
 
     def to_send(self) -> bytes:
-        """Nothing: there is nothing to answer."""
+        """Always empty: the protocol has no replies."""
         return b""
 
     def feed(self, data: bytes) -> list[Event]:
@@ -46,7 +46,7 @@ class LineClient:
             self._held = b""
             raise ProtocolError(f"line longer than {MAX_LINE_BYTES} bytes")
         for line in lines:
-            if self._closed:  # by a refusal or a fault: what follows it is nobody's
+            if self._closed:  # by a refusal or a fault: ignore what follows
                 break
             try:
                 self._line(line, events)

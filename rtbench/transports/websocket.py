@@ -34,7 +34,7 @@ _OPCODES = frozenset({_CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG})
 
 
 class FrameError(ProtocolError):
-    """A frame that breaks RFC 6455; `code` is the close code that says so (§7.4.1)."""
+    """A frame that breaks RFC 6455; `code`: the close code for the fault (§7.4.1)."""
 
     def __init__(self, message: str, events: Sequence[object] = (), code: int = 1002) -> None:
         super().__init__(message, events)
@@ -53,7 +53,7 @@ def plain(data: bytes, start: int, end: int) -> bool:
 
 
 class FrameSplitter:
-    """Complete raw server frames, header included (RFC 6455 §5.2). A header is judged before its payload is kept."""
+    """Complete raw server frames, header included (RFC 6455 §5.2). A header is checked before its payload is kept."""
 
     def __init__(self, max_frame_bytes: int = MAX_MESSAGE_BYTES) -> None:
         self._limit = max_frame_bytes
@@ -63,11 +63,11 @@ class FrameSplitter:
 
     @property
     def idle(self) -> bool:
-        """Nothing of a next frame was read yet."""
+        """No byte of the next frame was read yet."""
         return not self._held
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Frames completed by `data`. Raises FrameError, from then on always; its events: frames before it."""
+        """Frames completed by `data`. Raises FrameError with the frames before it; after that, every call raises it."""
         if self._fault is not None:
             raise FrameError(str(self._fault), code=self._fault.code)
         if self._held:
@@ -93,7 +93,7 @@ class FrameSplitter:
         return frames
 
     def _measure(self, data: bytes, at: int, have: int) -> int:
-        """Bytes of the frame at `at`; while its header is not whole, as many as it takes to know more."""
+        """The size of the frame at `at`; with an incomplete header, the number of bytes needed to continue."""
         if have < 2:
             return 2
         first, length = data[at], data[at + 1]
@@ -126,7 +126,7 @@ def _payload(frame: bytes) -> bytes:
 
 
 def _client_frame(opcode: Opcode, data: bytes) -> bytes:
-    return Frame(opcode, data).serialize(mask=True)  # §5.3: a client masks, with a key nobody can foresee
+    return Frame(opcode, data).serialize(mask=True)  # §5.3: a client masks, with an unpredictable key
 
 
 def text_frame(text: str) -> bytes:
@@ -135,15 +135,16 @@ def text_frame(text: str) -> bytes:
 
 
 def codec(asked: Asked) -> WebSocketClient:
-    """The codec of what a subscriber asks for."""
+    """The codec for a subscriber's request."""
     names = (asked.subprotocol,) if asked.subprotocol else ()
     read = reader(asked.carries_id, asked.json_payload)
     return WebSocketClient(asked.host, asked.resuming, headers=asked.headers, subprotocols=names, read=read)
 
 
 class WebSocketClient:
-    """A `Codec`. Text messages are envelopes (`rtbench.transports.envelope`); a binary message has to hold one too;
-    `json_payload` is `unwrap`'s.
+    """A `Codec`. Text and binary messages must be envelopes (`rtbench.transports.envelope`).
+
+    `json_payload`: see `unwrap`.
 
     Closed comes with the server's close frame (its echo is then in `to_send`), with a refused handshake as soon as
     its head is there, or with `eof`; nothing is read after it.
@@ -188,7 +189,7 @@ class WebSocketClient:
         return self.to_send()
 
     def close(self, code: int = 1000, reason: str = "") -> None:
-        """Starts the closing handshake, if none is under way; Closed comes with the server's answer."""
+        """Start the closing handshake, unless it has begun; Closed comes with the server's answer."""
         if self._protocol.state is State.OPEN:
             self._protocol.send_close(code, reason)
 
@@ -338,10 +339,10 @@ class WebSocketClient:
 
 
 class ControlScanner:
-    """What a connection owes its server while the decoding of its messages is put off.
+    """The replies that a connection owes its server while the decoding of its messages is deferred.
 
     `handshake=True` expects the response head first and steps over it. After a close frame, or a head that is not
-    101, `closed` is true, `close_code` says why (1006: the handshake was refused) and nothing is read any more.
+    101, `closed` is true, `close_code` is the reason (1006: the handshake was refused), and nothing more is read.
     """
 
     def __init__(self, max_frame_bytes: int = MAX_MESSAGE_BYTES, *, handshake: bool = False) -> None:
@@ -360,9 +361,9 @@ class ControlScanner:
         return self.close_code is not None
 
     def scan(self, data: bytes) -> bytes:
-        """What has to be sent now, often nothing: pongs (RFC 6455 §5.5.3) and a close frame's echo (§5.5.1).
+        """The bytes to send now, often none: pongs (RFC 6455 §5.5.3) and a close frame's echo (§5.5.1).
 
-        Raises FrameError for a frame that no server may send; the connection is then to be dropped.
+        Raises FrameError for a frame that no server may send; the caller must then drop the connection.
         """
         if self.closed:
             return b""

@@ -1,6 +1,6 @@
-"""One trial: its processes are run (`_measuring`), what they left is judged (`_judge`), its manifest is written (R7).
+"""One trial: run its processes (`_measuring`), judge their files (`_judge`), write its manifest (R7).
 
-Invariant: the folder holds a manifest exactly when the trial is over, whatever it ended by; no process outlives the
+Invariant: the folder holds a manifest exactly when the trial is over, for whatever reason; no process outlives the
 call. Called by the campaign, which decides the order.
 """
 
@@ -29,7 +29,7 @@ def run(spec: Spec, campaign: Path, place: Place, stage: Callable[[str], None]) 
     """Run one trial into `campaign / spec.directory` and return its manifest.
 
     `stage` gets each step's name. A failed subject or process makes a manifest with status `failed`; UserError
-    and KeyboardInterrupt pass through, after everything was stopped, and leave no manifest.
+    and KeyboardInterrupt pass through after everything has stopped, and leave no manifest.
     """
     run = Run(spec, _emptied(campaign / spec.directory), place, stage)
     found, judged = Measured(), Judgement()
@@ -54,14 +54,14 @@ def run(spec: Spec, campaign: Path, place: Place, stage: Callable[[str], None]) 
 
 
 def refuse(spec: Spec, campaign: Path, problems: Sequence[str]) -> Manifest:
-    """Record a trial that is not run, because verification of its subject found these problems; its manifest."""
+    """Record a trial that is not run because its subject failed verification. Returns its manifest."""
     made = refusal(spec, problems)
     _write(_emptied(campaign / spec.directory), made)
     return made
 
 
 def _emptied(folder: Path) -> Path:
-    """The folder, without what an interrupted trial left in it."""
+    """The folder, emptied of an interrupted trial's files."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder

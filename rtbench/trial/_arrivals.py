@@ -1,6 +1,6 @@
-"""The first arrivals of what was due in the window: what drift, halves and limits look at.
+"""The first arrivals of the messages due in the window: the input of drift tests, halves and limits.
 
-Invariant: one entry an arrival; `kernel_ns` is -1 without a stamp of its own (R2). Made once by the trial's judge.
+Invariant: one entry per arrival; `kernel_ns` is -1 without its own stamp (R2). Made once by the trial's judge.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Arrivals:
-    """`late_ns`: how late the publisher was with the message that arrived."""
+    """`late_ns`: the publisher's lag with the message that arrived."""
 
     due_ns: Ints
     late_ns: Ints
@@ -28,7 +28,7 @@ class Arrivals:
 
     @classmethod
     def of(cls, joined: Match, deliveries: Columns, ticks: Columns, window: tuple[int, int]) -> Arrivals:
-        """Those of a trial whose deliveries are joined with its ticks."""
+        """The arrivals of a trial, from its deliveries joined with its ticks."""
         if not len(ticks["due_ns"]):
             return cls(*[np.empty(0, dtype=np.int64)] * 4)
         kept = joined.first & in_window(ticks, window)[joined.tick]
@@ -38,7 +38,7 @@ class Arrivals:
 
     @cached_property
     def stamped(self) -> npt.NDArray[np.bool_]:
-        """Which have a kernel stamp of their own."""
+        """A mask of the arrivals with their own kernel stamp."""
         return self.kernel_ns >= 0
 
     @cached_property
@@ -50,21 +50,21 @@ class Arrivals:
         return np.ones(self.stamped.size, dtype=np.bool_), self.app_ns
 
     def between(self, begin_ns: int, end_ns: int) -> Arrivals:
-        """Those of what was due in that time."""
+        """The arrivals of the messages due in that time."""
         here = (self.due_ns >= begin_ns) & (self.due_ns < end_ns)
         return Arrivals(self.due_ns[here], self.late_ns[here], self.kernel_ns[here], self.app_ns[here])
 
     def kernel_p50_ns(self) -> int | None:
-        """Median latency at the kernel's stamp, of those that have one; None without any."""
+        """Median latency by the kernel's stamp, where it exists; None without any."""
         return median((self.kernel_ns - self.due_ns)[self.stamped])
 
     def app_p50_ns(self) -> int | None:
-        """Median latency at the application's stamp; None where nothing arrived."""
+        """Median latency by the application's stamp; None if nothing arrived."""
         return median(self.app_ns - self.due_ns)
 
 
 def median(values: Ints) -> int | None:
-    """The lower median (nearest rank, as the report's); None of nothing."""
+    """The lower median (nearest rank, as in the report); None without values."""
     if not values.size:
         return None
     place = (values.size - 1) // 2

@@ -1,8 +1,8 @@
 """What is counted while a trial runs: a row a second and a row at the edges of each of the window's batches; everything
 at the edges of the window (R4, R13, R14).
 
-Invariant: nothing that takes longer than a millisecond is asked between the edges. Called by the trial; `tick` by the
-process group's loop.
+Invariant: between the edges no reading takes longer than a millisecond. Called by the trial; the process group's loop
+calls `tick`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rtbench.trial.steadiness import edges
 
 
 class Counters:
-    """Reads the counters of `group`. What it holds is the manifest's, and its columns of probes.parquet."""
+    """Reads the counters of `group` and holds them for the manifest and for probes.parquet."""
 
     def __init__(self, group: ProcessGroup) -> None:
         self._group = group
@@ -53,12 +53,12 @@ class Counters:
         self.network |= {f"{name}_{suffix}": value for name, value in total.items()}
 
     def tick(self) -> None:
-        """A row, when a second has passed."""
+        """Add a row, once a second has passed."""
         if time.monotonic_ns() >= self._next_ns:
             self._row()
 
     def watch(self, window: tuple[int, int]) -> None:
-        """Plan the rows between the window's batches, by which CPU is tested for drift. The edges have theirs."""
+        """Plan the rows between the window's batches, for the drift test of CPU. The window's edges have their own."""
         for at_ns in edges(window)[1:-1]:
             self._group.at(at_ns, self._row)
 
@@ -104,7 +104,7 @@ class Counters:
         self._row()
 
     def afterwards(self) -> None:
-        """After the window: what takes tens of milliseconds to ask for."""
+        """Read the slow counters after the window: each takes tens of milliseconds."""
         group, table = self._group, self.processes
         shares = [load.memory_bytes() for load in group.loads]
         table["server"]["memory_bytes"] = group.server.memory_bytes()
@@ -120,7 +120,7 @@ class Counters:
         return dict(zip(TABLES["probes"], rows.T, strict=True)) if self.rows else {}
 
     def close(self, reports: Sequence[LoadReport]) -> None:
-        """Take over what the load processes reported of themselves."""
+        """Take over the load processes' reports on themselves."""
         load = self.processes["load"]
         for suffix, read in (
             ("at_start", [report.at_start for report in reports]),

@@ -1,6 +1,6 @@
-"""What a scenario's [faults] do to the processes of a trial: stop, kill, starve; planned by the window's start.
+"""The [faults] of a scenario: stop, kill or starve processes of a trial, at times relative to the window's start.
 
-Invariant: what really happened, and when, is in the manifest's `events` (CLOCK_MONOTONIC); whoever was stopped goes on
+Invariant: the manifest's `events` have every fault with its real time (CLOCK_MONOTONIC). A stopped process continues
 at the planned end or when the trial ends. Called by the trial, once its window is chosen.
 """
 
@@ -21,7 +21,7 @@ from rtbench.trial._process_group import ProcessGroup
 
 
 def plan(group: ProcessGroup, start_ns: int) -> None:
-    """Plan everything relative to `start_ns`; once it has happened, it is in the group's events."""
+    """Plan all faults relative to `start_ns`; each adds itself to the group's events when it happens."""
     faults = group.run.spec.scenario.faults
     for row in faults.stop:
         _plan_stop(group, row, start_ns)

@@ -1,8 +1,8 @@
-"""Inferred ticks: what a server with a timetable of its own sent, as far as its subscribers saw it.
+"""Inferred ticks: the messages of a server with its own timetable, as received by its subscribers.
 
-The harness did not play it, so the ticks are made from what was received. Invariant: an unknown value is named
-(`unknown` in the manifest), never guessed. A due time comes from the server's plan (`/plan`), else from
-the payload where the subject says where (`due`), else it is unknown and latency with it; then a tick stands at its
+The harness did not play them, so the ticks are made from the deliveries. Invariant: an unknown value is named
+(`unknown` in the manifest), never guessed. A due time comes from the server's plan (`/plan`), else from the place in
+the payload that the subject names (`due`). Otherwise due time and latency are unknown, and a tick has the time of its
 first arrival. A message that no subscriber received leaves no trace. Called by the trial before it is judged.
 """
 
@@ -25,17 +25,17 @@ from rtbench.trial._run import Run, store
 UNKNOWN = ["latency_*", "due_to_sent_*", "sent_to_*", "request_to_*"]
 """Metrics that need a due time."""
 UNKNOWN_SENT = ["due_to_sent_*", "sent_to_*", "request_to_*"]
-"""Metrics that need to know when the publisher was ready to send."""
+"""Metrics that need the time at which the publisher was ready to send."""
 _MOST_PLANS = 100
 _PATIENCE_S = 5
 _PATIENCE_ALL_S = 30
-"""How long one plan, and all of them together, may take."""
+"""Time limits for one plan and for all of them together."""
 
 
 def infer_ticks(run: Run, reports: Sequence[LoadReport], url: str) -> tuple[str, list[str], list[Reason]]:
     """Write ticks.parquet from deliveries.parquet; number messages without an id by their first arrival.
 
-    Returns where due times come from ("plan", "payload" or "unknown"), the metrics that are unknown, and warnings.
+    Returns the source of due times ("plan", "payload" or "unknown"), the unknown metrics, and warnings.
     """
     warnings = []
     path = run.folder / "deliveries.parquet"
@@ -44,7 +44,7 @@ def infer_ticks(run: Run, reports: Sequence[LoadReport], url: str) -> tuple[str,
         table["seq"] = _numbered(table)
         store(lambda: tables.write_table(path, "deliveries", table), run.folder)
         text = "messages carry no id: rtbench identifies them by content and numbers them by arrival"
-        warnings.append(Reason("no ids", text, "say where the id is (carries_id)", ["lost", "reordered"]))
+        warnings.append(Reason("no ids", text, "name the place of the id (carries_id)", ["lost", "reordered"]))
     key = (table["channel"].astype(np.int64) << 40) | table["seq"]
     received = np.where(table["kernel_ns"] >= 0, table["kernel_ns"], table["app_ns"])
     order = np.lexsort((received, key))
@@ -89,32 +89,32 @@ def _numbered(table: tables.Columns) -> Any:
 
 
 def _due(run: Run, reports: Sequence[LoadReport], url: str, channel: Any, seq: Any) -> tuple[Any, str]:
-    """Due times (CLOCK_MONOTONIC, -1: not known) and where they come from."""
+    """Due times (CLOCK_MONOTONIC, -1: not known) and their source."""
     due = np.full(len(seq), -1, dtype=np.int64)
-    told: dict[tuple[int, int], int] = {
+    planned: dict[tuple[int, int], int] = {
         (number, message): moment for report in reports for number, message, moment in report.due
     }
     how, offset_ns = "payload", _offset_ns(reports)
-    if not told:
+    if not planned:
         # A server makes its plan out when it is asked: with its clocks as they are now, not as they were in the trial.
-        told = _plan(run, url, sorted(set(channel.tolist())))
+        planned = _plan(run, url, sorted(set(channel.tolist())))
         how, offset_ns = "plan", clock.offset_ns()
     for index, pair in enumerate(zip(channel.tolist(), seq.tolist(), strict=True)):
-        moment = told.get(pair)
+        moment = planned.get(pair)
         if moment is not None:
             due[index] = moment - offset_ns
     return due, how
 
 
 def _offset_ns(reports: Sequence[LoadReport]) -> int:
-    """CLOCK_REALTIME less CLOCK_MONOTONIC, in the middle of the trial."""
+    """CLOCK_REALTIME minus CLOCK_MONOTONIC, in the middle of the trial."""
     pairs = reports[0].clock_pairs if reports else ((0, 0),)
     monotonic, real = pairs[len(pairs) // 2]
     return int(real - monotonic)
 
 
 def _plan(run: Run, url: str, channels: list[int]) -> dict[tuple[int, int], int]:
-    """What `/plan` says of every channel; empty for a server that has none, or does not come to its end."""
+    """The `/plan` of every channel; empty if the server has no plan or does not finish it in time."""
     found: dict[tuple[int, int], int] = {}
     deadline = time.monotonic() + _PATIENCE_ALL_S
     workload = run.spec.scenario.make_workload()

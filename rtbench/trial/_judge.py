@@ -1,7 +1,7 @@
-"""What became of a trial: audit, bytes, validity, steadiness.
+"""The judgement of a trial: audit, bytes, validity, steadiness.
 
-Invariant: judged from the files as they were written, so that what is written is what is judged. Called by the trial
-after its processes are gone.
+Invariant: the judge reads the files as they were written, so that the stored data is what is judged. Called by the
+trial after its processes are gone.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from rtbench.workload import Workload
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What became of a trial. Without arguments: of one that was not judged yet."""
+    """The judgement of a trial. Without arguments: of a trial that is not judged yet."""
 
     status: Status = "ok"
     reasons: list[Reason] = field(default_factory=list)
@@ -44,11 +44,11 @@ class Judgement:
     steadiness: Steadiness = Steadiness()
     halves: list[Half] = field(default_factory=list)
     negotiated: dict[str, str] = field(default_factory=dict)
-    """What client and server agreed on, as the load processes saw it."""
+    """The settings that client and server negotiated, as seen by the load processes."""
 
 
 def judge(run: Run, found: Measured) -> Judgement:
-    """Judge what `found` says and what is in the files of the trial's folder."""
+    """Judge `found` and the files in the trial's folder."""
     assert found.counters is not None
     spec, folder, window = run.spec, run.folder, found.window
     workload = spec.scenario.make_workload()
@@ -105,7 +105,7 @@ def judge(run: Run, found: Measured) -> Judgement:
 
 
 def _bytes(connections: tables.Columns, deliveries: tables.Columns, inside: Any) -> dict[str, int]:
-    """Bytes within the window; a connection that was not there at both edges has no share of TCP's."""
+    """Bytes within the window; TCP bytes are those of connections that existed at both edges."""
     counted = (connections["tcp_received_bytes_at_start"] >= 0) & (connections["tcp_received_bytes_at_end"] >= 0)
     gained = {
         name: (connections[f"tcp_{name}_bytes_at_end"] - connections[f"tcp_{name}_bytes_at_start"])[counted]
@@ -120,20 +120,20 @@ def _bytes(connections: tables.Columns, deliveries: tables.Columns, inside: Any)
 
 
 def _played(ticks: tables.Columns, workload: Workload) -> tables.Columns:
-    """The ticks as the publisher is to be judged by: it cannot be late with what subscribers say."""
+    """The ticks by which the publisher is judged: without the messages that subscribers send."""
     return {**ticks, "sent_ns": np.where(uplink(workload, ticks["channel"]), ticks["due_ns"], ticks["sent_ns"])}
 
 
 @dataclass(frozen=True, slots=True)
 class _Steady:
-    """The drift tests of a trial; None: it was not asked, or too little is there to say."""
+    """The drift tests of a trial; None: not asked, or too little data."""
 
     latency: Drift | None = None
     server: Drift | None = None
     client: Drift | None = None
 
     def warnings(self, limit: float) -> Iterator[Reason]:
-        """What was not steady, and what that spoils."""
+        """A reason for each unsteady quantity, with the metrics that it spoils."""
         for what, drift, spoils in (
             ("latency", self.latency, validity.LATENCY),
             ("server CPU a message", self.server, ["server_cpu_ns_per_message", "machine_busy_ns_per_message"]),
@@ -145,13 +145,13 @@ class _Steady:
                 yield Reason("not steady", text, "a longer warm-up", spoils)
 
     def record(self) -> Steadiness:
-        """As the manifest has it."""
+        """The form in the manifest."""
         found: dict[str, float] = {}
         if self.latency:
             found |= {"drift_share": self.latency.share, "p": self.latency.p, "batches": self.latency.batches}
-        for who, drift in (("server", self.server), ("client", self.client)):
+        for side, drift in (("server", self.server), ("client", self.client)):
             if drift:
-                found |= {f"{who}_cpu_drift_share": drift.share, f"{who}_cpu_p": drift.p}
+                found |= {f"{side}_cpu_drift_share": drift.share, f"{side}_cpu_p": drift.p}
         return typed(Steadiness, found)
 
 
@@ -160,18 +160,18 @@ def _steady(arrivals: Arrivals, spent: Mapping[str, Spent], window: tuple[int, i
     of, received_ns = arrivals.headline
     return _Steady(
         steadiness.drift(arrivals.due_ns[of], received_ns, window),
-        *(spent[who].drift(window) for who in ("server", "client")),
+        *(spent[side].drift(window) for side in ("server", "client")),
     )
 
 
 def _spent(probes: tables.Columns, deliveries: tables.Columns) -> dict[str, Spent]:
-    """The CPU of server and client as it was read through the trial, with when messages came to the client's kernel."""
+    """The CPU readings of server and client through the trial, with the arrivals at the client's kernel."""
     kernel, app = deliveries["kernel_ns"], deliveries["app_ns"]
     arrived = np.sort(np.where(kernel >= 0, kernel, app))
     none = np.empty(0, dtype=np.int64)
     return {
-        who: Spent(probes.get("at_ns", none), probes.get(f"{column}_cpu_ns", none), arrived)
-        for who, column in (("server", "server"), ("client", "load"))
+        side: Spent(probes.get("at_ns", none), probes.get(f"{column}_cpu_ns", none), arrived)
+        for side, column in (("server", "server"), ("client", "load"))
     }
 
 
@@ -205,7 +205,7 @@ def _made_again(connections: int) -> Iterator[Reason]:
 
 
 def compression(headers: Iterable[Mapping[str, str]]) -> str:
-    """What was negotiated, from the response heads that the load processes saw (R11)."""
+    """The negotiated settings, from the response heads that the load processes saw (R11)."""
     found = {
         head[name] for head in headers for name in ("content-encoding", "sec-websocket-extensions") if name in head
     }

@@ -1,4 +1,4 @@
-"""The load processes of a trial: how subscribers are dealt out, and how large a capture buffer each needs.
+"""The load processes of a trial: their subscribers, and the size of their capture buffers.
 
 Invariant: subscribers are numbered 0… over all processes without a gap. Called by the process group.
 """
@@ -21,14 +21,14 @@ CAPTURE_LIMIT = 192 * 2**20
 
 
 def length_s(scenario: Scenario) -> float:
-    """How long the timetable of a trial is, by the plan, with some to spare."""
+    """The planned length of a trial's timetable, with a reserve."""
     climb_s = len(scenario.memory.ladder) * scenario.memory.stream_s
     ramp_s = scenario.subscribers / scenario.ramp_hz
     return ramp_s + climb_s + warm_up_s(scenario) + scenario.window_s + scenario.grace_s + 5
 
 
 def loads_of(run: Run, sockets: Path, network: str) -> Iterator[LoadProcess]:
-    """The load processes of `run`; each listens for the trial's commands on a socket of its own in `sockets`.
+    """The load processes of `run`; each listens for the trial's commands on its own socket in `sockets`.
 
     `network`: the namespace that they are in ("": this one).
     """
@@ -39,7 +39,7 @@ def loads_of(run: Run, sockets: Path, network: str) -> Iterator[LoadProcess]:
     polls_hz = 1 / scenario.poll.interval_s if subject.transport == "short-poll" else 0.0
     per_second = table.rate_hz * (table.payload_bytes + _READ_OVERHEAD_BYTES) + 300 * polls_hz
     expected = int(1.3 * per_second * length_s(scenario) * scenario.subscribers / workers)
-    heard = "heartbeat" in subject.capabilities and not subject.proxy
+    beats = "heartbeat" in subject.capabilities and not subject.proxy
     reconnect, chat = scenario.reconnect, scenario.chat
     settings = LoadSettings(
         streams=scenario.stream,
@@ -61,7 +61,7 @@ def loads_of(run: Run, sockets: Path, network: str) -> Iterator[LoadProcess]:
         chat=ChatSettings(chat.senders, chat.rate_hz, scenario.subscribers, scenario.seed, scenario.epoch_s),
         library=str(inner_loop.library() or ""),
         deaf=scenario.faults.deaf,
-        heartbeat_s=max(scenario.server.heartbeat_s, subject.least_heartbeat_s) if heard else 0.0,
+        heartbeat_s=max(scenario.server.heartbeat_s, subject.least_heartbeat_s) if beats else 0.0,
     )
     first = 0
     for worker in range(workers):

@@ -1,7 +1,6 @@
-"""A trial's manifest (interface.md), built once from what the trial measured and how that was judged.
+"""A trial's manifest (interface.md), built once from the trial's measurements and their judgement.
 
-Invariant: one place makes manifests, also that of a subject that was refused before it was measured. Called by the
-trial.
+Invariant: this module makes all manifests, including that of a subject that failed verification. Called by the trial.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from rtbench.trial.validity import EVERYTHING
 
 
 def _outcome(spec: Spec, status: Status, reasons: list[Reason], warnings: list[Reason], counts: Counts) -> Manifest:
-    """Which trial it is and what became of it."""
+    """The identity of a trial and its result."""
     which = {
         "schema": tables.SCHEMA,
         "trial": spec.number,
@@ -42,7 +41,7 @@ def _outcome(spec: Spec, status: Status, reasons: list[Reason], warnings: list[R
 
 
 def manifest(spec: Spec, found: Measured, judged: Judgement) -> Manifest:
-    """The manifest of a trial that is over; its `files` are not known yet."""
+    """The manifest of a finished trial; its `files` are added later."""
     counters, (memory, idle) = found.counters, found.ladder
     pairs = [list(pair) for pair in found.reports[0].clock_pairs] if found.reports else []
     controls: Counter[str] = Counter()

@@ -1,8 +1,8 @@
 """The steps of a trial while its processes run: start, ramp, warm-up, window, grace, writing, close (R7).
 
-Invariant: counters are read at the window's edges, which lie where nothing is due; the window closes before anything
-is torn down (R14); no process outlives `measure`. Each step returns what it found; `measure` alone puts it into
-`Measured`, so that a trial that fails shows what it got to. Called by the trial.
+Invariant: counters are read at the window's edges, where nothing is due; the window closes before anything is torn down
+(R14); no process outlives `measure`. Each step returns its result, and only `measure` puts it into `Measured`, so that
+a failed trial shows the steps that it finished. Called by the trial.
 """
 
 from __future__ import annotations
@@ -38,28 +38,28 @@ _FINISH_PATIENCE_S = 300.0
 
 @dataclass(slots=True)
 class Measured:
-    """What the steps came to, as far as the trial got."""
+    """The results of the finished steps."""
 
     timeline: dict[str, int] = field(default_factory=dict)
     """Moments of the trial, `…_ns`, CLOCK_MONOTONIC."""
     uses: dict[str, Any] = field(default_factory=dict)
-    """What the server says that it uses, and what was observed of it."""
+    """The socket options that the server declares, and those that were observed."""
     counters: Counters | None = None
     ladder: tuple[Ladder, Idle] = (Ladder(), Idle())
     window: tuple[int, int] = (-1, -1)
     events: list[Event] = field(default_factory=list)
     reports: list[LoadReport] = field(default_factory=list)
-    """What each load process reported of itself."""
+    """The report of each load process on itself."""
     due: str = "publisher"
-    """Where due times come from: the publisher, the server's plan, its payloads, or nowhere (unknown)."""
+    """The source of due times: the publisher, the server's plan, its payloads, or none (unknown)."""
     unknown: list[str] = field(default_factory=list)
-    """Metrics that cannot be known of this subject."""
+    """Metrics that are unknown for this subject."""
     sends: dict[str, int] = field(default_factory=dict)
     """Outcomes of the subscribers' own messages, counted over the window ([chat])."""
     warnings: list[Reason] = field(default_factory=list)
 
     def reach(self, moment: str) -> None:
-        """Note that `moment` is now."""
+        """Record the current time as `moment`."""
         self.timeline[f"{moment}_ns"] = time.monotonic_ns()
 
 
@@ -125,7 +125,7 @@ def measure(run: Run, found: Measured) -> None:
 
 
 def _stop(group: ProcessGroup) -> list[Reason]:
-    """Stop the server, and have the publisher write its ticks; warns of a server that does not leave."""
+    """Stop the server and have the publisher write its ticks. Returns a warning if the server does not exit in time."""
     subject, ticks = group.run.spec.subject, group.run.folder / "ticks.parquet"
     posted = isinstance(subject.publish, Post)
     if posted:  # what a server that leaves had no time to answer is not what it refused
@@ -139,7 +139,7 @@ def _stop(group: ProcessGroup) -> list[Reason]:
 
 
 def _published(posts: PostCounts) -> list[Reason]:
-    """What the server did not take of what was posted. Raises SubjectError when it took nothing."""
+    """A warning about posts that the server did not accept. Raises SubjectError if it accepted none."""
     refused(posts)
     counted = (("refused", posts.refused), ("unanswered", posts.unanswered), ("reconnected", posts.reconnected))
     trouble = [f"{count:,} {name}" for name, count in counted if count]
@@ -152,7 +152,7 @@ def _published(posts: PostCounts) -> list[Reason]:
 
 
 def _finish(group: ProcessGroup) -> list[LoadReport]:
-    """Let the load processes write what they read; their reports."""
+    """Have the load processes write their tables. Returns their reports."""
     run, loads = group.run, group.loads
     polling = find(run.spec.subject.transport).polls
     several = len(loads) > 1
@@ -164,7 +164,7 @@ def _finish(group: ProcessGroup) -> list[LoadReport]:
     except SubjectError:
         raise
     except RtbenchError as error:
-        raise UserError(error.message, "free the disk; finished trials are kept, go on with --resume") from error
+        raise UserError(error.message, "free the disk; finished trials are kept, continue with --resume") from error
     if several:
         kinds = ["deliveries", "connections", *(["requests"] if polling else [])]
         kinds += ["sends"] if run.spec.scenario.chat.senders else []
@@ -174,7 +174,7 @@ def _finish(group: ProcessGroup) -> list[LoadReport]:
 
 
 def _join(folder: Path, kind: str, workers: int) -> None:
-    """Every worker wrote a shard of its own; a trial's file holds all of them."""
+    """Merge the shards of all workers into the trial's files."""
     shards = [folder / f"{kind}-{index}.parquet" for index in range(workers)]
     whole = tables.concatenate(kind, [tables.read_table(shard, kind) for shard in shards])
     store(lambda: tables.write_table(folder / f"{kind}.parquet", kind, whole), folder)

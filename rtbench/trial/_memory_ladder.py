@@ -1,9 +1,9 @@
 """The ladder of connection counts, climbed before the window: memory and idle CPU per connection as slopes (R4).
 
-At each rung the new subscribers connect while nothing is published; the server is asked to tidy up (collect garbage,
-trim its allocator); then what it and the kernel hold is read, idle and once more after `stream_s` of messages.
-Invariant: a number per connection is the slope of a line over the rungs, with its 95 % interval and a test of whether
-the line bends, never a quotient. Called by the trial, when its scenario has a ladder.
+At each rung the new subscribers connect while nothing is published, and the server is asked to tidy up (collect
+garbage, trim its allocator). Then the memory of server and kernel is read, idle and again after `stream_s` of messages.
+Invariant: a number per connection is the slope of a line over the rungs, with its 95 % interval and a test for a bend,
+never a quotient. Called by the trial, when its scenario has a ladder.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rtbench.records.record import typed
 from rtbench.trial._process_group import ProcessGroup
 
 _TIDY_S = 0.3
-"""How long a server may take to tidy up; it does not answer."""
+"""The time that a server has to tidy up; it does not answer."""
 
 QUANTITIES = {
     "server_idle": "server_idle_bytes_per_connection",
@@ -28,11 +28,11 @@ QUANTITIES = {
     "kernel_idle": "kernel_idle_bytes_per_connection",
     "kernel_streaming": "kernel_bytes_per_connection",
 }
-"""What is read at a rung, and what its slope is called in the manifest's `memory`."""
+"""The readings at a rung, and the name of each slope in the manifest's `memory`."""
 
 
 def climb_ladder(group: ProcessGroup) -> tuple[Ladder, Idle]:
-    """Climb; the rungs and slopes. At the end all are subscribed and messages are published."""
+    """Climb the ladder. Returns rungs and slopes. At the end all are subscribed and messages are published."""
     run, ladder = group.run, group.run.spec.scenario.memory
     tidied = group.server.tidy()
     rungs: list[dict[str, Any]] = []
@@ -71,7 +71,7 @@ def _held(group: ProcessGroup, state: str) -> dict[str, int]:
 
 
 def slope_of(name: str, x: Sequence[float], y: Sequence[float]) -> dict[str, float]:
-    """The slope of y over x as the manifest has it: `name`, `name_half_interval`, and `name_curved_p` where known."""
+    """The slope of y over x for the manifest: `name`, `name_half_interval`, and `name_curved_p` where known."""
     slope, half = fit(x, y)
     p = curved_p(x, y)
     return {name: slope, f"{name}_half_interval": half, **({} if p is None else {f"{name}_curved_p": p})}
@@ -90,8 +90,8 @@ def fit(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
 def curved_p(x: Sequence[float], y: Sequence[float]) -> float | None:
     """p of the t-test of the quadratic term in y = a + b·x + c·x², of c being 0; None with fewer than four points.
 
-    A test of lack of fit against pure error needs readings that are repeated at one rung, which a trial has not. This
-    one sees a bend, not a step, and of one trial with four rungs (one degree of freedom) only a large one.
+    A test of lack of fit against pure error needs repeated readings at one rung, which a trial does not have. This test
+    detects a bend, not a step. In one trial with four rungs (one degree of freedom) it detects only a large bend.
     """
     from scipy import stats
 

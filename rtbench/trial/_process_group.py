@@ -1,7 +1,8 @@
-"""The processes of one running trial, and the loop that listens to them, watches them, and does things on time.
+"""The processes of one running trial, and the loop that listens to them, watches them, and runs planned actions.
 
-Invariant: whoever ends unasked ends the trial with its name and its log's last lines; what is planned for an instant
-(`at`) is done at it, whatever is being waited for. Made by the trial inside an ExitStack, which stops everything.
+Invariant: a process that exits unexpectedly ends the trial; the error has its name and the last lines of its log. A
+planned action (`at`) runs at its time, whatever the loop waits for. Made by the trial inside an ExitStack, which stops
+everything.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ _LISTEN_S = 0.25
 _PRECISE_NS = 5_000_000
 RAMP_PATIENCE_S = 30.0
 TRIES = 3
-"""How often everyone tries in vain before a trial is given up."""
+"""The number of failed attempts of every subscriber after which the trial fails."""
 
 
 def refused(posts: PostCounts) -> None:
-    """Raises SubjectError when there are posts and the server took none."""
+    """Raises SubjectError if there are posts and the server accepted none."""
     if posts.refused and not posts.posted:
         raise SubjectError(f"publishing is refused: {posts.refusal()}", "check the subject's post_path")
 
@@ -50,9 +51,9 @@ class ProcessGroup:
         self.run = run
         self.tick: Callable[[], None] = lambda: None
         self.server_cpu_ns = 0
-        """What servers of this trial that are gone had used."""
+        """The CPU that earlier servers of this trial used."""
         self.events: list[Event] = []
-        """What was done to the processes on purpose, and when."""
+        """The faults that were injected, with their times."""
         self.subscribed_ns = -1
         """The time since which messages went to all current subscribers."""
         scenario, place = run.spec.scenario, run.place
@@ -94,7 +95,7 @@ class ProcessGroup:
         return server
 
     def open(self, streams: Sequence[str]) -> None:
-        """Wait until the server is ready, play these streams into it, and put a proxy before it if there is one."""
+        """Wait until the server is ready, play these streams into it, and start its proxy, if any."""
         subject = self.run.spec.subject
         publish_into(self.publisher, subject, self.server)
         if subject.played:
@@ -111,17 +112,17 @@ class ProcessGroup:
 
     @property
     def url(self) -> str:
-        """Where subscribers go."""
+        """The URL for subscribers."""
         return self.proxy.url if self.proxy is not None else self.server.url
 
     # Time
 
     def at(self, due_ns: int, do: Callable[[], None]) -> None:
-        """Plan something for an instant of CLOCK_MONOTONIC."""
+        """Plan an action for an instant of CLOCK_MONOTONIC."""
         heapq.heappush(self._planned, (due_ns, next(self._order), do))
 
     def until(self, at_ns: int) -> None:
-        """Listen, and do what is planned, until that instant, precisely."""
+        """Listen and run planned actions until exactly that instant."""
         while time.monotonic_ns() < at_ns:
             next_ns = min(at_ns, self._planned[0][0]) if self._planned else at_ns
             early_ns = next_ns - _PRECISE_NS
@@ -186,16 +187,16 @@ class ProcessGroup:
             raise SubjectError(text, "check the subject's path") from error
         self.subscribed_ns = time.monotonic_ns()
         if self.subscribed < count:
-            raise SubjectError(f"only {self._have(count)}, and the others do not come back ({self._why()})")
+            raise SubjectError(f"only {self._have(count)}, and the others do not reconnect ({self._why()})")
 
     def published(self) -> None:
-        """Raises SubjectError when the server has refused everything that was posted so far."""
+        """Raises SubjectError if the server has refused all posts so far."""
         if isinstance(self.run.spec.subject.publish, Post):
             refused(self.publisher.posted())
 
     @property
     def subscribed(self) -> int:
-        """How many subscribers are, now."""
+        """The number of current subscribers."""
         return sum(load.subscribed for load in self.loads)
 
     def _hopeless(self, count: int) -> bool:
@@ -214,7 +215,9 @@ class ProcessGroup:
         for load in self.loads:
             for outcome, number in load.failed.items():
                 failed[outcome] = failed.get(outcome, 0) + number
-        return ", ".join(f"{number:,} {outcome}" for outcome, number in failed.items()) or "the rest is waiting"
+        return (
+            ", ".join(f"{number:,} {outcome}" for outcome, number in failed.items()) or "the others are still waiting"
+        )
 
     def kill_server(self) -> None:
         """SIGKILL to the server; its absence is expected until `restart_server`."""
@@ -224,7 +227,7 @@ class ProcessGroup:
         self.server.stop()
 
     def restart_server(self) -> None:
-        """A fresh server at the same port, fed again by the publisher."""
+        """Start a fresh server at the same port; the publisher feeds it again."""
         port = int(self.server.url.rpartition(":")[2])
         self.server = self._start_server(port)
         self.server.ready()

@@ -1,7 +1,7 @@
-"""What a trial is and where it runs.
+"""The identity of a trial and the place where it runs.
 
-Invariant: nothing here changes while a trial runs; what its steps come to is in `_measuring.Measured`. Used by the
-trial's own modules and, `Spec`, by the campaign.
+Invariant: nothing here changes while a trial runs; the results of its steps are in `_measuring.Measured`. Used by the
+trial's own modules; the campaign uses `Spec`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """Which trial it is."""
+    """The identity of a trial."""
 
     number: int
     subject: Subject
@@ -31,13 +31,13 @@ class Spec:
     scenario: Scenario
     environment: dict[str, Any]
     cell: dict[str, Any] = field(default_factory=dict)
-    """What the sweep sets, if there is one."""
+    """The cell of the sweep, if there is one."""
     scenario_hash: str = ""
-    """The campaign's, whose sweep it is a cell of."""
+    """The scenario of the campaign, with its sweep."""
 
     @property
     def directory(self) -> str:
-        """Its folder within the campaign's."""
+        """Its folder, relative to the campaign's."""
         return f"trials/{self.number:03d}-{folder_of(self.subject.name)}"
 
 
@@ -52,11 +52,11 @@ class Run:
 
 
 def store(write: Callable[[], T], folder: Path) -> T:
-    """Write, or say what to do about a disk that takes no more. Raises UserError."""
+    """Call `write`; an OSError becomes a UserError with the remedy."""
     try:
         return write()
     except OSError as error:
         raise UserError(
             f"cannot write into {folder} ({error.strerror})",
-            "free the disk; finished trials are kept, go on with --resume",
+            "free the disk; finished trials are kept, continue with --resume",
         ) from error

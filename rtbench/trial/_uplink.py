@@ -1,10 +1,10 @@
-"""Due times of the uplink: what subscribers sent is charged from when they planned to send it (R1).
+"""Due times of the uplink: latency of subscribers' messages counts from their planned time of sending (R1).
 
-The publisher numbered what came and stamped that as due; here each tick is joined with the message that it is, by
-digest, and due when that was planned: its latency is from the sender's timetable to each receipt, and `due → sent` is
-the uplink. Invariant: whatever was planned inside the window is a tick that everyone is to have: one that never came
-back gets a number of its own, and is lost to all; a tick without a planned send keeps its time and is counted.
-Called by the trial before it is judged.
+The publisher numbers each message when it arrives and stamps that time as due. This module joins each tick with its
+planned send, by digest, and moves the due time to the planned time. Latency then runs from the sender's timetable to
+each receipt, and `due → sent` is the uplink. Invariant: every send that was planned in the window is a tick that all
+subscribers should receive. One that never arrived gets a new number and is lost to all. A tick without a planned send
+keeps its time and is counted. Called by the trial before it is judged.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rtbench.workload import Workload
 
 
 def uplink(workload: Workload, channel: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Which of these channel numbers are of conversations."""
+    """A mask of the channel numbers that belong to conversations."""
     if not workload.pace.conversation:
         return np.zeros(len(channel), dtype=np.bool_)
     return np.isin(channel, [one.number for one in workload.channels() if workload.takes(one.number)])
@@ -38,9 +38,9 @@ def settle(run: Run, window: tuple[int, int]) -> tuple[dict[str, int], list[Reas
     of_send = _join(ticks["digest"][uplinks], ticks["payload_bytes"][uplinks], sends)
     known = of_send >= 0
     ticks["due_ns"][uplinks[known]] = sends["planned_ns"][of_send[known]]
-    heard = np.zeros(len(sends["digest"]), dtype=np.bool_)
-    heard[of_send[known]] = True
-    missing = np.flatnonzero(~heard)
+    arrived = np.zeros(len(sends["digest"]), dtype=np.bool_)
+    arrived[of_send[known]] = True
+    missing = np.flatnonzero(~arrived)
     inside = (sends["planned_ns"] >= window[0]) & (sends["planned_ns"] < window[1])
     channel = np.asarray([workload.channel_of(int(one)) for one in sends["subscriber"][missing]], dtype=np.int64)
     top = int(ticks["seq"].max(initial=0)) + 1_000_000
@@ -57,7 +57,7 @@ def settle(run: Run, window: tuple[int, int]) -> tuple[dict[str, int], list[Reas
     counts = {
         "sends": int(np.count_nonzero(inside)),
         "sends_unsaid": int(np.count_nonzero(inside & (sends["started_ns"] < 0))),
-        "sends_lost": int(np.count_nonzero(inside & ~heard)),
+        "sends_lost": int(np.count_nonzero(inside & ~arrived)),
         "sends_refused": int(np.count_nonzero(inside & (sends["status"] >= 400))),
         "sends_unknown": int(np.count_nonzero(~known)),
     }
@@ -85,7 +85,7 @@ def _join(digest: np.ndarray, size: np.ndarray, sends: tables.Columns) -> np.nda
 
 
 def _rank(key: np.ndarray) -> np.ndarray:
-    """How many equal keys stand before each."""
+    """The number of equal keys before each."""
     order = np.argsort(key, kind="stable")
     ordered = key[order]
     first = np.searchsorted(ordered, ordered, side="left")

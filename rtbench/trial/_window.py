@@ -1,7 +1,7 @@
-"""Where the window lies: after the warm-up, with its edges where nothing is due (R5, R14).
+"""The place of the window: after the warm-up, with its edges where nothing is due (R5, R14).
 
-Invariant: start and end are as far apart as the scenario says, whatever is due; before the start every endless channel
-has had `warmup_messages` due. Called by the trial.
+Invariant: the window has the length of the scenario, whatever is due; before its start every endless channel has had
+`warmup_messages` due. Called by the trial.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from rtbench.scenario.warm_up import conversation_s
 from rtbench.workload import Channel, Workload, quiet_instant
 
 FEW_CHANNELS = 100
-"""Up to so many channels the window's edges are looked for where nothing is due; beyond, something always is."""
+"""The most channels for which edges without due messages are searched; with more, something is always due."""
 
 
 _MARGIN_NS = 20_000_000
-"""From a warm-up's last due time to the window: that message is delivered by then."""
+"""The time from the last due warm-up message to the window, long enough to deliver it."""
 
 
 def choose(workload: Workload, scenario: Scenario, started: Mapping[str, int], subscribed_ns: int) -> tuple[int, int]:
     """(start_ns, end_ns), CLOCK_MONOTONIC.
 
-    `started`: when each stream's timetable began; `subscribed_ns`: from when on messages went to all subscribers.
+    `started`: the start of each stream's timetable; `subscribed_ns`: the time since which all are subscribed.
     """
     warm_ns = time.monotonic_ns() + int(scenario.warmup_s * 1e9)
     had_ns = max(_had_ns(workload, scenario, started, subscribed_ns), default=0)
@@ -43,7 +43,7 @@ def choose(workload: Workload, scenario: Scenario, started: Mapping[str, int], s
 
 
 def _had_ns(workload: Workload, scenario: Scenario, started: Mapping[str, int], subscribed_ns: int) -> Iterator[int]:
-    """When each endless channel has had the warm-up's messages due since everyone is subscribed."""
+    """The time at which every endless channel has had the warm-up's messages due since all are subscribed."""
     count = scenario.warmup_messages
     for channel in workload.channels() if count else ():
         if workload.takes(channel.number):

@@ -1,9 +1,9 @@
-"""Was the window steady? A drift test on the latency of what was due in it, and on the CPU that it took (R14).
+"""Tests whether the window was steady: the drift of latency and of CPU per message (R14).
 
-The window is put into batches of equal duration. A batch gives the median latency of what was due in it, or the
-processor time of a message that arrived in it; a line is fitted through these. Batches, not messages: a thousand
-copies of one broadcast are one event, and neighbouring ticks are not independent. Called by the trial's judge; the
-counters are read at the batches' edges.
+The window is split into batches of equal duration. Each batch has a median latency of the messages due in it, and the
+CPU per message that arrived in it; a line is fitted through these values. Batches are used because a thousand copies of
+one broadcast are one event, and neighbouring ticks are not independent. Called by the trial's judge; the counters are
+read at the batches' edges.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 BATCHES = 12
-"""An even number: the edge in the middle parts the window's halves."""
+"""An even number: the middle edge divides the window into halves."""
 LEAST = 6
 """The least number of batches with arrivals for a test."""
 LEVEL = 0.01
@@ -26,7 +26,7 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """`share`: the fitted change from the window's start to its end, relative to the mean; `p`: of there being none."""
+    """`share`: the fitted change from the window's start to its end, relative to the mean; `p`: of the t-test."""
 
     share: float
     p: float
@@ -34,19 +34,19 @@ class Drift:
 
     @property
     def significant(self) -> bool:
-        """Whether chance explains it badly."""
+        """Whether chance alone is unlikely to explain the change."""
         return self.p < LEVEL
 
 
 def edges(window: tuple[int, int]) -> list[int]:
-    """Where batches begin and end, ns, the window's own edges included."""
+    """The edges of the batches, ns, including the window's own edges."""
     return [window[0] + (window[1] - window[0]) * number // BATCHES for number in range(BATCHES + 1)]
 
 
 def drift(due_ns: Ints, received_ns: Ints, window: tuple[int, int]) -> Drift | None:
     """The drift of the median of `received_ns − due_ns` over the window (one entry a delivery due in it).
 
-    None where too little arrived to say.
+    None if too little arrived.
     """
     batch = (due_ns - window[0]) * BATCHES // (window[1] - window[0])
     numbers = np.unique(batch)
@@ -58,7 +58,7 @@ def drift(due_ns: Ints, received_ns: Ints, window: tuple[int, int]) -> Drift | N
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """A cumulative CPU counter as it was read (`at_ns` rising; -1: it could not be), and when messages came."""
+    """The readings of a cumulative CPU counter (`at_ns` rising; -1: not readable) and the arrival times of messages."""
 
     at_ns: Ints
     cpu_ns: Ints
@@ -77,7 +77,7 @@ class Spent:
         return used / count if count > 0 and used >= 0 else None
 
     def drift(self, window: tuple[int, int]) -> Drift | None:
-        """The drift of CPU a message over the window; None where too few batches say what it was."""
+        """The drift of CPU per message over the window; None with too few batches."""
         at = edges(window)
         costs = [self.per_message(begin, end) for begin, end in pairwise(at)]
         known = [(number + 0.5, cost) for number, cost in enumerate(costs) if cost is not None]

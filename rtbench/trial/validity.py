@@ -1,9 +1,9 @@
 """The validity gate: did the harness measure the subject, or itself? (R13)
 
-A check looks at what a trial recorded and gives a reason when a limit was crossed: what, by how much, which metrics it
-spoils, and what to do. Invariant: validity is per metric; a late client spoils application latency long before it
-spoils kernel latency, and bytes hardly ever. A disturbance spoils what it could have moved by more than `moved_share`
-(docs/explanation/validity.md has the reasoning). A server that is at its limit is a finding about it, not a reason.
+A check reads a trial's records and returns a reason if a limit was crossed: the quantity, its value, the metrics that
+it spoils, and the remedy. Invariant: validity is per metric; a late client spoils application latency long before it
+spoils kernel latency, and bytes hardly ever. A disturbance spoils a metric that it could have moved by more than
+`moved_share` (docs/explanation/validity.md has the reasoning). A server at its limit is a finding, not a reason.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ POLLED = [
     "latency_kernel_*", "sent_to_kernel_*", "sent_to_request_*", "request_to_*", "poll_round_trip_*",
     "requests_per_message", "empty_poll_share",
 ]  # fmt: skip
-"""What a load process spoils besides when it sends the requests late."""
+"""The metrics that a load process also spoils when it sends requests late."""
 COST = ["*_cpu_ns_per_message", "machine_busy_ns_per_message"]
 WIRE = ["wire_*"]
 READ_BY_LOAD = ["client_cpu_ns_per_message", "tcp_*_bytes_per_message"]
@@ -50,8 +50,8 @@ QUIETER = "stop what else runs on this machine"
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the checks look at: a trial's counters, as its manifest has them. `load`: one entry a load process;
-    `arrivals`: what was due in the window, empty without known due times; `polls`: the load process asks.
+    """The input of the checks: a trial's counters as in its manifest. `load`: one entry per load process. `arrivals`:
+    those of messages due in the window, empty without known due times. `polls`: whether the subject is polled.
     """
 
     window: tuple[int, int]
@@ -67,7 +67,7 @@ class Inputs:
 
     @cached_property
     def instants(self) -> int:
-        """How many distinct instants something was due at in the window."""
+        """The number of distinct due times in the window."""
         due = self.ticks["due_ns"]
         return int(np.unique(due[(due >= self.window[0]) & (due < self.window[1])]).size)
 
@@ -97,7 +97,7 @@ class Inputs:
         return (self.deliveries["app_ns"] >= self.window[0]) & (self.deliveries["app_ns"] < self.window[1])
 
     def gained(self, process: str, counter: str) -> int:
-        """What a cumulative counter gained in the window; 0 where it could not be read."""
+        """The increase of a cumulative counter in the window; 0 if it was not readable."""
         table = self.processes[process]
         begin, end = (table.get(f"{counter}_{edge}", -1) for edge in ("at_start", "at_end"))
         return max(0, end - begin) if begin >= 0 else 0
@@ -113,12 +113,12 @@ def check(evidence: Inputs) -> list[Reason]:
 
 
 def findings(evidence: Inputs) -> list[Reason]:
-    """What was at its limit and belongs to the subject: findings about it, no reasons against the trial."""
+    """Limits that the subject itself reached: findings about it, not reasons against the trial."""
     return [found for one in _FINDINGS for found in one(evidence)]
 
 
 def status(reasons: Iterable[Reason]) -> Status:
-    """What a trial with these reasons is: it counts when they spoil nothing but tails."""
+    """The status of a trial with these reasons: it counts if they spoil only tails."""
     tails = all(one.metrics and all(_TAIL.fullmatch(name) for name in one.metrics) for one in reasons)
     return "ok" if tails else "invalid"
 
@@ -142,7 +142,7 @@ def _tails(*spans: str) -> list[str]:
 
 
 def _run_delay(evidence: Inputs) -> Iterator[Reason]:
-    """A push waits in the kernel, with its stamp; a poll is asked for late, and everything of it is."""
+    """A pushed message waits in the kernel with its stamp. A poll is sent late, so all its times are late."""
     limit, arrivals = evidence.limits.run_delay_share, evidence.arrivals
     kernel_ns, app_ns = arrivals.kernel_p50_ns(), arrivals.app_p50_ns()
     stamped = 2 * np.count_nonzero(arrivals.stamped) >= arrivals.stamped.size
@@ -199,7 +199,7 @@ def _event_loop_lag(evidence: Inputs) -> Iterator[Reason]:
 
 
 def _server_run_delay(evidence: Inputs) -> Iterator[Reason]:
-    """A subject's own proxy shares its core; its turns are part of the measurement, not interference."""
+    """A subject's proxy shares its core; the proxy's turns are part of the measurement, not interference."""
     limit = evidence.limits.server_run_delay_share
     waited_ns, beyond = evidence.gained("server", "run_delay_ns"), ""
     if "proxy" in evidence.processes:
@@ -213,7 +213,7 @@ def _server_run_delay(evidence: Inputs) -> Iterator[Reason]:
 
 
 def _server_saturated(evidence: Inputs) -> Iterator[Reason]:
-    """The subject's own limit: what it does then is what one wants to know."""
+    """The subject's own limit: its behaviour there is a result."""
     cores = len(evidence.processes["server"].get("cores") or ()) or 1
     limit = evidence.limits.server_cpu_share
     share = evidence.gained("server", "cpu_ns") / evidence.window_ns / cores
@@ -287,7 +287,7 @@ def _overruns(evidence: Inputs) -> Iterator[Reason]:
 
 
 def _edges(evidence: Inputs) -> Iterator[Reason]:
-    """A cost is what a counter gained, over the messages of the window: were those the messages that it counted?"""
+    """A cost is a counter's increase divided by the window's messages. Checks that both are of the same messages."""
     limit, messages = evidence.limits.edge_share, int(np.count_nonzero(evidence.arrived))
     kernel, app = evidence.deliveries["kernel_ns"], evidence.deliveries["app_ns"]
     received = np.where(kernel >= 0, kernel, app)
@@ -351,8 +351,8 @@ def _publisher_late(evidence: Inputs) -> Iterator[Reason]:
 
 
 def _moved_by_lateness(evidence: Inputs, limit_ns: float, latest_ns: int) -> list[str]:
-    """The metrics that messages sent late have moved: median and p90 beside what they were without these messages'
-    lateness; a tail beyond them is few messages, so the latest may be all of it."""
+    """The metrics that late messages have moved: compares median and p90 with their values without that lateness. A
+    tail beyond p90 has few messages, so the latest ones may be all of it."""
     of, _ = evidence.arrivals.headline
     latency_ns, late_ns = evidence.latency_ns, evidence.arrivals.late_ns[of]
     if not latency_ns.size:

@@ -195,7 +195,7 @@ async def serve(server: Server) -> None:
             return aiohttp_app.answer(403, "another site's page cannot steer this server")
         lane = lanes.get(request.match_info["lane"])
         if lane is None:
-            raise web.HTTPNotFound(text=f"there is no such lane; there are {', '.join(lanes)}")
+            raise web.HTTPNotFound(text=f"unknown lane; choose one of {', '.join(lanes)}")
         match request.match_info["do"]:
             case "pause":
                 lane.pause(seconds(request.query.get("seconds", "5"), "seconds", LONGEST_PAUSE_S))

@@ -103,7 +103,7 @@ def mount_pages(app: web.Application, about: Callable[[], pages.Page]) -> None:
     async def page(request: web.Request) -> web.Response:
         found = about() if request.path == pages.ABOUT else pages.find(request.path)
         if found is None:
-            raise web.HTTPNotFound(text=f"there is no page {request.path[:80]}")
+            raise web.HTTPNotFound(text=f"unknown page {request.path[:80]}")
         return web.Response(body=found.body, headers=found.headers)
 
     app.router.add_get("/", page, allow_head=False)
@@ -143,7 +143,7 @@ def pick(hub: Hub, request: web.Request) -> Channel:
     if "alias" in named and stream not in hub.streams and GENERAL in hub.streams:
         stream = GENERAL
     if stream not in hub.streams:
-        raise web.HTTPNotFound(text=f"there is no stream {stream!r}; there are {', '.join(hub.streams)}")
+        raise web.HTTPNotFound(text=f"unknown stream {stream!r}; choose one of {', '.join(hub.streams)}")
     index = number(request.query.get("channel", "0"), "channel")
     channel = hub.find(stream, index)
     if channel is None:

@@ -31,14 +31,16 @@ class Acknowledged(NamedTuple):
     outstanding: bool
 
 
-def watch(listener: socket.socket, heartbeat_s: float) -> dict[str, int]:
-    """Let the kernel end connections unacknowledged for one and a half heartbeats, and probe the silent ones.
+def watch(
+    listener: socket.socket, heartbeat_s: float, unacknowledged: float = 1.5, least_ms: int = LEAST_TIMEOUT_MS
+) -> dict[str, int]:
+    """Let the kernel end connections unacknowledged for so many heartbeats, and probe the silent ones.
 
     Keepalive's times are whole seconds; TCP_USER_TIMEOUT overrides its count, after one probe at least.
     Returns the options set, for the trial's manifest (R11).
     """
     limits = {
-        "user_timeout_ms": min(max(LEAST_TIMEOUT_MS, int(1500 * heartbeat_s)), 2**31 - 1),
+        "user_timeout_ms": min(max(least_ms, int(1000 * unacknowledged * heartbeat_s)), 2**31 - 1),
         "keepalive_idle_s": min(max(1, math.floor(heartbeat_s / 2)), 32767),
         "keepalive_interval_s": min(max(1, math.floor(heartbeat_s / 4)), 32767),
     }

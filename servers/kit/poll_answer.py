@@ -25,7 +25,7 @@ class Enveloped:
         return wrap(seq, payload)
 
     def control(self, kind: str, fields: dict[str, Any]) -> bytes:
-        return b""  # between polls there is no connection to write to: the next answers carry the notice
+        return b""  # between polls no connection waits: the next answers carry the notice
 
 
 def body(

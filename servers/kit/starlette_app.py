@@ -118,7 +118,7 @@ def _application(server: Server, hub: Hub, routes: Sequence[BaseRoute]) -> Starl
         about = path == pages.ABOUT
         found = pages.about(subject.name, subject.stack, [subject.transport], hub.streams) if about else None
         if (found := found or pages.find(path)) is None:
-            raise HTTPException(404, f"there is no page {path[:80]}")
+            raise HTTPException(404, f"unknown page {path[:80]}")
         return Response(found.body, headers=dict(found.headers))
 
     shared = [
@@ -136,7 +136,7 @@ def _application(server: Server, hub: Hub, routes: Sequence[BaseRoute]) -> Starl
 def pick(hub: Hub, asked: HTTPConnection, stream: str) -> Channel:
     """The channel that a request names. Raises HTTPException 404 and BadParameter."""
     if stream not in hub.streams:
-        raise HTTPException(404, f"there is no stream {stream!r}; there are {', '.join(hub.streams)}")
+        raise HTTPException(404, f"unknown stream {stream!r}; choose one of {', '.join(hub.streams)}")
     index = number(asked.query_params.get("channel", "0"), "channel")
     channel = hub.find(stream, index)
     if channel is None:

@@ -63,5 +63,5 @@ def target(hub: Hub, path: str, prefix: str) -> tuple[Channel, int | None]:
     except BadParameter as error:
         raise Refused(400, str(error)) from error
     if channel is None:
-        raise Refused(404, f"there is no such stream or channel; there are {', '.join(hub.streams)}")
+        raise Refused(404, f"unknown stream or channel; choose one of {', '.join(hub.streams)}")
     return channel, at

@@ -1,1 +1,1 @@
-"""Shared by the subjects of one stack: Nchan, hyperlane, other people's Python servers."""
+"""Shared by the subjects of one stack: Nchan, hyperlane, Node, other people's Python servers."""

@@ -3,6 +3,14 @@
 The publisher posts to it, a channel each. Subscribers get `{"id":N,"data":PAYLOAD}` as the message, since event ids
 are Nchan's own. Its buffer holds as many messages as our ring. It limits a slow consumer by nginx's own means and drops
 none, so it does not claim that capability. Shared by the nchan subjects.
+
+nginx calls ngx_tcp_nodelay for a connection that is kept alive after an answer (ngx_http_set_keepalive), for what it
+proxies unbuffered or upgrades (ngx_http_upstream_send_response and …_upgrade), for TLS and for HTTP/2. `tcp_nodelay on`
+allows no more than that, and Nchan's source never calls it: its SSE and WebSocket would keep Nagle's algorithm.
+Connections inherit the option from the listening socket. `listen` cannot set it there, and a socket that nginx is given
+(NGINX="3;", as from a systemd unit with NoDelay=yes) crashes 1.22.1 with `master_process off`, in its single process's
+start; without that line its worker would outlive a campaign that is killed. So the harness sets the option on nginx's
+own listening socket once it listens (`Program.nodelay`). That needs no patch, module or second hop.
 """
 
 from __future__ import annotations
@@ -17,7 +25,7 @@ _REMEDY = "apt-get install nginx libnginx-mod-nchan"
 
 
 def _configuration(launch: Launch) -> str:
-    # A poll gets one message: a client behind by more than the buffer would lose messages without a notice.
+    # A client behind by more than the buffer would lose messages without a notice.
     room = 2 * launch.subscribers + 1000
     folder, limits = launch.folder, launch.limits
     heartbeat_s = max(1, round(limits["heartbeat_s"]))
@@ -55,9 +63,16 @@ http {{
       nchan_subscriber;
       nchan_channel_id "$1/$2";
       nchan_subscriber_first_message newest;
+      nchan_longpoll_multipart_response raw;
+      nchan_subscriber_http_raw_stream_separator "\\n";
       nchan_websocket_ping_interval {heartbeat_s};
       nchan_eventsource_ping_interval {heartbeat_s};
       nchan_eventsource_ping_comment "";
+    }}
+    location ~ ^/poll/([^/]+)/([0-9]+)$ {{
+      nchan_subscriber intervalpoll;
+      nchan_channel_id "$1/$2";
+      nchan_subscriber_first_message -1;
     }}
   }}
 }}
@@ -70,21 +85,20 @@ def _command(launch: Launch) -> list[str]:
     return ["nginx", "-c", str(path), "-p", str(launch.folder), "-e", "stderr"]
 
 
-def subject(transport: str, description: str, codec: str = "", accept: str = "") -> Subject:
-    """A subject on Nchan."""
+def subject(transport: str, description: str, codec: str = "", accept: str = "", place: str = "subscribe") -> Subject:
+    """A subject on Nchan. `place`: the location that is asked."""
     return Subject(
         name=f"{transport}-nchan",
         transport=transport,
         stack="nchan",
         technique="per-connection",
-        program=Program(_command, version=("nginx", "-v")),
+        program=Program(_command, version=("nginx", "-v"), nodelay=True),
         publish=Post("/publish/{stream}/{channel}"),
-        path="/subscribe/{stream}/{channel}",
+        path=f"/{place}/{{stream}}/{{channel}}",
         carries_id="payload",
         codec=codec,
         headers={"Accept": accept} if accept else {},
-        # No "fairness": nginx leaves Nagle's algorithm on while it streams; reports say so (R11).
-        capabilities=frozenset() if codec else frozenset({"heartbeat"}),
+        capabilities=frozenset({"fairness"} if codec else {"fairness", "heartbeat"}),
         least_heartbeat_s=1.0,
         requires=(needs_program("nginx", _REMEDY), needs_file(MODULE, _REMEDY)),
         description=description,

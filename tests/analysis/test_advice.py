@@ -104,7 +104,7 @@ def test_the_known_flip_point(four: Evidence) -> None:
     assert ratio is not None and ratio.ratio * 0.5 == pytest.approx(5 * 60 / 14, rel=0.08)
 
 
-def test_the_order_flips_where_it_was_said_to(four: Evidence) -> None:
+def test_the_order_flips_at_the_reported_value(four: Evidence) -> None:
     """Below 85.7 messages a second push is cheaper, above it short polls are; and it says that it is a guess."""
     for rate, first in ((60, "sse"), (120, "short-poll")):
         found = advise(four, Needs(subscribers=100, rate_hz=rate))
@@ -267,7 +267,7 @@ def test_a_campaign_with_faults_says_so(make: ModuleType, tmp_path: Path) -> Non
     assert ranked.option.extrapolated == ("measured with a stop of the server in the window",)
 
 
-def test_nothing_can_be_said(make: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_verdict_is_possible(make: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = written(make, tmp_path / "a", blocks=1)
     with pytest.raises(ResultsError, match="1 usable trial: nothing is concluded"):
         of_folder(folder, Needs())

@@ -119,7 +119,7 @@ def test_identical_folders_do_not_differ(tmp_path: Path, make: ModuleType) -> No
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [2, 3, 4])
-def test_the_same_again_is_no_regression(tmp_path: Path, make: ModuleType, seed: int) -> None:
+def test_the_same_again_is_not_a_regression(tmp_path: Path, make: ModuleType, seed: int) -> None:
     one = folder(make, tmp_path / "a")
     two = folder(
         make, tmp_path / "b", seed=seed, environment={"packages": {"aiohttp": "4.0"}, "commit": "5f3e9a0c1d2b"}
@@ -300,7 +300,7 @@ def test_nothing_below_the_noise_floor_is_a_difference(tmp_path: Path, make: Mod
 
 
 @pytest.mark.slow
-def test_less_than_the_tolerance_is_no_regression(tmp_path: Path, make: ModuleType) -> None:
+def test_less_than_the_tolerance_is_not_a_regression(tmp_path: Path, make: ModuleType) -> None:
     one = folder(make, tmp_path / "a", subjects=(SSE,), blocks=10)
     two = folder(make, tmp_path / "b", subjects=(SSE,), blocks=10, seed=2)
     slow_down(two, SSE, 1.2)

@@ -111,7 +111,7 @@ def test_polling_that_is_cheaper_contradicts(campaign: Callable[..., Path]) -> N
     assert found.outcome == "contradicted" and "at the latest" in found.flips
 
 
-def test_polling_that_costs_the_same_is_no_difference(campaign: Callable[..., Path]) -> None:
+def test_polling_that_costs_the_same_is_not_a_difference(campaign: Callable[..., Path]) -> None:
     folder = campaign(subjects=("sse-aiohttp", "short-poll-aiohttp"))
     for number, subject in enumerate(("sse-aiohttp", "short-poll-aiohttp")):
         for file in manifests(folder, subject):
@@ -146,7 +146,7 @@ def test_sse_against_websocket(campaign: Callable[..., Path]) -> None:
     assert same.outcome == "not resolved" and "CPU could still differ by up to " in same.flips
 
 
-def test_stacks_are_not_told_apart_as_transports(campaign: Callable[..., Path]) -> None:
+def test_stacks_are_not_compared_as_transports(campaign: Callable[..., Path]) -> None:
     assert one(2, campaign(subjects=("sse-aiohttp", "websocket-websockets"))).outcome == "not tested by this campaign"
 
 
@@ -385,7 +385,7 @@ def test_cells_of_a_sweep_are_never_mixed(campaign: Callable[..., Path]) -> None
     assert all(s.trials == s.usable == 2 for cell in by.values() for s in cell.evidence.subjects)
 
 
-def test_where_the_order_flips_in_a_sweep_is_said(campaign: Callable[..., Path]) -> None:
+def test_a_flip_of_the_order_in_a_sweep_is_reported(campaign: Callable[..., Path]) -> None:
     folder = swept(campaign(subjects=("sse-aiohttp", "short-poll-aiohttp"), blocks=4))
     found = one(1, folder)
     assert {f.outcome for f in found.findings} == {"supported", "contradicted"}
@@ -403,7 +403,7 @@ def test_settings_are_laid_over_a_scenario(campaign: Callable[..., Path]) -> Non
     assert scenario(evidence) == evidence.campaign.document["scenario"]
 
 
-def test_campaigns_that_disagree_are_both_heard(campaign: Callable[..., Path]) -> None:
+def test_campaigns_that_disagree_are_both_shown(campaign: Callable[..., Path]) -> None:
     here, there = campaign("here"), campaign("there")
     cost(there, "sse-aiohttp", 5)
     found = one(2, here, there)

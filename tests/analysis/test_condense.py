@@ -32,7 +32,7 @@ def test_trials_beyond_one_limit_are_one_line_that_names_them_all() -> None:
     ]
 
 
-def test_trials_that_spoil_other_metrics_are_told_apart() -> None:
+def test_trials_that_spoil_other_metrics_are_listed_apart() -> None:
     assert told(
         of_trial(1, "sse-aiohttp", "invalid", "it read late", "latency_app_p50_ns"),
         of_trial(2, "sse-aiohttp", "invalid", "it read late", "latency_app_p99_ns"),
@@ -83,7 +83,7 @@ def test_metrics_first_then_subjects() -> None:
     ]
 
 
-def test_numbers_alone_are_all_said() -> None:
+def test_numbers_alone_are_all_listed() -> None:
     assert told(*plain("40 connections were made again", "126 connections were made again")) == [
         "40, 126 connections were made again"
     ]

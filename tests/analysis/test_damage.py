@@ -53,7 +53,7 @@ def told(folder: Path) -> list[str]:
     return [c.message for c in caveats.collect(gather(load(folder))) if c.grave]
 
 
-def test_a_whole_folder_is_checked_and_nothing_is_said(whole: Path) -> None:
+def test_a_whole_folder_passes_without_output(whole: Path) -> None:
     campaign = load(whole)
     assert all(t.sealed and t.verify() == [] for t in campaign)
     assert told(whole) == []
@@ -237,7 +237,7 @@ def put(value: Any, path: tuple[Any, ...], new: Any) -> Any:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["campaign.json", f"trials/002-{SSE}/manifest.json"])
-def test_garbage_anywhere_is_no_traceback(
+def test_garbage_anywhere_raises_no_traceback(
     make: ModuleType, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(figures, "catalogue", lambda: ())

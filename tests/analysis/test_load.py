@@ -98,7 +98,7 @@ def test_a_trial_of_another_environment_is_refused(tmp_path: Path, make: ModuleT
         load(folder)
 
 
-def test_refuses_what_is_no_campaign(tmp_path: Path, make: ModuleType) -> None:
+def test_refuses_what_is_not_a_campaign(tmp_path: Path, make: ModuleType) -> None:
     with pytest.raises(ResultsError, match="is missing"):
         load(tmp_path / "nowhere")
     with pytest.raises(ResultsError, match="no results folder"):

@@ -54,7 +54,7 @@ def test_the_registry() -> None:
 
 
 @pytest.mark.slow
-def test_what_cannot_be_known_is_no_number(one: Any) -> None:
+def test_what_cannot_be_known_is_not_a_number(one: Any) -> None:
     """A server's own timetable: a tick stands at its due time or its first arrival, which is no latency of zero."""
     directory, run = one()
     before = run()
@@ -171,7 +171,7 @@ def test_counters_of_processes(one: Any) -> None:
 
 
 @pytest.mark.parametrize(("begin", "end"), [(-1, 17_000), (1000, -1), (17_000, 1000), (None, 5), (5, None)])
-def test_bytes_on_the_wire_that_could_not_be_read_are_no_number(one: Any, begin: Any, end: Any) -> None:
+def test_bytes_on_the_wire_that_could_not_be_read_are_not_a_number(one: Any, begin: Any, end: Any) -> None:
     directory, run = one()
     file = directory / "manifest.json"
     manifest = json.loads(file.read_text())

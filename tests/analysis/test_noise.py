@@ -26,7 +26,7 @@ def test_differences_are_of_the_blocks_that_have_a_positive_value_of_both() -> N
     assert differences(values, "a", "nobody") == differences(values, "nobody", "a") == []
 
 
-def test_noise_is_about_the_truth_which_is_no_difference() -> None:
+def test_noise_is_about_the_truth_which_is_not_a_difference() -> None:
     """Two labels that always differ by as much are noisy: the truth is 0, not their mean."""
     values = {"cpu": {"a": {1: 1.0, 2: 1.0}, "a@2": {1: math.e, 2: math.e}, "b": {1: 5.0, 2: 9.0}}}
     assert noise(values, ["a", "a@2", "b"]) == {"cpu": Noise(pytest.approx(1.0), 2)}

@@ -96,7 +96,7 @@ def test_everyone_recovered(killed: Build) -> None:
     assert found["replayed"] == 4 * 2
 
 
-def test_who_never_came_back_censors_the_upper_percentiles(killed: Build) -> None:
+def test_a_client_that_never_came_back_censors_the_upper_percentiles(killed: Build) -> None:
     found = killed(0.5, [(0, 1, 0.5, 0.6), (1, 1, 0.5, 0.7), (2, 1, 0.5, None), (2, 2, 0.9, None)])
     assert found["recovery_p50_ns"] == 700 * MS
     assert found["recovery_p99_ns"] is None
@@ -104,7 +104,7 @@ def test_who_never_came_back_censors_the_upper_percentiles(killed: Build) -> Non
     assert found["attempts_per_recovery"] == 4 / 2
 
 
-def test_nobody_tried(killed: Build) -> None:
+def test_no_attempts(killed: Build) -> None:
     found = killed(0.5, [])
     assert found["recovery_p50_ns"] is None
     assert (found["herd_peak_hz"], found["attempts_per_recovery"], found["replayed"]) == (0.0, None, 0)

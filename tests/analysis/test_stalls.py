@@ -79,7 +79,7 @@ def test_nothing_stood_still(make: ModuleType, tmp_path: Path, subject: str) -> 
     assert stalls(made(make, tmp_path / "a", None, subject)) == [None, None]
 
 
-def test_what_the_scenario_did_is_no_stall(make: ModuleType, tmp_path: Path) -> None:
+def test_what_the_scenario_did_is_not_a_stall(make: ModuleType, tmp_path: Path) -> None:
     make.write(tmp_path / "a", make.Plan(subjects=("sse-aiohttp",), blocks=2))
     stand_still(tmp_path / "a", "sent_to_kernel")
     for trial in load(tmp_path / "a"):

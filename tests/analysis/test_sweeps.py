@@ -122,7 +122,7 @@ def test_known_exponents_are_recovered(swept: Evidence) -> None:
 
 
 @pytest.mark.slow
-def test_a_curve_that_bends_is_said_to(make: ModuleType, tmp_path: Path) -> None:
+def test_a_bent_curve_is_reported(make: ModuleType, tmp_path: Path) -> None:
     """The age of polled data is the delay and half the interval: no power law where the delay is most of it."""
     plan = make.Plan(
         subjects=("short-poll-aiohttp",), blocks=3, subscribers=8, window_s=1.0, rate_hz=50.0,
@@ -149,7 +149,7 @@ def test_a_known_crossover_is_recovered(swept: Evidence) -> None:
 
 
 @pytest.mark.slow
-def test_where_no_order_flips_that_is_said(swept: Evidence) -> None:
+def test_a_sweep_without_flips_is_reported(swept: Evidence) -> None:
     found = between(study(swept), "tcp_down_bytes_per_message", "sse-aiohttp", "websocket-aiohttp")
     assert (found.status, found.lower, found.flips, found.undecided) == ("none in range", "websocket-aiohttp", (), ())
     assert words.crossover(found, NAMES) == "none in 2.00 to 32.0: WebSocket is lower throughout"
@@ -281,7 +281,7 @@ def test_a_key_without_logarithm_has_curves_and_what_changes(make: ModuleType, t
 
 
 @pytest.mark.slow
-def test_a_cell_that_failed_shortens_the_range_and_is_said(make: ModuleType, tmp_path: Path) -> None:
+def test_a_failed_cell_shortens_the_range_and_is_reported(make: ModuleType, tmp_path: Path) -> None:
     plan = make.Plan(
         subjects=("sse-aiohttp",), blocks=2, window_s=1.0, cells=tuple({"subscribers": n} for n in (2, 4, 8)), seed=3
     )

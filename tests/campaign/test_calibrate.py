@@ -216,7 +216,7 @@ def test_one_that_cannot_be_read_is_none_and_is_written_anew(home: Path, content
     assert stored(result("calibrate", "new")) == ("new", "new", None)
 
 
-def test_a_place_that_cannot_be_written_is_the_users_to_mend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unwritable_state_folder_is_a_user_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
     with pytest.raises(ResultsError, match=r"cannot write .*abc\.json \(Not a directory\): set XDG_STATE_HOME"):

@@ -311,14 +311,16 @@ def test_a_calibration_that_is_damaged_is_named_before_anything_is_measured(tmp_
 
 def test_a_folder_with_a_campaign_is_refused_and_left_alone(tmp_path: Path) -> None:
     Campaign(scenario(), tmp_path, "first")
-    with pytest.raises(ResultsError, match=r"holds a campaign already: take another --out, or go on with --resume"):
+    with pytest.raises(
+        ResultsError, match=r"holds a campaign already: choose another --out, or continue with --resume"
+    ):
         Campaign(scenario(), tmp_path, "second")
     assert document(tmp_path)["command"] == "first"
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ResultsError, match=r"cannot write into .*file/out \(Not a directory\): take another --out"):
+    with pytest.raises(ResultsError, match=r"cannot write into .*file/out \(Not a directory\): choose another --out"):
         Campaign(scenario(), tmp_path / "file" / "out", "")
 
 
@@ -563,14 +565,16 @@ def test_resume_keeps_the_order_of_a_block_that_was_begun(tmp_path: Path, told: 
 def test_resume_refuses_another_scenario(tmp_path: Path) -> None:
     first = Campaign(scenario(), tmp_path, "")
     other = scenario(subscribers=11)
-    with pytest.raises(ResultsError, match=f"is of scenario {first.scenario.hash}, this one is {other.hash}: go on"):
+    with pytest.raises(
+        ResultsError, match=f"is of scenario {first.scenario.hash}, this one is {other.hash}: continue with"
+    ):
         Campaign(other, tmp_path, "", resume=True)
 
 
 def test_resume_refuses_more_subjects_because_they_would_not_be_in_the_blocks_that_were_run(tmp_path: Path) -> None:
     Campaign(scenario(subjects=NAMES[:2]), tmp_path, "")
     with pytest.raises(
-        ResultsError, match=r"is of scenario .*, this one is .*: go on with the same scenario and settings"
+        ResultsError, match=r"is of scenario .*, this one is .*: continue with the same scenario and settings"
     ):
         Campaign(scenario(), tmp_path, "", resume=True)
 
@@ -597,7 +601,7 @@ def test_the_inventory_is_written_once(tmp_path: Path, monkeypatch: pytest.Monke
     assert json.loads((tmp_path / "environment.json").read_text())["kind"] == "inventory"
 
 
-def test_an_inventory_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+def test_an_unwritable_inventory_is_reported(tmp_path: Path) -> None:
     journal = Campaign(scenario(), tmp_path, "rtbench run").journal
     with pytest.raises(ResultsError, match="cannot write into"):
         journal.note("missing/environment.json", Reason())
@@ -611,7 +615,7 @@ def test_resume_refuses_another_environment_and_names_the_key(tmp_path: Path, he
 
 
 @pytest.mark.parametrize("content", ["{", "{}", '{"schema": 1}', "[]"])
-def test_resume_of_a_damaged_campaign_is_the_users_to_mend(tmp_path: Path, content: str) -> None:
+def test_resume_of_a_damaged_campaign_is_a_user_error(tmp_path: Path, content: str) -> None:
     (tmp_path / "campaign.json").write_text(content)
     with pytest.raises(ResultsError, match=str(tmp_path)):
         Campaign(scenario(), tmp_path, "", resume=True)
@@ -638,7 +642,7 @@ def test_a_full_disk_has_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         campaign.save(0)
     assert str(caught.value) == (
         f"cannot write into {tmp_path} (No space left on device): "
-        "free the disk; finished trials are kept, go on with --resume"
+        "free the disk; finished trials are kept, continue with --resume"
     )
 
 

@@ -34,7 +34,7 @@ def scenario(*names: str, optional: bool = True) -> Scenario:
     return build({"name": "mine", "subjects": list(names), "optional": optional}, "here")
 
 
-def test_what_is_missing_is_left_out_and_said_once() -> None:
+def test_missing_subjects_are_left_out_with_one_warning() -> None:
     rest, warnings = available(
         scenario("sse-aiohttp-simple", "sse-aiohttp", "websocket-aiohttp", "websocket-aiohttp@2")
     )

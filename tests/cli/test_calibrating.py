@@ -93,7 +93,7 @@ def test_calibrate_measures_judges_stores_and_shows(call: Call, calibrating: Cal
     assert last == "2 of 2 met; stored as /state/abc.json, raw files in there"
 
 
-def test_a_bench_that_breaks_is_told_and_the_truths_are_judged(call: Call, calibrating: Calibrating) -> None:
+def test_a_broken_bench_is_reported_and_the_truths_are_judged(call: Call, calibrating: Calibrating) -> None:
     calibrating.broken = True
     ran = call("calibrate")
     assert (ran.code, ran.err) == (0, "loopback: not measured: the loopback bench ended early (SIGKILL)\na note\n")

@@ -27,7 +27,7 @@ BAD = verified(CaseResult("bytes", "failed", ("id 1: wrong", "id 2: wrong"), 0.1
 @pytest.mark.parametrize(
     ("found", "code", "says"),
     [
-        (GOOD, 0, "sse-aiohttp: passes\n  passed  bytes\n  skipped 1 case (--verbose names them and says why)\n"),
+        (GOOD, 0, "sse-aiohttp: passes\n  passed  bytes\n  skipped 1 case (--verbose lists them with the reason)\n"),
         (BAD, 1, "sse-aiohttp: FAILS\n  failed  bytes\n          id 1: wrong\n          id 2: wrong\n"),
     ],
     ids=["passes", "fails"],
@@ -63,7 +63,7 @@ def test_verify_shows_passes_first_and_each_skipped_case_when_asked(
     found = verified(skipped[0], BAD.cases[0], skipped[1], CaseResult("order", "passed", (), 0.1))
     monkeypatch.setattr(checking, "verify_one", lambda target: found)
     lines = ["sse-aiohttp: FAILS", "  passed  order", "  failed  bytes", *(" " * 10 + p for p in BAD.cases[0].problems)]
-    short = "  skipped 2 cases (--verbose names them and says why)"
+    short = "  skipped 2 cases (--verbose lists them with the reason)"
     assert call("verify", "http://127.0.0.1:1").out.splitlines() == [*lines, short]
     each = [line for case in skipped for line in (f"  skipped {case.name}", f"          why {case.name}")]
     assert call("verify", "http://127.0.0.1:1", "--verbose").out.splitlines() == [*lines, *each]
@@ -93,7 +93,7 @@ def test_verify_what_cannot_be(call: Call, target: str, says: str) -> None:
 
 
 def test_a_name_that_is_not_known_may_be_in_a_scenarios_file(call: Call) -> None:
-    assert refused(call("verify", "sse-node")).endswith("; for a [[subject]] name its file, FILE.toml")
+    assert refused(call("verify", "sse-node")).endswith("; for a [[subject]] give its file, FILE.toml")
 
 
 # doctor

@@ -8,10 +8,13 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from rtbench import programs
 from rtbench.scenario.loading import FOLDER
 
 from .conftest import Call, refused
@@ -44,12 +47,17 @@ COMMANDS = (
     "run smoke --subjects http://[::1",
     "run smoke --subjects gone.py",
     "run smoke --subjects empty.py",
+    "run smoke --subjects sse-nchan",
+    "run smoke --set proxy=nginx",
     "run smoke --resume",
     "run smoke --resume --out empty",
     "run smoke --out taken",
     "run smoke --out file/out",
     "serve sse-aiohtp",
     "serve sse-aiohttp --set port=5",
+    "serve sse-aiohttp --port PORT",
+    "serve sse-nchan",
+    "demo --port PORT",
     "ticks stock",
     "ticks replay",
     "verify http://192.0.2.1:80",
@@ -60,9 +68,18 @@ COMMANDS = (
 
 
 @pytest.fixture
+def port() -> Iterator[str]:
+    """A port in use."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        yield str(taken.getsockname()[1])
+
+
+@pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with a damaged file, a campaign and a few more traps."""
+    """A working directory with damaged files and folders, on a machine without optional programs."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(programs, "SBIN", ())
     Path("broken.toml").write_text("subscribers = \n")
     Path("empty.py").write_text("X = 1\n")
     Path("file").write_text("")
@@ -73,12 +90,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_common_errors_are_one_approved_line(call: Call, folder: Path) -> None:
+@pytest.mark.slow
+def test_common_errors_are_one_approved_line(call: Call, folder: Path, port: str) -> None:
     lines = []
     for command in COMMANDS:
-        line = refused(call(*shlex.split(command)))
-        for path, name in ((str(folder), "."), (str(FOLDER), "SCENARIOS")):
-            line = line.replace(path, name)
+        line = refused(call(*shlex.split(command.replace("PORT", port))))
+        for text, name in ((str(folder), "."), (str(FOLDER), "SCENARIOS"), (f":{port} ", ":PORT ")):
+            line = line.replace(text, name)
         line = re.sub(r"cpus from [0-9,-]+", "cpus from N", line)
         lines += [f"$ rtbench {command}", line, ""]
     text = "\n".join(lines)

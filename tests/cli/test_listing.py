@@ -84,7 +84,11 @@ def test_list_metrics(call: Call) -> None:
 
 def test_list_results(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert call("list", "results") == (0, "", "rtbench: no campaigns in results; `rtbench run smoke` measures one\n")
+    assert call("list", "results") == (
+        0,
+        "",
+        "rtbench: no campaigns in results: measure one with `rtbench run smoke`\n",
+    )
     assert json.loads(call("list", "results", "--json").out) == []
     folder = tmp_path / "mine" / "a"
     folder.mkdir(parents=True)

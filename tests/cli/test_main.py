@@ -113,7 +113,7 @@ def test_precedence_of_exit_codes(codes: tuple[int, ...], first: int) -> None:
     assert min(codes, key=_options.PRECEDENCE.index) == first
 
 
-def test_a_closed_pipe_is_no_finding(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_pipe_is_not_a_finding(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     def closed(*_: Any, **__: Any) -> None:
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
@@ -124,7 +124,7 @@ def test_a_closed_pipe_is_no_finding(call: Call, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.slow
-def test_who_has_heard_enough_is_no_finding() -> None:
+def test_a_pipe_closed_by_its_reader_is_not_a_finding() -> None:
     command = [sys.executable, "-m", "rtbench.cli", "ticks", "fanout", "--count", "1000000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stderr is not None

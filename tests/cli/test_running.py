@@ -58,14 +58,17 @@ def test_plan_says_what_it_would_take_and_does_nothing(
         (("smoke", "--set", "interval_s=5"), r"unknown key interval_s: did you mean 'poll.interval_s'\? choose one of"),
         (("smoke", "--subjects", ","), r"subjects"),
         (("smoke", "--seed", "-1"), r"--seed"),
-        (("smoke", "--resume"), r"--resume needs to know which campaign: name its folder with --out"),
-        (("smoke", "--resume", "--out", "empty"), r"empty: holds no campaign to go on with"),
+        (("smoke", "--resume"), r"--resume needs the folder of a campaign: name it with --out"),
+        (("smoke", "--resume", "--out", "empty"), r"empty: holds no campaign to resume"),
         (
             ("smoke", "--netns", "--set", "netns=false", "--set", "server.host=me"),
             r'server.host = "me": expected one of',
         ),
-        (("smoke", "--out", "file/out"), r"cannot write into file/out \(Not a directory\): take another --out"),
-        (("smoke", "--out", "taken"), r"taken: holds a campaign already: take another --out, or go on with --resume"),
+        (("smoke", "--out", "file/out"), r"cannot write into file/out \(Not a directory\): choose another --out"),
+        (
+            ("smoke", "--out", "taken"),
+            r"taken: holds a campaign already: choose another --out, or continue with --resume",
+        ),
     ],
 )
 def test_run_refuses_in_one_line(
@@ -119,7 +122,7 @@ def test_a_seed_that_nothing_names_is_drawn_printed_recorded_and_in_the_command(
     call("run", "ci", "--out", "there", "--resume")
     assert (document(Path("there"))["seed"], document(Path("there"))["command"]) == (seed, command)
     line = refused(call("run", "ci", "--out", "there", "--resume", "--seed", "5"))
-    assert line == f"there: has seed {seed}, this one is 5: go on with --seed {seed}"
+    assert line == f"there: has seed {seed}, this one is 5: continue with --seed {seed}"
     # A scenario that names one keeps it, and so does a setting.
     pretended.statuses = ["ok"] * 10
     (tmp_path / "mine.toml").write_text('subjects = ["sse-aiohttp"]\nseed = 8\n')
@@ -165,7 +168,7 @@ def test_netns_goes_over_the_scenario(call: Call, pretended: Pretended, monkeypa
     assert document(Path("here"))["scenario"]["netns"] is False
 
 
-def test_netns_without_root_is_the_users_to_mend(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_netns_without_root_is_a_user_error(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert refused(call("run", "smoke", "--netns")).startswith("--netns needs root, for network namespaces")
@@ -209,13 +212,13 @@ def test_interrupted_run_keeps_what_there_is_and_says_how_to_go_on(call: Call, p
     last, seed = ran.err.splitlines()[-1], document(Path("my results"))["seed"]
     assert last == (
         "rtbench: interrupted; 4 of 10 trials are kept in my results; "
-        f"go on with: rtbench run smoke --out 'my results' --set blocks=2 --seed {seed} --resume"
+        f"continue with: rtbench run smoke --out 'my results' --set blocks=2 --seed {seed} --resume"
     )
     assert pretended.built == []
     assert (document(Path("my results"))["exit"], len(document(Path("my results"))["trials"])) == (130, 4)
     # And so it does.
     pretended.statuses, pretended.error = ["ok"] * 6, None
-    again = shlex.split(last.partition("go on with: ")[2])
+    again = shlex.split(last.partition("continue with: ")[2])
     assert call(*again[1:]).code == 0
     assert (document(Path("my results"))["exit"], len(document(Path("my results"))["trials"])) == (0, 10)
 
@@ -226,11 +229,11 @@ def test_hint_names_the_folder_that_was_chosen_for_the_user(call: Call, pretende
     (folder,) = (tmp_path / "results").iterdir()
     seed = document(folder)["seed"]
     assert ran.err.rstrip().endswith(
-        f"go on with: rtbench run smoke --seed {seed} --out results/{folder.name} --resume"
+        f"continue with: rtbench run smoke --seed {seed} --out results/{folder.name} --resume"
     )
 
 
-def test_run_that_finds_the_disk_full_is_the_users_to_mend(call: Call, pretended: Pretended) -> None:
+def test_a_full_disk_during_a_run_is_a_user_error(call: Call, pretended: Pretended) -> None:
     pretended.error = UserError("cannot write into there (No space left on device)", "free the disk")
     ran = call("run", "smoke", "--out", "there", "--quiet")
     assert (ran.code, ran.out) == (2, "")
@@ -343,11 +346,11 @@ def test_without_a_step_summary_nothing_is_written(
     [
         (
             "sse-aiohttp.latency_p50",
-            "no metric 'latency_p50': did you mean 'latency_app_p50_ns'? `rtbench list",
+            "unknown metric 'latency_p50': did you mean 'latency_app_p50_ns'? `rtbench list",
         ),
         (
             "sse-other.lost",
-            "'sse-other' is no subject of this campaign: did you mean 'sse-aiohttp'? choose one of sse-aiohttp",
+            "the campaign does not measure 'sse-other': did you mean 'sse-aiohttp'? choose one of sse-aiohttp",
         ),
     ],
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -126,7 +125,7 @@ def test_serve_a_file_of_the_users_own(call: Call, fakes: list[FakeProcess], tmp
     assert "does not define SUBJECT" in refused(call("serve", str(path)))
 
 
-def test_serve_that_is_told_to_end_while_it_starts(
+def test_serve_that_gets_a_signal_while_it_starts(
     call: Call, fakes: list[FakeProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def ready(_: FakeProcess) -> str:
@@ -209,18 +208,6 @@ def test_demo_answers_and_ends_cleanly(number: signal.Signals) -> None:
             process.send_signal(number)
             assert process.stderr.read() == ""
             assert process.wait(PATIENCE_S) == 0
-
-
-@pytest.mark.slow
-def test_serve_at_a_port_in_use() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        with serve_process("--port", str(port)) as process:
-            out, err = process.communicate(timeout=PATIENCE_S)
-    assert (process.returncode, out) == (2, "")
-    (line,) = err.splitlines()
-    assert line.startswith("rtbench: ")
-    assert str(port) in line
 
 
 @pytest.mark.slow

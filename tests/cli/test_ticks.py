@@ -54,8 +54,8 @@ def test_ticks_are_messages_alone(call: Call) -> None:
     assert lines[-1]["due_ns"] > 99 * 500_000_000  # some of them failed
 
 
-def test_ticks_that_nobody_can_foresee(call: Call) -> None:
-    assert "known when it is due" in refused(call("ticks", "metrics", "--set", "workload.real=true"))
+def test_real_figures_are_refused(call: Call) -> None:
+    assert "do not exist before they are due" in refused(call("ticks", "metrics", "--set", "workload.real=true"))
 
 
 def test_ticks_of_an_unknown_stream(call: Call) -> None:

@@ -303,7 +303,7 @@ def nobody_is_watched(hub: Hub) -> None:
         ("slow-consumer", nobody_is_dropped, "still connected"),
         # An ordinary user's kernel may refuse the filter that makes a socket vanish.
         pytest.param("dead-peer", nobody_is_watched, "still connected", marks=pytest.mark.root),
-        ("shutdown", lambda _: None, "not gone"),
+        ("shutdown", lambda _: None, "still running"),
     ],
 )
 def test_a_breakage_of_ours_is_named(
@@ -367,7 +367,7 @@ def test_a_declaration_that_the_sockets_contradict_is_named(serve, subject: str,
 def test_a_short_backlog_is_named(serve, subject: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(aiohttp_app, "BACKLOG", 100)
     wanted = min(4096, fairness._granted())
-    assert unfair(serve, subject) == [f"its listen backlog is 100, {wanted} are wanted"]
+    assert unfair(serve, subject) == [f"its listen backlog is 100, wanted {wanted}"]
 
 
 def test_a_machine_that_grants_less_wants_no_more(serve, monkeypatch: pytest.MonkeyPatch):
@@ -383,7 +383,7 @@ def test_what_one_may_not_look_at_is_not_judged(serve, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("subject", ["sse-aiohttp", "short-poll-aiohttp"])
-def test_a_server_that_lets_nobody_in_is_named(serve, subject: str, monkeypatch: pytest.MonkeyPatch):
+def test_a_server_that_refuses_all_subscribers_is_named(serve, subject: str, monkeypatch: pytest.MonkeyPatch):
     def hang_up(hub: Hub, request: web.Request) -> Any:
         assert request.transport is not None
         request.transport.abort()
@@ -514,10 +514,10 @@ def forgets_what_failed(hub: Hub) -> None:
     ("breaks", "words"),
     [
         (no_advice, "no retry advice|wanted the retry advice"),
-        (advice_without_a_count, "does not say which retry"),
+        (advice_without_a_count, "has no count"),
         (wrong_count, "wanted the retry advice"),
         (fails_as_if_it_ended, "wanted one failure notice"),
-        (fails_without_a_word, "the failure should say"),
+        (fails_without_a_word, "the failure should have"),
         (forgets_what_failed, "wanted ids 1 to"),
     ],
 )

@@ -37,9 +37,9 @@ TAKES_ANYTHING = "        self._upstream and super().uplink(channel, payload)\n 
 @pytest.mark.parametrize(
     ("module", "body", "case", "words"),
     [
-        ("sse_aiohttp", DEAF, "conversation", "heard 0 of 6"),
-        ("websocket_aiohttp", DEAF, "conversation", "heard 0 of 6"),
-        ("short_poll_aiohttp", CHANGES, "conversation", "heard 0 of 6"),
+        ("sse_aiohttp", DEAF, "conversation", "received 0 of 6"),
+        ("websocket_aiohttp", DEAF, "conversation", "received 0 of 6"),
+        ("short_poll_aiohttp", CHANGES, "conversation", "received 0 of 6"),
         ("websocket_websockets", TWICE, "conversation", "of 6 messages as they were sent"),
         ("long_poll_aiohttp", TAKES_ANYTHING, "conversation-errors", "400"),
         ("websocket_aiohttp", TAKES_ANYTHING, "conversation-refused", "was not refused"),

@@ -66,7 +66,7 @@ def test_a_server_that_does_not_start_is_named_by_its_own_words(tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_what_is_refused_only_while_nobody_listens_is_no_problem(tmp_path: Path) -> None:
+def test_a_refusal_without_subscribers_is_not_a_problem(tmp_path: Path) -> None:
     text = SERVER.read_text()
     picky = tmp_path / "server.py"
     refusing = "status=204 if subscribers[request.match_info['stream']] else 404"

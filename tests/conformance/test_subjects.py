@@ -1,11 +1,13 @@
 """Every subject passes every case that it claims; one verification a subject, one test a case.
 
-What cannot run here (nginx with Nchan, hyperlane) is skipped with the reason and the command that changes it.
+What cannot run here (nginx with Nchan, hyperlane, Go, Node) is skipped with the reason and the command that changes it.
 """
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import TypeGuard
 
 import pytest
 
@@ -19,18 +21,35 @@ pytestmark = pytest.mark.slow
 
 PATIENCE_S = 12.0
 """For servers that are right, on machines that are busy; what is wrong is found whatever it is."""
+AT_ONCE = 3
 
 
-def verified(subject: str) -> Verification:
-    what, remedy = find(subject).missing()
-    if what:
-        pytest.skip(f"{subject} needs {what}: {remedy}")
-    return _verified(subject)
+class Verifications:
+    """Verifications beside each other, since they mostly wait. Only subjects of the chosen tests are verified."""
+
+    def __init__(self, names: Iterable[str], pool: Executor) -> None:
+        able = [name for name in names if not find(name).missing()[0]]
+        self._running = {name: pool.submit(verify, find(name), patience_s=PATIENCE_S) for name in able}
+
+    def of(self, subject: str) -> Verification:
+        """The finished verification; skips the test where the subject cannot run."""
+        if subject not in self._running:
+            what, remedy = find(subject).missing()
+            pytest.skip(f"{subject} needs {what}: {remedy}")
+        return self._running[subject].result()
 
 
-@cache
-def _verified(subject: str) -> Verification:
-    return verify(find(subject), patience_s=PATIENCE_S)
+@pytest.fixture(scope="module")
+def verifications(request: pytest.FixtureRequest) -> Iterator[Verifications]:
+    """One verification a subject, for all tests of this file."""
+    chosen = [item.callspec.params["subject"] for item in request.session.items if _of_a_subject(item)]
+    with ThreadPoolExecutor(AT_ONCE, "verify") as pool:
+        yield Verifications(dict.fromkeys(chosen), pool)
+        pool.shutdown(cancel_futures=True)
+
+
+def _of_a_subject(item: pytest.Item) -> TypeGuard[pytest.Function]:
+    return isinstance(item, pytest.Function) and "verifications" in item.fixturenames
 
 
 PAIRS = [
@@ -39,12 +58,12 @@ PAIRS = [
     for case in conformance.catalogue().values()
     if subject.transport in case.transports and case.claims <= subject.capabilities
 ]
-"""Who does not claim what a case is of is not asked: see `test_what_is_not_claimed_is_said`."""
+"""Who does not claim what a case is of is not asked: see `test_unclaimed_capabilities_are_listed`."""
 
 
 @pytest.mark.parametrize(("subject", "case"), PAIRS, ids=["-".join(pair) for pair in PAIRS])
-def test_case(subject: str, case: str):
-    result = next(result for result in verified(subject).cases if result.name == case)
+def test_case(subject: str, case: str, verifications: Verifications):
+    result = next(result for result in verifications.of(subject).cases if result.name == case)
     if result.status == "skipped":
         pytest.skip(result.problems[0])
     assert result.status == "passed", "\n".join(result.problems)
@@ -55,15 +74,16 @@ def test_the_quick_check_names_no_problem():
 
 
 def test_every_stack_is_verified():
-    assert {"tcp-floor", "sse-nchan", "websocket-nchan", "long-poll-nchan"} <= {name for name, _ in PAIRS}
-    assert {"sse-hyperlane", "websocket-hyperlane"} <= {name for name, _ in PAIRS}
+    four = ("sse", "websocket", "short-poll", "long-poll")
+    stacks = {f"{transport}-{stack}" for transport in four for stack in ("aiohttp", "hyperlane", "nchan", "go", "node")}
+    assert {"tcp-floor", *stacks} <= {name for name, _ in PAIRS}
     # Whatever a subject does not claim, it brings the right bytes in order.
     assert {(name, case) for name in catalogue() for case in ("bytes", "order")} <= set(PAIRS)
 
 
 @pytest.mark.parametrize("subject", sorted(n for n, s in catalogue().items() if s.capabilities < CAPABILITIES))
-def test_what_is_not_claimed_is_said(subject: str):
-    found = verified(subject)
+def test_unclaimed_capabilities_are_listed(subject: str, verifications: Verifications):
+    found = verifications.of(subject)
     assert found.ok
     claims = find(subject).capabilities
     for result in found.cases:

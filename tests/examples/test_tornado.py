@@ -117,5 +117,5 @@ def test_a_table_without_a_subject_cannot_be_verified(tmp_path: Path) -> None:
     done = rtbench(tmp_path, "verify", "none.toml")
     assert done.returncode == 2
     assert (
-        done.stderr == "rtbench: none.toml defines no subject: write a table [[subject]]; see README, Your own server\n"
+        done.stderr == "rtbench: none.toml: defines no subject: add a [[subject]] table; see README, Your own server\n"
     )

@@ -100,7 +100,7 @@ def idle(reactor: CompiledReactor) -> None:
         pass
 
 
-def test_what_nobody_looks_at_is_on_the_tape_with_its_stamps(reactor: CompiledReactor, link: Listener) -> None:
+def test_undecoded_bytes_are_on_the_tape_with_their_stamps(reactor: CompiledReactor, link: Listener) -> None:
     before = time.monotonic_ns()
     for data in (b"one", b"three"):
         link.ours.send(data)
@@ -113,7 +113,7 @@ def test_what_nobody_looks_at_is_on_the_tape_with_its_stamps(reactor: CompiledRe
     assert link.seen == []
 
 
-def test_who_looks_sees_each_read(reactor: CompiledReactor, link: Listener) -> None:
+def test_a_watched_link_shows_each_read(reactor: CompiledReactor, link: Listener) -> None:
     link.watch()
     for data in (b"one", b"three"):
         link.ours.send(data)

@@ -99,7 +99,7 @@ def test_another_status_is_a_refusal(bench: Make, wire: Any, transport: str, sta
     assert here.load.on_connection == [link]
 
 
-def test_204_stops_an_event_source_and_is_no_failure(bench: Make, wire: Any) -> None:
+def test_204_stops_an_event_source_and_is_not_a_failure(bench: Make, wire: Any) -> None:
     here = bench()
     link = here.link("sse")
     here.reactor.read(link, wire.empty(204))
@@ -138,7 +138,7 @@ def test_polling_is_subscribed_with_its_first_answer(bench: Make, wire: Any) -> 
 
 @pytest.mark.parametrize("transport", ["sse", "websocket", "short-poll"])
 @pytest.mark.parametrize("how", ["closed", "reset"])
-def test_who_was_subscribed_is_no_more(bench: Make, wire: Any, transport: str, how: str) -> None:
+def test_a_lost_subscriber_is_not_subscribed(bench: Make, wire: Any, transport: str, how: str) -> None:
     here = bench()
     link = here.link(transport)
     first = {"sse": wire.sse_head, "short-poll": wire.answer(following=0)}
@@ -248,7 +248,7 @@ def test_a_server_that_closes_after_an_answer(bench: Make, wire: Any) -> None:
     assert here.requests()[0][4:6] == (200, 1)
 
 
-def test_what_came_is_decoded_before_who_subscribes_again_is_woken(bench: Make, wire: Any) -> None:
+def test_received_bytes_are_decoded_before_a_subscriber_reconnects(bench: Make, wire: Any) -> None:
     here = bench()
     subscriber = here.load.subscriber("sse")
     subscribing = here.subscribing(subscriber)
@@ -354,7 +354,7 @@ def test_polling_that_is_over_asks_no_more(bench: Make, wire: Any) -> None:
 
 
 @pytest.mark.parametrize("data", [b"SSH-2.0-OpenSSH_9.2\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{}!"])
-def test_what_is_no_answer_ends_the_connection(bench: Make, data: bytes) -> None:
+def test_not_an_answer_ends_the_connection(bench: Make, data: bytes) -> None:
     here = bench()
     link = here.link("short-poll")
     here.reactor.read(link, data)
@@ -409,13 +409,13 @@ def test_plain_tcp_asks_with_a_line_and_is_answered_with_one(bench: Make) -> Non
 def test_plain_tcp_refuses_in_words(bench: Make) -> None:
     here = bench()
     link = here.link("tcp")
-    here.reactor.read(link, b"error there is no such stream\n")
-    assert link.outcome == "error (error there is no such stream)"
+    here.reactor.read(link, b"error unknown stream\n")
+    assert link.outcome == "error (error unknown stream)"
     assert state(here)[0] == 0
     assert not link.subscriber.over_for_good
 
 
-def test_a_greeting_goes_out_when_the_server_said_yes(bench: Make, wire: Any) -> None:
+def test_a_greeting_goes_out_after_the_server_accepted(bench: Make, wire: Any) -> None:
     here = bench(greeting=("subscribe", "now"), subprotocol="chat.v1", headers={"X-Key": "k"})
     link = here.link("websocket")
     assert b"\r\nX-Key: k\r\n" in link.socket.sent

@@ -140,7 +140,7 @@ print(json.dumps(statistics._plan_failed))
 
 
 @pytest.mark.parametrize("kind", ["text/event-stream", "application/json"])
-def test_a_plan_without_end_is_no_plan(endless: Callable[..., str], kind: str) -> None:
+def test_a_plan_without_end_is_not_a_plan(endless: Callable[..., str], kind: str) -> None:
     assert said(ENDLESS, endless(kind, b" ")) is True
 
 

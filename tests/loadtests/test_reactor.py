@@ -186,7 +186,7 @@ def test_other_ends_are_named(tmp_path: Path, inner_loop: str, instead: str, out
     assert said["subscribed"] == said["open"] == 0
 
 
-def test_nobody_there_is_refused(tmp_path: Path, inner_loop: str) -> None:
+def test_a_port_without_a_server_is_refused(tmp_path: Path, inner_loop: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     said = generate(tmp_path, url, 3, library=inner_loop)

@@ -105,7 +105,7 @@ def test_the_wait_counts_from_the_end_of_the_connection(bench: Make, wire: Any) 
     assert link.subscriber.again_s() == 0.0
 
 
-def test_who_comes_back_waits_for_its_cursor_while_others_are_read(bench: Make, wire: Any) -> None:
+def test_a_client_that_comes_back_waits_for_its_cursor_while_others_are_read(bench: Make, wire: Any) -> None:
     """One piece of the buffer a turn of the reactor; a second one who waits does not decode twice."""
     here = bench(reconnect_policy=WAYS)
     link = here.link("sse")
@@ -139,7 +139,7 @@ def test_an_event_source_stops_for_good_at_any_other_status(bench: Make, wire: A
     assert here.load.given_up == good
 
 
-def test_who_was_refused_by_the_kernel_comes_back(bench: Make) -> None:
+def test_a_client_refused_by_the_kernel_reconnects(bench: Make) -> None:
     here = bench()
     link = here.link("sse")
     link.over("refused")
@@ -174,7 +174,7 @@ def test_a_push_connection_that_is_silent_for_two_heartbeats_is_given_up(
     assert not links[0].subscriber.over_for_good
 
 
-def test_without_a_heartbeat_nobody_is_watched(bench: Make) -> None:
+def test_without_a_heartbeat_no_connection_is_watched(bench: Make) -> None:
     here = bench()
     here.load.watch()
     assert here.reactor.timers == []

@@ -323,7 +323,7 @@ def test_an_answer_in_pieces_is_one_answer(bench: Make, wire: Any, size: int) ->
     assert [seq for (seq,) in here.deliveries("seq")] == [1, 2, 3]
 
 
-def test_polls_of_two_subscribers_are_told_apart(bench: Make, wire: Any) -> None:
+def test_polls_of_two_subscribers_are_distinguished(bench: Make, wire: Any) -> None:
     here = bench()
     one, two = here.link("short-poll"), here.link("short-poll")
     here.reactor.read(two, wire.answer((1, A), following=1), 5, 6)

@@ -31,7 +31,7 @@ def test_exactly_so_many_send_and_they_are_spread(senders: int, subscribers: int
     assert not gaps or max(gaps) - min(gaps) <= 1
 
 
-def test_what_is_said_is_one_line_of_json_and_no_two_are_alike() -> None:
+def test_an_utterance_is_one_line_of_json_and_unique() -> None:
     source = Source(7, 1_700_000_000, 0, 1, Pace(), "chat")
     said = {utterance(source, sender, number, number * SECOND) for sender in range(5) for number in range(-3, 20)}
     assert len(said) == 5 * 23
@@ -133,7 +133,7 @@ def test_others_post_on_one_connection_apart_without_waiting(talk: Callable[[str
     assert here.here.deliveries("seq") == []
 
 
-def test_a_connection_for_posting_that_is_over_is_made_again_and_is_no_subscriber_s_end(
+def test_a_connection_for_posting_that_is_over_is_made_again_and_is_not_a_subscriber_s_end(
     talk: Callable[[str], Talk],
 ) -> None:
     here = talk("sse")
@@ -150,7 +150,7 @@ def test_a_connection_for_posting_that_is_over_is_made_again_and_is_no_subscribe
     assert len(here.here.reactor.links) == 3
 
 
-def test_an_answer_that_is_no_http_ends_it(talk: Callable[[str], Talk]) -> None:
+def test_an_answer_that_is_not_http_ends_it(talk: Callable[[str], Talk]) -> None:
     here = talk("sse")
     here.sender.begin(101 * SECOND, 102 * SECOND)
     here.run()
@@ -159,7 +159,7 @@ def test_an_answer_that_is_no_http_ends_it(talk: Callable[[str], Talk]) -> None:
     assert posting.outcome.startswith("error (")
 
 
-def test_what_is_said_before_the_connection_stands_goes_out_with_it(talk: Callable[[str], Talk]) -> None:
+def test_messages_sent_before_the_connection_is_open_go_out_with_it(talk: Callable[[str], Talk]) -> None:
     here = talk("sse")
     link = PostLink(here.link.subscriber, lambda *_: None)
     link.post(b"one", 0)
@@ -167,7 +167,7 @@ def test_what_is_said_before_the_connection_stands_goes_out_with_it(talk: Callab
     assert link.request() == b"onetwo"
 
 
-def test_who_comes_late_says_the_whole_window_all_the_same(talk: Callable[[str], Talk]) -> None:
+def test_a_late_sender_still_sends_the_whole_window(talk: Callable[[str], Talk]) -> None:
     here = talk("sse")
     here.now = 101 * SECOND + SECOND // 4
     here.sender.begin(101 * SECOND, 102 * SECOND)

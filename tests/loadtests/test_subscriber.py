@@ -175,6 +175,22 @@ def test_phases_of_short_polls_are_spread(bench: Make, count: int) -> None:
     assert len(set(phases)) == count
 
 
+def test_a_short_poll_asks_on_at_once_while_there_may_be_more(bench: Make) -> None:
+    here = bench(codec="interval", carries_id="payload", poll_interval_s=0.5)
+    link = here.link("short-poll")
+    for number, (status, body, asks) in enumerate(
+        [("200 OK", "1", 2), ("200 OK", "2", 3), ("304 Not Modified", "", 3)]
+    ):
+        fields = f"Last-Modified: Tue, 24 Nov 2026 10:00:00 GMT\r\nEtag: {number}\r\n"
+        text = body and f'{{"id":{body},"data":{body}}}'
+        length = f"Content-Length: {len(text)}\r\n" if text else ""
+        here.reactor.read(link, f"HTTP/1.1 {status}\r\n{fields}{length}\r\n{text}".encode(), 0, 123)
+        assert link.socket.sent.count(b"GET ") == asks
+    assert link.socket.sent.endswith(b"\r\nIf-None-Match: 1\r\n\r\n")
+    assert slots(here) == [SECOND // 2]  # after the 304
+    assert here.deliveries("seq", "payload_bytes") == [(2, 1)]
+
+
 def test_long_polls_ask_again_at_once(bench: Make, wire: Any) -> None:
     here = bench()
     link = here.link("long-poll")

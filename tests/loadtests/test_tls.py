@@ -150,7 +150,9 @@ def test_a_connection_that_closes_without_a_word(listener: ssl.SSLSocket, pem: P
 
 
 @pytest.mark.parametrize(("server", "trusted"), [("elsewhere.test", True), ("localhost", False)])
-def test_who_the_server_is_not_is_refused(listener: ssl.SSLSocket, pem: Path, server: str, trusted: bool) -> None:
+def test_a_certificate_of_another_server_is_refused(
+    listener: ssl.SSLSocket, pem: Path, server: str, trusted: bool
+) -> None:
     thread = serve(listener, lambda connection: None)
     client = Client(listener.getsockname()[1], Tls.of(server, str(pem) if trusted else ""))
     with closing(client.socket):
@@ -161,7 +163,7 @@ def test_who_the_server_is_not_is_refused(listener: ssl.SSLSocket, pem: Path, se
     thread.join(PATIENCE_S)
 
 
-def test_what_is_no_tls_is_refused(pem: Path) -> None:
+def test_bytes_that_are_not_tls_are_refused(pem: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as plain:
         client = Client(plain.getsockname()[1], Tls.of("localhost", str(pem)))
         connection, _ = plain.accept()
@@ -199,7 +201,7 @@ def test_what_the_socket_does_not_take_is_kept(pem: Path) -> None:
     assert len(full.sent) == 5 + int.from_bytes(full.sent[3:5], "big")
 
 
-def test_a_file_that_is_no_certificate(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_certificate(tmp_path: Path) -> None:
     (tmp_path / "x.pem").write_text("what?")
     for path in (tmp_path / "x.pem", tmp_path / "gone.pem"):
         with pytest.raises(UserError, match=rf"tls_ca '{path}' cannot be used .*name a PEM file with certificates"):

@@ -57,7 +57,7 @@ def test_names_no_machine_and_no_user(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(name) < 4 or name not in text
 
 
-def test_machines_are_told_apart(monkeypatch: pytest.MonkeyPatch, here: dict[str, Any]) -> None:
+def test_machines_are_distinguished(monkeypatch: pytest.MonkeyPatch, here: dict[str, Any]) -> None:
     monkeypatch.setattr(platform, "node", lambda: "another")
     other = fingerprint()
     assert other["machine"] != here["machine"]

@@ -32,7 +32,7 @@ def test_has_what_a_reader_needs(here: inventory.Inventory) -> None:
     assert bool(here.inner_loop.compiler) == (programs.find("cc") is not None)
 
 
-def test_is_plain_and_bounded_and_names_nobody(here: inventory.Inventory) -> None:
+def test_is_plain_and_bounded_and_anonymous(here: inventory.Inventory) -> None:
     text = json.dumps(plain(here), allow_nan=False)
     assert len(text) < 64_000
     assert str(Path.home()) not in text

@@ -145,7 +145,7 @@ def test_a_cpu_that_cannot_be_used_is_one_line(table: PlaceTable, line: str) -> 
         place(two_of_four, table)
 
 
-def test_manifest_has_who_shares_with_whom() -> None:
+def test_manifest_has_shared_cores() -> None:
     shared = (Shared(SERVER_LOAD, SAME_CORE), Shared(LOAD_PUBLISHER, SAME_CPU))
     placed = Place((0,), (1,), (1,), shared)
     assert placed.of("server") == {"cores": [0], "shares_core_with": {"load": SAME_CORE}}

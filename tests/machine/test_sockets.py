@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from rtbench.machine import sockets as module
-from rtbench.machine.sockets import observe
+from rtbench.machine.sockets import no_delay, observe
 
 SERVER = """
 import os, socket, struct, sys
@@ -135,7 +135,7 @@ def test_nothing_of_the_server_changes(serve: Serve) -> None:
     assert (len(list(Path("/proc/self/fd").iterdir())), descriptors()) == (mine, its)
 
 
-def test_a_port_that_nobody_has_shows_nothing(serve: Serve) -> None:
+def test_an_unused_port_shows_nothing(serve: Serve) -> None:
     pid, _ = serve(9, "1")
     assert observe(pid, 1) == {}
 
@@ -171,3 +171,16 @@ def test_sockets_of_children_are_the_servers_too() -> None:
         port = int(parent.stdout.readline())
         assert observe(parent.pid, port)["backlog"] == 31
         parent.stdin.close()
+
+
+def test_connections_inherit_what_is_set_on_the_listening_socket() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        for wanted in (0, 1):
+            if wanted:
+                assert no_delay(os.getpid(), port)
+            with socket.create_connection(("127.0.0.1", port)):
+                link, _ = listener.accept()
+                with link:
+                    assert bool(link.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)) is bool(wanted)
+    assert not no_delay(os.getpid(), port)  # nothing listens there any more

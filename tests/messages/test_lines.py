@@ -84,7 +84,7 @@ def test_no_key_may_be_missing_or_unknown_at_any_depth(read: Reader[Any], messag
 
 
 @pytest.mark.parametrize("data", ["", "5", "[]", "{", '{"do":"dance"}', '{"do":"window","start_ns":"1","end_ns":2}'])
-def test_what_is_no_command(data: str) -> None:
+def test_not_a_command(data: str) -> None:
     with pytest.raises(MessageError):
         load.COMMAND(data)
 

@@ -208,7 +208,7 @@ def lost(browser: Browser) -> list[str]:
     return [line for line in lines if line.endswith("connection lost")]
 
 
-def test_a_publisher_that_began_again_is_told_and_the_race_goes_on(browser: Browser, play: Play) -> None:
+def test_a_restarted_publisher_is_announced_and_the_race_continues(browser: Browser, play: Play) -> None:
     played = play()
     browser.open(f"{played.url}/pages/race.html")
     browser.until(lambda: browser.js("document.querySelectorAll('#stream option').length"), "the page")

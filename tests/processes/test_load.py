@@ -80,7 +80,7 @@ say(WindowClosed()); say(Finished(report)); connection.recv(1)
 """
 
 
-def test_load_process_is_heard(load: Callable[[str], LoadProcess]) -> None:
+def test_messages_of_a_load_process_arrive(load: Callable[[str], LoadProcess]) -> None:
     process = load(CONNECT + "say(Hello(os.getpid())); say(Subscribed(5, {'refused': 1}, 2))" + REPORT)
     process.connect(PATIENCE_S)
     while process.subscribed != 5:

@@ -88,7 +88,7 @@ def test_a_filter_takes_a_user_namespace_where_the_kernel_wants_one(
     assert done == asked + ["up"] * (not before and unshared == 0)
 
 
-def test_an_ordinary_user_is_told_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_ordinary_user_gets_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert _loopback._steering(alone=True) == "receive packet steering needs root"
     assert _loopback._steering(alone=False) == "sender and receiver share one core"

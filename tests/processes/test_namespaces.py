@@ -29,7 +29,7 @@ PATIENCE_S = 60
 # What is refused
 
 
-def test_who_is_not_root_is_told_what_helps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_ordinary_user_gets_the_remedy_for_missing_rights(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(UserError, match="--netns needs root, for network namespaces: use sudo, or run without"):
         namespaces.check()
@@ -42,7 +42,7 @@ def test_without_ip_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> No
         namespaces.check()
 
 
-def test_with_both_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_both_no_warning_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(programs, "find", lambda _: "/sbin/ip")
     namespaces.check()

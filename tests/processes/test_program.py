@@ -13,6 +13,7 @@ import pytest
 
 from rtbench.errors import SubjectError, UnavailableError
 from rtbench.machine import probes
+from rtbench.machine.sockets import observe
 from rtbench.processes.program import ProgramServer, free_port, printed, version_of
 from rtbench.scenario.loading import build
 from rtbench.subjects import Launch, Program, Requirement, Subject
@@ -110,7 +111,7 @@ def test_a_program_that_talks_much_is_not_stopped_by_a_full_pipe(start: Any, rea
 
 
 @pytest.mark.parametrize("line", ["listening on 80", "5", "[1]"])
-def test_a_program_whose_line_is_no_json_object(start: Any, line: str) -> None:
+def test_a_program_whose_line_is_not_a_json_object(start: Any, line: str) -> None:
     server = start(program(f"print({line!r})", ready="line"))
     with pytest.raises(SubjectError, match="expected one JSON line with the server's url, got"):
         server.ready()
@@ -174,6 +175,12 @@ def test_garbage_is_collected_where_there_is_a_signal_for_it(start: Any) -> None
     server = start(program(ANSWERS, "{host}", "{port}", tidy=int(signal.SIGCONT)))
     assert server.tidy() == f"signal {int(signal.SIGCONT)} before each reading"
     server.ready()
+
+
+def test_nagle_is_switched_off_for_a_program_that_cannot_do_it(start: Any) -> None:
+    server = start(program(ANSWERS, "{host}", "{port}", nodelay=True))
+    port = int(server.ready().rpartition(":")[2])
+    assert server.uses["nodelay"] is ("backlog" in observe(server.pid, port))  # where the kernel allows it
 
 
 def test_a_container_is_counted_by_its_cgroup(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:

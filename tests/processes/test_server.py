@@ -92,7 +92,7 @@ def options(command: list[str]) -> dict[str, Any]:
     return value
 
 
-def test_a_server_is_told_its_share_of_the_scenario(commands: list[tuple[list[str], Any]]) -> None:
+def test_a_server_gets_its_part_of_the_scenario(commands: list[tuple[list[str], Any]]) -> None:
     scenario = build({"server": {"host": "::1", "loop": "asyncio", "ring_messages": 7}}, "here")
     feed, log = Path("feed"), Path("log")
     ServerProcess("sse-aiohttp", scenario, feed, (), log)
@@ -106,7 +106,7 @@ def test_a_server_is_told_its_share_of_the_scenario(commands: list[tuple[list[st
     assert network == "/proc/5/ns/net"
 
 
-def test_only_a_faulty_server_is_told_what_to_inject(commands: list[tuple[list[str], Any]]) -> None:
+def test_only_a_faulty_server_gets_injections(commands: list[tuple[list[str], Any]]) -> None:
     inject = [{"do": "drop", "subscribers": [3], "every": 10, "of": 1}]
     scenario = build({"subjects": ["sse-faulty"], "faults": {"inject": inject}}, "here")
     for name in ("sse-aiohttp", "sse-faulty@2"):

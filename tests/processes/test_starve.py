@@ -75,14 +75,12 @@ def test_it_does_not_make_up_for_a_turn_that_has_passed(starve: Starve) -> None:
     assert all(begin == end for begin, end in clock.slept)
 
 
-def test_it_can_be_told_again(starve: Starve) -> None:
+def test_it_can_be_restarted_by_message(starve: Starve) -> None:
     clock = starve(0, told(1000, 1500, 100, 1000), told(8000, 8500, 100, 1000))
     assert [end for _, end in clock.slept] == [1000, 8000]
 
 
-def test_who_may_not_go_before_others_starves_as_well_as_it_can(
-    starve: Starve, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_starver_without_priority_starves_as_well_as_it_can(starve: Starve, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
         raise PermissionError
 

@@ -13,7 +13,7 @@ PATIENCE_S = 60
 CORE = min(os.sched_getaffinity(0))
 
 
-def test_a_starver_is_told_by_one_line(tmp_path: Path) -> None:
+def test_one_line_starts_a_starver(tmp_path: Path) -> None:
     """It burns until an instant that has passed: not at all. Then its input closes, and it is gone."""
     with StarverProcess((CORE,), tmp_path / "log") as starver:
         starver.burn(5, 6, 0.2, 0.5)

@@ -45,7 +45,7 @@ def test_newest_first_with_what_there_is_to_know(holder: Path) -> None:
     }  # fmt: skip
 
 
-def test_no_folder_is_no_campaign(tmp_path: Path) -> None:
+def test_a_missing_folder_is_not_a_campaign(tmp_path: Path) -> None:
     assert past.campaigns(tmp_path / "none") == []
 
 
@@ -70,7 +70,7 @@ def test_a_damaged_campaign_is_one_line(tmp_path: Path, text: bytes) -> None:
     assert row.state == row.fault
 
 
-def test_what_is_no_file_and_what_is_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_file_and_one_that_is_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(past, "MOST_BYTES", 10)
     for name in ("folder", "pipe", "long", "gone"):
         (tmp_path / name).mkdir()

@@ -215,7 +215,7 @@ def test_json_round_trip(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
-def test_json_refuses_what_is_no_number(tmp_path: Path, number: float) -> None:
+def test_json_refuses_what_is_not_a_number(tmp_path: Path, number: float) -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         write_json(tmp_path / "a.json", {"metric": [number]})
     assert left_in(tmp_path) == []

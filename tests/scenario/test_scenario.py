@@ -98,7 +98,7 @@ def test_bad_toml_names_the_file(tmp_path: Path, content: bytes) -> None:
         load(str(path))
 
 
-def test_a_folder_is_no_scenario(tmp_path: Path) -> None:
+def test_a_folder_is_not_a_scenario(tmp_path: Path) -> None:
     with pytest.raises(ScenarioError, match="cannot be read as TOML"):
         load(f"{tmp_path}/")
 
@@ -278,7 +278,7 @@ def test_an_injection_hits_these_ids_of_these_subscribers(
     assert not any(injection.hits(*pair) for pair in missed)
 
 
-def test_grace_may_be_short_when_nobody_polls() -> None:
+def test_grace_may_be_short_without_polls() -> None:
     assert build({"grace_s": 0.1, "subjects": ["sse-aiohttp", "long-poll-aiohttp"]}, SOURCE).grace_s == 0.1
 
 
@@ -438,7 +438,7 @@ def test_hash_is_of_everything_but_words_blocks_and_seed(key: str, table: dict[s
     assert (scenario.hash == Scenario().hash) is (key in ("name", "description", "blocks", "seed"))
 
 
-def test_who_sends_can(tmp_path: Path) -> None:
+def test_subjects_of_a_conversation_can_send(tmp_path: Path) -> None:
     chat = {"stream": "chat", "chat": {"senders": 1}}
     talking = build(chat, SOURCE)
     assert talking.make_workload().takes(0)

@@ -1,16 +1,20 @@
-"""Fakes for the hub: a transport that holds what it is given, an encoder that can be read, a stream that ends."""
+"""Fakes: for the hub a transport that holds what it is given, an encoder that can be read, a stream that ends; for a
+server a publisher that says what the test wants."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rtbench.messages.feed import Hello, PlayedWorkload
 from rtbench.messages.server import Limits
-from rtbench.servers.kit import feed
+from rtbench.servers.kit import feed as wire
 from rtbench.servers.kit.hub import Hub
 from rtbench.streams import Emission, Pace, Source, Stream, catalogue
 from rtbench.workload import NOTICE, Workload
@@ -102,12 +106,12 @@ def greeting(*streams: str, epoch: str = "e1", conversation: bool = False) -> He
 
 def notice(kind: str, channel: int = 0, **fields: Any) -> bytes:
     """The body of a TICKS frame that says something about a stream."""
-    return feed.pack(channel, NOTICE, 0, json.dumps({"control": kind, **fields}).encode())
+    return wire.pack(channel, NOTICE, 0, json.dumps({"control": kind, **fields}).encode())
 
 
 def ticks(*seqs: int, channel: int = 0, size: int = 10) -> bytes:
     """The body of a TICKS frame."""
-    return b"".join(feed.pack(channel, seq, 1000 * seq, b"x" * size) for seq in seqs)
+    return b"".join(wire.pack(channel, seq, 1000 * seq, b"x" * size) for seq in seqs)
 
 
 MakeHub = Callable[..., Hub]
@@ -147,3 +151,69 @@ def notice_of() -> Callable[..., bytes]:
 def greeting_of() -> Callable[..., Hello]:
     """See `greeting`."""
     return greeting
+
+
+class Feed:
+    """A publisher that says what the test wants, to one server at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "feed.sock"
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(self.path))
+        self._listener.listen(4)
+        self._listener.settimeout(10)
+        self._link: socket.socket | None = None
+
+    def accept(self) -> None:
+        """Wait for the server to (re)connect."""
+        self.leave()
+        self._link, _ = self._listener.accept()
+
+    def leave(self) -> None:
+        """Go away."""
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+    def say(self, kind: int, body: bytes = b"") -> None:
+        """Send one frame."""
+        assert self._link is not None
+        self._link.sendall(wire.frame(kind, body))
+
+    def hello(self, *streams: str, epoch: str = "e1", **workload: Any) -> None:
+        """Greet the server. The streams need not be in the catalogue."""
+        table = {
+            "streams": streams,
+            "seed": 7,
+            "epoch_s": 0,
+            "subscribers": 1,
+            "pace": ["broadcast", 5.0, 150, "constant"],
+        }
+        greeting = {"epoch": epoch, "boot_id": "b", "workload": {**table, **workload}, "later": ["more"]}
+        self.say(wire.HELLO, json.dumps(greeting).encode())
+
+    def ticks(self, *seqs: int, channel: int = 0, payload: str = '{"n":%d}') -> None:
+        """Send ticks that are due together."""
+        texts = [(seq, payload % seq if "%d" in payload else payload) for seq in seqs]
+        self.say(wire.TICKS, b"".join(wire.pack(channel, seq, 1000 * seq, text.encode()) for seq, text in texts))
+
+    def live(self) -> None:
+        """The refill is over."""
+        self.say(wire.LIVE)
+
+    def notice(self, kind: str, channel: int = 0, **fields: Any) -> None:
+        """What a stream says of itself."""
+        text = json.dumps({"control": kind, **fields}, separators=(",", ":"))
+        self.say(wire.TICKS, wire.pack(channel, NOTICE, 0, text.encode()))
+
+    def close(self) -> None:
+        """For good."""
+        self.leave()
+        self._listener.close()
+
+
+@pytest.fixture
+def feed(tmp_path: Path) -> Iterator[Feed]:
+    feed = Feed(tmp_path)
+    with contextlib.closing(feed):
+        yield feed

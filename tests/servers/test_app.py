@@ -40,7 +40,7 @@ OPTIONS = {
 }
 
 
-def test_a_port_in_use_is_the_user_s_to_mend():
+def test_a_port_in_use_is_a_user_error():
     with (
         listen("127.0.0.1", 0) as taken,
         pytest.raises(UserError, match=r"cannot listen on 127\.0\.0\.1:\d+ .*--port 0"),
@@ -49,7 +49,7 @@ def test_a_port_in_use_is_the_user_s_to_mend():
 
 
 @pytest.mark.parametrize(("host", "port"), [("192.0.2.1", 0), ("127.0.0.1", 70_000), ("no-such-host.invalid", 0)])
-def test_a_place_that_is_not_here_is_the_user_s_to_mend(host: str, port: int):
+def test_an_unavailable_address_is_a_user_error(host: str, port: int):
     with pytest.raises(UserError, match="cannot listen"):
         listen(host, port)
 
@@ -71,7 +71,7 @@ OURS = [name for name, one in catalogue().items() if one.serve is not None and o
 
 @pytest.mark.slow
 @pytest.mark.parametrize("subject", OURS)
-def test_who_comes_before_the_rings_are_filled_waits(subject: str, tmp_path: Path):
+def test_a_client_that_comes_before_the_rings_are_filled_waits(subject: str, tmp_path: Path):
     """An answer would be 404, for which an EventSource leaves for good, or a gap that is none."""
     if lacking := find(subject).missing()[0]:
         pytest.skip(f"{subject} needs {lacking}")
@@ -115,7 +115,7 @@ def test_a_server_that_was_restarted_goes_on_where_the_other_one_stopped(tmp_pat
 # Tidying up
 
 
-def test_tidying_collects_what_nobody_holds():
+def test_tidying_collects_garbage():
     class Ring:
         """Holds itself: only the collector lets go of it."""
 
@@ -147,7 +147,7 @@ def test_tidying_trims_the_allocator_where_it_can_be(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.slow
-def test_a_server_that_is_told_to_tidy_up_goes_on_serving(tmp_path: Path):
+def test_a_server_that_tidies_up_still_serves(tmp_path: Path):
     scenario = Scenario(workload=WorkloadTable(rate_hz=100))
     with (
         PublisherProcess(scenario.make_workload(), scenario, tmp_path, (), tmp_path / "publisher.log") as publisher,
@@ -169,7 +169,7 @@ def _target(url: str) -> Target:
 
 
 @pytest.mark.parametrize("text", ["", "-1", "+1", "1.0", "1_0", " 1", "٣", "9" * 19, "0x1"])
-def test_what_is_no_number(text: str):
+def test_not_a_number(text: str):
     with pytest.raises(BadParameter, match="since must be a whole number"):
         number(text, "since")
 
@@ -179,7 +179,7 @@ def test_numbers():
 
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "nan", "inf", "301"])
-def test_what_is_no_time(text: str):
+def test_not_a_time(text: str):
     with pytest.raises(BadParameter, match="timeout must be a number of seconds"):
         seconds(text, "timeout", 300)
 

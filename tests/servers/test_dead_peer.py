@@ -154,7 +154,7 @@ def took_s(target: Target, port: int, most_s: float) -> float:
 @pytest.mark.slow
 @pytest.mark.root
 @pytest.mark.parametrize("subject", sorted(n for n, s in catalogue().items() if "dead-peer" in s.capabilities))
-def test_who_vanishes_is_noticed_within_two_heartbeats(namespace: Namespace, serve: Serve, subject: str):
+def test_a_client_that_vanishes_is_noticed_within_two_heartbeats(namespace: Namespace, serve: Serve, subject: str):
     server, target = serve(subject)
     link = namespace.connect(target.port)
     with link:
@@ -179,7 +179,7 @@ def test_who_vanishes_is_noticed_within_two_heartbeats(namespace: Namespace, ser
 @pytest.mark.slow
 @pytest.mark.root
 @pytest.mark.parametrize("subject", ["sse-aiohttp", "websocket-websockets", "short-poll-aiohttp", "long-poll-aiohttp"])
-def test_who_is_only_quiet_stays(namespace: Namespace, serve: Serve, subject: str):
+def test_a_client_that_is_only_quiet_stays(namespace: Namespace, serve: Serve, subject: str):
     """Its kernel answers; its application reads nothing, which is too little to close any window."""
     _, target = serve(subject)
     link = namespace.connect(target.port)

@@ -141,7 +141,7 @@ def test_what_names_no_page(page: str) -> None:
         Accounts().find(page, "sse")
 
 
-def test_it_is_no_subject() -> None:
+def test_it_is_not_a_subject() -> None:
     assert [name for name in catalogue() if "demo" in name] == []
 
 
@@ -240,7 +240,7 @@ def test_the_plan_goes_on_while_a_lane_is_stopped(demo: ServerProcess) -> None:
 
 
 @pytest.mark.slow
-def test_who_may_steer_and_how(demo: ServerProcess) -> None:
+def test_rights_and_ways_of_steering(demo: ServerProcess) -> None:
     own = {"Origin": demo.url}
     assert ask(demo, "POST", "/demo/lanes/sse/resume", own)[0] == 200
     for origin in ("http://example.org", "null", "http://127.0.0.1:1"):

@@ -217,7 +217,7 @@ def test_a_transport_that_raises_though_it_is_open_is_our_bug(make_hub, new_tran
     play(check())
 
 
-def test_who_left_during_the_replay_is_not_attached(make_hub, new_transport, ticks_of):
+def test_a_client_that_left_during_the_replay_is_not_attached(make_hub, new_transport, ticks_of):
     async def check() -> None:
         hub = make_hub(limits=PATIENT)
         hub.publish(ticks_of(*range(1, 31)))
@@ -248,7 +248,7 @@ def test_a_feed_that_was_away_too_long_is_a_gap(make_hub, new_transport, ticks_o
     play(check())
 
 
-def test_a_feed_that_begins_late_is_no_gap_for_who_is_there(make_hub, new_transport, ticks_of):
+def test_a_late_feed_is_not_a_gap_for_present_subscribers(make_hub, new_transport, ticks_of):
     async def check() -> None:
         hub = make_hub()
         transport = new_transport()
@@ -290,7 +290,7 @@ def test_the_same_epoch_again_changes_nothing(make_hub, new_transport, ticks_of,
     play(check())
 
 
-def test_heartbeats_go_to_everyone_and_survive_who_left(make_hub, new_transport):
+def test_heartbeats_go_to_all_connections_and_survive_a_closed_one(make_hub, new_transport):
     async def check() -> None:
         hub = make_hub("fanout", "stocks", limits=BEATING)
         crowd = [new_transport() for _ in range(3)]
@@ -308,7 +308,7 @@ def test_heartbeats_go_to_everyone_and_survive_who_left(make_hub, new_transport)
     play(check())
 
 
-def test_the_end_is_said_once_and_connections_are_over(make_hub, new_transport, ticks_of, notice_of, brief):
+def test_the_end_is_sent_once_and_closes_connections(make_hub, new_transport, ticks_of, notice_of, brief):
     async def check() -> None:
         hub = make_hub(brief)
         transport = new_transport()
@@ -327,7 +327,7 @@ def test_the_end_is_said_once_and_connections_are_over(make_hub, new_transport, 
 
 
 @pytest.mark.parametrize(("cursor", "ids"), [(None, [1, 2, 3]), (0, [1, 2, 3]), (2, [3]), (3, [])])
-def test_who_comes_after_the_end_gets_what_is_left_and_the_end(
+def test_a_client_that_comes_after_the_end_gets_what_is_left_and_the_end(
     make_hub, new_transport, ticks_of, notice_of, brief, cursor, ids
 ):
     async def check() -> None:
@@ -346,7 +346,7 @@ def test_who_comes_after_the_end_gets_what_is_left_and_the_end(
     play(check())
 
 
-def test_stop_finishes_everyone_and_wakes_who_waits(make_hub, new_transport, ticks_of):
+def test_stop_finishes_all_connections_and_wakes_waiting_polls(make_hub, new_transport, ticks_of):
     async def check() -> None:
         hub = make_hub(limits=PATIENT)
         hub.publish(ticks_of(*range(1, 31)))
@@ -369,7 +369,7 @@ def test_stop_finishes_everyone_and_wakes_who_waits(make_hub, new_transport, tic
 
 
 @pytest.mark.parametrize("what", ["message", "retry", "end", "failure", "another epoch"])
-def test_who_waits_is_woken(make_hub, ticks_of, notice_of, greeting_of, what):
+def test_waiting_polls_are_woken(make_hub, ticks_of, notice_of, greeting_of, what):
     async def check() -> None:
         hub = make_hub()
         waiting = [asyncio.create_task(hub.next(hub.channels[0], 60)) for _ in range(3)]
@@ -415,7 +415,7 @@ def test_the_plan_lists_what_is_held(make_hub, ticks_of):
 # What streams say of themselves
 
 
-def test_notices_are_said_in_their_place_and_are_no_messages(make_hub, new_transport, ticks_of, notice_of):
+def test_notices_keep_their_place_and_are_not_messages(make_hub, new_transport, ticks_of, notice_of):
     async def check() -> None:
         hub = make_hub()
         transport = new_transport()
@@ -429,7 +429,7 @@ def test_notices_are_said_in_their_place_and_are_no_messages(make_hub, new_trans
     play(check())
 
 
-def test_advice_is_for_who_comes_until_the_next_message(make_hub, new_transport, ticks_of, notice_of):
+def test_new_subscribers_get_advice_until_the_next_message(make_hub, new_transport, ticks_of, notice_of):
     async def check() -> None:
         hub = make_hub()
         hub.publish(ticks_of(1) + notice_of("retry", count=1) + notice_of("retry", count=2))
@@ -444,7 +444,7 @@ def test_advice_is_for_who_comes_until_the_next_message(make_hub, new_transport,
     play(check())
 
 
-def test_what_is_said_again_after_a_refill_is_not_said_twice(make_hub, new_transport, ticks_of, notice_of):
+def test_a_notice_is_not_repeated_after_a_refill(make_hub, new_transport, ticks_of, notice_of):
     async def check() -> None:
         hub = make_hub("fanout", "stocks")
         crowd = [new_transport(), new_transport()]
@@ -533,7 +533,7 @@ def test_a_run_that_sent_nothing_leaves_no_gap(make_hub, new_transport, greeting
 
 
 @pytest.mark.parametrize("size", [1, 30, 90])
-def test_nobody_is_made_to_hold_more_than_the_limit(make_hub, new_transport, ticks_of, capsys, size):
+def test_no_connection_holds_more_than_the_limit(make_hub, new_transport, ticks_of, capsys, size):
     """Not even between a write and the look at what it did: several messages due together count as one."""
 
     async def check() -> None:
@@ -554,7 +554,7 @@ def test_nobody_is_made_to_hold_more_than_the_limit(make_hub, new_transport, tic
     assert "it would hold too much; it held" in capsys.readouterr().err
 
 
-def test_a_message_larger_than_the_limit_is_nobody_s_fault(make_hub, new_transport, ticks_of):
+def test_a_message_larger_than_the_limit_drops_no_subscriber(make_hub, new_transport, ticks_of):
     async def check() -> None:
         hub = make_hub(limits=SMALL)
         transport = new_transport()
@@ -638,7 +638,7 @@ def watched(make_hub, new_transport, clock: Clock) -> tuple[Any, Any, FakeSocket
     return hub, transport, transport.socket, look
 
 
-def test_who_acknowledges_heartbeats_stays(watched):
+def test_a_client_that_acknowledges_heartbeats_stays(watched):
     hub, transport, link, look = watched
     for beat in range(20):
         look(True)
@@ -649,7 +649,7 @@ def test_who_acknowledges_heartbeats_stays(watched):
 
 
 @pytest.mark.parametrize("quiet", [0, 1, 5])
-def test_who_vanished_is_dropped_within_two_heartbeats(watched, clock: Clock, capsys, quiet: int):
+def test_a_client_that_vanished_is_dropped_within_two_heartbeats(watched, clock: Clock, capsys, quiet: int):
     hub, transport, link, look = watched
     for beat in range(quiet):
         look(True)
@@ -666,7 +666,7 @@ def test_who_vanished_is_dropped_within_two_heartbeats(watched, clock: Clock, ca
     assert "dropped a slow consumer of fanout: it acknowledged nothing for 7.5 s" in capsys.readouterr().err
 
 
-def test_who_stopped_reading_is_dropped_though_its_kernel_answers(watched):
+def test_a_client_that_stopped_reading_is_dropped_though_its_kernel_answers(watched):
     _, transport, link, look = watched
     look(True)
     link.acknowledged, link.not_sent = 7, 100  # its window closed: nothing is unacknowledged, and nothing moves
@@ -701,7 +701,7 @@ def test_what_was_sent_just_now_proves_nothing(watched):
     assert not transport.aborted
 
 
-def test_who_acknowledges_slowly_stays(watched):
+def test_a_client_that_acknowledges_slowly_stays(watched):
     _, transport, link, look = watched
     for turn in range(20):
         look(turn % 2 == 0)
@@ -731,7 +731,7 @@ def test_a_socket_that_is_over_tells_nothing(watched):
 # What subscribers say
 
 
-def test_what_is_said_goes_up_and_comes_back_as_a_message(make_hub, new_transport, greeting_of, ticks_of):
+def test_a_sent_message_comes_back_as_a_message(make_hub, new_transport, greeting_of, ticks_of):
     async def check() -> None:
         hub = make_hub("chat", "fanout")
         sent: list[bytes] = []
@@ -755,7 +755,7 @@ def test_what_is_said_goes_up_and_comes_back_as_a_message(make_hub, new_transpor
     play(check())
 
 
-def test_a_websocket_is_told_what_is_refused_and_not_listened_to_elsewhere(make_hub, new_transport, greeting_of):
+def test_a_websocket_gets_refusals_and_is_ignored_on_other_streams(make_hub, new_transport, greeting_of):
     async def check() -> None:
         hub = make_hub("chat", "fanout")
         hub.hello(greeting_of("chat", "fanout", epoch="with senders", conversation=True))

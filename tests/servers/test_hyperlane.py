@@ -1,4 +1,4 @@
-"""The article's framework (`make hyperlane`): what is its own. (Its subjects are in tests/conformance as all are.)
+"""The article's framework (`make hyperlane`): what is its own. (Its subjects are in tests/conformance and test_fed.py.)
 
 Its unit tests are Rust's: `cargo test` in servers/hyperlane.
 """
@@ -24,22 +24,23 @@ from urllib.parse import urlsplit
 import pytest
 
 from rtbench import conformance
-from rtbench.conformance._client import Subscriber, fetch, subscribing
+from rtbench.conformance._client import Subscriber, fetch, held, subscribing
 from rtbench.conformance._target import Target
 from rtbench.conformance.verify import CaseResult, Stage, _run
 from rtbench.processes.process import STOP_S, Process
 from rtbench.processes.publisher import PublisherProcess
 from rtbench.processes.server import ServerProcess
 from rtbench.scenario.model import Scenario
-from rtbench.servers.kit import feed as wire
 from rtbench.streams import catalogue
 from rtbench.subjects.registry import find
-from rtbench.transports import Control
-from rtbench.workload import NOTICE
+
+from .conftest import Feed
 
 FOLDER = Path(__file__).parents[2] / "servers" / "hyperlane"
 BINARY = FOLDER / "target" / "release" / "rtbench-hyperlane"
-TRANSPORTS = ("sse", "websocket")
+PUSH = ("sse", "websocket")
+POLLS = ("short-poll", "long-poll")
+TRANSPORTS = (*PUSH, *POLLS)
 PATIENCE_S = 60
 LIMITS = {"heartbeat_s": 15.0, "ring_messages": 1000, "ring_bytes": 2**26, "buffer_bytes": 2**20}
 
@@ -92,7 +93,7 @@ def verified(transport: str, fanout: str, folder: Path) -> tuple[CaseResult, ...
         return tuple(_run(target, conformance.catalogue().values(), None))
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("transport", PUSH)
 def test_the_other_way_to_fan_out_keeps_the_contract_too(transport: str, tmp_path: Path):
     found = verified(transport, "task", tmp_path)
     assert [problem for case in found if case.status == "failed" for problem in case.problems] == []
@@ -100,72 +101,6 @@ def test_the_other_way_to_fan_out_keeps_the_contract_too(transport: str, tmp_pat
 
 
 # Its own: fed by hand
-
-
-class Feed:
-    """A publisher that says what the test wants, to one server at a time."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "feed.sock"
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(self.path))
-        self._listener.listen(4)
-        self._listener.settimeout(10)
-        self._link: socket.socket | None = None
-
-    def accept(self) -> None:
-        """Wait for the server to (re)connect."""
-        self.leave()
-        self._link, _ = self._listener.accept()
-
-    def leave(self) -> None:
-        """Go away."""
-        if self._link is not None:
-            self._link.close()
-            self._link = None
-
-    def say(self, kind: int, body: bytes = b"") -> None:
-        """Send one frame."""
-        assert self._link is not None
-        self._link.sendall(wire.frame(kind, body))
-
-    def hello(self, *streams: str, epoch: str = "e1", **workload: Any) -> None:
-        """Greet the server. The streams need not be in the catalogue."""
-        table = {
-            "streams": streams,
-            "seed": 7,
-            "epoch_s": 0,
-            "subscribers": 1,
-            "pace": ["broadcast", 5.0, 150, "constant"],
-        }
-        greeting = {"epoch": epoch, "boot_id": "b", "workload": {**table, **workload}, "later": ["more"]}
-        self.say(wire.HELLO, json.dumps(greeting).encode())
-
-    def ticks(self, *seqs: int, channel: int = 0, payload: str = '{"n":%d}') -> None:
-        """Send ticks that are due together."""
-        texts = [(seq, payload % seq if "%d" in payload else payload) for seq in seqs]
-        self.say(wire.TICKS, b"".join(wire.pack(channel, seq, 1000 * seq, text.encode()) for seq, text in texts))
-
-    def live(self) -> None:
-        """The refill is over."""
-        self.say(wire.LIVE)
-
-    def notice(self, kind: str, channel: int = 0, **fields: Any) -> None:
-        """What a stream says of itself."""
-        text = json.dumps({"control": kind, **fields}, separators=(",", ":"))
-        self.say(wire.TICKS, wire.pack(channel, NOTICE, 0, text.encode()))
-
-    def close(self) -> None:
-        """For good."""
-        self.leave()
-        self._listener.close()
-
-
-@pytest.fixture
-def feed(tmp_path: Path) -> Iterator[Feed]:
-    feed = Feed(tmp_path)
-    with contextlib.closing(feed):
-        yield feed
 
 
 @pytest.fixture
@@ -247,131 +182,6 @@ def test_the_finite_streams_are_the_catalogue_s():
     assert named("OWN_HEARTBEAT") == {stream.name for stream in known if stream.heartbeat_s is not None}
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
-def test_frames_that_it_does_not_know_are_stepped_over(transport: str, fed: Callable[..., Hyperlane], feed: Feed):
-    server = fed("stocks")
-    with Subscriber(server.target(transport, "stocks")) as subscriber:
-        assert subscriber.open()
-        for seq in range(1, 4):
-            feed.say(99, b"a newer publisher's")
-            feed.ticks(seq)
-        assert ids(subscriber, 3) == [1, 2, 3]
-
-
-@pytest.mark.parametrize("transport", TRANSPORTS)
-def test_the_feed_may_go_away_and_come_back(transport: str, fed: Callable[..., Hyperlane], feed: Feed):
-    server = fed("stocks")
-    with Subscriber(server.target(transport, "stocks")) as subscriber:
-        assert subscriber.open()
-        feed.ticks(1, 2)
-        feed.accept()
-        feed.hello("stocks")
-        feed.ticks(1, 2, 3)  # the refill
-        feed.live()
-        feed.ticks(4)
-        assert ids(subscriber, 4) == [1, 2, 3, 4]
-        feed.accept()
-        feed.hello("stocks")
-        feed.ticks(8, 9)  # it was away for longer than the publisher's ring holds
-        assert ids(subscriber, 2) == [8, 9]
-        assert [dict(gap.fields) for gap in subscriber.gaps] == [{"from": 5, "to": 7, "reason": "no longer held"}]
-
-
-@pytest.mark.parametrize("transport", TRANSPORTS)
-def test_another_run_of_the_publisher_is_told(transport: str, fed: Callable[..., Hyperlane], feed: Feed):
-    server = fed("stocks", "metrics")
-    with (
-        Subscriber(server.target(transport, "stocks")) as moved,
-        Subscriber(server.target(transport, "metrics")) as orphan,
-    ):
-        assert moved.open() and orphan.open()
-        feed.ticks(1, 2)
-        assert ids(moved, 2) == [1, 2]
-        feed.accept()
-        feed.hello("dashboard", "stocks", epoch="e2")
-        feed.ticks(1, channel=1)
-        assert ids(moved, 1) == [1]
-        assert [(gap.fields["from"], gap.fields["to"]) for gap in moved.gaps] == [(1, 2)]
-        while orphan.event() is not None:
-            pass
-        assert orphan.closed is not None and orphan.closed.clean  # its stream is no more
-    plan = fetch(server.target(transport, "stocks"), "/plan/stocks").json()
-    assert (plan["epoch"], plan["seed"], [tick[0] for tick in plan["ticks"]]) == ("e2", 7, [1])
-
-
-def test_a_malformed_frame_costs_the_connection_to_the_publisher_and_no_more(fed: Callable[..., Hyperlane], feed: Feed):
-    server = fed("stocks")
-    with Subscriber(server.target("sse", "stocks")) as subscriber:
-        assert subscriber.open()
-        for torn in (b"torn", wire.pack(17, 1, 0, b"{}")):
-            feed.say(wire.TICKS, torn)
-            feed.accept()
-            feed.hello("stocks")
-        feed.ticks(1)
-        assert ids(subscriber, 1) == [1]
-    assert "malformed" in server.tail()
-
-
-@pytest.mark.parametrize("transport", TRANSPORTS)
-def test_a_finite_stream_is_had_whole_then_its_end(transport: str, fed: Callable[..., Hyperlane], feed: Feed):
-    server = fed("chat", limits={"ring_messages": 2})
-    target = server.target(transport, "chat")
-    with Subscriber(target) as early:
-        assert early.open()
-        feed.ticks(*range(1, 6))
-        feed.notice("end", last=5)
-        with Subscriber(target) as late, Subscriber(target, 3) as resumed:
-            for subscriber, first in ((early, 1), (late, 1), (resumed, 4)):
-                assert ids(subscriber, 6) == list(range(first, 6))
-                assert subscriber.controls == [Control("end", {"last": 5})]
-                assert subscriber.closed is not None and subscriber.closed.clean
-                assert subscriber.closed.code == (1000 if transport == "websocket" else 0)
-    if transport == "sse":
-        assert fetch(target, "/sse/chat", headers={"Last-Event-ID": "5"}).status == 204
-
-
-@pytest.mark.parametrize("transport", TRANSPORTS)
-def test_what_a_stream_says_of_itself(transport: str, fed: Callable[..., Hyperlane], feed: Feed):
-    server = fed("resilient", limits={"ring_messages": 2})
-    target = server.target(transport, "resilient")
-    with Subscriber(target) as present:
-        assert present.open()
-        feed.ticks(1, 2)
-        feed.notice("retry", after_ms=5000, count=1)
-        assert ids(present, 2) == [1, 2]
-        with Subscriber(target) as during:
-            assert during.open()
-            while not during.controls:
-                assert during.event() is not None
-            assert during.controls == [Control("retry", {"after_ms": 5000, "count": 1})]
-            feed.notice("retry", after_ms=5000, count=1)  # said again, as after a refill
-            feed.ticks(3)
-            feed.notice("failure", error="no more", last=3)
-            with Subscriber(target) as late:
-                for subscriber, first in ((present, 3), (during, 3), (late, 1)):
-                    assert ids(subscriber, 4) == list(range(first, 4))
-                    assert subscriber.controls[-1] == Control("failure", {"error": "no more", "last": 3})
-                    assert sum(control.kind == "retry" for control in subscriber.controls) == (subscriber is not late)
-                    assert subscriber.closed is not None
-                    assert subscriber.closed.code == (1011 if transport == "websocket" else 0)
-
-
-@pytest.mark.parametrize("transport", TRANSPORTS)
-def test_a_cursor_of_the_run_before_gets_all_of_this_one(transport: str, fed: Callable[..., Hyperlane], feed: Feed):
-    server = fed("stocks")
-    feed.ticks(*range(1, 6))
-    feed.accept()
-    feed.hello("stocks", epoch="e2")
-    feed.ticks(1, 2)
-    feed.live()
-    deadline = time.monotonic() + PATIENCE_S
-    while (fetch(server.target("sse", "stocks"), "/plan/stocks").json()["epoch"]) != "e2":
-        assert time.monotonic() < deadline
-    with Subscriber(server.target(transport, "stocks"), 5) as back:
-        assert ids(back, 2) == [1, 2]
-        assert [dict(gap.fields) for gap in back.gaps] == [{"from": 1, "to": 5, "reason": "the publisher began again"}]
-
-
 def test_a_connection_is_kept_alive_over_answers_and_streams(fed: Callable[..., Hyperlane], feed: Feed):
     server = fed("chat")
     feed.ticks(1, 2)
@@ -385,6 +195,9 @@ def test_a_connection_is_kept_alive_over_answers_and_streams(fed: Callable[..., 
             ("/nothing/here", 404),
             ("/sse/chat?since=x", 400),
             ("/sse/chat?since=1", 200),
+            ("/poll/chat?since=1", 200),
+            ("/long-poll/chat?since=1", 200),
+            ("/poll/chat?since=x", 400),
         ):
             link.request("GET", path)
             response = link.getresponse()
@@ -395,24 +208,8 @@ def test_a_connection_is_kept_alive_over_answers_and_streams(fed: Callable[..., 
         assert len({where for where, _ in seen}) == 1
         assert seen[1][1].count(b'\ndata: {"n"') == 2
         assert seen[5][1].startswith(b"id: 2\n")
-
-
-@pytest.mark.parametrize("transport", TRANSPORTS)
-def test_who_is_slower_than_its_replay_is_dropped(transport: str, fed: Callable[..., Hyperlane], feed: Feed):
-    server = fed("stocks", limits={"heartbeat_s": 0.2, "buffer_bytes": 65536})
-    text = "x" * 8000
-    for first in range(1, 1000, 100):
-        feed.ticks(*range(first, first + 100), payload=text)
-    with Subscriber(server.target(transport, "stocks"), 0, receive_bytes=4096) as slow:
-        deadline = time.monotonic() + PATIENCE_S
-        while "dropped a slow consumer of stocks" not in server.tail() and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert "dropped a slow consumer of stocks: it did not take its replay; it held " in server.tail()
-        got = ids(slow, 1000)
-        assert got == list(range(1, len(got) + 1)) and len(got) < 1000
-        assert slow.closed is not None and not slow.closed.clean
-    with Subscriber(server.target(transport, "stocks"), 0) as quick:  # more than it may hold at once
-        assert ids(quick, 1000) == list(range(1, 1001))
+        assert seen[6][1] == seen[7][1]
+        assert [message["id"] for message in json.loads(seen[6][1])["messages"]] == [2]
 
 
 # Its own: HTTP
@@ -508,6 +305,59 @@ def test_what_is_asked_wrongly(request_: bytes, status: int, alone: Callable[...
     assert list(json.loads(data.partition(b"\r\n\r\n")[2])) == ["error"]
 
 
+# Its own: polls
+
+
+def test_what_came_together_is_one_answer_to_a_poll_that_waits(fed: Callable[..., Hyperlane], feed: Feed):
+    server = fed("stocks")
+    with Subscriber(server.target("long-poll", "stocks"), timeout_s=PATIENCE_S) as subscriber:
+        assert subscriber.open()  # the answer that gives a cursor
+        subscriber.ask()
+        feed.ticks(1, 2, 3)
+        assert ids(subscriber, 3) == [1, 2, 3]
+        assert subscriber.answers == 2
+
+
+def test_an_etag_is_a_cursor(fed: Callable[..., Hyperlane], feed: Feed):
+    server = fed("stocks")
+    feed.ticks(1, 2)
+    target = server.target("short-poll", "stocks")
+    with Subscriber(target, 0) as subscriber:
+        assert ids(subscriber, 2) == [1, 2]
+    for tag, status, messages in (('"2"', 304, None), ('W/"1"', 200, [2]), ('"1"', 200, [2]), ("*", 200, [])):
+        answer = fetch(target, "/poll/stocks", headers={"If-None-Match": tag})
+        assert (answer.status, answer.headers["etag"]) == (status, '"2"')
+        found = answer.json()
+        assert (found and [message["id"] for message in found["messages"]]) == messages
+
+
+def test_who_leaves_while_its_poll_waits_is_noticed(fed: Callable[..., Hyperlane], feed: Feed):
+    server = fed("stocks")
+    with Subscriber(server.target("long-poll", "stocks"), timeout_s=PATIENCE_S) as subscriber:
+        assert subscriber.open()
+        subscriber.ask()
+        port = subscriber.link.getsockname()[1]
+        assert held(server.address[1], port)
+    deadline = time.monotonic() + PATIENCE_S / 2
+    while held(server.address[1], port) is not False:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_who_asks_on_while_its_poll_waits_gets_that_answer_alone(fed: Callable[..., Hyperlane], feed: Feed):
+    target = fed("stocks").target("long-poll", "stocks")
+    with Subscriber(target, timeout_s=PATIENCE_S) as subscriber:
+        assert subscriber.open()
+        subscriber.ask()
+        fetch(target, "/plan/stocks")  # one thread: when this is answered, what was sent before has been read
+        subscriber.link.sendall(b"GET /plan/stocks HTTP/1.1\r\nHost: h\r\n\r\n")
+        fetch(target, "/plan/stocks")
+        feed.ticks(1)
+        data = whole(subscriber.link)
+    assert data.count(b"HTTP/1.1 200 OK\r\n") == 1
+    assert b'"messages":[{"id":1,"data":{"n":1}}]' in data
+
+
 # Its own: WebSocket
 
 
@@ -584,7 +434,7 @@ def test_a_wrong_handshake_is_refused(fields: dict[str, str], alone: Callable[..
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_thousand_connections_are_said_farewell_in_time(
+def test_a_thousand_connections_get_their_farewell_in_time(
     number: signal.Signals, fed: Callable[..., Hyperlane], feed: Feed
 ):
     server = fed("stocks")
@@ -592,9 +442,7 @@ def test_a_thousand_connections_are_said_farewell_in_time(
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
-        crowd = [
-            stack.enter_context(Subscriber(server.target(TRANSPORTS[index % 2], "stocks"))) for index in range(1000)
-        ]
+        crowd = [stack.enter_context(Subscriber(server.target(PUSH[index % 2], "stocks"))) for index in range(1000)]
         assert all(subscriber.open() for subscriber in crowd)
         feed.ticks(1, 2)
         assert all(ids(subscriber, 2) == [1, 2] for subscriber in crowd)
@@ -608,7 +456,7 @@ def test_a_thousand_connections_are_said_farewell_in_time(
         assert gone.result() == 0
 
 
-def test_who_does_not_answer_a_farewell_does_not_hold_it_up(alone: Callable[..., Hyperlane]):
+def test_a_client_that_does_not_answer_a_farewell_does_not_hold_it_up(alone: Callable[..., Hyperlane]):
     server = alone()
     with conversing(server), conversing(server):
         server.kill(signal.SIGTERM)
@@ -637,7 +485,7 @@ def _run_wrongly(*arguments: str) -> str:
     return done.stderr
 
 
-def test_what_the_user_can_mend_is_one_line_and_exit_code_2():
+def test_a_user_error_is_one_line_and_exit_code_2():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         options = {"host": "127.0.0.1", "port": port, "limits": LIMITS}

@@ -51,7 +51,7 @@ def test_a_request_is_charged_with_its_head_and_its_response(link: MeteredConnec
     assert transport.written == [b"head and body"]
 
 
-def test_two_who_share_a_connection_do_not_share_their_bytes(link: MeteredConnection) -> None:
+def test_two_lanes_on_a_connection_do_not_share_their_bytes(link: MeteredConnection) -> None:
     first, second = Account(), Account()
     for account, up, down in ((first, 10, b"x" * 1000), (second, 20, b"x" * 2000), (first, 1, b"x")):
         link.heard(up)
@@ -63,7 +63,7 @@ def test_two_who_share_a_connection_do_not_share_their_bytes(link: MeteredConnec
     assert (second.up, second.down, second.requests) == (20, 2000, 1)
 
 
-def test_what_nobody_claims_is_nobody_s(link: MeteredConnection) -> None:
+def test_unclaimed_bytes_belong_to_no_lane(link: MeteredConnection) -> None:
     account = Account()
     link.heard(10)
     link.begin()
@@ -105,7 +105,7 @@ def test_a_link_is_else_what_it_stands_for(link: MeteredConnection) -> None:
         _ = link.no_such_thing
 
 
-def test_a_protocol_is_told_everything_and_given_a_link(transport: FakeTransport) -> None:
+def test_a_protocol_gets_every_event_and_a_link(transport: FakeTransport) -> None:
     told: list[Any] = []
 
     class Served(asyncio.Protocol):

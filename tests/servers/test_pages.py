@@ -117,7 +117,7 @@ def test_every_server_says_what_it_is(server: ServerProcess) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", ["/pages/none.html", "/pages/..%2f_pages.py", "/pages/../__main__.py", "/pages/"])
-def test_what_is_no_page_is_404_with_a_small_error(server: ServerProcess, path: str) -> None:
+def test_not_a_page_is_404_with_a_small_error(server: ServerProcess, path: str) -> None:
     status, _, body = get(server, path)
     assert status == 404
     assert set(json.loads(body)) == {"error"}

@@ -62,7 +62,7 @@ def test_advice_stands_in_every_answer_until_the_next_message(hub, ticks_of, not
     assert answer(hub, 1) == (200, body(2, following=2))
 
 
-def test_advice_alone_is_no_reason_to_answer_a_long_poll_at_once(hub, ticks_of, notice_of):
+def test_advice_alone_does_not_answer_a_long_poll_at_once(hub, ticks_of, notice_of):
     """Who asks again at once would be answered at once, as often as it can ask."""
     hub.publish(ticks_of(1) + notice_of("retry", **ADVICE))
     assert answer(hub, 1, advise=False) == (0, None)

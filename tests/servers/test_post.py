@@ -195,7 +195,7 @@ def test_a_server_that_is_away_is_tried_again_without_another_message(poster: An
         after.close()
 
 
-def test_an_answer_that_is_no_http_is_a_lost_connection(taker: Taker, poster: Any) -> None:
+def test_an_answer_that_is_not_http_is_a_lost_connection(taker: Taker, poster: Any) -> None:
     one = poster()
     one.post([(0, 1, b"1")])
     taker.accept()
@@ -205,7 +205,7 @@ def test_an_answer_that_is_no_http_is_a_lost_connection(taker: Taker, poster: An
 
 
 @pytest.mark.slow
-def test_a_server_that_does_not_read_holds_nobody_up(taker: Taker, poster: Any) -> None:
+def test_a_server_that_does_not_read_delays_no_other_server(taker: Taker, poster: Any) -> None:
     one = poster(wrap=False)
     big = b"x" * 2**20
     one.post([(0, seq, big) for seq in range(1, 17)])  # more than the sockets hold

@@ -253,7 +253,7 @@ BIG = Workload(("fanout",), pace=Pace(rate_hz=200, payload_bytes=100_000))
 
 @pytest.mark.slow
 @pytest.mark.parametrize("running", [(BIG, 0, 10)], indirect=True)
-def test_a_server_that_stopped_reading_holds_nobody_up(running: Running):
+def test_a_server_that_stopped_reading_delays_no_other_server(running: Running):
     """Some 15 MB are more than its socket takes: the rest waits, and all of it comes when it reads again."""
     stopped, reading = running.server(), running.server()
     stopped.until(feed.HELLO)
@@ -268,7 +268,7 @@ def test_a_server_that_stopped_reading_holds_nobody_up(running: Running):
     assert np.max(table["sent_ns"] - table["due_ns"]) < 10**9
 
 
-def test_a_finite_stream_ends_and_who_comes_late_is_told(tmp_path: Path, brief: str):
+def test_a_finite_stream_ends_and_late_subscribers_get_the_end(tmp_path: Path, brief: str):
     workload = Workload((brief,))
     path = tmp_path / "publisher.sock"
     publisher = Publisher(workload, path, 1, 1)
@@ -299,9 +299,7 @@ class Moody(Stream):
         yield Emission(60 * 10**9, "3")
 
 
-def test_notices_keep_their_place_and_the_one_that_stands_is_said_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_notices_keep_their_place_and_the_current_one_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(catalogue(), "moody", Moody())
     path = tmp_path / "publisher.sock"
     publisher = Publisher(Workload(("moody",)), path, 10, 10_000)

@@ -111,7 +111,7 @@ def test_nothing_is_lost_when_the_server_is_started_again(pair: Pair):
 
 
 @pytest.mark.parametrize("pair", PLANNED, indirect=True)
-def test_who_is_there_is_told_when_the_publisher_is_started_again(pair: Pair):
+def test_present_subscribers_learn_of_a_restarted_publisher(pair: Pair):
     with Subscriber(pair.target, 0, timeout_s=10) as subscriber:
         assert subscriber.messages(HELD)[-1].id == HELD
         pair.restart_publisher()
@@ -129,7 +129,7 @@ def test_who_is_there_is_told_when_the_publisher_is_started_again(pair: Pair):
 
 
 @pytest.mark.parametrize("pair", PLANNED, indirect=True)
-def test_who_comes_back_is_told_when_the_publisher_was_started_again(pair: Pair):
+def test_a_returning_subscriber_learns_of_a_restarted_publisher(pair: Pair):
     with Subscriber(pair.target, 0) as subscriber:
         last = subscriber.messages(HELD)[-1].id
     pair.restart_publisher()

@@ -87,7 +87,7 @@ def test_an_event_stream_and_an_upgrade_are_over_with_their_head() -> None:
     )
 
 
-def test_who_closes_at_once_has_not_answered() -> None:
+def test_a_server_that_closes_at_once_has_not_answered() -> None:
     assert ask(b"") is None
     with pytest.raises(ProtocolError, match="connection closed inside a response"):
         ask(b"HTTP/1.1 200 OK\r\n")

@@ -100,9 +100,9 @@ def test_a_subject_may_have_a_place_of_its_own() -> None:
     assert template.format(stream="fanout", channel=3, subscriber=7, query="") == "/sse/fanout?channel=3&subscriber=7"
 
 
-def test_who_is_published_into() -> None:
+def test_ways_of_publishing() -> None:
     assert find("sse-aiohttp").publish == FEED
-    assert find("sse-hyperlane").publish == FEED
+    assert find("sse-hyperlane").publish == find("sse-go").publish == FEED
     assert find("sse-nchan").publish == Post("/publish/{stream}/{channel}")
     assert not replace(find("sse-nchan"), publish=NOBODY).played
 
@@ -142,12 +142,12 @@ def test_an_unknown_proxy_is_the_users_error() -> None:
         "sse-aiohttp@2@3",
         "@2",
         "+nginx",
-        "sse-node@2",
-        "sse-node-faulty",
+        "sse-somebodys@2",
+        "sse-somebodys-faulty",
         "sse-x+nginx",
     ],
 )
-def test_what_is_no_label_of_a_subject(name: str) -> None:
+def test_not_a_label_of_a_subject(name: str) -> None:
     with pytest.raises(UserError) as caught:
         find(name)
     assert caught.value.message == f"unknown subject {name!r}"
@@ -184,8 +184,9 @@ def test_a_server_process_imports_one_module(name: str, module: str) -> None:
 
 
 def test_find_lists_what_there_is() -> None:
-    with pytest.raises(UserError, match=r"unknown subject 'sse-node': choose one of long-poll-aiohttp, .*sse-aiohttp"):
-        find("sse-node")
+    wanted = r"unknown subject 'sse-somebodys': choose one of long-poll-aiohttp, .*sse-aiohttp"
+    with pytest.raises(UserError, match=wanted):
+        find("sse-somebodys")
 
 
 # What a subject needs
@@ -224,7 +225,7 @@ from rtbench.subjects import Subject
 
 async def serve(server): ...
 
-SUBJECT = Subject("sse-node", "sse", "node", "idiomatic", "per-connection", serve)
+SUBJECT = Subject("sse-somebodys", "sse", "node", "idiomatic", "per-connection", serve)
 """
 
 
@@ -232,14 +233,14 @@ def test_a_file_of_the_users_own(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(SERVER)
     own, name = Registry().reading(str(path))
-    assert name == "sse-node"
-    found = own.find("sse-node@b")
+    assert name == "sse-somebodys"
+    found = own.find("sse-somebodys@b")
     assert (found.transport, found.stack, found.module) == ("sse", "node", str(path))
-    assert "sse-node" not in catalogue()
-    with pytest.raises(UserError, match=r"one of .*sse-node"):
+    assert "sse-somebodys" not in catalogue()
+    with pytest.raises(UserError, match=r"one of .*sse-somebodys"):
         own.find("sse-other")
-    with pytest.raises(UserError, match="unknown subject 'sse-node'"):
-        find("sse-node")  # the value that was given back knows it, nothing else does
+    with pytest.raises(UserError, match="unknown subject 'sse-somebodys'"):
+        find("sse-somebodys")  # the value that was given back knows it, nothing else does
 
 
 @pytest.mark.parametrize(
@@ -251,10 +252,10 @@ def test_a_file_of_the_users_own(tmp_path: Path) -> None:
         ("def x(:\n", "cannot be imported (SyntaxError:"),
         ("1 / 0\n", "cannot be imported (ZeroDivisionError: division by zero)"),
         (SERVER.replace('"sse"', '"pigeon"'), "unknown transport 'pigeon'"),
-        (SERVER.replace("sse-node", "sse-aiohttp"), "the subject name 'sse-aiohttp' is in use"),
+        (SERVER.replace("sse-somebodys", "sse-aiohttp"), "the subject name 'sse-aiohttp' is in use"),
     ],
 )
-def test_a_file_that_is_no_subject(tmp_path: Path, text: str, message: str) -> None:
+def test_a_file_that_is_not_a_subject(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "mine.py"
     path.write_text(text)
     with pytest.raises(UserError) as caught:
@@ -333,12 +334,12 @@ def entry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
 
 def test_an_installed_package_adds_its_subject(entry: Path) -> None:
     entry.write_text(SERVER)
-    assert catalogue()["sse-node"].module == "somebodys_subject"
-    assert find("sse-node").stack == "node"
+    assert catalogue()["sse-somebodys"].module == "somebodys_subject"
+    assert find("sse-somebodys").stack == "node"
     assert "sse-aiohttp" in catalogue()
 
 
-def test_an_entry_point_that_is_no_subject(entry: Path) -> None:
+def test_an_entry_point_that_is_not_a_subject(entry: Path) -> None:
     entry.write_text("SUBJECT = 5\n")
     with pytest.raises(UserError, match=r"the entry point mine \(somebodys_subject:SUBJECT\) is not a Subject"):
         catalogue()
@@ -364,9 +365,9 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_a_new_subject_is_one_file(package: Path) -> None:
-    (package / "sse_node.py").write_text(SERVER)
+    (package / "sse_somebodys.py").write_text(SERVER)
     (package / "helpers.py").write_text("X = 1\n")
     (package / "_private.py").write_text("raise AssertionError('imported')\n")
-    assert list(catalogue()) == ["sse-node"]
-    assert isinstance(find("sse-node"), Subject)
-    assert find("sse-node").path == ""
+    assert list(catalogue()) == ["sse-somebodys"]
+    assert isinstance(find("sse-somebodys"), Subject)
+    assert find("sse-somebodys").path == ""

@@ -110,7 +110,9 @@ def test_the_scheme_says_it_without_asking(url: str, transport: str, path: str) 
 
 
 @pytest.mark.parametrize(("path", "transport"), [("/long-poll/x", "long-poll"), ("/quiet", "long-poll")])
-def test_who_waits_before_it_answers_is_a_long_poll(monkeypatch: pytest.MonkeyPatch, path: str, transport: str) -> None:
+def test_a_server_that_waits_before_it_answers_is_a_long_poll(
+    monkeypatch: pytest.MonkeyPatch, path: str, transport: str
+) -> None:
     monkeypatch.setattr(module, "_PATIENCE_S", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         assert subject_at(f"http://127.0.0.1:{silent.getsockname()[1]}{path}").transport == transport
@@ -165,13 +167,13 @@ def test_where_nothing_answers() -> None:
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/x", "http://", "http:///x", "://x", "ws://:80", "http://[::1/x"])
-def test_what_is_no_url(url: str) -> None:
+def test_not_a_url(url: str) -> None:
     with pytest.raises(UserError, match="is not a server's URL: write http"):
         find(url)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:99999/x", "http://127.0.0.1:http/x"])
-def test_what_is_no_port(url: str) -> None:
+def test_not_a_port(url: str) -> None:
     with pytest.raises(UserError, match="is not a server's URL"):
         find(url)
 

@@ -1,11 +1,17 @@
-"""Long polling by conditional GET: the validators of an answer are the cursor of the next request."""
+"""Polling by conditional GET: the validators of an answer are the cursor of the next request."""
 
 from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rtbench.transports import Asked, Closed, Control, Message, ProtocolError
-from rtbench.transports.conditional import ConditionalClient, codec
+from rtbench.transports.conditional import CODECS, ConditionalClient, codec
+
+CONVERSATIONS = json.loads((Path(__file__).parents[1] / "vectors" / "conditional.json").read_text())["conversations"]
 
 FIRST = b"GET /subscribe/fanout/0 HTTP/1.1\r\nHost: here\r\nAccept: text/json\r\n\r\n"
 
@@ -15,6 +21,28 @@ def answer(body: bytes, tag: str = "1", status: str = "200 OK", close: bool = Fa
     head = f"HTTP/1.1 {status}\r\nLast-Modified: Tue, 24 Nov 2026 10:00:00 GMT\r\nEtag: {tag}\r\n"
     head += "Connection: close\r\n" if close else ""
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+@pytest.mark.parametrize("conversation", CONVERSATIONS, ids=[one["name"] for one in CONVERSATIONS])
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_conversations(conversation: dict[str, Any], size: int) -> None:
+    asked = Asked("here", "/subscribe/fanout/0", headers={"Accept": "text/json"}, carries_id="payload")
+    client = CODECS[conversation["codec"]](asked)
+    assert client.request() == FIRST
+    for turn in conversation["turns"]:
+        data = turn["answer"].encode("latin-1")
+        (found,) = [one for at in range(0, len(data), size) for one in client.feed(data[at : at + size])]
+        assert [[one.id, one.payload.decode()] for one in found.messages] == turn["messages"]
+        assert (found.status, found.next, found.more) == (turn["status"], turn["next"], turn["more"])
+        assert (found.received_bytes, found.end, found.controls) == (len(data), False, ())
+        assert client.request() == FIRST[:-2] + turn["validators"].encode() + b"\r\n"
+
+
+def test_an_interval_poll_that_is_refused_has_not_begun() -> None:
+    client = CODECS["interval"](Asked("here", "/subscribe/fanout/0", headers={"Accept": "text/json"}))
+    (refused,) = client.feed(answer(b"what?", status="403 Forbidden"))
+    assert (refused.status, refused.messages, refused.more) == (403, (), False)
+    assert client.request() == FIRST
 
 
 @pytest.fixture
@@ -62,7 +90,7 @@ def test_nothing_came(client: ConditionalClient, status: str) -> None:
     assert client.request() == before
 
 
-def test_a_notice_is_no_message(client: ConditionalClient) -> None:
+def test_a_notice_is_not_a_message(client: ConditionalClient) -> None:
     (found,) = client.feed(answer(b'{"control":"end","last":7}'))
     assert (found.messages, found.controls) == ((), (Control("end", {"last": 7}),))
 
@@ -72,9 +100,10 @@ def test_another_status_is_passed_on(client: ConditionalClient) -> None:
     assert (found.status, found.messages, found.keep_alive) == (403, (), False)
 
 
-def test_a_body_that_is_no_envelope(client: ConditionalClient) -> None:
+@pytest.mark.parametrize("body", [b"what?", b'{"id":7,"data":1}\nwhat?\n', b"\n"])
+def test_a_body_that_is_not_an_envelope(client: ConditionalClient, body: bytes) -> None:
     with pytest.raises(ProtocolError, match="malformed envelope"):
-        client.feed(answer(b"what?"))
+        client.feed(answer(body))
 
 
 def test_the_end_of_the_connection(client: ConditionalClient) -> None:
@@ -102,5 +131,5 @@ def test_an_answer_that_lasts_as_long_as_its_connection(client: ConditionalClien
     assert closed.clean
 
 
-def test_nothing_can_be_told_at_a_glance(client: ConditionalClient) -> None:
+def test_glance_is_always_none(client: ConditionalClient) -> None:
     assert client.glance(answer(b'{"id":7,"data":1}')) is None

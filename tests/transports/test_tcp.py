@@ -43,11 +43,11 @@ def test_how_the_payload_is_read_is_the_subjects_to_say() -> None:
     assert client(json_payload=True).feed(b'ok\n{"id":1,"data":"x"}\n')[1] == Message(1, b'"x"')
 
 
-def test_a_refusal_is_said_in_words_and_is_the_end() -> None:
+def test_a_refusal_has_a_text_and_closes() -> None:
     one = client()
-    assert one.feed(b"error there is no such stream\nmore\n") == [
+    assert one.feed(b"error unknown stream\nmore\n") == [
         Opened(400, {}),
-        Closed(False, reason="error there is no such stream"),
+        Closed(False, reason="error unknown stream"),
     ]
     assert one.feed(b'{"id":1,"data":1}\n') == []
     assert one.eof() == []
@@ -60,7 +60,7 @@ def test_a_connection_that_closes_too_early() -> None:
     assert one.eof() == [Closed(False, reason="connection closed inside a line")]
 
 
-def test_a_line_that_is_no_message_keeps_what_came_before_it() -> None:
+def test_a_line_that_is_not_a_message_keeps_what_came_before_it() -> None:
     one = client()
     with pytest.raises(ProtocolError, match="malformed envelope") as caught:
         one.feed(b'ok\n{"id":1,"data":1}\nwhat?\n{"id":2,"data":2}\n')

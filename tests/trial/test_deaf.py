@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("subject", ["sse-aiohttp", "websocket-websockets"])
-def test_who_stops_reading_is_cut_off_alone(measure: Callable[..., Any], subject: str) -> None:
+def test_a_client_that_stops_reading_is_cut_off_alone(measure: Callable[..., Any], subject: str) -> None:
     whole = measure(
         subject,
         faults={"deaf": 1},

@@ -94,7 +94,7 @@ def test_a_killed_server_is_started_again_after_its_time(group_with: GroupWith, 
     ]
 
 
-def test_a_starver_is_told_in_advance(group_with: GroupWith, clock: Any) -> None:
+def test_a_starver_gets_its_times_in_advance(group_with: GroupWith, clock: Any) -> None:
     row = {"what": "load", "at_s": 1, "for_s": 3, "burn_s": 0.2, "every_s": 0.5}
     group = group_with(starve=[row])
     begin = clock.now
@@ -169,7 +169,7 @@ def test_signals_reach_real_processes_and_their_children(make_group: MakeGroup, 
     assert [state_of(pid) for pid in family] != ["T", "T"]
 
 
-def test_a_child_that_left_meanwhile_is_no_trouble(make_group: MakeGroup, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_that_exited_meanwhile_is_ignored(make_group: MakeGroup, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = subprocess.Popen(["true"])
     gone.wait()
     monkeypatch.setattr(_faults.probes, "tree", lambda pid: [gone.pid])

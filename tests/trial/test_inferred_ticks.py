@@ -62,7 +62,7 @@ def ticks(run: Run) -> list[tuple[int, ...]]:
     return list(zip(*(table[name].tolist() for name in tables.TABLES["ticks"]), strict=True))
 
 
-def test_a_tick_stands_at_its_first_arrival_when_nobody_says_when_it_was_due(seen: Callable[..., Run]) -> None:
+def test_a_tick_without_a_due_time_has_the_time_of_its_first_arrival(seen: Callable[..., Run]) -> None:
     run = seen([(0, 0, 2, 220, 225, 7), (1, 0, 2, -1, 210, 7), (0, 0, 1, 100, 105, 8), (1, 0, 1, 90, 120, 8)])
     found = infer_ticks(run, reports(), NOWHERE)
     assert ticks(run) == [(0, 1, 90, 90, 11, 8), (0, 2, 210, 210, 12, 7)]
@@ -84,7 +84,7 @@ def test_one_message_without_a_due_time_leaves_latency_unknown(seen: Callable[..
     assert found[:2] == ("unknown", UNKNOWN)
 
 
-def test_messages_without_ids_are_told_apart_by_content_and_numbered_as_they_came(seen: Callable[..., Run]) -> None:
+def test_messages_without_ids_are_matched_by_content_and_numbered_by_arrival(seen: Callable[..., Run]) -> None:
     run = seen(
         [
             (0, 0, -1, -1, 200, 55),
@@ -157,7 +157,7 @@ def test_due_times_out_of_the_servers_plan(
 
 
 @pytest.mark.parametrize("answer", [b"what?", b"[]", b"{}", b'{"ticks":[1]}', b'{"ticks":[["a","b"]]}', None])
-def test_a_plan_that_is_none_is_no_plan(seen: Callable[..., Run], planning: Any, answer: bytes | None) -> None:
+def test_an_answer_that_is_not_a_plan(seen: Callable[..., Run], planning: Any, answer: bytes | None) -> None:
     run = seen([(0, 0, 1, 100, 105, 8)])
     found = infer_ticks(run, reports(), planning({} if answer is None else {"/plan/fanout": answer}))
     assert found[:2] == ("unknown", UNKNOWN)
@@ -171,7 +171,7 @@ def test_a_plan_that_is_none_is_no_plan(seen: Callable[..., Run], planning: Any,
         ("application/json", b" " * 65536, 0),
     ],
 )
-def test_a_plan_without_end_is_no_plan(
+def test_a_plan_without_end_is_not_a_plan(
     seen: Callable[..., Run], endless: Any, monkeypatch: pytest.MonkeyPatch, kind: str, piece: bytes, pause_s: float
 ) -> None:
     monkeypatch.setattr(_inferred_ticks, "_PATIENCE_S", 0.1)

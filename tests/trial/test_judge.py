@@ -305,13 +305,13 @@ def test_halves_have_their_own_figures(written: Written) -> None:
     assert second == {**first, "server_cpu_ns_per_message": 2700 / 6}
 
 
-def test_halves_of_what_nobody_knows_are_null(written: Written) -> None:
+def test_halves_without_due_times_are_null(written: Written) -> None:
     one = written(["open", "open"])
     one.found.due = "unknown"
     assert [set(plain(half).values()) for half in one.judge().halves] == [{None}, {None}]
 
 
-def test_too_little_to_say_is_not_said(written: Written) -> None:
+def test_too_little_data_gives_no_verdict(written: Written) -> None:
     one = written(["open", "open"], lost=20)
     judged = one.judge()
     assert plain(judged.steadiness) == {}

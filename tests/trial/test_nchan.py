@@ -14,7 +14,7 @@ from rtbench.servers.stacks import nchan
 from rtbench.subjects import Launch, Post
 from rtbench.subjects.registry import find
 
-NAMES = ["sse-nchan", "websocket-nchan", "long-poll-nchan"]
+NAMES = ["sse-nchan", "websocket-nchan", "short-poll-nchan", "long-poll-nchan"]
 LIMITS = {"heartbeat_s": 15.0, "ring_messages": 5000, "ring_bytes": 2**26, "buffer_bytes": 2**20}
 
 
@@ -33,8 +33,10 @@ def launch(folder: Path, host: str = "127.0.0.1", **limits: Any) -> Launch:
 def test_what_an_nchan_subject_is(name: str) -> None:
     subject = find(name)
     assert subject.publish == Post("/publish/{stream}/{channel}")
-    assert (subject.carries_id, subject.template) == ("payload", "/subscribe/{stream}/{channel}")
-    assert subject.capabilities <= {"heartbeat"}  # ids are its own, it drops nobody, it knows no end
+    place = "poll" if name == "short-poll-nchan" else "subscribe"
+    assert (subject.carries_id, subject.template) == ("payload", f"/{place}/{{stream}}/{{channel}}")
+    # Ids are its own, it drops nobody, it knows no end.
+    assert subject.capabilities == {"fairness", *(["heartbeat"] if "poll" not in name else [])}
     assert [one.remedy for one in subject.requires] == ["apt-get install nginx libnginx-mod-nchan"] * 2
 
 

@@ -88,7 +88,7 @@ def test_a_program_is_posted_to_once_it_answers(make_group: MakeGroup) -> None:
     assert group.publisher.told == ["ready", ("post", group.server.url, post), ("play", "fanout")]
 
 
-def test_nobody_plays_into_a_server_with_a_timetable_of_its_own(make_group: MakeGroup) -> None:
+def test_the_publisher_does_not_play_into_a_server_with_its_own_timetable(make_group: MakeGroup) -> None:
     group = make_group()
     spec = group.run.spec
     group.run = replace(group.run, spec=replace(spec, subject=replace(spec.subject, publish=NOBODY)))
@@ -266,20 +266,20 @@ def test_too_few_subscribed_says_how_many_and_why(make_group: MakeGroup, clock: 
     assert clock.now == begin + 31 * SECOND
 
 
-def test_too_few_subscribed_and_nobody_knows_why(make_group: MakeGroup) -> None:
+def test_too_few_subscribed_without_a_failure(make_group: MakeGroup) -> None:
     group = make_group(subscribers=5000, ramp_hz=1000)
     group.loads[0].subscribed = 3185
     with pytest.raises(SubjectError) as caught:
         group.ramp(5000)
     assert str(caught.value) == (
-        "overload: only 3,185 of 5,000 subscribed at /sse/fanout within 35 s (the rest is waiting): "
+        "overload: only 3,185 of 5,000 subscribed at /sse/fanout within 35 s (the others are still waiting): "
         "--set subscribers=3000, or connect more slowly: --set ramp_hz=91"
     )
 
 
-def test_nobody_subscribed_is_no_overload(make_group: MakeGroup) -> None:
-    says = r"^only 0 of 5 subscribed at /sse/fanout within 30 s \(the rest is waiting\): check the subject's path$"
-    with pytest.raises(SubjectError, match=says):
+def test_zero_subscribed_is_not_overload(make_group: MakeGroup) -> None:
+    text = "only 0 of 5 subscribed at /sse/fanout within 30 s (the others are still waiting): check the subject's path"
+    with pytest.raises(SubjectError, match=f"^{re.escape(text)}$"):
         make_group().ramp(5)
 
 
@@ -316,7 +316,7 @@ def test_a_process_that_dies_while_they_subscribe_is_the_reason(make_group: Make
         group.ramp(5)
 
 
-def test_who_was_told_to_stay_away_is_not_waited_for(make_group: MakeGroup, clock: Any) -> None:
+def test_subscribers_that_gave_up_are_not_waited_for(make_group: MakeGroup, clock: Any) -> None:
     group = make_group(2, subscribers=10)
     group.loads[0].subscribed, group.loads[1].subscribed = 5, 2
     group.loads[1].given_up, group.loads[1].failed = 3, {"error (status 404)": 3}
@@ -324,12 +324,12 @@ def test_who_was_told_to_stay_away_is_not_waited_for(make_group: MakeGroup, cloc
     with pytest.raises(SubjectError) as caught:
         group.ramp(10)
     assert str(caught.value) == (
-        "only 7 of 10 subscribed at /sse/fanout, and the others do not come back (3 error (status 404))"
+        "only 7 of 10 subscribed at /sse/fanout, and the others do not reconnect (3 error (status 404))"
     )
     assert clock.now == begin
 
 
-def test_a_server_that_lets_nobody_in_is_not_waited_for(make_group: MakeGroup, clock: Any) -> None:
+def test_the_trial_does_not_wait_for_a_server_that_refuses_all_subscribers(make_group: MakeGroup, clock: Any) -> None:
     group = make_group(subscribers=10)
     load = group.loads[0]
     load.failed = {"refused": _process_group.TRIES * 10 - 1}
@@ -337,13 +337,13 @@ def test_a_server_that_lets_nobody_in_is_not_waited_for(make_group: MakeGroup, c
     clock.arrivals.append((clock.now + 2 * SECOND, load))
     begin = clock.now
     with pytest.raises(
-        SubjectError, match=r"only 0 of 10 subscribed at /sse/fanout, and the others do not come back \(30 refused\)"
+        SubjectError, match=r"only 0 of 10 subscribed at /sse/fanout, and the others do not reconnect \(30 refused\)"
     ):
         group.ramp(10)
     assert clock.now == begin + 2 * SECOND
 
 
-def test_who_failed_before_may_still_come_when_others_got_in(make_group: MakeGroup, clock: Any) -> None:
+def test_a_client_that_failed_may_still_subscribe_when_others_succeeded(make_group: MakeGroup, clock: Any) -> None:
     group = make_group(subscribers=10)
     load = group.loads[0]
     load.subscribed, load.failed = 1, {"refused": 100}

@@ -77,7 +77,7 @@ def test_event_sources_come_back_after_their_reconnection_time(
         ("long-poll-aiohttp", ["ended"]),
     ],
 )
-def test_who_was_told_that_it_is_over_stays_away(
+def test_a_subscriber_does_not_return_after_the_end(
     subject: str, outcomes: list[str], measure: Callable[..., Any], tmp_path: Path
 ) -> None:
     """An EventSource asks once more and is stopped by 204 (WHATWG 9.2.3); the others were told at once."""

@@ -45,7 +45,7 @@ def quiet(_: str) -> None:
         (SubjectError("the server ended early"), SubjectError, ""),
     ],
 )
-def test_a_load_process_that_cannot_write_is_the_users_to_mend(
+def test_a_load_process_that_cannot_write_is_a_user_error(
     tmp_path: Path, make_group: MakeGroup, clock: Any, error: RtbenchError, kind: type[RtbenchError], remedy: str
 ) -> None:
     group = make_group(2)

@@ -39,7 +39,7 @@ def run(gathering: Callable[..., Run]) -> Run:
     return gathering("sse-aiohttp", **CHAT)
 
 
-def test_a_message_is_due_when_it_was_planned_and_heard_when_it_was_numbered(run: Run) -> None:
+def test_a_message_is_due_when_planned_and_sent_when_numbered(run: Run) -> None:
     write(run.folder, [send(0, 110, b"a"), send(1, 120, b"bb")], [tick(1, 123, b"bb"), tick(2, 124, b"a")])
     counts, warnings = settle(run, WINDOW)
     table = tables.read_table(run.folder / "ticks.parquet", "ticks")
@@ -49,7 +49,7 @@ def test_a_message_is_due_when_it_was_planned_and_heard_when_it_was_numbered(run
     assert warnings == []
 
 
-def test_what_never_came_back_is_a_tick_that_nobody_can_have(run: Run) -> None:
+def test_a_message_that_never_came_back_is_lost_to_all(run: Run) -> None:
     write(
         run.folder,
         [
@@ -69,7 +69,7 @@ def test_what_never_came_back_is_a_tick_that_nobody_can_have(run: Run) -> None:
     assert "2 messages never came back" in warnings[0].message
 
 
-def test_what_nobody_said_keeps_its_time_and_is_counted(run: Run) -> None:
+def test_a_tick_without_a_send_keeps_its_time_and_is_counted(run: Run) -> None:
     write(run.folder, [send(0, 110, b"a")], [tick(1, 111, b"a"), tick(2, 112, b"changed")])
     counts, warnings = settle(run, WINDOW)
     table = tables.read_table(run.folder / "ticks.parquet", "ticks")
@@ -87,7 +87,7 @@ def test_equal_texts_are_matched_in_their_order(run: Run) -> None:
     assert counts["sends_unknown"] == 1
 
 
-def test_nobody_said_anything(run: Run) -> None:
+def test_no_messages_were_sent(run: Run) -> None:
     write(run.folder, [], [])
     (run.folder / "sends.parquet").unlink()
     counts, _warnings = settle(run, WINDOW)

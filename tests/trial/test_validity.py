@@ -311,7 +311,7 @@ def test_a_saturated_server_is_a_finding_and_no_reason(cores: list[int], used: f
     assert check(evidence) == []
 
 
-def test_a_server_on_the_limit_is_no_finding() -> None:
+def test_a_server_on_the_limit_is_not_a_finding() -> None:
     assert findings(dataclasses.replace(GOOD, **gained("server", "cpu_ns", 900_000_000))) == []
     assert findings(GOOD) == []
 
@@ -319,7 +319,7 @@ def test_a_server_on_the_limit_is_no_finding() -> None:
 # What cannot be had
 
 
-def test_a_source_that_the_kernel_lacks_is_no_reason() -> None:
+def test_a_source_that_the_kernel_lacks_is_not_a_reason() -> None:
     assert judge(load=[load(edge(run_delay_ns=-1), edge(run_delay_ns=-1))]) == []
     unknown = {"run_delay_ns_at_start": -1, "run_delay_ns_at_end": 9 * SECOND}
     assert judge(processes={"server": unknown, "load": {}, "machine": {}}) == []
@@ -452,7 +452,7 @@ def test_many_late_messages_spoil_all_latency() -> None:
     assert (found.metrics, status([found])) == (LATENCY, "invalid")
 
 
-def test_lateness_that_could_not_have_moved_anything_is_no_reason() -> None:
+def test_lateness_that_could_not_have_moved_anything_is_not_a_reason() -> None:
     """Half a second behind, as short polls are: two milliseconds are nothing."""
     assert check(pushes(late(2), kernel_ms=500, app_ms=500)) == []
 
@@ -490,7 +490,7 @@ def test_a_load_process_that_waited_long_spoils_cost_and_tails_whatever_the_medi
     assert status([found]) == "invalid"
 
 
-def test_who_polls_late_spoils_the_kernels_stamps_too() -> None:
+def test_late_polls_spoil_the_kernels_stamps_too() -> None:
     assert check(pushes(polls=True, **waited(20))) == []
     (found,) = check(pushes(polls=True, **waited(40)))
     assert found.metrics == POLLED

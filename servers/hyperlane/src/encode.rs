@@ -1,5 +1,6 @@
 //! How a message is written, once for all connections: an SSE event in one HTTP/1.1 chunk (WHATWG HTML 9.2, RFC 9112
-//! §7.1) or one unmasked WebSocket text frame (RFC 6455 §5), byte for byte as `servers/kit/sse_encoder.py` and `websocket_encoder.py`.
+//! §7.1), one unmasked WebSocket text frame (RFC 6455 §5), or a member of the answers to polls; byte for byte as
+//! `servers/kit/sse_encoder.py`, `websocket_encoder.py` and `poll_answer.py`.
 
 use bytes::Bytes;
 use serde::{Deserialize, de::IgnoredAny};
@@ -10,9 +11,11 @@ use std::{fmt::Write as _, io::Write as _, str};
 pub enum Kind {
     Sse = 0,
     WebSocket = 1,
+    /// Short and long polling. No connection is ever subscribed with it: between two polls there is none to write to.
+    Poll = 2,
 }
 
-pub const KINDS: [Kind; 2] = [Kind::Sse, Kind::WebSocket];
+pub const KINDS: [Kind; 3] = [Kind::Sse, Kind::WebSocket, Kind::Poll];
 
 /// What the server says about a stream.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +27,16 @@ pub enum Notice {
         to: u64,
         reason: &'static str,
     },
+}
+
+impl Notice {
+    /// Its kind, and its other members.
+    fn parts(&self) -> (&'static str, String) {
+        match self {
+            Self::Said(said) => (said.word.name(), said.fields.clone()),
+            Self::Gap { from, to, reason } => ("gap", format!(r#""from":{from},"to":{to},"reason":"{reason}""#)),
+        }
+    }
 }
 
 /// What a notice of the feed says of its stream.
@@ -53,7 +66,7 @@ impl Word {
 pub struct Said {
     pub word: Word,
     /// The other members as they stand.
-    fields: String,
+    pub fields: String,
     after_ms: u64,
 }
 
@@ -94,27 +107,24 @@ impl Kind {
     pub fn message(self, seq: u64, payload: &[u8]) -> (Bytes, Option<usize>) {
         match self {
             Self::Sse => sse_message(seq, payload),
-            Self::WebSocket => websocket_message(seq, payload),
+            Self::WebSocket => envelope(seq, payload, true),
+            Self::Poll => envelope(seq, payload, false),
         }
     }
 
-    /// A notice in this transport's form (interface.md, Wire).
+    /// A notice in this transport's form (interface.md, Wire). The answers to polls carry theirs: see `answer`.
     pub fn notice(self, notice: &Notice) -> Bytes {
-        let mut retry = String::new();
-        let (name, fields) = match notice {
-            Notice::Said(said) => {
-                if said.word == Word::Retry {
-                    // What an EventSource obeys (WHATWG 9.2.6).
-                    retry = format!("retry: {}\n", said.after_ms);
-                }
-                (said.word.name(), said.fields.clone())
-            }
-            Notice::Gap { from, to, reason } => ("gap", format!(r#""from":{from},"to":{to},"reason":"{reason}""#)),
+        let (name, fields) = notice.parts();
+        let retry = match notice {
+            // What an EventSource obeys (WHATWG 9.2.6).
+            Notice::Said(said) if said.word == Word::Retry => format!("retry: {}\n", said.after_ms),
+            _ => String::new(),
         };
         match self {
             // No id: it changes no Last-Event-ID.
             Self::Sse => chunk(format!("event: {name}\n{retry}data: {{{fields}}}\n\n").as_bytes()),
             Self::WebSocket => frame(TEXT, format!(r#"{{"control":"{name}",{fields}}}"#).as_bytes()),
+            Self::Poll => Bytes::new(),
         }
     }
 
@@ -123,8 +133,29 @@ impl Kind {
         match self {
             Self::Sse => COMMENT,
             Self::WebSocket => PING,
+            Self::Poll => Bytes::new(),
         }
     }
+}
+
+/// The body of a 200 to a poll (interface.md, short-poll). `retry` is a member only while there is advice.
+pub fn answer(messages: &[(u64, Bytes)], next: u64, gap: Option<&Notice>, end: bool, retry: Option<&Said>) -> Vec<u8> {
+    let size: usize = messages.iter().map(|(_, data)| data.len() + 1).sum();
+    let mut body = Vec::with_capacity(size + 96);
+    body.extend_from_slice(br#"{"messages":["#);
+    for (number, (_, data)) in messages.iter().enumerate() {
+        if number > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(data);
+    }
+    let gap = gap.map_or_else(|| "null".to_owned(), |gap| format!("{{{}}}", gap.parts().1));
+    let _ = write!(body, r#"],"next":{next},"gap":{gap},"end":{end}"#);
+    if let Some(said) = retry {
+        let _ = write!(body, r#","retry":{{{}}}"#, said.fields);
+    }
+    body.push(b'}');
+    body
 }
 
 fn sse_message(seq: u64, payload: &[u8]) -> (Bytes, Option<usize>) {
@@ -148,14 +179,17 @@ fn chunk(text: &[u8]) -> Bytes {
     Bytes::from(data)
 }
 
-fn websocket_message(seq: u64, payload: &[u8]) -> (Bytes, Option<usize>) {
+/// `{"id":N,"data":PAYLOAD}`, as it is or in one frame.
+fn envelope(seq: u64, payload: &[u8], framed: bool) -> (Bytes, Option<usize>) {
     let mut head = String::with_capacity(40);
     let _ = write!(head, r#"{{"id":{seq},"data":"#);
     let quoted = (!is_json(payload)).then(|| quote(payload));
     let value = quoted.as_ref().map_or(payload, String::as_bytes);
     let size = head.len() + value.len() + 1;
     let mut data = Vec::with_capacity(size + 10);
-    frame_head(&mut data, TEXT, size);
+    if framed {
+        frame_head(&mut data, TEXT, size);
+    }
     data.extend_from_slice(head.as_bytes());
     let at = data.len();
     data.extend_from_slice(value);
@@ -313,7 +347,36 @@ mod tests {
             if let Some(at) = at {
                 assert_eq!(&data[at..data.len() - 1], payload.as_bytes());
             }
+            let (member, at) = Kind::Poll.message(7, payload.as_bytes());
+            assert_eq!(member, envelope);
+            assert!(at.is_none_or(|at| &member[at..member.len() - 1] == payload.as_bytes()));
         }
+    }
+
+    #[test]
+    fn an_answer_to_a_poll_joins_its_messages() {
+        let held: Vec<_> = [(4, "a"), (5, "b")]
+            .map(|(seq, payload)| (seq, Kind::Poll.message(seq, payload.as_bytes()).0))
+            .into();
+        let gap = Notice::Gap {
+            from: 1,
+            to: 3,
+            reason: "no longer held",
+        };
+        let retry = Said::parse(br#"{"control":"retry","after_ms":5000,"count":2}"#).unwrap();
+        let text = |body: Vec<u8>| String::from_utf8(body).unwrap();
+        assert_eq!(
+            text(answer(&[], 0, None, false, None)),
+            r#"{"messages":[],"next":0,"gap":null,"end":false}"#
+        );
+        assert_eq!(
+            text(answer(&held, 5, Some(&gap), true, None)),
+            r#"{"messages":[{"id":4,"data":"a"},{"id":5,"data":"b"}],"next":5,"gap":{"from":1,"to":3,"reason":"no longer held"},"end":true}"#
+        );
+        assert_eq!(
+            text(answer(&held[1..], 5, None, false, Some(&retry))),
+            r#"{"messages":[{"id":5,"data":"b"}],"next":5,"gap":null,"end":false,"retry":{"after_ms":5000,"count":2}}"#
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The hub: channels, their rings and their connections, as in `servers/kit/hub.py`.
+//! The hub: channels, their rings, their connections and their polls, as in `servers/kit/hub.py`.
 //!
 //! Invariant: every tick is encoded once a transport, kept in the ring, and written to each of its channel's
 //! connections in one write; what is published while a connection catches up is in the ring that it catches up from.
@@ -8,7 +8,8 @@
 //! hyperlane gives a handler the connection's `Stream`. A subscriber's handler lends the transport inside it to the
 //! hub for as long as it is subscribed, so that a message goes to all sockets in one loop and wakes nobody; the handler
 //! stays, and its task does the rest: it replays, reads what the client sends, writes what a socket did not take at
-//! once, and says farewell. Everything runs on one thread: the lock is never contended, and never held while waiting.
+//! once, and says farewell. A poll is answered out of the ring; one that waits is woken by its channel's next message.
+//! Everything runs on one thread: the lock is never contended, and never held while waiting.
 
 use crate::{
     clock,
@@ -233,6 +234,10 @@ struct Channel {
     void: u64,
     /// Live connections by transport.
     live: [Vec<usize>; KINDS.len()],
+    /// Somebody polls it: its messages are encoded for polls as they come.
+    polled: bool,
+    /// Wakes the polls that wait for something new.
+    news: Arc<Notify>,
 }
 
 impl Channel {
@@ -251,6 +256,30 @@ struct Run {
     seed: Box<RawValue>,
     epoch: String,
     boot_id: String,
+}
+
+/// What a poll is answered.
+#[derive(Debug)]
+pub enum Answer {
+    /// 200: the body, and the cursor that it gives.
+    News { body: Vec<u8>, next: u64 },
+    /// The client's `ETag` is this cursor, and nothing is newer.
+    Unchanged(u64),
+    /// The stream failed for good: the failure's members.
+    Failed(String),
+    /// Nothing is newer than its cursor.
+    Nothing,
+}
+
+/// A poll that waits for something new. The process does not leave before it is answered.
+pub struct Waiting(pub Arc<Notify>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut hub = hub();
+        hub.waiting -= 1;
+        hub.rest();
+    }
 }
 
 /// Why `POST /publish` is refused.
@@ -272,6 +301,10 @@ pub struct Hub {
     /// The streams' names in the order in which they came, for error texts.
     names: Vec<Arc<str>>,
     connections: Slab<Connection>,
+    /// How many polls wait.
+    waiting: usize,
+    /// How long a poll waits that does not say for how long.
+    pub poll_timeout_s: f64,
     run: Run,
     stopping: bool,
     /// How many slow consumers were cut off.
@@ -280,7 +313,7 @@ pub struct Hub {
     attention: Vec<usize>,
     /// The ring was refilled.
     pub live: Arc<Notify>,
-    /// Nobody is connected any more, after `stop`.
+    /// Nobody is subscribed or waits any more, after `stop`.
     pub empty: Arc<Notify>,
 }
 
@@ -296,6 +329,8 @@ impl Hub {
             streams: HashMap::new(),
             names: Vec::new(),
             connections: Slab::new(),
+            waiting: 0,
+            poll_timeout_s: options.poll_timeout_s,
             run: Run {
                 seed: RawValue::from_string("0".to_owned()).expect("a number is JSON"),
                 epoch: format!("{:x}", clock::unix_ns()),
@@ -333,6 +368,8 @@ impl Hub {
             advice: None,
             void: 0,
             live: Default::default(),
+            polled: false,
+            news: Arc::default(),
         });
         self.rings.add(ring);
         number
@@ -363,6 +400,7 @@ impl Hub {
         }
         let mut moved = Vec::with_capacity(before.len());
         for (mut old, ring) in before.into_iter().zip(rings) {
+            old.news.notify_waiters();
             // What became of it: its number, and the last id that is worth nothing any more.
             let (number, void) = match self.find(&old.stream, old.index) {
                 Some(number) => (Some(number), ring.last.max(old.void)),
@@ -440,13 +478,15 @@ impl Hub {
     }
 
     fn publish(&mut self, number: usize, seq: u64, due_ns: i64, payload: &[u8]) {
-        self.channels[number].advice = None;
-        let live = &self.channels[number].live;
-        let wanted = KINDS.map(|kind| !live[kind as usize].is_empty());
+        let channel = &mut self.channels[number];
+        channel.advice = None;
+        let mut wanted = KINDS.map(|kind| !channel.live[kind as usize].is_empty());
+        wanted[Kind::Poll as usize] = channel.polled;
+        channel.news.notify_waiters();
         let held = Held::new(seq, due_ns, payload, wanted);
         for kind in KINDS {
             if let Some(data) = held.encoded(kind) {
-                for &id in &live[kind as usize] {
+                for &id in &channel.live[kind as usize] {
                     if !self.connections[id].write(data, self.direct) {
                         self.attention.push(id);
                     }
@@ -465,6 +505,7 @@ impl Hub {
         let over = over(said.word);
         channel.advice = over.is_none().then(|| said.clone());
         channel.last_word = over.map(|_| said.clone());
+        channel.news.notify_waiters();
         self.tell(number, &Notice::Said(said));
         if let Some(why) = over {
             for id in self.channels[number].live.concat() {
@@ -599,6 +640,42 @@ impl Hub {
             }
             Some(at) => (at, None),
         }
+    }
+
+    /// What a poll with this cursor is answered. `known`: its If-None-Match. `advise`: retry advice alone is an answer.
+    pub fn answer(&mut self, number: usize, cursor: Option<u64>, known: Option<&str>, advise: bool) -> Answer {
+        let (at, gap) = self.start(number, cursor);
+        let held = self.rings.replay(number, at, Kind::Poll, usize::MAX);
+        let next = held.last().map_or(at, |(seq, _)| *seq);
+        let channel = &mut self.channels[number];
+        channel.polled = true;
+        let last_word = channel.last_word.as_ref();
+        let failure = last_word.filter(|said| said.word == Word::Failure);
+        if held.is_empty() && gap.is_none() {
+            if let Some(said) = failure {
+                return Answer::Failed(said.fields.clone());
+            }
+            // Who has every message may not know yet that the stream ended, or that its source fails.
+            let said = last_word.is_some() || (advise && channel.advice.is_some());
+            if !said && known == Some(entity_tag(next).as_str()) {
+                return Answer::Unchanged(next);
+            }
+            if !said && cursor.is_some() {
+                return Answer::Nothing;
+            }
+        }
+        let end = last_word.is_some() && failure.is_none();
+        let body = encode::answer(&held, next, gap.as_ref(), end, channel.advice.as_ref());
+        Answer::News { body, next }
+    }
+
+    /// Take in a poll that is to wait for something new in a channel; None when the server goes away.
+    pub fn wait(&mut self, number: usize) -> Option<Waiting> {
+        if self.stopping {
+            return None;
+        }
+        self.waiting += 1;
+        Some(Waiting(Arc::clone(&self.channels[number].news)))
     }
 
     /// Take a connection in. Its handler then calls `poll`, which replays from `cursor` and goes live.
@@ -737,13 +814,18 @@ impl Hub {
     pub fn remove(&mut self, id: usize) -> Option<Box<dyn Transport>> {
         self.detach(id);
         let connection = self.connections.remove(id);
-        if self.stopping && self.connections.is_empty() {
-            self.empty.notify_one();
-        }
+        self.rest();
         let usable = matches!(connection.over, Some(Why::End | Why::Failure)) && connection.kind == Kind::Sse;
         connection
             .transport
             .filter(|_| usable && !self.stopping && !connection.spoke && connection.queue.is_empty())
+    }
+
+    /// Say so when nobody is left, after `stop`.
+    fn rest(&self) {
+        if self.stopping && self.connections.is_empty() && self.waiting == 0 {
+            self.empty.notify_one();
+        }
     }
 
     /// Take a connection off its channel's list.
@@ -768,7 +850,7 @@ impl Hub {
                 connection.queued = 0;
                 connection.transport = None;
             }
-            (Why::Gone, _) => {}
+            (Why::Gone, _) | (_, Kind::Poll) => {}
             (_, Kind::Sse) => _ = connection.write(&LAST_CHUNK, true),
             (Why::End, Kind::WebSocket) => _ = connection.write(&encode::close(1000), true),
             (Why::Stop, Kind::WebSocket) => _ = connection.write(&encode::close(1001), true),
@@ -809,7 +891,7 @@ impl Hub {
         self.attend();
     }
 
-    /// Shut down: everyone gets the transport's farewell.
+    /// Shut down: every connection gets the transport's farewell, and polls that wait an answer.
     pub fn stop(&mut self) {
         self.stopping = true;
         let ids: Vec<usize> = self
@@ -821,9 +903,10 @@ impl Hub {
         for id in ids {
             self.finish(id, Why::Stop);
         }
-        if self.connections.is_empty() {
-            self.empty.notify_one();
+        for channel in &self.channels {
+            channel.news.notify_waiters();
         }
+        self.rest();
     }
 
     /// The answer to GET /plan/STREAM: when each held message was due, in Unix time.
@@ -842,6 +925,11 @@ impl Hub {
             ticks.join(",")
         )
     }
+}
+
+/// A cursor as an `ETag` (RFC 9110 §8.8.3).
+pub fn entity_tag(cursor: u64) -> String {
+    format!("\"{cursor}\"")
 }
 
 /// Why connections are over after this word of their stream, if they are.

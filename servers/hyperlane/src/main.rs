@@ -115,6 +115,8 @@ async fn listen(options: &Options) -> ServerControlHook {
         .task_panic::<routes::Panicked>()
         .route::<routes::Sse>("/sse/{stream}")
         .route::<routes::WebSocket>("/ws/{stream}")
+        .route::<routes::ShortPoll>("/poll/{stream}")
+        .route::<routes::LongPoll>("/long-poll/{stream}")
         .route::<routes::Plan>("/plan/{stream}")
         .route::<routes::Publish>("/publish/{stream}")
         .route::<routes::Article>("/events")

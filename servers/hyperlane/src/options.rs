@@ -12,6 +12,9 @@ pub struct Options {
     #[serde(default)]
     pub ingest: Option<String>,
     pub limits: Limits,
+    /// How long a poll waits that does not say for how long, seconds.
+    #[serde(default = "poll_timeout_s")]
+    pub poll_timeout_s: f64,
     /// Streams that `POST /publish/{stream}` may publish to; those that the publisher feeds are not to be named.
     #[serde(default)]
     pub streams: Vec<String>,
@@ -59,6 +62,10 @@ fn one() -> usize {
     1
 }
 
+fn poll_timeout_s() -> f64 {
+    25.0
+}
+
 impl Options {
     /// Parse the argument; an error is what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
@@ -66,6 +73,12 @@ impl Options {
         options.ingest = options.ingest.filter(|path| !path.is_empty());
         if options.ingest.is_none() && options.streams.is_empty() {
             options.streams = ARTICLE.map(String::from).to_vec();
+        }
+        if !(0.0..=300.0).contains(&options.poll_timeout_s) {
+            return Err(format!(
+                "poll_timeout_s must be from 0 to 300, not {}",
+                options.poll_timeout_s
+            ));
         }
         let heartbeat_s = options.limits.heartbeat_s;
         if !(0.01..=86_400.0).contains(&heartbeat_s) {
@@ -102,6 +115,7 @@ mod tests {
             ("[::1]:0", Some("/tmp/s"))
         );
         assert!(options.streams.is_empty() && options.fanout == Fanout::Direct);
+        assert!((options.poll_timeout_s - 1.0).abs() < f64::EPSILON);
     }
 
     #[test]
@@ -122,5 +136,7 @@ mod tests {
         assert!(Options::parse("{}").err().unwrap().contains("host"));
         let idle = format!(r#"{{"host":"h",{}}}"#, LIMITS.replace("0.2", "0"));
         assert!(Options::parse(&idle).err().unwrap().contains("heartbeat_s"));
+        let endless = format!(r#"{{"host":"h","poll_timeout_s":-1,{LIMITS}}}"#);
+        assert!(Options::parse(&endless).err().unwrap().contains("poll_timeout_s"));
     }
 }

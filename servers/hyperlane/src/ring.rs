@@ -210,7 +210,7 @@ impl Rings {
 mod tests {
     use super::*;
 
-    const SSE: [bool; 2] = [true, false];
+    const SSE: [bool; KINDS.len()] = [true, false, false];
     /// What one message of 10 bytes with a one-digit id takes as an event.
     const SIZE: usize = 30;
 
@@ -300,10 +300,11 @@ mod tests {
 
     #[test]
     fn a_text_keeps_its_payload_beside_its_frame() {
-        let mut held = Held::new(1, 0, b"not JSON", [false, true]);
+        let frame = [false, true, false];
+        let mut held = Held::new(1, 0, b"not JSON", frame);
         assert_eq!(held.payload, "not JSON");
         assert_eq!(held.encode(Kind::Sse).0, "16\r\nid: 1\ndata: not JSON\n\n\r\n");
-        let json = Held::new(1, 0, b"12", [false, true]);
+        let json = Held::new(1, 0, b"12", frame);
         assert_eq!(json.payload, "12");
         assert!(json.encoded(Kind::Sse).is_none());
     }

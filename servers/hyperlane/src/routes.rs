@@ -4,19 +4,24 @@
 //! hook answers is left without a response by hyperlane.
 
 use crate::{
-    encode::Kind,
-    hub::{Lent, Refused, Why, hub},
+    encode::{self, Kind},
+    hub::{Answer, Lent, Refused, Why, entity_tag, hub},
 };
 use hyperlane::{Context, Method, Request, RequestError, ServerHook, Status, Stream, WebSocketFrame};
 use std::{future::poll_fn, mem, pin::Pin, task::Poll, time::Duration};
 use tokio::{
     io::{AsyncRead as _, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf},
     task::unconstrained,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 /// How long a client may take to take in, and to answer, a farewell.
 const FAREWELL: Duration = Duration::from_millis(600);
+/// The longest that a poll may wait, seconds.
+const LONGEST_S: f64 = 300.0;
+/// `Retry-After` of a failed stream's 503, seconds: as in `servers/kit/poll_answer.py`.
+const RETRY_AFTER_S: &str = "5";
+const NO_CONTENT: &str = "HTTP/1.1 204 No Content\r\nconnection: keep-alive\r\n\r\n";
 
 /// What a request is refused with.
 struct Refusal {
@@ -60,6 +65,32 @@ fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
 
 fn cursor(request: &Request) -> Result<Option<u64>, Refusal> {
     query(request, "since").map(|text| number(text, "since")).transpose()
+}
+
+/// Where a poll stands: `?since`, else its `ETag`.
+fn position(request: &Request) -> Result<Option<u64>, Refusal> {
+    let tagged = || {
+        let tag = header(request, "if-none-match")?;
+        let tag = tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"');
+        number(tag, "If-None-Match").ok()
+    };
+    Ok(cursor(request)?.or_else(tagged))
+}
+
+/// How long a poll waits: `?timeout`, seconds from 0 to `LONGEST_S`.
+fn patience(request: &Request) -> Result<Duration, Refusal> {
+    let Some(text) = query(request, "timeout") else {
+        return Ok(Duration::from_secs_f64(hub().poll_timeout_s));
+    };
+    let seconds = text
+        .parse::<f64>()
+        .ok()
+        .filter(|seconds| (0.0..=LONGEST_S).contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| {
+        let shown: String = text.chars().take(40).collect();
+        let message = format!("timeout must be a number of seconds from 0 to {LONGEST_S}, not '{shown}'");
+        Refusal::new(400, message)
+    })
 }
 
 /// `Last-Event-ID` wins over `?since` (interface.md).
@@ -115,7 +146,7 @@ fn only(request: &Request, method: &Method, allow: &'static str) -> Answered {
 }
 
 /// A response with a JSON body.
-async fn json(stream: &mut Stream, ctx: &mut Context, status: usize, allow: &str, body: &str) {
+async fn json(stream: &mut Stream, ctx: &mut Context, status: usize, allow: &str, body: impl AsRef<[u8]>) {
     let response = ctx.get_mut_response();
     response
         .set_status_code(status)
@@ -150,7 +181,7 @@ async fn bodyless(stream: &mut Stream, head: &str) {
 async fn subscribe(stream: &mut Stream, channel: usize, kind: Kind, cursor: Option<u64>) {
     // What hyperlane read ahead of the request: of a WebSocket it is ours, else it is the next request.
     let ahead = match kind {
-        Kind::Sse => Vec::new(),
+        Kind::Sse | Kind::Poll => Vec::new(),
         Kind::WebSocket => stream.get_leftover()[stream.get_leftover_start()..stream.get_leftover_end()].to_vec(),
     };
     let transport = mem::replace(stream.get_mut_stream(), Box::new(Lent));
@@ -199,7 +230,7 @@ async fn events(stream: &mut Stream, ctx: &mut Context, name: &str) -> Answered 
     let channel = address.channel()?;
     if hub().is_complete(channel, cursor) {
         // An EventSource stops for good (WHATWG 9.2.3).
-        bodyless(stream, "HTTP/1.1 204 No Content\r\nconnection: keep-alive\r\n\r\n").await;
+        bodyless(stream, NO_CONTENT).await;
         return Ok(());
     }
     let response = ctx.get_mut_response();
@@ -255,6 +286,96 @@ async fn websocket(stream: &mut Stream, ctx: &mut Context, name: &str) -> Answer
     }
     stream.set_closed(true);
     Ok(())
+}
+
+/// Answer a poll in one write. When nothing is new: 200 without messages at the cursor `empty`, 204 without one.
+async fn reply(stream: &mut Stream, ctx: &mut Context, answer: Answer, empty: Option<u64>) {
+    let (body, next) = match (answer, empty) {
+        (Answer::News { body, next }, _) => (body, next),
+        (Answer::Nothing, Some(at)) => (encode::answer(&[], at, None, false, None), at),
+        (Answer::Nothing, None) => return bodyless(stream, NO_CONTENT).await,
+        (Answer::Unchanged(at), _) => {
+            let tag = entity_tag(at);
+            let head = format!("HTTP/1.1 304 Not Modified\r\nconnection: keep-alive\r\netag: {tag}\r\n\r\n");
+            return bodyless(stream, &head).await;
+        }
+        (Answer::Failed(fields), _) => {
+            ctx.get_mut_response().set_header("retry-after", RETRY_AFTER_S);
+            return json(stream, ctx, 503, "", format!("{{{fields}}}").as_bytes()).await;
+        }
+    };
+    ctx.get_mut_response()
+        .set_header("etag", entity_tag(next))
+        .set_header("cache-control", "no-cache");
+    json(stream, ctx, 200, "", &body).await;
+}
+
+/// Short polling: what is new, at once.
+async fn short_poll(stream: &mut Stream, ctx: &mut Context, name: &str) -> Answered {
+    let request = ctx.get_request();
+    only(request, &Method::Get, "GET")?;
+    let address = Address::of(request, name)?;
+    let at = position(request)?;
+    let channel = address.channel()?;
+    let answer = hub().answer(channel, at, header(request, "if-none-match"), true);
+    reply(stream, ctx, answer, at).await;
+    Ok(())
+}
+
+/// Long polling: what is new, as soon as there is something, or 204 when the time is up.
+async fn long_poll(stream: &mut Stream, ctx: &mut Context, name: &str) -> Answered {
+    let request = ctx.get_request();
+    only(request, &Method::Get, "GET")?;
+    let address = Address::of(request, name)?;
+    let at = position(request)?;
+    let patience = patience(request)?;
+    let channel = address.channel()?;
+    // Advice ends a wait and does not prevent it: a client that asks again at once would spin.
+    let mut answer = hub().answer(channel, at, None, false);
+    let waiting = if matches!(answer, Answer::Nothing) {
+        hub().wait(channel)
+    } else {
+        None
+    };
+    let mut spoke = false;
+    if let Some(waiting) = &waiting {
+        let left = tokio::select! {
+            () = waiting.0.notified() => false,
+            () = sleep(patience) => false,
+            () = leaves(stream, &mut spoke) => true,
+        };
+        if left {
+            stream.set_closed(true);
+            return Ok(());
+        }
+        let channel = address.channel()?; // another run of the publisher may have come
+        answer = hub().answer(channel, at, None, true);
+    }
+    reply(stream, ctx, answer, None).await;
+    drop(waiting); // the process may leave now
+    if spoke {
+        // Part of its next request was read here: it is to be sent again on another connection (RFC 9112 §9.3.2).
+        let _ = timeout(FAREWELL, hang_up(stream)).await;
+        stream.set_closed(true);
+    }
+    Ok(())
+}
+
+/// Return when the client leaves; notice whether it sent something while it waited.
+async fn leaves(stream: &mut Stream, spoke: &mut bool) {
+    poll_fn(|cx| {
+        let mut space = [0; 64];
+        while !*spoke {
+            let mut buffer = ReadBuf::new(&mut space);
+            match Pin::new(stream.get_mut_stream()).poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => *spoke = true,
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => break,
+            }
+        }
+        Poll::Pending
+    })
+    .await;
 }
 
 async fn plan(stream: &mut Stream, ctx: &mut Context, name: &str) -> Answered {
@@ -323,6 +444,8 @@ macro_rules! route {
 
 route!("`GET /sse/{stream}`", Sse, named, events);
 route!("`GET /ws/{stream}`", WebSocket, named, websocket);
+route!("`GET /poll/{stream}`", ShortPoll, named, short_poll);
+route!("`GET /long-poll/{stream}`", LongPoll, named, long_poll);
 route!("`GET /plan/{stream}`", Plan, named, plan);
 route!("`POST /publish/{stream}`", Publish, named, publish);
 route!(

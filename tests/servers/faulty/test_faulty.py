@@ -328,7 +328,7 @@ def asking(who: str) -> Any:
 @pytest.mark.parametrize(
     ("who", "number"), [("3", 3), ("0", 0), ("", -1), ("me", -1), ("-3", -1)], ids=["3", "0", "nobody", "me", "-3"]
 )
-def test_who_asks_is_known_to_the_hub(who: str, number: int) -> None:
+def test_the_hub_knows_the_subscriber_of_a_request(who: str, number: int) -> None:
     async def check() -> None:
         seen: list[int] = []
 

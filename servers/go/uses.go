@@ -1,0 +1,84 @@
+package main
+
+import (
+	"net"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+
+	"rtbench-go/hub"
+)
+
+// readiness is the line that is printed when the server accepts.
+type readiness struct {
+	URL  string `json:"url"`
+	Uses uses   `json:"uses"`
+}
+
+// uses is what this process uses (R11), for the trial's manifest.
+type uses struct {
+	Loop       string `json:"loop"`
+	Stack      string `json:"stack"`
+	Go         string `json:"go"`
+	Technique  string `json:"technique"`
+	GOMAXPROCS int    `json:"gomaxprocs"`
+	GOGC       int    `json:"gogc"`
+	NoDelay    bool   `json:"nodelay"`
+	Backlog    int    `json:"backlog"`
+	AccessLog  bool   `json:"access_log"`
+	// Compression is of messages and of responses.
+	Compression        string `json:"compression"`
+	SlowConsumer       string `json:"slow_consumer"`
+	UserTimeoutMS      int64  `json:"user_timeout_ms"`
+	KeepaliveIdleS     int64  `json:"keepalive_idle_s"`
+	KeepaliveIntervalS int64  `json:"keepalive_interval_s"`
+	hub.Limits
+	HeartbeatS seconds `json:"heartbeat_s"`
+}
+
+// seconds is a number that JSON has with a fraction, as Python writes it: manifests are compared.
+type seconds float64
+
+// MarshalJSON implements json.Marshaler.
+func (s seconds) MarshalJSON() ([]byte, error) {
+	text := strconv.FormatFloat(float64(s), 'f', -1, 64)
+	if !strings.Contains(text, ".") {
+		text += ".0"
+	}
+	return []byte(text), nil
+}
+
+func ready(address net.Addr, options *options, watch watch) readiness {
+	gogc := debug.SetGCPercent(100)
+	debug.SetGCPercent(gogc)
+	technique, stack := "encode-once", "net/http of "+runtime.Version()
+	switch options.Transport {
+	case "websocket":
+		technique, stack = "per-connection", "coder/websocket "+version("github.com/coder/websocket")+", "+stack
+	case "sse":
+		technique = "per-connection"
+	}
+	return readiness{"http://" + address.String(), uses{
+		Loop: "go", Stack: stack, Go: runtime.Version(), Technique: technique,
+		GOMAXPROCS: runtime.GOMAXPROCS(0), GOGC: gogc,
+		NoDelay: true, Backlog: backlog, AccessLog: false, Compression: "none", SlowConsumer: "drop",
+		UserTimeoutMS:      watch.userTimeout.Milliseconds(),
+		KeepaliveIdleS:     int64(watch.idle.Seconds()),
+		KeepaliveIntervalS: int64(watch.interval.Seconds()),
+		Limits:             options.Limits,
+		HeartbeatS:         seconds(options.Limits.HeartbeatS),
+	}}
+}
+
+// version returns a module's version, as it was built in.
+func version(module string) string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, dependency := range info.Deps {
+			if dependency.Path == module {
+				return dependency.Version
+			}
+		}
+	}
+	return "of an unknown version"
+}

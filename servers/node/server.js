@@ -1,0 +1,74 @@
+/* The node:http server of one transport: its subscriptions, /plan/STREAM, and an answer to everything else.
+
+   Invariant: nothing cuts an idle connection, which node:http would do after 5 s. It sets TCP_NODELAY by itself. */
+
+import { once } from "node:events";
+import http from "node:http";
+
+import { hangUp, json, Refusal, send } from "./answer.js";
+import { onlyGet, Target } from "./request.js";
+
+const BACKLOG = 4096;
+const OPTIONS = { keepAliveTimeout: 0, headersTimeout: 0, requestTimeout: 0, noDelay: true };
+
+/** The listening socket that the parent handed over, as systemd does (sd_listen_fds(3)); null: none. */
+const HANDED_OVER = process.env.LISTEN_PID === String(process.pid) ? { fd: 3 } : null;
+
+/** What the server uses (R11). The kernel's limits on its connections are the parent's doing. */
+export const USES = {
+  nodelay: OPTIONS.noDelay,
+  backlog: BACKLOG,
+  keep_alive_timeout_s: OPTIONS.keepAliveTimeout,
+  ...(HANDED_OVER && JSON.parse(process.env.LISTEN_OPTIONS ?? "{}")),
+};
+
+export function serverOf(hub, transport) {
+  const server = http.createServer(OPTIONS, (request, response) => {
+    try {
+      const target = new Target(request);
+      if (target.names(transport.prefix) || (transport.aliases && target.isAlias)) {
+        onlyGet(request);
+        transport.subscribe(hub, request, response, target);
+      } else if (target.names("plan")) {
+        onlyGet(request);
+        const channel = target.channel(hub, target.stream);
+        send(response, json(200, hub.plan(channel, target.since ?? 0)));
+      } else {
+        throw new Refusal(404, "there is nothing here");
+      }
+    } catch (error) {
+      send(response, answerOf(error));
+    }
+  });
+  server.on("clientError", (error, socket) => {
+    if (!socket.writable || socket.bytesWritten > 0) socket.destroy();
+    else hangUp(socket, new Refusal(400, `this is not HTTP: ${error.message}`).answer);
+  });
+  if (transport.upgrade !== undefined) {
+    server.on("upgrade", (request, socket, head) => {
+      try {
+        const target = new Target(request);
+        onlyGet(request);
+        if (!target.names(transport.prefix)) throw new Refusal(404, "there is nothing here");
+        transport.upgrade(hub, request, socket, head, target);
+      } catch (error) {
+        hangUp(socket, answerOf(error));
+      }
+    });
+  }
+  return server;
+}
+
+function answerOf(error) {
+  if (error instanceof Refusal) return error.answer;
+  console.error(error);
+  return new Refusal(500, "the server has a bug; its log says where").answer;
+}
+
+/** Listen; resolves to the server's URL. Rejects for a port in use and the like. */
+export async function listen(server, { host, port }) {
+  server.listen(HANDED_OVER ?? { host, port }, BACKLOG);
+  await once(server, "listening");
+  const { address, family, port: bound } = server.address();
+  return `http://${family === "IPv6" ? `[${address}]` : address}:${bound}`;
+}
