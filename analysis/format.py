@@ -52,13 +52,18 @@ def parts(value: float, unit: str) -> tuple[str, str]:
 
 def summary(row: Summary | None) -> str:
     """`8.71 ms [8.20, 9.10]`; without brackets if the interval is missing."""
+    return " ".join(split(row)).rstrip()
+
+
+def split(row: Summary | None) -> tuple[str, str]:
+    """The value and its interval: `8.71 ms` and `[8.20, 9.10]`, which is empty if it is missing."""
     if row is None or row.median is None:
-        return MISSING
+        return MISSING, ""
     text = quantity(row.median, row.unit)
     if row.low is None or row.high is None or row.low == row.high:
-        return text
+        return text, ""
     divisor, _ = scale(row.unit, row.median)
-    return f"{text} [{_end(row.low / divisor)}, {_end(row.high / divisor)}]"
+    return text, f"[{_end(row.low / divisor)}, {_end(row.high / divisor)}]"
 
 
 def _end(value: float) -> str:

@@ -30,8 +30,8 @@ from typing import Any
 from rtbench.analysis import claims, format
 from rtbench.analysis.campaigns.load import Campaign, checked_keys
 from rtbench.analysis.campaigns.trials import Trial, Warning_
-from rtbench.analysis.evidence import ComparedSubject, Evidence, Result, conclude
-from rtbench.analysis.report import citation, naming
+from rtbench.analysis.evidence import ComparedSubject, Evidence, Result, conclude, naming
+from rtbench.analysis.report import citation
 from rtbench.analysis.statistics.judgement import Comparison
 from rtbench.records.campaign import load, numbered
 from rtbench.records.record import plain
@@ -427,6 +427,7 @@ def _in_order(text: str, listed: Sequence[tuple[Source, str]]) -> tuple[str, lis
         new = source.number(expression) if new is None and expression != "report" else new
         if new is None:  # the report has it, in its words
             report = "\n".join((ROOT / folder / "report.md").read_text(encoding="utf-8") for folder in source.folders)
+            report = re.sub(r"</?sub>", "", report)
             new = one[0]
             if new not in report:
                 wrong.append(f"{new!r} is not in the report of {', '.join(source.folders)}")

@@ -8,12 +8,14 @@ comparison, the advice and the calibration.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
 
 from rtbench.analysis.campaigns.load import Campaign, changed, damaged
 from rtbench.analysis.campaigns.trials import Trial, item_name
+from rtbench.analysis.evidence import naming
 from rtbench.analysis.evidence.model import (
     Calibration,
     ComparedSubject,
@@ -63,6 +65,8 @@ def conclude(
     subjects = tuple(
         _subject(row, cell, results, twins[row["subject"]]) for cell in campaign.cells for row in campaign.subjects
     )
+    if naming.apart(subjects):
+        subjects = tuple(replace(s, hollow=s.arm != naming.CONTROLLED) for s in subjects)
     names = [s.name for s in subjects]
     summaries = []
     values_of = {

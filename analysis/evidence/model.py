@@ -114,6 +114,9 @@ class ComparedSubject:
     twin: int = 0
     """The number, from 1, of a subject that has the transport, stack and proxy of an earlier one (base and head, an A/A
     pair): figures draw it apart. 0: it is the first."""
+    hollow: bool = False
+    """It stands beside the controlled arm and is not of it, where arms say something (`naming.apart`): figures draw it
+    hollow (R10)."""
 
     @property
     def proxy(self) -> str:

@@ -15,9 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from rtbench.analysis import format
-from rtbench.analysis.evidence import ComparedSubject, Evidence
+from rtbench.analysis.evidence import ComparedSubject, Evidence, naming
 from rtbench.analysis.figures._style import (
     WIDTH_IN,
+    arms,
     fill,
     height,
     ink_of,
@@ -30,7 +31,7 @@ from rtbench.analysis.figures._style import (
 
 INTERVAL = (
     "Dot: median over trials; bar: 95 % t-interval of the mean over trials (of logs, where all are positive); small "
-    "ticks: the trials; a bar that reaches the edge goes on beyond it. Filled: controlled arm, hollow: another arm"
+    "ticks: the trials; a bar that reaches the edge goes on beyond it"
 )
 
 
@@ -43,12 +44,13 @@ class Panel:
     logarithmic: bool = False
 
 
-def trials_of(evidence: Evidence, metrics: Sequence[str]) -> str:
-    """`n = 3 trials a subject`, or the range, over what the panels show."""
+def ending(evidence: Evidence, panels: Sequence[Panel]) -> str:
+    """The end of the caption: what dot and bar are, `n = 3 trials a subject` or the range over what the panels show,
+    and what hollow marks mean."""
+    metrics = [panel.metric for panel in panels]
     counts = sorted({s.trials for s in evidence.summaries if s.metric in metrics and s.trials})
-    return (
-        f"n = {counts[0]} trials a subject" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]} trials a subject"
-    )
+    n = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    return f"{INTERVAL}; n = {n} trials a subject.{arms(evidence)}"
 
 
 def dots(evidence: Evidence, panels: Sequence[Panel], share_axis: bool = False) -> Figure | None:
@@ -83,13 +85,14 @@ def _line(axes: Axes, evidence: Evidence, subject: ComparedSubject, panel: Panel
     if row is None or row.median is None:
         return
     ink = ink_of(subject)
-    words = f"{subject.name}, {panel.title}: {format.summary(row)}"
+    name = naming.heading(subject)
+    words = f"{name}, {panel.title}: {format.summary(row)}"
     for result in evidence.of(subject.name):
         value = result.usable(panel.metric)
         if value is not None:
             (tick,) = axes.plot([value], [at], linestyle="none", marker="|", markersize=7, color=ink, alpha=0.45)
             tick.set_clip_on(False)
-            mark(tick, subject.name, f"{subject.name}, trial {result.trial.number}: {format.quantity(value, row.unit)}")
+            mark(tick, subject.name, f"{name}, trial {result.trial.number}: {format.quantity(value, row.unit)}")
     if row.low is not None and row.high is not None:
         (bar,) = axes.plot([row.low, row.high], [at, at], color=ink, linewidth=1.6, solid_capstyle="butt")
         mark(bar, subject.name, words)

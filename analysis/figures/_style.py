@@ -11,8 +11,9 @@ from __future__ import annotations
 import io
 import math
 import re
+import textwrap
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import matplotlib
@@ -26,7 +27,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from rtbench.analysis import format
-from rtbench.analysis.evidence import ComparedSubject, Evidence
+from rtbench.analysis.evidence import ComparedSubject, Evidence, naming
 
 COLOURS = {
     "sse": "#0072b2",
@@ -35,7 +36,10 @@ COLOURS = {
     "long-poll": "#cc79a7",
     "tcp": "#7f7d78",
 }
-_SPARE_COLOURS = ("#e69f00", "#56b4e9", "#8a6d3b")
+SPARES = {"spare-1": "#44423d", "spare-2": "#b87700", "spare-3": "#7a5195"}
+"""For transports that are not in the table, and for a subject that would look like another: near the ink first, which
+is unlike every transport's colour."""
+_SPARE_COLOURS = tuple(SPARES.values())
 
 MARKERS = {
     "aiohttp": "o",
@@ -119,15 +123,38 @@ def shape_of(subject: ComparedSubject) -> str:
 
 
 def fill(subject: ComparedSubject) -> str:
-    """Filled in the controlled arm, hollow in any other (R10)."""
-    return ink_of(subject) if subject.arm == "controlled" else "none"
+    """Hollow beside the controlled arm, else filled (R10)."""
+    return "none" if subject.hollow else ink_of(subject)
 
 
 def line(subject: ComparedSubject) -> Literal["-", "--", "-."]:
-    """Solid in the controlled arm, dashed in any other; dash and dot behind a proxy."""
+    """Dashed beside the controlled arm, else solid; dash and dot behind a proxy."""
     if subject.proxy:
         return "-."
-    return "-" if subject.arm == "controlled" else "--"
+    return "--" if subject.hollow else "-"
+
+
+def arms(evidence: Evidence, lines: bool = False) -> str:
+    """The end of a caption: what hollow marks, and with `lines` broken ones, mean; empty where all look alike."""
+    said = []
+    if any(s.hollow for s in evidence.subjects):
+        names = [group.name for group in naming.groups(evidence) if all(s.hollow for s in group.subjects)]
+        said.append(f"hollow{' and dashed' if lines else ''}: {', '.join(names)}, where the stack differs, too")
+    if lines and any(s.proxy for s in evidence.subjects):
+        said.append("dash and dot: behind a proxy")
+    return f" {naming.capital('; '.join(said))}." if said else ""
+
+
+LABEL = 26
+"""Letters of a line of a subject's name on an axis; a longer name has two lines."""
+
+
+def label(name: str, most: int = LABEL) -> str:
+    """A name in one line, or in two where it is long; "on aiohttp" stays together."""
+    glued, width = re.sub(r" (on|behind) ", " \\1\N{NO-BREAK SPACE}", name), most
+    while len(lines := textwrap.wrap(glued, width, break_long_words=False, break_on_hyphens=False)) > 2:
+        width += 2
+    return "\n".join(lines).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def mark(artist: Artist, subject: str, words: str = "") -> None:
@@ -136,22 +163,18 @@ def mark(artist: Artist, subject: str, words: str = "") -> None:
     artist.set_gid("|".join(("mark", *(text.replace("|", "¦") for text in (subject, words)))))
 
 
-def key(canvas: Figure, subjects: Sequence[ComparedSubject]) -> None:
+def key(
+    canvas: Figure, subjects: Sequence[ComparedSubject], name: Callable[[ComparedSubject], str] = naming.heading
+) -> None:
     """A legend of subjects below the panels: colour, line and marker."""
     handles = [
         Line2D(
-            [],
-            [],
-            color=ink_of(s),
-            linestyle=line(s),
-            marker=shape_of(s),
-            markerfacecolor=fill(s),
-            markersize=5,
-            label=s.name,
+            [], [], color=ink_of(s), linestyle=line(s), marker=shape_of(s), markerfacecolor=fill(s), markersize=5,
+            label=name(s),
         )
         for s in subjects
-    ]
-    longest = max((len(s.name) for s in subjects), default=1)
+    ]  # fmt: skip
+    longest = max((len(name(s)) for s in subjects), default=1)
     columns = max(1, min(4, len(handles), int(WIDTH_IN / (0.075 * longest + 0.6))))  # a letter is some 0.075 inches
     canvas.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=3)
 
@@ -185,9 +208,9 @@ _SHAPES = {
 
 def swatch(subject: ComparedSubject) -> str:
     """A subject's colour and marker as a small SVG, so that tables and figures speak of it alike."""
-    themed = subject.transport in COLOURS and not subject.twin
-    ink = f"var(--{subject.transport})" if themed else ink_of(subject)
-    inside = ink if subject.arm == "controlled" else "none"
+    value = ink_of(subject)
+    ink = f"var(--{next(name for name, one in (COLOURS | SPARES).items() if one == value)})"
+    inside = "none" if subject.hollow else ink
     return (
         '<svg class="key" viewBox="0 0 12 12" aria-hidden="true" focusable="false">'
         f'<path d="{_SHAPES[shape_of(subject)]}" style="fill: {inside}; stroke: {ink}; stroke-width: 1.2"/></svg>'
@@ -195,14 +218,14 @@ def swatch(subject: ComparedSubject) -> str:
 
 
 def rows(evidence: Evidence) -> list[tuple[float, ComparedSubject | str]]:
-    """The places of subjects on a vertical axis, from the top: a heading for every arm when there are several."""
+    """The places of subjects on a vertical axis, from the top: a heading for every arm where arms say something."""
     places: list[tuple[float, ComparedSubject | str]] = []
     at = 0.0
-    for arm, subjects in evidence.arms:
-        if len(evidence.arms) > 1:
-            places.append((at, f"{arm} arm"))
+    for group in naming.groups(evidence):
+        if group.name:
+            places.append((at, group.name))
             at -= 0.9
-        for subject in subjects:
+        for subject in group.subjects:
             places.append((at, subject))
             at -= 1.0
         at -= 0.25
@@ -210,13 +233,15 @@ def rows(evidence: Evidence) -> list[tuple[float, ComparedSubject | str]]:
 
 
 def label_rows(axes: Axes, places: Sequence[tuple[float, ComparedSubject | str]], names: bool) -> None:
-    """Put the subjects' names, and the arms' in faint italics, on a vertical axis."""
+    """Put the subjects in words, and the arms in faint italics, on a vertical axis."""
+    words = [row if isinstance(row, str) else label(naming.heading(row)) for _, row in places]
     axes.set_yticks([at for at, _ in places])
-    axes.set_yticklabels([(row if isinstance(row, str) else row.name) if names else "" for _, row in places])
-    for tick, (_, row) in zip(axes.get_yticklabels(), places, strict=True):
+    axes.set_yticklabels([text if names else "" for text in words])
+    for tick, text, (_, row) in zip(axes.get_yticklabels(), words, places, strict=True):
         if isinstance(row, str):
             tick.set(style="italic", color=FAINT)
         else:
+            tick.set(fontsize=7 if "\n" in text else 8.5, linespacing=0.95)
             mark(tick, row.name)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
@@ -233,8 +258,9 @@ def quantity_axis(axes: Axes, unit: str, logarithmic: bool, vertical: bool = Fal
         (axes.set_yscale if vertical else axes.set_xscale)("log")
         low, high = sorted(axes.get_ylim() if vertical else axes.get_xlim())
         spec = axes.get_subplotspec()
-        narrow = spec is not None and spec.get_gridspec().ncols > 2
-        axis.set_major_locator(FixedLocator(log_ticks(low, high, 6 if vertical else 3 if narrow else 4)))
+        columns = spec.get_gridspec().ncols if spec is not None else 1
+        most = 6 if vertical else 4 if columns < 3 else 3 if columns < 5 else 2
+        axis.set_major_locator(FixedLocator(log_ticks(low, high, most)))
         axis.set_minor_locator(LogLocator(subs=range(2, 10), numticks=12))
         axis.set_minor_formatter(NullFormatter())
     axis.set_major_formatter(FuncFormatter(lambda value, _: short(value, unit)))
@@ -287,6 +313,9 @@ DARK = {
     COLOURS["short-poll"]: "#3fc79b",
     COLOURS["long-poll"]: "#e3a0c4",
     COLOURS["tcp"]: "#9b9993",
+    SPARES["spare-1"]: "#d2cfc6",
+    SPARES["spare-2"]: "#e8b04a",
+    SPARES["spare-3"]: "#b79ae0",
 }
 """What stands for a colour on a dark page: the dark values of report.css (a test compares them)."""
 
@@ -316,8 +345,8 @@ def inline(svg: str, name: str, title: str) -> str:
     text = re.sub(r"'DejaVu Sans'(?:, [\w'\- ]+)*", "var(--sans)", text)
     for role, value in (("ink", INK), ("faint", FAINT), ("rule", RULE)):
         text = text.replace(value, f"var(--{role})")
-    for transport, value in COLOURS.items():
-        text = text.replace(value, f"var(--{transport})")
+    for variable, value in (COLOURS | SPARES).items():
+        text = text.replace(value, f"var(--{variable})")
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
     return text.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rtbench.analysis.evidence import Evidence
 from rtbench.analysis.figures import Drawing, figure
-from rtbench.analysis.figures._dots import INTERVAL, Panel, dots, trials_of
+from rtbench.analysis.figures._dots import Panel, dots, ending
 
 _PANELS = (
     Panel("server_cpu_ns_per_message", "Server", logarithmic=True),
@@ -22,6 +22,6 @@ def draw(evidence: Evidence) -> Drawing | None:
         "Processor time in the window, over whole processes and gross, divided by the messages that arrived in it, "
         "on one log axis. On loopback the kernel bills the receivers' softirq work to the sender, so part of the "
         "server's is the clients'; the whole machine has everything, idle connections and empty polls too. "
-        f"{INTERVAL}; {trials_of(evidence, [p.metric for p in _PANELS])}."
+        f"{ending(evidence, _PANELS)}"
     )
     return Drawing(canvas, caption, tuple((p.metric, p.title) for p in _PANELS))

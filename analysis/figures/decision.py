@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rtbench.analysis.evidence import Evidence
 from rtbench.analysis.figures import Drawing, figure
-from rtbench.analysis.figures._dots import INTERVAL, Panel, dots, trials_of
+from rtbench.analysis.figures._dots import Panel, dots, ending
 
 
 @figure("decision", 0, "What it takes to decide")
@@ -24,7 +24,7 @@ def draw(evidence: Evidence) -> Drawing | None:
     caption = (
         f"Further left is better. Delivery latency from the planned time to the client's {where} (median over the "
         "messages of a trial; for polling it is the age of the data when the client holds it), processor time of "
-        f"the server and TCP bytes from server to client, both per delivered message. Log axes. {INTERVAL}; "
-        f"{trials_of(evidence, [p.metric for p in panels])}."
+        "the server and TCP bytes from server to client, both per delivered message. Log axes. "
+        f"{ending(evidence, panels)}"
     )
     return Drawing(canvas, caption, tuple((p.metric, p.title) for p in panels))

@@ -7,12 +7,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from rtbench.analysis import format
-from rtbench.analysis.evidence import ComparedSubject, Evidence
+from rtbench.analysis.evidence import ComparedSubject, Evidence, naming
 from rtbench.analysis.figures import Drawing, figure
 from rtbench.analysis.figures._dots import room
 from rtbench.analysis.figures._style import (
     FAINT,
     WIDTH_IN,
+    arms,
     fill,
     height,
     ink_of,
@@ -67,17 +68,16 @@ def draw(evidence: Evidence) -> Drawing | None:
     blocks = sorted({ratio.blocks for ratio in found.values()})
     n = str(blocks[0]) if len(blocks) == 1 else f"{blocks[0]} to {blocks[-1]}"
     caption = (
-        f"Each subject relative to {base.name} ({base.row.get('stack')}, a line a message, no protocol): what is right "
+        f"Each subject relative to {naming.title(base)} (a line a message, no protocol): what is right "
         "of the line is what the transport and its stack add. Mean ratio over the blocks that have both (dot) and its "
-        f"95 % t-interval of block-paired log-ratios (bar), one log axis; n = {n} blocks. Filled: controlled arm, "
-        "hollow: another arm."
+        f"95 % t-interval of block-paired log-ratios (bar), one log axis; n = {n} blocks.{arms(evidence)}"
     )
     return Drawing(canvas, caption, metrics=tuple(metric for metric, _ in shown))
 
 
 def _ratio(axes: Axes, subject: ComparedSubject, ratio: Estimate, title: str, at: float) -> None:
     ink = ink_of(subject)
-    words = f"{subject.name}, {title}: {format.ratio(ratio)} the floor"
+    words = f"{naming.heading(subject)}, {title}: {format.ratio(ratio)} the floor"
     if ratio.low is not None and ratio.high is not None:
         (bar,) = axes.plot([ratio.low, ratio.high], [at, at], color=ink, linewidth=1.6, solid_capstyle="butt")
         mark(bar, subject.name, words)

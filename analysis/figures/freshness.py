@@ -6,10 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rtbench.analysis import format
-from rtbench.analysis.evidence import ComparedSubject, Evidence
+from rtbench.analysis.evidence import ComparedSubject, Evidence, naming
 from rtbench.analysis.figures import Drawing, figure
-from rtbench.analysis.figures._style import WIDTH_IN, fill, ink_of, line, quantity_axis, shape_of
-from rtbench.analysis.figures.sweep import key_of
+from rtbench.analysis.figures._style import INK, WIDTH_IN, arms, fill, ink_of, key, line, quantity_axis, shape_of
 from rtbench.analysis.sweep import curves
 from rtbench.analysis.sweep.rows import Fresh
 
@@ -26,8 +25,9 @@ def draw(evidence: Evidence) -> Drawing | None:
     panels = canvas.subplots(1, 2, sharex=True)
     subjects = {subject.base: subject for subject in curves.bases(evidence)}
     for number, (axes, (title, unit)) in enumerate(zip(panels, _PANELS, strict=True)):
-        for base, subject in subjects.items():
-            _series(axes, [row for row in rows if row.subject == base], subject, number)
+        for place, (base, subject) in enumerate(subjects.items()):
+            size = max(4.5, 8 - 1.2 * place)
+            _series(axes, [row for row in rows if row.subject == base], subject, number, size)
         axes.set_title(title)
         axes.set_xlabel("age of the data at the client")
         axes.grid(True)
@@ -35,8 +35,7 @@ def draw(evidence: Evidence) -> Drawing | None:
         quantity_axis(axes, "ns", logarithmic=True)
         quantity_axis(axes, unit, logarithmic=True, vertical=True)
     shown = [base for base in subjects if any(row.subject == base for row in rows)]
-    handles = [key_of(subjects[base], base) for base in shown]
-    canvas.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), handlelength=3)
+    key(canvas, [subjects[base] for base in shown], naming.whole)
     tails = {row.age_tail for row in rows}
     tail = "p99 over subscribers" if all("within_tick" in name for name in tails) else "p99 (in time where eligible)"
     counts = sorted({s.trials for s in evidence.summaries if s.metric == evidence.headline[0] and s.trials})
@@ -44,8 +43,9 @@ def draw(evidence: Evidence) -> Drawing | None:
         "Further left is fresher, further down is cheaper. Age is the delivery latency, from the planned time until "
         f"the client holds the data; mark: its median, thin line to the right: its {tail}. Short polling has a mark "
         "for each poll interval (written beside it), joined in their order; push and long polling do not depend on it, "
-        f"their marks are repetitions. Medians of trials, n = {counts[0]} to {counts[-1]} trials a mark; their 95 % "
-        "intervals are in the table. Both axes logarithmic."
+        "their marks are repetitions. Where marks lie on each other, the larger one is below. Medians of trials, "
+        f"n = {counts[0]} to {counts[-1]} trials a mark; their 95 % intervals are in the table. "
+        f"Both axes logarithmic.{arms(evidence, lines=True)}"
     )
     metrics = (evidence.latency, "server_cpu_ns_per_message", "tcp_down_bytes_per_message", "tcp_up_bytes_per_message")
     return Drawing(canvas, caption, metrics=metrics)
@@ -59,7 +59,7 @@ def cost(row: Fresh, number: int) -> float | None:
     return None if down is None or up is None else down + up
 
 
-def _series(axes: Axes, rows: list[Fresh], subject: ComparedSubject, number: int) -> None:
+def _series(axes: Axes, rows: list[Fresh], subject: ComparedSubject, number: int, size: float) -> None:
     ink = ink_of(subject)
     known = [(age, value, row) for row in rows for age, value in [(row.age_ns[0], cost(row, number))] if age and value]
     for age, value, row in known:
@@ -67,9 +67,9 @@ def _series(axes: Axes, rows: list[Fresh], subject: ComparedSubject, number: int
             axes.plot([age, row.age_tail_ns[0]], [value, value], color=ink, linewidth=0.7, alpha=0.6)
         if row.polls:
             label = format.quantity(row.interval_s * 1e9, "ns")
-            axes.annotate(label, (age, value), xytext=(4, 4), textcoords="offset points", fontsize=7, color=ink)
+            axes.annotate(label, (age, value), xytext=(4, 4), textcoords="offset points", fontsize=7, color=INK)
     joined = line(subject) if any(row.polls for _, _, row in known) else "none"
     axes.plot(
         [age for age, _, _ in known], [value for _, value, _ in known], color=ink, linestyle=joined, linewidth=1.0,
-        marker=shape_of(subject), markerfacecolor=fill(subject), markersize=5,
+        marker=shape_of(subject), markerfacecolor=fill(subject), markersize=size,
     )  # fmt: skip

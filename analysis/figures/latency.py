@@ -9,9 +9,20 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from rtbench.analysis import format
-from rtbench.analysis.evidence import ComparedSubject, Evidence, Result
+from rtbench.analysis.evidence import ComparedSubject, Evidence, Result, naming
 from rtbench.analysis.figures import Drawing, figure
-from rtbench.analysis.figures._style import RULE, WIDTH_IN, fill, ink_of, line, mark, quantity_axis, shape_of
+from rtbench.analysis.figures._style import (
+    FAINT,
+    WIDTH_IN,
+    arms,
+    fill,
+    ink_of,
+    label,
+    line,
+    mark,
+    quantity_axis,
+    shape_of,
+)
 from rtbench.analysis.samples.samples import GRID
 
 _PANELS = (("latency_kernel", "at the kernel"), ("latency_app", "at the application"))
@@ -21,6 +32,8 @@ _PER_TAIL = 3.68
 
 
 _COLUMNS = 5
+_TITLE = 15
+"""Letters of a title's line: "Long polling on", "aiohttp"."""
 
 
 @figure("latency", 10, "Delivery latency, the whole distribution")
@@ -28,7 +41,9 @@ def draw(evidence: Evidence) -> Drawing | None:
     bases = {s.base: s for s in evidence.subjects if any(_drawable(r, "latency_app") for r in evidence.of(s.name))}
     if not bases:
         return None
-    fitting = int(5.9 / (0.055 * max(map(len, bases))))  # a letter of a title is some 0.055 inches
+    titles = {base: label(naming.whole(subject), _TITLE) for base, subject in bases.items()}
+    longest = max(len(part) for title in titles.values() for part in title.split("\n"))
+    fitting = int(5.9 / (0.055 * longest))  # a letter of a title is some 0.055 inches
     columns = max(1, min(len(bases), _COLUMNS, fitting))
     rows = -(-len(bases) // columns)
     canvas = Figure(figsize=(WIDTH_IN, 0.4 + 1.75 * rows * len(_PANELS)), layout="constrained")
@@ -38,7 +53,7 @@ def draw(evidence: Evidence) -> Drawing | None:
         places = grid[part * rows : (part + 1) * rows].ravel()
         for axes, base in zip(places, bases, strict=False):
             deepest = min(deepest, _panel(axes, evidence, base, span))
-            mark(axes.set_title(base, fontsize=7, fontweight="normal"), base)
+            mark(axes.set_title(titles[base], fontsize=7, fontweight="normal"), base)
             axes.grid(True)
         for axes in places[len(bases) :]:
             axes.remove()
@@ -58,8 +73,8 @@ def draw(evidence: Evidence) -> Drawing | None:
         "that its tail has a log axis; lower and further left is better). A panel for each subject, all on the same "
         f"logarithmic axes; in colour one line a trial, never averaged ({trials} trials), in grey the first trial of "
         "every other subject. Messages that never arrived count as later than all others. Dotted where a trial has "
-        "too few distinct due instants to claim a tail in time: there the line shows copies of the same few ticks. "
-        "Dashed: not the controlled arm; dash and dot: behind a proxy."
+        "too few distinct due instants to claim a tail in time: there the line shows copies of the same few ticks."
+        f"{arms(evidence, lines=True)}"
     )
     return Drawing(canvas, caption, metrics=tuple(f"{span}_p50_ns" for span, _ in _PANELS))
 
@@ -76,7 +91,7 @@ def _panel(axes: Axes, evidence: Evidence, base: str, span: str) -> float:
         if first is not None and first.series is not None:
             found = first.series.distributions[span]
             seen = np.isfinite(found.curve) & (found.curve > 0) & (0.5 / max(1, found.count + found.lost) < 1 - GRID)
-            (behind,) = axes.plot(found.curve[seen], (1 - GRID)[seen], color=RULE, linewidth=0.9, zorder=1)
+            (behind,) = axes.plot(found.curve[seen], (1 - GRID)[seen], color=FAINT, linewidth=0.9, alpha=0.45, zorder=1)
             mark(behind, subject.name)
     shares = [
         share
@@ -98,7 +113,7 @@ def _curve(axes: Axes, result: Result, subject: ComparedSubject, span: str) -> f
     claimed = resolved & (later * result.series.instants >= _PER_TAIL)
     ink = ink_of(subject)
     words = (
-        f"{subject.name}, trial {result.trial.number}: p50 {format.quantity(found.at['p50'], 'ns')}, "
+        f"{naming.heading(subject)}, trial {result.trial.number}: p50 {format.quantity(found.at['p50'], 'ns')}, "
         f"p90 {format.quantity(found.at['p90'], 'ns')}, last {format.quantity(found.at['max'], 'ns')}"
     )
     (curve,) = axes.plot(

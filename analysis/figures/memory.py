@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rtbench.analysis.evidence import Evidence
 from rtbench.analysis.figures import Drawing, figure
-from rtbench.analysis.figures._dots import INTERVAL, Panel, dots, trials_of
+from rtbench.analysis.figures._dots import Panel, dots, ending
 
 _PANELS = (
     Panel("server_memory_bytes_per_connection", "Server, streaming"),
@@ -25,6 +25,6 @@ def draw(evidence: Evidence) -> Drawing | None:
         "trial: proportional set size of the server after it collected its garbage and trimmed its allocator, while "
         "messages are published and before; what the kernel holds for sockets (slab objects and TCP buffers of both "
         "ends, since both are on this machine); processor time of a server whose connections carry nothing. "
-        f"{INTERVAL}; {trials_of(evidence, [p.metric for p in _PANELS])}."
+        f"{ending(evidence, _PANELS)}"
     )
     return Drawing(canvas, caption, tuple((p.metric, p.title) for p in _PANELS))

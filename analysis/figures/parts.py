@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rtbench.analysis.evidence import Evidence
 from rtbench.analysis.figures import Drawing, figure
-from rtbench.analysis.figures._dots import INTERVAL, Panel, dots, trials_of
+from rtbench.analysis.figures._dots import Panel, dots, ending
 
 _PANELS = (
     Panel("due_to_sent_p50_ns", "Plan → publisher ready", logarithmic=True),
@@ -22,6 +22,6 @@ def draw(evidence: Evidence) -> Drawing | None:
         "Median of each part over the messages of a trial, on one log axis: the publisher's lag (planned → ready to "
         "send), server and network (→ client's kernel; for polling with the wait for the next request in it) and "
         "the load generator's own queueing (→ client's code), which is not the subject's. Medians of parts do not "
-        f"add up to the median of the whole. {INTERVAL}; {trials_of(evidence, [p.metric for p in _PANELS])}."
+        f"add up to the median of the whole. {ending(evidence, _PANELS)}"
     )
     return Drawing(canvas, caption, tuple((p.metric, p.title) for p in _PANELS))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rtbench.analysis.evidence import Evidence
 from rtbench.analysis.figures import Drawing, figure
-from rtbench.analysis.figures._dots import INTERVAL, Panel, dots, trials_of
+from rtbench.analysis.figures._dots import Panel, dots, ending
 
 _PANELS = (
     Panel("recovery_p50_ns", "Back, median subscriber", logarithmic=True),
@@ -22,6 +22,6 @@ def draw(evidence: Evidence) -> Drawing | None:
         "From the kill of the server until a message comes on a connection that was made after it, over the "
         "subscribers of a trial (the time that the server was away is in it); and the rate of connection attempts in "
         "the busiest 100 ms after the kill. A subject whose last subscriber never came back has no place in the second "
-        f"panel. {INTERVAL}; {trials_of(evidence, [p.metric for p in _PANELS])}."
+        f"panel. {ending(evidence, _PANELS)}"
     )
     return Drawing(canvas, caption, tuple((p.metric, p.title) for p in _PANELS))

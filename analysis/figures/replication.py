@@ -7,9 +7,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from rtbench.analysis import format
-from rtbench.analysis.evidence import ComparedSubject, Evidence
+from rtbench.analysis.evidence import ComparedSubject, Evidence, naming
 from rtbench.analysis.figures import Drawing, figure
-from rtbench.analysis.figures._style import WIDTH_IN, fill, ink_of, key, line, mark, quantity_axis, shape_of
+from rtbench.analysis.figures._style import WIDTH_IN, arms, fill, ink_of, key, line, mark, quantity_axis, shape_of
 from rtbench.analysis.metrics import find
 
 _PANELS = (
@@ -64,6 +64,7 @@ def draw(evidence: Evidence) -> Drawing | None:
         f"blocks by subject; no interval is drawn, this is what the intervals are made of (n = {len(blocks)} trials)"
         f"{crosses}. Log axes. Lines that keep their order and distance from block to block are a difference that "
         "replicates; lines that slope together are the machine's drift, which pairing within blocks takes out."
+        f"{arms(evidence, lines=True)}"
     )
     return Drawing(canvas, caption, metrics=tuple(metric for metric, _ in shown))
 
@@ -79,7 +80,7 @@ def _strip(axes: Axes, evidence: Evidence, subject: ComparedSubject, metric: str
         if not value:  # zero has no place on a log axis
             continue
         trial = result.trial
-        words = f"{subject.name}, trial {trial.number}, block {trial.block}: {format.quantity(value, unit)}"
+        words = f"{naming.heading(subject)}, trial {trial.number}, block {trial.block}: {format.quantity(value, unit)}"
         at = trial.block + shift + _AGAIN * (trial.attempt - 1)
         if usable is None:
             aside.add(trial.number)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rtbench.analysis.evidence import Evidence
 from rtbench.analysis.figures import Drawing, figure
-from rtbench.analysis.figures._dots import INTERVAL, Panel, dots, trials_of
+from rtbench.analysis.figures._dots import Panel, dots, ending
 
 _PANELS = (
     Panel("connect_p50_ns", "TCP connected", logarithmic=True),
@@ -21,6 +21,6 @@ def draw(evidence: Evidence) -> Drawing | None:
     caption = (
         "Median over the connections of a trial, each from the start of its own attempt, on one log axis; attempts "
         "that failed are counted in the table, not here. The first message has the wait for the next tick in it. "
-        f"{INTERVAL}; {trials_of(evidence, [p.metric for p in _PANELS])}."
+        f"{ending(evidence, _PANELS)}"
     )
     return Drawing(canvas, caption, tuple((p.metric, p.title) for p in _PANELS))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
-from rtbench.analysis.evidence import ComparedSubject, Evidence
+from rtbench.analysis.evidence import ComparedSubject, Evidence, naming
 from rtbench.analysis.figures import Drawing, figure
-from rtbench.analysis.figures._style import WIDTH_IN, fill, ink_of, line, quantity_axis, shape_of
+from rtbench.analysis.figures._style import WIDTH_IN, arms, fill, ink_of, key, line, quantity_axis, shape_of
 from rtbench.analysis.sweep import curves
 from rtbench.analysis.sweep.rows import Curve, Slice, Sweep
 
@@ -26,8 +25,8 @@ def draw(evidence: Evidence) -> Drawing | None:
     found = curves.study(evidence)
     if found is None or not found.slices:
         return None
-    key = found.slices[0].key
-    parts = [part for part in found.slices if part.key == key]
+    swept = found.slices[0].key
+    parts = [part for part in found.slices if part.key == swept]
     shown = parts[:_COLUMNS]
     metrics = [evidence.headline[0], "server_cpu_ns_per_message", "tcp_down_bytes_per_message"]
     # One slice: the metrics side by side. Several: a row a metric, a column a slice, on common axes.
@@ -44,16 +43,15 @@ def draw(evidence: Evidence) -> Drawing | None:
             axes.set_title(title if rows == 1 else f"{title}\n{at}")
     if not drawn:
         return None
-    handles = [key_of(subject, name) for name, subject in drawn.items()]
-    canvas.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), handlelength=3)
+    key(canvas, list(drawn.values()), naming.whole)
     counts = sorted({p.trials for c in found.curves if c.metric in metrics for p in c.points if p.trials})
     trials = f"n = {counts[0]}" if counts[0] == counts[-1] else f"n = {counts[0]} to {counts[-1]}"
     more = f" {len(parts) - len(shown)} more combinations are in the tables." if len(parts) > len(shown) else ""
     scales = "Both axes logarithmic, so that a straight line is a power of the key" if parts[0].numeric else "Log scale"
     caption = (
-        f"{', '.join(sorted({find_title(m) for m in metrics}))} over {key}. {scales}. Marks: medians; bars: 95 % "
-        f"t-interval of the mean of logs over trials; {trials} trials a mark. Marks of one value stand a little apart. "
-        f"Filled and solid: controlled arm; hollow and dashed: another arm, where stacks differ.{more}"
+        f"{', '.join(sorted({find_title(m) for m in metrics}))} over {swept}. {scales}. Marks: medians; bars: 95 % "
+        f"t-interval of the mean of logs over trials; {trials} trials a mark. Marks of one value stand a little apart."
+        f"{arms(evidence, lines=True)}{more}"
     )
     return Drawing(canvas, caption, metrics=tuple(metrics))
 
@@ -63,14 +61,6 @@ def find_title(metric: str) -> str:
     from rtbench.analysis.metrics import find
 
     return find(metric).title
-
-
-def key_of(subject: ComparedSubject, name: str) -> Line2D:
-    """A subject's line in the legend."""
-    return Line2D(
-        [], [], color=ink_of(subject), linestyle=line(subject), marker=shape_of(subject),
-        markerfacecolor=fill(subject), markersize=5, label=name,
-    )  # fmt: skip
 
 
 def _panel(

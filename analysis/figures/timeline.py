@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rtbench.analysis.evidence import ComparedSubject, Evidence, Result
+from rtbench.analysis.evidence import ComparedSubject, Evidence, Result, naming
 from rtbench.analysis.figures import Drawing, figure
 from rtbench.analysis.figures._style import FAINT, INK, RULE, WIDTH_IN, ink_of, mark, quantity_axis
 from rtbench.analysis.samples.samples import SLOT_NS
@@ -90,7 +90,7 @@ def _counts(axes: Axes, subject: ComparedSubject, line: Timeline) -> None:
     for moment, _name in line.events:
         if low - 1 <= moment <= line.window_s + 60:
             axes.axvline(moment, color=FAINT, linewidth=0.6, linestyle=(0, (3, 3)))
-    axes.set_title(f"{subject.name}: delivered / 100 ms")
+    axes.set_title(f"{naming.heading(subject)}: delivered / 100 ms")
 
 
 def _latencies(axes: Axes, subject: ComparedSubject, line: Timeline) -> None:

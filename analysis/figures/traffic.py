@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rtbench.analysis.evidence import Evidence
 from rtbench.analysis.figures import Drawing, figure
-from rtbench.analysis.figures._dots import INTERVAL, Panel, dots, trials_of
+from rtbench.analysis.figures._dots import Panel, dots, ending
 
 _PANELS = (
     Panel("payload_bytes_per_message", "Payload"),
@@ -22,7 +22,7 @@ def draw(evidence: Evidence) -> Drawing | None:
     caption = (
         "Bytes per message that arrived in the window, on one linear axis: the payload itself, and the TCP stream "
         "in both directions with envelopes, request and response heads and pings (TCP_INFO at the edges of the "
-        f"window, so set-up is not in it). IP and TCP headers are not counted unless the wire was. {INTERVAL}; "
-        f"{trials_of(evidence, [p.metric for p in _PANELS])}."
+        "window, so set-up is not in it). IP and TCP headers are not counted unless the wire was. "
+        f"{ending(evidence, _PANELS)}"
     )
     return Drawing(canvas, caption, tuple((p.metric, p.title) for p in _PANELS))

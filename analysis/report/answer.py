@@ -1,4 +1,4 @@
-"""The answer: at most four lines of at most 120 characters, and the line that names the next command.
+"""The answer: at most four lines of at most 120 characters.
 
 Invariant: a line is made from one typed finding and nothing else, names what it is relative to, and shows a ratio only
 where the verdict is "different" (R8); a subject's name contains its stack, so that no line ranks stacks as transports
@@ -8,23 +8,18 @@ where the verdict is "different" (R8); a subject's name contains its stack, so t
 from __future__ import annotations
 
 import math
-import re
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
 from rtbench.analysis import format
-from rtbench.analysis.evidence import ComparedSubject, Evidence
+from rtbench.analysis.evidence import ComparedSubject, Evidence, naming
 from rtbench.analysis.report import findings as found
-from rtbench.analysis.report import naming
 from rtbench.analysis.report.findings import CPU, Finding
 from rtbench.analysis.statistics.judgement import Comparison
 
 LONGEST = 120
 """Characters of a line."""
-MOST_BLOCKS = 40
-"""Blocks that the next step proposes at most: more are hardly run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,49 +255,6 @@ def _delivered(one: found.Delivered) -> Iterator[str]:
         yield f"{text}; {full}; {_count(len(one.unmeasured), 'subject')} not measured"
     yield f"{text}; {full}"
     yield f"{text}; {valid}"
-
-
-def next_step(evidence: Evidence) -> str:
-    """What a reader can do next: one line with one command."""
-    document = evidence.campaign.document
-    known = [s.name for s in evidence.subjects if s.usable]
-    if not known:
-        name = shlex.quote(next((s.base for s in evidence.subjects), "SUBJECT"))
-        return f"Next: `rtbench verify {name}` lists what the subject does wrong."
-    needed = [c.blocks_needed for c in evidence.comparisons if c.metric in (evidence.latency, CPU) and c.blocks_needed]
-    blocks = int((document.get("scenario") or {}).get("blocks") or 0)
-    worth = [count for count in needed if blocks < count <= MOST_BLOCKS]
-    if worth:
-        command = _again(str(document.get("command") or ""), max(worth))
-        return f"Next: `{command}` tells apart what is not resolved here."
-    if len({s.base for s in evidence.subjects}) < 2:
-        scenario = shlex.quote(str((document.get("scenario") or {}).get("name") or "ci"))
-        return f"Next: `rtbench run {scenario} --subjects {evidence.subjects[0].base},OTHER` compares it with another."
-    return f"Next: `rtbench advise {shlex.quote(_folder(document))} --subscribers N --rate HZ` ranks for your numbers."
-
-
-def _again(command: str, blocks: int) -> str:
-    """The campaign's command with more blocks, into a new folder."""
-    try:
-        words = shlex.split(command)
-    except ValueError:
-        words = []
-    kept: list[str] = []
-    skip = False
-    for word in words or ["rtbench", "run", "SCENARIO"]:
-        if skip or word.startswith(("--out=", "blocks=")) or word in ("--out", "--quiet"):
-            if word.startswith("blocks=") and kept and kept[-1] == "--set":
-                kept.pop()
-            skip = word == "--out"
-            continue
-        kept.append(word)
-    return shlex.join([*kept, "--set", f"blocks={blocks}"])
-
-
-def _folder(document: Any) -> str:
-    """Where the campaign was written: what its command names, else its place under results/."""
-    named = re.search(r"--out[= ](\S+)", str(document.get("command") or ""))
-    return named[1] if named else f"results/{document.get('campaign') or 'DIR'}"
 
 
 def times(one: Comparison) -> str:

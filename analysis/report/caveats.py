@@ -6,34 +6,31 @@ report.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from scipy.stats import combine_pvalues
 
-from rtbench.analysis import format
-from rtbench.analysis.evidence import total
+from rtbench.analysis.evidence import naming, total
 from rtbench.analysis.metrics import find
 from rtbench.analysis.metrics.costs import SLOPES, given
-from rtbench.analysis.report import aliasing, caveat, loopback, naming
-from rtbench.analysis.report.caveat import Agreeing, Caveat, Part, Text, recorded
-from rtbench.analysis.report.fairness import IDENTITY, plain
+from rtbench.analysis.report import aliasing, caveat, fairness, loopback, thresholds
+from rtbench.analysis.report.caveat import Agreeing, Caveat, Text, recorded
 from rtbench.analysis.statistics.compare import LEVEL
 from rtbench.analysis.statistics.quantiles import INSTANTS_NEEDED
 
 if TYPE_CHECKING:
-    from rtbench.analysis.evidence import Evidence, Result
+    from rtbench.analysis.evidence import Evidence
     from rtbench.analysis.samples.stalls import Stall
 
 
 def collect(evidence: Evidence) -> list[Caveat]:
     """All caveats, the grave ones first."""
     sources: tuple[Callable[[Evidence], Iterator[Caveat]], ...] = (
-        _unfinished, _too_few, _put_aside, _given, _thresholds, _stalls, _fairness, _arms, _tails, _beats, _censored,
-        _bent, _unstamped, _noise, _multiplicity, _calibration, loopback.caveats, _unsealed, _machine,
+        _unfinished, _too_few, _put_aside, _given, thresholds.caveats, _stalls, fairness.caveats, _arms, _tails, _beats,
+        _censored, _bent, _unstamped, _noise, _multiplicity, _calibration, loopback.caveats, _unsealed, _machine,
     )  # fmt: skip
     found: dict[tuple[str, str], Caveat] = {}
     for source in sources:
@@ -96,38 +93,6 @@ def _given(evidence: Evidence) -> Iterator[Caveat]:
         yield Caveat(str(warning.get("kind")), text, str(warning.get("remedy", "")), True, trials)
 
 
-def _thresholds(evidence: Evidence) -> Iterator[Caveat]:
-    for text in crossed(evidence):
-        yield Caveat("threshold", text, "this sets exit code 1", True)
-
-
-def crossed(evidence: Evidence) -> list[Text]:
-    """The scenario's thresholds ("SUBJECT.METRIC" = {max = …} or {min = …}) that the median over trials is beyond."""
-    lines: list[Text] = []
-    for key, limits in (evidence.campaign.document.get("scenario", {}).get("thresholds") or {}).items():
-        subject, _, metric = key.rpartition(".")
-        # In a sweep the subject's name means all its cells, and SUBJECT [CELL] one of them.
-        named = [s.name for s in evidence.subjects if subject in (s.base, s.name)] or [subject]
-        for name in named:
-            summary = evidence.summary(name, metric)
-            value, what = summary.median if summary else None, caveat.subject(f"{name}.{metric}")
-            if value is None:
-                lines.append((what, " ", Agreeing("has", "have"), " a limit but no value"))
-            elif "max" in limits and value > limits["max"]:
-                lines.append(_beyond(what, value, "above", limits["max"], metric))
-            elif "min" in limits and value < limits["min"]:
-                lines.append(_beyond(what, value, "below", limits["min"], metric))
-    return lines
-
-
-def _beyond(what: Part, value: float, side: str, limit: float, metric: str) -> Text:
-    unit = find(metric).unit
-    limited = format.quantity(limit, unit)
-    # Three digits may hide the difference that is the finding.
-    shown = caveat.quantity(value, unit) if format.quantity(value, unit) != limited else (f"{value:.9g} {unit}",)
-    return what, " is ", *shown, f", {side} the limit of {limited}"
-
-
 def _stalls(evidence: Evidence) -> Iterator[Caveat]:
     for result in evidence.results:
         if result.stall is not None and result.trial.status != "invalid":
@@ -158,40 +123,15 @@ def stalled(stall: Stall) -> Text:
     )  # fmt: skip
 
 
-def _fairness(evidence: Evidence) -> Iterator[Caveat]:
-    """Keys of the fairness manifests in which subjects of one cell differ (R11), once for cells that agree."""
-    place = evidence.campaign.places
-    results = sorted(evidence.results, key=lambda r: place[r.trial.subject])
-    for cell in evidence.campaign.cells:
-        yield from _unfair([r for r in results if r.trial.cell == cell])
-
-
-def _unfair(results: Sequence[Result]) -> Iterator[Caveat]:
-    used: dict[str, dict[str, list[str]]] = {}
-    for result in results:
-        for key, value in (result.trial.manifest.get("fairness") or {}).items():
-            if key in IDENTITY:
-                continue
-            names = used.setdefault(key, {}).setdefault(json.dumps(plain(value)), [])
-            if result.trial.subject not in names:
-                names.append(result.trial.subject)
-    for key, values in used.items():
-        if len(values) > 1:
-            sides = "; ".join(f"{value} in {', '.join(names)}" for value, names in values.items())
-            yield Caveat(
-                "asymmetry",
-                (f"subjects differ in {key}: {sides}",),
-                "make them equal, or read it as part of them",
-                True,
-            )
-
-
 def _arms(evidence: Evidence) -> Iterator[Caveat]:
-    if naming.arms(evidence):
-        bases = {s.base: s.arm for s in evidence.subjects}
+    groups = [(group.name, group.subjects) for group in naming.groups(evidence)]
+    if len(groups) < 2:  # arms say nothing
+        stacks = dict.fromkeys(s.stack for s in evidence.subjects)
+        groups = [(stack, tuple(s for s in evidence.subjects if s.stack == stack)) for stack in stacks]
+    if len(groups) > 1:
         named = "; ".join(
-            f"{naming.ARMS.get(arm, (arm, ''))[0]}: {', '.join(base for base, of in bases.items() if of == arm)}"
-            for arm, _ in evidence.arms
+            f"{name}{': ' if name else ''}{', '.join(dict.fromkeys(s.base for s in subjects))}"
+            for name, subjects in groups
         )
         message = f"subjects run on different stacks ({named}): a difference across them is one of stacks, too"
         yield Caveat("arms", (message,), "compare transports within the same stack", False)

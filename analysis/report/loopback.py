@@ -9,18 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rtbench.analysis import format
-from rtbench.analysis.evidence import Evidence
+from rtbench.analysis.evidence import Evidence, naming
 from rtbench.analysis.evidence import loopback as paying
 from rtbench.analysis.report.caveat import Caveat
 
 HEADINGS = (
-    "server CPU / msg", "of it the client's receive path", "relative to", "as measured", "each server its own TCP"
+    "server CPU / message", "of it the client's receive path", "relative to", "as measured", "each server its own TCP"
 )  # fmt: skip
 
 
 def table(evidence: Evidence) -> list[tuple[str, list[str]]]:
     """A row a subject, beside the cheapest of its arm and cell; none without a calibrated share."""
     found, flows = paying.shares(evidence), paying.flows(evidence)
+    words = naming.headings(evidence.subjects)
     rows = []
     for _, subjects in evidence.arms if paying.corners(found) else ():
         for subject in subjects:
@@ -36,7 +37,7 @@ def table(evidence: Evidence) -> list[tuple[str, list[str]]]:
             else:
                 range_ = paying.sensitivity(found, ratio.ratio, mine, flows[best])
                 own = format.MISSING if range_ is None else " to ".join(f"{format.number(end)}×" for end in range_)
-                cells += [best, format.ratio(ratio), own]
+                cells += [words[best], format.ratio(ratio), own]
             rows.append((subject.name, cells))
     return rows
 

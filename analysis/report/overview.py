@@ -1,77 +1,96 @@
 """The first table: a row a subject, named in words, with what decides; each number with its interval.
 
-Invariant: a column that no subject has a number for is left out. Called by the report, for Markdown.
+Invariant: values, not text, so that report.html and report.md render the same table; a column that no subject has a
+number for is left out. Called by the report.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rtbench.analysis import format
-from rtbench.analysis.evidence import ComparedSubject, Evidence, total
-from rtbench.analysis.report import naming
+from rtbench.analysis.evidence import ComparedSubject, Evidence, naming, total
 from rtbench.analysis.report.findings import CPU, tails
+from rtbench.analysis.statistics.compare import Summary
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A metric, the heading above it, and what the heading does not say; often empty."""
+
+    metric: str
+    head: str
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`title`: the subject in words; `name`: its id; `arm`: the plain name of its arm, empty where arms say nothing;
-    `trials`: how many count, of how many; `cells` as the headings."""
+    """A subject. `title`: in words; `cells`: as the columns; `lost`: exact, None where no trial was measured."""
 
+    subject: ComparedSubject
     title: str
+    cells: tuple[Summary | None, ...]
+    lost: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of an arm, its plain name and one line about it; both are empty where arms say nothing."""
+
     name: str
-    arm: str
-    trials: str
-    cells: tuple[str, ...]
+    line: str
+    rows: tuple[Row, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Headings of the cells, and the rows: one arm after the other, in the scenario's order."""
+    """The columns, and the rows by arm."""
 
-    heads: tuple[str, ...]
-    rows: tuple[Row, ...]
-    arms: tuple[tuple[str, str], ...]
-    """Plain name and explanation of each arm; empty where arms say nothing."""
+    columns: tuple[Column, ...]
+    groups: tuple[Rows, ...]
+
+    @property
+    def named(self) -> bool:
+        """Whether arms say something."""
+        return any(group.name for group in self.groups)
+
+    @property
+    def count(self) -> int:
+        return sum(len(group.rows) for group in self.groups)
 
 
 def table(evidence: Evidence) -> Overview:
     """Without rows when nothing was measured."""
     if not any(r.metrics for r in evidence.results):
-        return Overview((), (), ())
-    arms = naming.arms(evidence)
-    columns = [(head, metrics) for head, metrics in _columns(evidence) if evidence.known(metrics)]
-    rows = []
-    for arm, subjects in evidence.arms:
-        for subject in subjects:
-            cells = [format.summary(evidence.summary(subject.name, metric)) for _, metric in columns]
-            trials = f"{subject.usable} of {subject.trials}"
-            plain = naming.ARMS.get(arm, (arm, ""))[0] if arms else ""
-            rows.append(Row(_title(subject), subject.name, plain, trials, (*cells, _lost(evidence, subject))))
-    return Overview((*(head for head, _ in columns), "lost"), tuple(rows), tuple(arms))
-
-
-def _columns(evidence: Evidence) -> Sequence[tuple[str, str]]:
-    latency = evidence.latency
-    in_time, in_tick = tails(latency)
-    return (
-        ("latency, median", latency),
-        ("99 % in time", in_time) if evidence.known(in_time) else ("99 % of subscribers", in_tick),
-        ("server CPU / message", CPU),
-        ("bytes down / message", "tcp_down_bytes_per_message"),
-        ("bytes up / message", "tcp_up_bytes_per_message"),
-        ("server memory / connection", "server_memory_bytes_per_connection"),
-        ("kernel memory / connection", "kernel_memory_bytes_per_connection"),
+        return Overview((), ())
+    columns = tuple(column for column in _columns(evidence) if evidence.known(column.metric))
+    return Overview(
+        columns,
+        tuple(
+            Rows(group.name, group.line, tuple(_row(evidence, subject, columns) for subject in group.subjects))
+            for group in naming.groups(evidence)
+        ),
     )
 
 
-def _title(subject: ComparedSubject) -> str:
-    cell = ", ".join(f"{key} = {value}" for key, value in subject.cell.items())
-    name = subject.base if naming.own(subject) else naming.capital(naming.title(subject))
-    return f"{name}, {cell}" if cell else name
+def _columns(evidence: Evidence) -> Iterator[Column]:
+    latency = evidence.latency
+    yield Column(latency, "latency, median")
+    in_time, in_tick = tails(latency)
+    if evidence.known(in_time):
+        yield Column(in_time, "99 % in time", "99 % of the messages of a window arrive within it")
+    else:
+        yield Column(
+            in_tick, "99 % of subscribers", "by then 99 % of the subscribers have a message; the median over messages"
+        )
+    yield Column(CPU, "server CPU / message")
+    yield Column("tcp_down_bytes_per_message", "bytes down / message")
+    yield Column("tcp_up_bytes_per_message", "bytes up / message")
+    yield Column("server_memory_bytes_per_connection", "server memory / connection")
+    yield Column("kernel_memory_bytes_per_connection", "kernel memory / connection", "of both ends of the connection")
 
 
-def _lost(evidence: Evidence, subject: ComparedSubject) -> str:
+def _row(evidence: Evidence, subject: ComparedSubject, columns: tuple[Column, ...]) -> Row:
     measured = [r for r in evidence.of(subject.name) if r.metrics]
-    return f"{total(measured, 'lost'):,}" if measured else format.MISSING
+    cells = tuple(evidence.summary(subject.name, column.metric) for column in columns)
+    return Row(subject, naming.heading(subject), cells, total(measured, "lost") if measured else None)

@@ -16,15 +16,15 @@ from markupsafe import Markup, escape
 
 from rtbench.analysis import claims, figures, format, templates
 from rtbench.analysis.advice.advice import Advice
-from rtbench.analysis.evidence import Evidence, origin
+from rtbench.analysis.evidence import Evidence, naming, origin
 from rtbench.analysis.figures import _style
-from rtbench.analysis.metrics import catalogue
-from rtbench.analysis.report import answer, fairness, loopback, overview, proxied, tables
+from rtbench.analysis.report import answer, fairness, loopback, overview, pairs, proxied, tables
 from rtbench.analysis.report.caveat import Caveat
 from rtbench.analysis.report.citation import cite, facts
 from rtbench.analysis.report.condense import condense
 from rtbench.analysis.report.made import OVER_TRIALS, Made, made
 from rtbench.analysis.report.presets import presets
+from rtbench.analysis.statistics.compare import Summary
 from rtbench.analysis.sweep import curves, words
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -54,16 +54,20 @@ def render(
     evidence: Evidence,
     warned: Sequence[Caveat],
     said: Sequence[answer.Sentence],
+    step: str,
     judged: Sequence[claims.Judged],
     advised: Advice,
 ) -> None:
-    """Write report.html, report.md and the figures into `folder`. OSError passes through."""
+    """Write report.html, report.md and the figures into `folder`. `step`: what to do next. OSError passes through."""
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     shown = _draw(evidence, folder / "figures")
-    context = _context(evidence, warned, said, shown) | {"judged": judged, "advice": advised}
+    context = _context(evidence, warned, said, shown) | {"next": step, "judged": judged, "advice": advised}
     context |= templates.parts()
     environment = templates.environment(_TEMPLATES)
-    environment.filters |= {"cell": format.markdown, "marked": _marked, "ticked": _ticked, "stacked": _stacked}
+    environment.filters |= {
+        "cell": format.markdown, "marked": _marked, "ticked": _ticked, "stacked": _stacked, "value": _value,
+        "value_md": _value_md,
+    }  # fmt: skip
     for name in ("report.html", "report.md"):
         text = environment.get_template(f"{name}.j2").render(context)
         (folder / name).write_text(_fitting(text) if name.endswith(".md") else text, encoding="utf-8")
@@ -96,21 +100,23 @@ def _context(
 ) -> dict[str, Any]:
     document = evidence.campaign.document
     scenario = document.get("scenario") or {}
-    columns, rows = tables.results(evidence)
     latency = evidence.latency
+    first = overview.table(evidence)
     together = condense(warned)
-    pair_columns, pairs = tables.pairs(evidence)
+    pair_columns, paired = pairs.pairs(evidence)
     recovery_columns, recovery = tables.recovery(evidence)
     paying, heights = loopback.table(evidence), tables.layers(evidence)
     lead = [name for name in LEAD if name in {figure.name for figure in shown}][:OPEN]
-    decides = [metric for metric in tables.decides(evidence) if evidence.known(metric)]
+    decides = [column.metric for column in first.columns]
+    titles = naming.headings(evidence.subjects)
     return {
         "campaign": document.get("campaign", "campaign"),
         "documents": evidence.campaign.documents,
         "scenario": scenario,
         "answer": [c.text for c in said],
-        "next": answer.next_step(evidence),
-        "overview": overview.table(evidence),
+        "overview": first,
+        "measured": bool(first.groups),
+        "titles": titles,
         "grave": [c for c in together if c.grave],
         "mild": [c for c in together if not c.grave],
         "figures": {figure.name: figure for figure in shown},
@@ -120,7 +126,7 @@ def _context(
         "origins": origin.origins(evidence),
         "over_trials": OVER_TRIALS,
         "made": {
-            s.name: (f"made-{place}", made(evidence, s.name, decides, [s.name]))
+            s.name: (f"made-{place}", made(evidence, titles[s.name], decides, [s.name]))
             for place, s in enumerate(evidence.subjects, 1)
         },
         "costs": bool(paying) or bool({"memory", "floor"} & {figure.name for figure in shown}),
@@ -128,7 +134,7 @@ def _context(
         "swatches": {name: Markup(_style.swatch(s)) for s in evidence.subjects for name in (s.base, s.name)},
         "facts": facts(document),
         "pair_columns": pair_columns,
-        "pairs": pairs,
+        "pairs": paired,
         "recovery_columns": recovery_columns,
         "recovery": recovery,
         "paying_columns": loopback.HEADINGS,
@@ -137,12 +143,9 @@ def _context(
         "held_ms": proxied.HELD_NS // 1_000_000,
         "fairness": fairness.manifests(evidence),
         "cited": cite(document),
-        "columns": columns,
-        "rows": rows,
-        "arms": evidence.arms,
-        "matrices": tables.matrices(evidence),
+        "matrices": pairs.matrices(evidence),
         "margin": format.share(evidence.margin),
-        "combined": tables.combined(evidence),
+        "combined": pairs.combined(evidence),
         "counts": tables.COUNTS,
         "audit": tables.audit(evidence),
         "heights": heights,
@@ -152,11 +155,11 @@ def _context(
         "half_columns": tables.HALVES,
         "everything": tables.everything(evidence),
         "subjects": evidence.subjects,
+        "bases": list(dict.fromkeys(s.base for s in evidence.subjects)),
         "setup": tables.settings(scenario),
         "environment": tables.settings(document.get("environment") or {}),
         "noise_floor": evidence.noise_floor,
         "calibration": tables.calibration(evidence),
-        "metrics": list(catalogue()),
         "interrupted": document.get("exit") == 130,
         "sweep": _sweep(evidence),
     }
@@ -167,7 +170,7 @@ def _sweep(evidence: Evidence) -> dict[str, Any] | None:
     found = curves.study(evidence)
     if found is None:
         return None
-    crossovers = words.crossovers(found)
+    crossovers = words.crossovers(evidence, found)
     return {
         "over": found.keys,
         "exponents": words.exponents(evidence, found),
@@ -206,6 +209,18 @@ def _escaped(text: str) -> str:
     """With the spaces at its ends."""
     inner = text.strip()
     return text.replace(inner, format.markdown(inner)) if inner else text
+
+
+def _value(row: Summary | None) -> Markup:
+    """A value, its interval on the line below, in smaller type."""
+    value, interval = format.split(row)
+    return escape(value) + (Markup('<span class="interval">{}</span>').format(interval) if interval else Markup())
+
+
+def _value_md(row: Summary | None) -> str:
+    """The same for Markdown."""
+    value, interval = format.split(row)
+    return f"{value} <sub>{interval}</sub>" if interval else value
 
 
 def _stacked(text: str) -> Markup:

@@ -21,7 +21,7 @@ from rtbench.analysis.advice.option import Needs
 from rtbench.analysis.campaigns.load import reportable
 from rtbench.analysis.evidence import Evidence, gather, loopback
 from rtbench.analysis.metrics import catalogue
-from rtbench.analysis.report import answer, caveats, page
+from rtbench.analysis.report import answer, caveats, next_step, page, thresholds
 from rtbench.analysis.report.caveat import Caveat
 from rtbench.analysis.report.condense import condense
 from rtbench.analysis.report.several import several
@@ -96,14 +96,16 @@ def write(
     judged = claims.judge((evidence, *beside))
     advised = advise(evidence, Needs())
     scenario = (evidence.campaign.document.get("scenario") or {}).get("name")
-    page.render(folder, evidence, warned, said, judged if with_claims or scenario in CLAIMED else (), advised)
+    shown = judged if with_claims or scenario in CLAIMED else ()
+    step = next_step.line(evidence)
+    page.render(folder, evidence, warned, said, step, shown, advised)
     write_json(folder / "report.json", plain(typed(ReportRecord, as_json(evidence, warned, said, judged, advised))))
     (folder / "metrics.csv").write_text(as_csv(evidence), encoding="utf-8")
-    code = 1 if caveats.crossed(evidence) else 3 if evidence.too_few or not evidence.subjects else 0
+    code = 1 if thresholds.crossed(evidence) else 3 if evidence.too_few or not evidence.subjects else 0
     together = condense(warned)
     grave = tuple(f"{c.short}{f' ({c.remedy})' if c.remedy else ''}" for c in together if c.grave)
     headlines = tuple(one.text for one in said)
-    return Report(folder / "report.html", headlines, answer.next_step(evidence), grave, code)
+    return Report(folder / "report.html", headlines, step, grave, code)
 
 
 def as_json(

@@ -6,10 +6,11 @@ computed, only written. Called by the report (HTML and Markdown) and by the clai
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rtbench.analysis import format
-from rtbench.analysis.evidence import Evidence
+from rtbench.analysis.evidence import Evidence, naming
 from rtbench.analysis.metrics import find
 from rtbench.analysis.sweep.curves import bases
 from rtbench.analysis.sweep.rows import Crossover, Exponent, Fresh, Slice, Sweep
@@ -42,17 +43,17 @@ def _power(value: float) -> str:
     return f"{round(value, 3) + 0.0:.3f}"  # + 0.0: no minus zero
 
 
-def crossover(row: Crossover) -> str:
-    """Where the order flips, that it does not, or that it is not known."""
+def crossover(row: Crossover, names: Mapping[str, str]) -> str:
+    """Where the order flips, that it does not, or that it is not known. `names`: subjects in words."""
     span = f"{format.number(row.first)} to {format.number(row.last)}"
     if row.status == "crosses":
         return "; ".join(
-            f"{f.lower_before} is lower up to {format.number(f.value)} [{format.number(f.low)}, "
-            f"{format.number(f.high)}], {f.lower_after} beyond"
+            f"{names[f.lower_before]} is lower up to {format.number(f.value)} [{format.number(f.low)}, "
+            f"{format.number(f.high)}], {names[f.lower_after]} beyond"
             for f in row.flips
         )
-    if row.status == "none in range":
-        return f"none in {span}: {row.lower} is lower throughout"
+    if row.status == "none in range" and row.lower is not None:
+        return f"none in {span}: {names[row.lower]} is lower throughout"
     open_ = ", ".join(f"{format.number(low)} to {format.number(high)}" for low, high in row.undecided)
     return f"not resolved: no order is seen at {open_}" if open_ else f"not resolved: within the noise floor, {span}"
 
@@ -94,9 +95,13 @@ def tally(sweep: Sweep) -> str:
     return f"of {len(found)} pairs {crosses} cross, {none} keep their order throughout, {open_} are not resolved"
 
 
-def crossovers(sweep: Sweep) -> list[tuple[str, str, str, bool]]:
+def crossovers(evidence: Evidence, sweep: Sweep) -> list[tuple[str, str, str, bool]]:
     """(over what, metric and pair, what is seen, whether across arms), what flips first."""
-    return [(where(c), f"{find(c.metric).title}: {c.a}, {c.b}", crossover(c), c.across) for c in ordered(sweep)]
+    names = {s.base: naming.title(s) for s in evidence.subjects}
+    return [
+        (where(c), f"{find(c.metric).title}: {names[c.a]}, {names[c.b]}", crossover(c, names), c.across)
+        for c in ordered(sweep)
+    ]
 
 
 def ordered(sweep: Sweep) -> list[Crossover]:
@@ -109,7 +114,14 @@ def freshness(sweep: Sweep) -> Table | None:
     """Age and cost of every subject at every poll interval."""
     if not sweep.freshness:
         return None
-    heads = ("poll interval", "age, median", "age, p99", "server CPU / msg", "TCP down / msg", "TCP up / msg")
+    heads = (
+        "poll interval",
+        "age, median",
+        "age, p99",
+        "server CPU / message",
+        "bytes down / message",
+        "bytes up / message",
+    )
     return Table("Cost at equal freshness", heads, tuple((row.subject, _fresh(row)) for row in sweep.freshness))
 
 

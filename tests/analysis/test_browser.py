@@ -74,8 +74,8 @@ def test_the_first_screen_has_the_answer_the_table_the_figure_and_the_doubts(chr
     for selector in (".answer li:nth-child(3)", "#results table", "#decision svg", ".caveats.grave"):
         assert of(page, f"({top})({json.dumps(selector)})") < 900, selector
     assert of(page, "document.querySelector('#results table').getBoundingClientRect().bottom") < 900
-    bottom = of(page, "document.querySelector('.caveats.grave').getBoundingClientRect().bottom")
-    assert 0 <= of(page, f"({top})('.caveats.mild')") - bottom < 40  # the mild ones follow the grave ones
+    bottom = of(page, "document.querySelector('.decide').getBoundingClientRect().bottom")
+    assert 0 <= of(page, f"({top})('.caveats.mild')") - bottom < 40  # the mild ones follow figure and grave ones
 
 
 def test_without_scripts_everything_is_there_and_no_control_that_does_nothing(chromium: Any, url: str) -> None:
@@ -122,10 +122,10 @@ def test_a_preset_hides_subjects_in_every_figure_and_table(chromium: Any, url: s
 def test_a_row_and_a_sorting_can_be_sent(chromium: Any, url: str) -> None:
     page = show(chromium, url)
     page.find_element("css selector", "#results tr[data-subject=sse-aiohttp] .pick").send_keys("\n")
-    page.find_element("css selector", "#results thead th:nth-child(3) button").send_keys(" ")
+    page.find_element("css selector", "#results thead th:nth-child(2) button").send_keys(" ")
     chosen = "document.querySelector('#results tr[data-subject=sse-aiohttp] .pick').ariaPressed"
     other = "getComputedStyle(document.querySelector('#decision [data-subject=\"websocket-aiohttp\"]')).opacity"
-    sorted_by = "document.querySelector('#results thead th:nth-child(3)').ariaSort"
+    sorted_by = "document.querySelector('#results thead th:nth-child(2)').ariaSort"
     assert (of(page, chosen), of(page, other), of(page, sorted_by)) == ("true", "0.22", "ascending")
     sent = of(page, "location.href")
     assert "row=sse-aiohttp" in sent and "sort=" in sent
@@ -137,6 +137,63 @@ def test_a_row_and_a_sorting_can_be_sent(chromium: Any, url: str) -> None:
     page.find_element("css selector", "#bytes tr[data-subject=sse-aiohttp] .how").send_keys("\n")
     assert of(page, "document.getElementById('made-1').checkVisibility()") is True
     assert "at=made-1" in of(page, "location.hash")
+
+
+def test_every_control_is_reached_and_worked_by_keyboard_alone(chromium: Any, url: str) -> None:
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    page = show(chromium, url)
+
+    def press(key: str) -> None:
+        ActionChains(page).send_keys(key).perform()
+
+    def reach(selector: str) -> None:
+        """Tab forward to it; it then has a frame that can be seen."""
+        for _ in range(60):
+            press(Keys.TAB)
+            if of(page, f"document.activeElement.matches({json.dumps(selector)})"):
+                frame = "((s) => `${s.outlineStyle} ${s.outlineWidth}`)(getComputedStyle(document.activeElement))"
+                assert of(page, frame) == "solid 2px", selector
+                return
+        raise AssertionError(f"60 tabs do not reach {selector}")
+
+    reach(".skip")
+    reach("#theme")
+    press(Keys.ENTER)
+    assert of(page, "document.documentElement.dataset.theme") == "dark"
+    reach("#results thead th:nth-child(2) .sort")
+    press(Keys.SPACE)
+    assert of(page, "document.querySelector('#results thead th:nth-child(2)').ariaSort") == "ascending"
+    assert of(page, "[...document.querySelectorAll('tr.arm')].every((arm) => arm.hidden)") is True
+    reach("#results tr[data-subject=websocket-aiohttp] .pick")
+    press(Keys.ENTER)
+    assert "row=websocket-aiohttp" in of(page, "location.hash")
+    press(Keys.ESCAPE)
+    assert "row=" not in of(page, "location.hash")
+    reach("#results tr[data-subject=websocket-aiohttp] .how")
+    press(Keys.ENTER)
+    made = "document.querySelector('details[data-subject=websocket-aiohttp] dl')"
+    assert of(page, f"{made}.checkVisibility()") is True
+    reach("#results details[data-subject=short-poll-aiohttp] summary")
+    press(Keys.ENTER)
+    assert of(page, "document.querySelector('details[data-subject=short-poll-aiohttp]').open") is True
+    reach("#decision .drawer summary")
+    press(Keys.SPACE)
+    assert "Trials used" in of(page, "document.querySelector('#decision .drawer').innerText")
+    reach("#presets [data-show=push]")
+    press(Keys.SPACE)
+    assert "show=push" in of(page, "location.hash")
+
+
+def test_an_arms_heading_goes_with_its_rows(chromium: Any, url: str) -> None:
+    page = show(chromium, url)
+    headings = "[...document.querySelectorAll('tr.arm')].map((arm) => arm.getClientRects().length > 0)"
+    assert of(page, headings) == [True, True]
+    page.find_element("css selector", "#presets [data-show=stack]").click()
+    assert of(page, headings) == [True, False]
+    page.find_element("css selector", "#presets [data-show=all]").click()
+    assert of(page, headings) == [True, True]
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +216,7 @@ def test_a_table_is_sorted_by_what_its_cells_mean(chromium: Any, url: str) -> No
     page = show(chromium, url)
     column = (
         "[...document.querySelectorAll('#results table tbody tr:not(.arm)')]"
-        ".map((row) => row.cells[2].innerText.split('\\n')[0])"
+        ".map((row) => row.cells[1].innerText.split('\\n')[0])"
     )
     factor = {"µs": 1e3, "ms": 1e6, "s": 1e9}
 
@@ -168,10 +225,10 @@ def test_a_table_is_sorted_by_what_its_cells_mean(chromium: Any, url: str) -> No
         return [float(match[1]) * factor[match[2]] for match in found if match]
 
     original = values()
-    head = page.find_element("css selector", "#results thead th:nth-child(3) button")
+    head = page.find_element("css selector", "#results thead th:nth-child(2) button")
     head.click()
     assert values() == sorted(original) and len(original) == 4
-    assert of(page, "document.querySelector('#results thead th:nth-child(3)').ariaSort") == "ascending"
+    assert of(page, "document.querySelector('#results thead th:nth-child(2)').ariaSort") == "ascending"
     head.send_keys("\n")
     assert values() == sorted(original, reverse=True)
 
@@ -182,10 +239,10 @@ def test_the_mark_under_the_pointer_says_its_value(chromium: Any, url: str) -> N
     page = show(chromium, url)
     mark = page.find_element(
         "css selector",
-        "#decision [data-tip^='sse-aiohttp, Latency'] use, #decision [data-tip^='sse-aiohttp, Latency'] path",
+        "#decision [data-tip^='SSE on aiohttp, Latency'] use, #decision [data-tip^='SSE on aiohttp, Latency'] path",
     )
     ActionChains(page).move_to_element(mark).perform()
-    assert re.match(r"sse-aiohttp, (Latency|trial)", of(page, "document.getElementById('tip').innerText"))
+    assert re.match(r"SSE on aiohttp, (Latency|trial)", of(page, "document.getElementById('tip').innerText"))
     assert of(page, "document.getElementById('tip').hidden") is False
     assert (
         of(page, "getComputedStyle(document.querySelector('#decision [data-subject=\"websocket-aiohttp\"]')).opacity")

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure as Canvas
 
 from rtbench.analysis import figures
 from rtbench.analysis.campaigns.load import load
-from rtbench.analysis.evidence import Evidence, gather
+from rtbench.analysis.evidence import Evidence, gather, naming
 from rtbench.analysis.figures import _style
 from rtbench.analysis.format import number, quantity, ratio
 from rtbench.analysis.format import summary as said
@@ -165,7 +165,8 @@ def test_trials_that_do_not_count_are_crosses_and_are_joined_to_nothing(tmp_path
         svg = _style.to_svg(drawing.canvas)
     assert "crosses: values of 1 trials that do not count" in drawing.caption and "n = 4 trials" in drawing.caption
     aside = evidence.results[1].trial
-    assert svg.count(f"<title>{aside.subject}, trial 2, block 1: ") == 4  # one a panel
+    words = naming.headings(evidence.subjects)[aside.subject]
+    assert svg.count(f"<title>{words}, trial 2, block 1: ") == 4  # one a panel
     assert svg.count(", does not count</title>") == 4
     with_values = [line for line in drawing.canvas.axes[0].get_lines() if len(line.get_xydata()) == 2]
     assert len(with_values) == 1  # the subject whose trials both count

@@ -26,7 +26,7 @@ from rtbench.analysis.campaigns.load import load as load_campaign
 from rtbench.analysis.campaigns.trials import Trial
 from rtbench.analysis.evidence import Evidence, Result, gather, gathering
 from rtbench.analysis.regression import baseline
-from rtbench.analysis.report import answer, caveats, findings, tables
+from rtbench.analysis.report import answer, caveats, findings, pairs, thresholds
 from rtbench.analysis.report.report import as_json
 from rtbench.analysis.statistics.judgement import Comparison
 
@@ -116,7 +116,7 @@ def test_nothing_contradicts_the_report(
     _frames(folder, rows)
     for metric, a, b in rows:
         _compare(folder, evidence, metric, a, b) if metric == CPU else None
-        side = tables._cell(evidence, metric, a, b, False).side
+        side = pairs._cell(evidence, metric, a, b, False).side
         sides = {"a lower": "lower", "a higher": "higher", "equivalent": "equivalent"}
         assert side == sides.get(reported(metric, a, b)["verdict"], "open")
     for ranked in advised.ranking:
@@ -132,7 +132,7 @@ def test_nothing_contradicts_the_report(
                 assert (point.verdict, point.value) == (row["verdict"], row["ratio"])
     _answer(evidence)
     median = next(s["median"] for s in report["summary"] if (s["subject"], s["metric"]) == (SUBJECTS[1], CPU))
-    assert bool(caveats.crossed(evidence)) is (median > limit["max"])
+    assert bool(thresholds.crossed(evidence)) is (median > limit["max"])
 
 
 def _answer(evidence: Evidence) -> None:

@@ -17,7 +17,7 @@ from scipy import stats
 import rtbench.analysis
 from rtbench.analysis import figures
 from rtbench.analysis.campaigns.load import load
-from rtbench.analysis.evidence import Evidence, gather
+from rtbench.analysis.evidence import Evidence, gather, naming
 from rtbench.analysis.report import tables
 from rtbench.analysis.report.report import Report, build, remove
 from rtbench.errors import ResultsError
@@ -121,9 +121,13 @@ def test_a_failed_run_leaves_no_empty_section(tmp_path: Path, make: ModuleType) 
     for file in folder.glob("trials/*/manifest.json"):
         file.write_text(json.dumps(json.loads(file.read_text()) | {"status": "failed", "window": None}))
     page = build([folder]).path.read_text()
-    for name in ("comparisons", "latencies", "costs", "bytes", "more-figures"):
+    gone = ("results", "comparisons", "latencies", "costs", "bytes", "more-figures", "deliveries", "claims", "advice",
+            "method", "fairness")  # fmt: skip
+    for name in gone:
         assert f'id="{name}"' not in page and f'href="#{name}"' not in page
-    assert "Every metric" not in page
+    assert "Every metric" not in page and "How to read it" not in page and page.count("What went wrong") == 1
+    links, ids = re.findall(r'href="#([\w-]+)"', page), re.findall(r'\bid="([\w-]+)"', page)
+    assert set(links) <= set(ids) and re.findall(r"<h2[^>]*>(.*?)</h2>", page)[1] == "Trials"
 
 
 def test_captions_say_n_and_the_interval(out: Path) -> None:
@@ -149,7 +153,7 @@ def test_the_first_screen(out: Path, golden: Path) -> None:
         assert line in markdown
     assert "*usual stack*: " in markdown and "stacks differ" in markdown
     (row,) = [line for line in markdown.splitlines() if line.startswith("| SSE on aiohttp<br><sub>`sse-aiohttp`")]
-    assert row.endswith(" | 2 |")
+    assert row.endswith(" | 2 | 2 of 3 |") and " <sub>[" in row
     audit = page[page.index('id="deliveries"') :]
     audited = audit[audit.index('<tr data-subject="websocket-websockets">') :].partition("</tr>")[0]
     assert "<td>3</td>" in audited
@@ -571,7 +575,8 @@ def test_valid_trials_of_both_attempts_count_and_are_paired_within_their_attempt
     assert {name for name in rows[3]["metrics"] if name.startswith("latency_app")} >= rows[3]["left_out"].keys() > set()
     assert tables.left_out(evidence) == [("3", spoiled, "2", "1", "latency_app_*", "the load generator read late")]
     assert "What does not count, and why" in report.path.read_text()
-    assert f"| 3 | {spoiled} | 2 | 1 |" in (folder / "report/report.md").read_text()
+    words = naming.headings(evidence.subjects)[spoiled]
+    assert f"| 3 | {words} | 2 | 1 |" in (folder / "report/report.md").read_text()
     assert not any("planned trials were run" in line for line in report.caveats)
     found = rtbench.analysis.load(folder)
     trials = found.trials.set_index("trial")
@@ -602,7 +607,7 @@ def test_a_hover_says_the_value_and_a_subject_can_be_hidden(out: Path) -> None:
     page = (out / "report.html").read_text()
     file = (out / "figures/decision.svg").read_text()
     for text in (page, file):
-        assert re.search(r'<g data-subject="sse-aiohttp"><title>sse-aiohttp, Latency, median: \d', text)
+        assert re.search(r'<g data-subject="sse-aiohttp"><title>SSE on aiohttp, Latency, median: \d', text)
     assert "mark|" not in page and "mark|" not in file
     # every subject's name is a row heading with its colour and marker, and a preset shows or hides what carries it
     assert re.findall(r'data-show="(\w+)"', page) == ["all", "push", "stack"]
@@ -676,9 +681,9 @@ def test_multiples_of_the_floor(tmp_path: Path, make: ModuleType, monkeypatch: p
     found = as_json(report)["comparisons"]
     (cpu,) = [c for c in found if c["metric"] == "server_cpu_ns_per_message"]
     assert 1.8 < cpu["ratio"] < 2.2  # 7,000 ns over 3,500 by construction
-    assert f"sse-aiohttp, Server CPU: {cpu['ratio']:.2f}× [" in figure and "the floor</title>" in figure
-    assert "relative to tcp-floor" in page and "n = 3 blocks" in page
-    assert "no transport, what any could reach on this machine" in page
+    assert f"SSE on aiohttp, Server CPU: {cpu['ratio']:.2f}× [" in figure and "the floor</title>" in figure
+    assert "relative to plain TCP on asyncio (a line" in page and "n = 3 blocks" in page
+    assert "<b>floor</b>: plain TCP without a transport: what any could reach on this machine" in page
 
 
 @pytest.mark.usefixtures("few_figures")

@@ -21,9 +21,9 @@ from rtbench.analysis.figures import _style
 from rtbench.analysis.regression.baseline import difference
 from rtbench.analysis.report.answer import sentences
 from rtbench.analysis.report.caveat import written
-from rtbench.analysis.report.caveats import crossed
 from rtbench.analysis.report.citation import facts
 from rtbench.analysis.report.report import build
+from rtbench.analysis.report.thresholds import crossed
 from rtbench.analysis.statistics import line
 from rtbench.analysis.sweep import curves, words
 from rtbench.analysis.sweep.rows import Crossover, Flip, Sweep
@@ -32,6 +32,12 @@ CPU = "server_cpu_ns_per_message"
 CROSSING = 11.0
 LAWS = {"sse-aiohttp": (5_000.0, 0.5), "websocket-aiohttp": (5_000.0 * CROSSING**-0.7, 1.2)}
 """Server CPU per message: ns · subscribers^exponent; the two cross at CROSSING subscribers."""
+NAMES = {
+    "sse-aiohttp": "SSE",
+    "websocket-aiohttp": "WebSocket",
+    "websocket-websockets": "another",
+    "sse-aiohttp@2": "A",
+}
 
 
 def study(evidence: Evidence) -> Sweep:
@@ -137,7 +143,7 @@ def test_a_known_crossover_is_recovered(swept: Evidence) -> None:
     assert 2 < flip.low <= CROSSING <= flip.high < 32 and flip.low < flip.value < flip.high
     assert (flip.lower_before, flip.lower_after) == ("websocket-aiohttp", "sse-aiohttp")
     assert found.undecided == ((flip.low, flip.high),)
-    assert "websocket-aiohttp is lower up to" in words.crossover(found)
+    assert "WebSocket is lower up to" in words.crossover(found, NAMES)
     across = between(study(swept), CPU, "sse-aiohttp", "websocket-websockets")
     assert across.across
 
@@ -146,7 +152,7 @@ def test_a_known_crossover_is_recovered(swept: Evidence) -> None:
 def test_a_sweep_without_flips_is_reported(swept: Evidence) -> None:
     found = between(study(swept), "tcp_down_bytes_per_message", "sse-aiohttp", "websocket-aiohttp")
     assert (found.status, found.lower, found.flips, found.undecided) == ("none in range", "websocket-aiohttp", (), ())
-    assert words.crossover(found) == "none in 2.00 to 32.0: websocket-aiohttp is lower throughout"
+    assert words.crossover(found, NAMES) == "none in 2.00 to 32.0: WebSocket is lower throughout"
 
 
 @pytest.mark.slow
@@ -311,7 +317,7 @@ def test_noise_floor_of_a_sweep_comes_from_pairs_of_one_cell(make: ModuleType, t
         if one.metric == CPU and abs(math.log(one.ratio)) <= math.log(floor):
             assert not one.different
     found = between(study(evidence), CPU, "sse-aiohttp", "sse-aiohttp@2")
-    assert found.status == "not resolved" and "not resolved" in words.crossover(found)
+    assert found.status == "not resolved" and "not resolved" in words.crossover(found, NAMES)
 
 
 def test_without_a_sweep_there_is_nothing(evidence: Evidence) -> None:
@@ -402,7 +408,7 @@ def test_slope_and_bend() -> None:
 def test_crossovers_in_words(flips: tuple[Flip, ...], status: str, sentence: str) -> None:
     row: dict[str, Any] = {"key": "k", "at": {}, "metric": CPU, "a": "a", "b": "b", "across": False, "lower": None}
     found = Crossover(**row, status=status, flips=flips, undecided=(), first=1.0, last=8.0, blocks=3)
-    assert words.crossover(found) == sentence
+    assert words.crossover(found, {"a": "a", "b": "b"}) == sentence
 
 
 def test_the_first_screen_has_the_range_that_was_swept() -> None:

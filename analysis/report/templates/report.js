@@ -38,6 +38,14 @@
   const along = (name) => `[data-with=${CSS.escape(name)}]`;
   const buttons = [...document.querySelectorAll("#presets button")];
   const names = (button) => JSON.parse(button.dataset.names);
+  let hidden = new Set();
+  // An arm's heading stands while its rows are below it: some are shown, and the table is in its own order.
+  const armed = () => {
+    for (const arm of document.querySelectorAll("tr.arm")) {
+      const rows = [...arm.parentNode.rows].slice(1);
+      arm.hidden = rows.every((row) => hidden.has(row.dataset.subject)) || Boolean(arm.closest("table").querySelector("[aria-sort]"));
+    }
+  };
   const show = (key) => {
     const chosen = buttons.find((button) => button.dataset.show === key) || buttons[0];
     if (!chosen) return;
@@ -45,6 +53,8 @@
     const on = new Set(names(chosen));
     const off = names(buttons[0]).filter((name) => !on.has(name));
     rule.textContent = off.map((name) => `${of(name)}, ${along(name)} { display: none !important; }`).join("\n");
+    hidden = new Set(off);
+    armed();
   };
   for (const button of buttons) {
     button.addEventListener("click", () => {
@@ -90,7 +100,7 @@
     const titles = [...table.tHead.rows[0].cells];
     for (const title of titles) title.removeAttribute("aria-sort");
     titles[column].setAttribute("aria-sort", up ? "ascending" : "descending");
-    const rows = [...table.tBodies[0].rows].filter((row) => !row.classList.contains("arm"));
+    const rows = [...table.tBodies].flatMap((body) => [...body.rows]).filter((row) => !row.classList.contains("arm"));
     const order = (a, b) => (typeof a === typeof b ? (a < b ? -1 : a > b ? 1 : 0) : typeof a === "number" ? -1 : 1);
     rows.sort((a, b) => {
       const one = key(a.cells[column]), other = key(b.cells[column]);
@@ -98,8 +108,8 @@
       return order(one, other) * (up || typeof one !== typeof other ? 1 : -1);
     });
     // sorted rows leave their arm's heading; each still says its arm by its swatch (hollow: not controlled)
-    for (const row of table.querySelectorAll("tr.arm")) row.hidden = true;
     table.tBodies[0].append(...rows);
+    armed();
   };
   const tables = [...document.querySelectorAll("table.sortable")];
   tables.forEach((table, place) => {
@@ -135,11 +145,15 @@
   addEventListener("hashchange", follow);
   if (location.hash) follow();
 
-  // A table that is wider than its place says so.
+  // A table or figure that is wider than its place says so.
   const wide = new ResizeObserver((entries) => {
-    for (const { target } of entries) target.classList.toggle("wide", target.scrollWidth > target.clientWidth + 1);
+    for (const { target } of entries) {
+      const over = target.scrollWidth > target.clientWidth + 1;
+      target.classList.toggle("wide", over);
+      if (over) target.tabIndex = 0; else target.removeAttribute("tabindex"); // one stop less for the keyboard
+    }
   });
-  for (const part of document.querySelectorAll(".scroll")) wide.observe(part);
+  for (const part of document.querySelectorAll(".scroll, .drawing")) wide.observe(part);
 
   // Values: the mark nearest to the pointer says what it is, and the other subjects step back.
   const tip = document.body.appendChild(document.createElement("div"));
