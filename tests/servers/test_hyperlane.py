@@ -17,6 +17,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -42,6 +43,7 @@ PUSH = ("sse", "websocket")
 POLLS = ("short-poll", "long-poll")
 TRANSPORTS = (*PUSH, *POLLS)
 PATIENCE_S = 60
+CASE_PATIENCE_S = 6.0
 LIMITS = {"heartbeat_s": 15.0, "ring_messages": 1000, "ring_bytes": 2**26, "buffer_bytes": 2**20}
 
 pytestmark = pytest.mark.slow
@@ -79,7 +81,7 @@ class Hyperlane(ServerProcess):
 
 def verified(transport: str, fanout: str, folder: Path) -> tuple[CaseResult, ...]:
     """Every case that applies, as `rtbench.conformance.verify` runs them on a subject."""
-    stage = Stage.of(Scenario(), folder)
+    stage = Stage.of(Scenario(), folder, patience_s=CASE_PATIENCE_S)
     table = {name: getattr(stage.scenario.server, name) for name in LIMITS}
     with (
         PublisherProcess(stage.workload, stage.scenario, folder, (), folder / "publisher.log") as publisher,
@@ -89,7 +91,7 @@ def verified(transport: str, fanout: str, folder: Path) -> tuple[CaseResult, ...
         stage.begin(publisher)
         server.ready()
         stage.fail(publisher)
-        target = stage.target(find(f"{transport}-hyperlane"), publisher, server)
+        target = replace(stage.target(find(f"{transport}-hyperlane"), publisher, server), patience_s=CASE_PATIENCE_S)
         return tuple(_run(target, conformance.catalogue().values(), None))
 
 
