@@ -22,6 +22,10 @@ ARMS = {
 _SHORT = {"sse": "SSE", "websocket": "WebSocket", "tcp": "plain TCP"}
 
 
+_OLDER = {("websocket-uvicorn", "starlette"): "websocket-starlette"}
+"""A subject whose name is older than the name of its stack, and the name that it would have today."""
+
+
 def transport(name: str) -> str:
     """`SSE`, `long polling`; a transport that is not registered keeps its name."""
     if name in _SHORT:
@@ -34,6 +38,7 @@ def stackless(subject: ComparedSubject) -> str:
     """`SSE`, `SSE (simple)`, `SSE behind nginx`, or a user's own name."""
     plain, _, label = subject.base.partition("@")
     base, *proxies = plain.split("+")
+    base = _OLDER.get((base, subject.stack), base)
     known = f"{subject.transport}-{subject.stack}"
     if base != known and not base.startswith(f"{known}-"):
         return subject.base
