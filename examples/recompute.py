@@ -260,11 +260,14 @@ class Trial:
         """Section 9: polls."""
         rows = self.table("requests")
         began = (rows["started_ns"] >= self.start) & (rows["started_ns"] < self.end)
+        asked = int(began.sum())
+        cpu = self._gained((self.manifest.get("processes") or {}).get("server") or {}, "cpu_ns")
         came = began & (rows["response_ns"] >= 0)
         answered = came & (rows["status"] > 0)
         empty = int((rows["messages"][answered] == 0).sum())
         return {
-            "requests_per_message": self._per_message(int(began.sum())),
+            "requests_per_message": self._per_message(asked),
+            "server_cpu_ns_per_request": cpu / asked if cpu is not None and asked else None,
             "empty_poll_share": empty / int(answered.sum()) if answered.any() else None,
             "poll_round_trip_p50_ns": nearest_rank((rows["response_ns"] - rows["started_ns"])[came], 0.5),
         }

@@ -95,6 +95,7 @@ def test_the_keys_of_the_contract(report: dict[str, Any]) -> None:
         "server_memory_bytes_per_connection",
         "kernel_memory_bytes_per_connection",
         "requests_per_message",
+        "server_cpu_ns_per_request",
         "empty_poll_share",
         "poll_round_trip_p50_ns",
         "stamped_share",
@@ -205,6 +206,8 @@ def recompute(folder: Path, subscribers: int) -> dict[str, Any]:
     m["delivered_hz"] = count / ((end - start) / 1e9)
     asked = [r for r in requests if start <= r["started_ns"] < end]
     m["requests_per_message"] = len(asked) / count if requests else None
+    server = processes["server"]
+    m["server_cpu_ns_per_request"] = (server["cpu_ns_at_end"] - server["cpu_ns_at_start"]) / len(asked) if asked else None
     m["empty_poll_share"] = statistics.fmean(r["messages"] == 0 for r in asked) if asked else None
     m["poll_round_trip_p50_ns"] = quantile([r["response_ns"] - r["started_ns"] for r in asked], 0.5)
     return m

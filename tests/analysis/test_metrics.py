@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from rtbench.analysis.campaigns.load import load
+from rtbench.analysis.evidence import gather
 from rtbench.analysis.metrics import Metric, catalogue, find, measure, register
+from rtbench.analysis.report import polls
 from rtbench.analysis.samples.samples import Samples
 from rtbench.analysis.samples.series import median_of, reduce
 from rtbench.records.tables import concatenate, read_table, write_table
@@ -141,6 +143,31 @@ def test_polling_splits_the_way_to_the_kernel(one: Any, subject: str) -> None:
     empty = run()
     assert empty["sent_to_request_p50_ns"] is None and empty["empty_poll_share"] is None
     assert empty["requests_per_message"] == 0 and empty["poll_round_trip_p50_ns"] is None
+
+
+@pytest.mark.parametrize("subject", ["short-poll-aiohttp", "long-poll-aiohttp"])
+def test_cpu_of_a_message_is_requests_times_cpu_of_a_request(one: Any, subject: str) -> None:
+    """Counted again: 4 subscribers x 20 messages, and 6 ms of CPU, whatever number of requests brought them."""
+    directory, run = one(subject)
+    file = directory / "manifest.json"
+    manifest = json.loads(file.read_text())
+    manifest["processes"]["server"] |= {"cpu_ns_at_start": 10**9, "cpu_ns_at_end": 10**9 + 6_000_000}
+    file.write_text(json.dumps(manifest))
+    start, end = manifest["window"]["start_ns"], manifest["window"]["end_ns"]
+    moments = read_table(directory / "requests.parquet", "requests")["started_ns"].tolist()
+    arrived = read_table(directory / "deliveries.parquet", "deliveries")["app_ns"].tolist()
+    requests, messages = (sum(start <= moment < end for moment in column) for column in (moments, arrived))
+    found = run()
+    assert found["requests_per_message"] == requests / messages
+    assert found["server_cpu_ns_per_request"] == 6_000_000 / requests
+    product = found["requests_per_message"] * found["server_cpu_ns_per_request"]
+    assert product == pytest.approx(found["server_cpu_ns_per_message"], rel=1e-12)
+    assert found["server_cpu_ns_per_message"] == 6_000_000 / messages
+    evidence = gather(load(directory.parent.parent))
+    assert (cost := polls.cost(evidence, subject)) is not None and cost.trials == 1
+    assert cost.requests * cost.request_ns == pytest.approx(cost.message_ns) == pytest.approx(6e6 / messages)
+    write_table(directory / "requests.parquet", "requests", concatenate("requests", []))
+    assert run()["server_cpu_ns_per_request"] is None
 
 
 def test_a_request_that_starts_with_the_delivery_fetched_the_next(one: Any) -> None:
