@@ -2,8 +2,7 @@
 the window count.
 
 The CPU of a message is requests a message times CPU a request: the transport decides the first factor, the stack the
-second (R17). Both are divided by counts of one window, so the product holds exactly in every trial. A push has no such
-split: how often a server writes cannot be counted from outside without tracing it.
+second (R17). Both are divided by counts of one window, so the product holds exactly in every trial.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from rtbench.analysis.advice.advice import Advice
 from rtbench.analysis.evidence import Evidence, origin
 from rtbench.analysis.figures import _style
 from rtbench.analysis.metrics import catalogue
-from rtbench.analysis.report import answer, fairness, loopback, overview, polls, proxied, tables
+from rtbench.analysis.report import answer, factors, fairness, loopback, overview, proxied, tables
 from rtbench.analysis.report.caveat import Caveat
 from rtbench.analysis.report.citation import cite, facts
 from rtbench.analysis.report.condense import condense
@@ -101,7 +101,8 @@ def _context(
     together = condense(warned)
     pair_columns, pairs = tables.pairs(evidence)
     recovery_columns, recovery = tables.recovery(evidence)
-    paying, polling, heights = loopback.table(evidence), polls.table(evidence), tables.layers(evidence)
+    paying, heights = loopback.table(evidence), tables.layers(evidence)
+    split = [(one, rows) for one in (factors.POLL, factors.PUSH) if (rows := factors.table(evidence, one))]
     lead = [name for name in LEAD if name in {figure.name for figure in shown}][:OPEN]
     decides = [metric for metric in tables.decides(evidence) if evidence.known(metric)]
     return {
@@ -123,7 +124,7 @@ def _context(
             s.name: (f"made-{place}", made(evidence, s.name, decides, [s.name]))
             for place, s in enumerate(evidence.subjects, 1)
         },
-        "costs": bool(paying or polling) or bool({"memory", "floor"} & {figure.name for figure in shown}),
+        "costs": bool(paying or split) or bool({"memory", "floor"} & {figure.name for figure in shown}),
         "bytes": any(cell != format.MISSING for _, cells in heights for cell in cells),
         "swatches": {name: Markup(_style.swatch(s)) for s in evidence.subjects for name in (s.base, s.name)},
         "facts": facts(document),
@@ -133,8 +134,7 @@ def _context(
         "recovery": recovery,
         "paying_columns": loopback.HEADINGS,
         "paying": paying,
-        "polling_columns": polls.HEADINGS,
-        "polling": polling,
+        "split": split,
         "proxied": proxied.behind(evidence, latency),
         "held_ms": proxied.HELD_NS // 1_000_000,
         "fairness": fairness.manifests(evidence),

@@ -35,13 +35,10 @@ POLLED = [
     "requests_per_message", "empty_poll_share",
 ]  # fmt: skip
 """What a load process spoils besides when it sends the requests late."""
-COST = ["*_cpu_ns_per_message", "server_cpu_ns_per_request", "machine_busy_ns_per_message"]
+COST = ["*_cpu_ns_per_message", "server_cpu_ns_per_*", "machine_busy_ns_per_message"]
 WIRE = ["wire_*"]
-READ_BY_LOAD = ["client_cpu_ns_per_message", "tcp_*_bytes_per_message"]
-READ_BY_CAMPAIGN = [
-    "server_cpu_ns_per_message", "server_cpu_ns_per_request", "proxy_cpu_ns_per_message",
-    "machine_busy_ns_per_message", *WIRE,
-]  # fmt: skip
+READ_BY_LOAD = ["client_cpu_ns_per_message", "tcp_*_per_message", "server_cpu_ns_per_segment"]
+READ_BY_CAMPAIGN = ["server_cpu_ns_per_*", "proxy_cpu_ns_per_message", "machine_busy_ns_per_message", *WIRE]
 SETUP = ["connect_*", "response_*", "first_message_*", "connections_failed"]
 EVERYTHING = ["*"]
 

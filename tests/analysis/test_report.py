@@ -100,6 +100,7 @@ def test_what_a_poll_costs_multiplies_out(out: Path) -> None:
     table = (out / "report.md").read_text().split("**What a poll costs**")[1].split("\n\n")[1].splitlines()
     (cells,) = [[cell.strip() for cell in line.strip("|").split("|")] for line in table[2:]]
     assert cells[0] == "short-poll-aiohttp"
+    assert "**What a push costs**" in (out / "report.md").read_text()
     unit = {"ns": 1.0, "µs": 1e3, "ms": 1e6}
     request, message = (float(digits) * unit[name] for digits, name in (cell.split() for cell in cells[2:4]))
     assert float(cells[1]) * request == pytest.approx(message, rel=0.01)
