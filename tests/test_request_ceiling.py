@@ -19,7 +19,7 @@ from rtbench.subjects.registry import catalogue
 
 ROOT = Path(__file__).parent.parent
 REQUEST = b"GET /poll/fanout HTTP/1.1\r\nHost: here\r\n\r\n"
-SAME = b"HTTP/1.1 304 Not Modified\r\nETag: \"0\"\r\n\r\n"
+SAME = b'HTTP/1.1 304 Not Modified\r\nETag: "0"\r\n\r\n'
 PATIENCE_S = 60
 
 
@@ -39,7 +39,9 @@ def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if compiler is None:
         pytest.skip("needs a C compiler: apt-get install gcc")
     built = tmp_path_factory.mktemp("loop") / "request_loop"
-    subprocess.run([compiler, "-O2", "-Wall", "-Werror", str(ROOT / "benchmarks/request_loop.c"), "-o", built], check=True)
+    subprocess.run(
+        [compiler, "-O2", "-Wall", "-Werror", str(ROOT / "benchmarks/request_loop.c"), "-o", built], check=True
+    )
     return built
 
 
@@ -49,14 +51,14 @@ class Counting:
     def __init__(self, pieces: tuple[bytes, ...]) -> None:
         self.pieces, self.requests, self.port = pieces, 0, 0
         self._ready, self._over = threading.Event(), asyncio.Event()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._serve()))
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
         self._thread.start()
         assert self._ready.wait(PATIENCE_S)
 
     async def _serve(self) -> None:
         async with await asyncio.start_server(self._converse, "127.0.0.1", 0) as listening:
             self.port = listening.sockets[0].getsockname()[1]
+            self._loop = asyncio.get_running_loop()
             self._ready.set()
             await self._over.wait()
 
@@ -75,7 +77,7 @@ class Counting:
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._over.set)
         self._thread.join(PATIENCE_S)
-        self._loop.close()
+        assert not self._thread.is_alive()
 
 
 @pytest.fixture
@@ -113,7 +115,10 @@ def test_the_loop_counts_answers_whole_and_in_pieces(binary: Path, serving: Call
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n\r\n\r\n", b"expected HTTP/1.1 304 without a body, not HTTP/1.1 200 OK"),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n\r\n\r\n",
+            b"expected HTTP/1.1 304 without a body, not HTTP/1.1 200 OK",
+        ),
         (SAME + SAME, b"expected HTTP/1.1 304 without a body"),
     ],
     ids=["another status", "two answers"],
@@ -129,7 +134,7 @@ def test_stacks_are_those_with_a_short_poll(script: ModuleType) -> None:
     assert list(script.subjects(["aiohttp"])) == ["aiohttp"]
     polled = {one.stack for one in catalogue().values() if one.transport == "short-poll"}
     assert set(script.subjects([])) == {s.stack for s in script.subjects([]).values()} <= polled
-    with pytest.raises(UserError, match="no stack called 'pigeon' has a short poll: choose one of .*aiohttp"):
+    with pytest.raises(UserError, match=r"no stack called 'pigeon' has a short poll: choose one of .*aiohttp"):
         script.subjects(["pigeon"])
 
 

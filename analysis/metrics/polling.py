@@ -31,8 +31,8 @@ def requests_per_message(samples: Samples) -> float | None:
     "ns",
     "lower",
     "Server CPU per request",
-    "processor time of the server's whole process tree in the window, by the requests started in it; times the requests "
-    "per message it is the server CPU per message",
+    "processor time of the server's whole process tree in the window, by the requests started in it; times the "
+    "requests per message it is the server CPU per message",
     *POLLING,
 )
 def server_cpu_per_request(samples: Samples) -> float | None:

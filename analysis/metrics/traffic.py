@@ -1,8 +1,9 @@
 """Bytes and segments per message that arrived in the window, at three layers (R5), and the CPU of a segment.
 
 TCP counts are TCP_INFO's at the edges of the window, so the one-time bytes of set-up are not in them; they are
-divided by the messages that arrived between the edges, which are the ones that they carried. The CPU of a pushed message is segments a message times CPU a segment (R17). A segment is what the other
-end sees of a write: joined and split writes show in their number.
+divided by the messages that arrived between the edges, which are the ones that they carried. The CPU of a pushed
+message is segments a message times CPU a segment (R17). A segment is what the other end sees of a write: joined and
+split writes show in their number.
 """
 
 from __future__ import annotations
@@ -65,8 +66,8 @@ PUSHES = ("sse", "websocket", "tcp")
     "segments",
     "neither",
     "Data segments per message",
-    "segments with data that clients received in the window: below 1 where writes are joined, above 1 where a message or "
-    "an answer takes several; heartbeats are in it",
+    "segments with data that clients received in the window: below 1 where writes are joined, above 1 where a message "
+    "or an answer takes several; heartbeats are in it",
 )
 def tcp_segments(samples: Samples) -> float | None:
     return samples.per_message(gained(samples, "tcp_received_segments"))

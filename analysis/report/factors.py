@@ -1,8 +1,8 @@
 """What a message costs, as a product: how often something is done for it × the server CPU of each time (R17).
 
-For a poll that is a request, for a push a data segment, which is what the client sees of the server's writes. Invariant:
-the numbers of a row are geometric means over the trials in which all three count. The product holds exactly in every
-trial, and so it does of geometric means; of medians it would not. Called by the report.
+For a poll that is a request, for a push a data segment, which is what the client sees of the server's writes.
+Invariant: the numbers of a row are geometric means over the trials in which all three count. The product holds exactly
+in every trial, and so it does of geometric means; of medians it would not. Called by the report.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def cost(evidence: Evidence, split: Split, subject: str) -> Cost | None:
             rows.append((count, each_ns, message_ns))
     if not rows:
         return None
-    return Cost(*(_mean(column) for column in zip(*rows, strict=True)), len(rows))
+    count, each_ns, message_ns = (_mean(column) for column in zip(*rows, strict=True))
+    return Cost(count, each_ns, message_ns, len(rows))
 
 
 def table(evidence: Evidence, split: Split) -> list[tuple[str, list[str]]]:

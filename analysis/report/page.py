@@ -102,7 +102,7 @@ def _context(
     pair_columns, pairs = tables.pairs(evidence)
     recovery_columns, recovery = tables.recovery(evidence)
     paying, heights = loopback.table(evidence), tables.layers(evidence)
-    split = [(one, rows) for one in (factors.POLL, factors.PUSH) if (rows := factors.table(evidence, one))]
+    split = [(one, found) for one in (factors.POLL, factors.PUSH) if (found := factors.table(evidence, one))]
     lead = [name for name in LEAD if name in {figure.name for figure in shown}][:OPEN]
     decides = [metric for metric in tables.decides(evidence) if evidence.known(metric)]
     return {

@@ -71,9 +71,7 @@ def patience(timeout: str | None, default_s: float) -> float:
     return default_s if timeout is None else seconds(timeout, "timeout", LONGEST_S)
 
 
-def news(
-    hub: Hub, channel: Channel, at: int | None, known: str | None = None, advise: bool = True
-) -> Answer | None:
+def news(hub: Hub, channel: Channel, at: int | None, known: str | None = None, advise: bool = True) -> Answer | None:
     """What there is to say to a client at this cursor; None when there is nothing new.
 
     `known`: the client's ETag; 304 when it is current. `advise`: retry advice alone makes an answer.

@@ -193,7 +193,9 @@ def test_a_folder_from_before_segments_were_counted(one: Any) -> None:
     path = directory / "connections.parquet"
     table = pq.read_table(path)
     pq.write_table(table.drop_columns([name for name in table.column_names if "segments" in name]), path)
-    assert set(read_table(path, "connections", ["tcp_received_segments_at_end"])["tcp_received_segments_at_end"]) == {-1}
+    assert set(read_table(path, "connections", ["tcp_received_segments_at_end"])["tcp_received_segments_at_end"]) == {
+        -1
+    }
     found = run()
     assert found["tcp_segments_per_message"] is found["server_cpu_ns_per_segment"] is None
     assert found["tcp_down_bytes_per_message"] is not None

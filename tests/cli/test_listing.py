@@ -104,10 +104,18 @@ def test_list_results(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         (
             ("list", "subjects"),
             (
-                "rtbench.scenario.model", "rtbench.scenario.loading", "rtbench.analysis", "numpy",
-                "aiohttp", "websockets", "uvicorn", "starlette", "picows", "uvloop",
+                "rtbench.scenario.model",
+                "rtbench.scenario.loading",
+                "rtbench.analysis",
+                "numpy",
+                "aiohttp",
+                "websockets",
+                "uvicorn",
+                "starlette",
+                "picows",
+                "uvloop",
             ),
-        ),  # fmt: skip
+        ),
         (("list", "scenarios"), ("rtbench.analysis", "pandas", "matplotlib")),
         (("list", "metrics"), ("matplotlib", "jinja2")),
         (("list", "results"), ("rtbench.scenario", "rtbench.subjects", "rtbench.analysis", "pandas")),
