@@ -11,7 +11,8 @@ Each block starts each stack's server anew, in a shuffled order, on the server's
 (request_loop.c, built with cc) on the other core has one request under way on each connection, so the server is never
 idle. Prints requests a second and server CPU of a request (whole process tree, user and system; on loopback the
 client's receive path is in it, R23), then both as ratios to the first stack with their t-intervals over blocks (R8).
-Where the server's core was less than 95 % busy, the client may have been the bottleneck (R13): then it is said.
+Where the server was busy for less than 95 % of the time, the client or another process was the bottleneck (R13): then
+that line says that it is no ceiling.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ HERE = Path(__file__).parent
 TRANSPORT, STATUS = "short-poll", 304
 WARM_S, PATIENCE_S = 1.0, 60.0
 BUSY = 0.95
-"""A server whose core is less busy than this was waiting for its client."""
+"""A server that is less busy than this was waiting: for its client, or for its core."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,9 @@ def told(found: dict[str, list[Ceiling]]) -> list[str]:
             f"{client:.0%} of its core"
         )
         if busy < BUSY:
-            lines.append(f"  the client may have been the bottleneck: {stack} can do more than that")
+            lines.append(
+                f"  no ceiling: the server was idle at times; {stack} can do more than its client asked, or was let to"
+            )
     for stack, rows in found.items():
         if stack == first:
             continue

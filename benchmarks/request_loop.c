@@ -26,7 +26,7 @@ static long long now(clockid_t clock) {
 }
 
 /* An answer may come in several reads: what there is of it, by connection. */
-static struct { int socket; size_t held; char text[MOST]; } link[CONNECTIONS];
+static struct { int socket; size_t held; char text[MOST]; } each[CONNECTIONS];
 
 int main(int argc, char **argv) {
     if (argc != 6) return fprintf(stderr, "usage: request_loop CONNECTIONS PORT STATUS WARM_SECONDS SECONDS < request\n"), 2;
@@ -38,7 +38,7 @@ int main(int argc, char **argv) {
     ssize_t size = fread(request, 1, sizeof request, stdin);
     int head = snprintf(expected, sizeof expected, "HTTP/1.1 %s", argv[3]);
     for (int i = 0; i < count; i++) {
-        int s = link[i].socket = socket(AF_INET, SOCK_STREAM, 0);
+        int s = each[i].socket = socket(AF_INET, SOCK_STREAM, 0);
         if (connect(s, (void *)&server, sizeof server)) return perror("connect"), 1;
         setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         struct epoll_event watch = {.events = EPOLLIN, .data.u32 = i};
@@ -47,15 +47,15 @@ int main(int argc, char **argv) {
     }
     static struct epoll_event ready[512];
     long answered = 0;
-    long long begin = now(CLOCK_MONOTONIC) + atof(argv[4]) * 1e9, end = begin + atof(argv[5]) * 1e9, cpu = 0, opened = 0;
+    long long begin = now(CLOCK_MONOTONIC) + atof(argv[4]) * 1e9, cpu = 0, opened = 0;
     for (;;) {
         int k = epoll_wait(poll, ready, 512, 100);
         for (int i = 0; i < k; i++) {
             int at = ready[i].data.u32;
-            char *text = link[at].text;
-            ssize_t got = read(link[at].socket, text + link[at].held, MOST - 1 - link[at].held);
+            char *text = each[at].text;
+            ssize_t got = read(each[at].socket, text + each[at].held, MOST - 1 - each[at].held);
             if (got <= 0) return fprintf(stderr, "the server closed a connection\n"), 1;
-            size_t held = link[at].held += got;
+            size_t held = each[at].held += got;
             if (held < 4 || memcmp(text + held - 4, "\r\n\r\n", 4)) {
                 if (held == MOST - 1) return fprintf(stderr, "an answer is longer than %d bytes\n", MOST), 1;
                 continue;
@@ -64,15 +64,15 @@ int main(int argc, char **argv) {
                 return fprintf(stderr, "expected %s without a body, not %.*s\n", expected, (int)strcspn(text, "\r"), text), 1;
             }
             answered++;
-            link[at].held = 0;
-            if (write(link[at].socket, request, size) != size) return perror("write"), 1;
+            each[at].held = 0;
+            if (write(each[at].socket, request, size) != size) return perror("write"), 1;
         }
         long long moment = now(CLOCK_MONOTONIC);
         if (!opened && moment >= begin) {
             opened = moment, answered = 0, cpu = now(CLOCK_PROCESS_CPUTIME_ID);
             printf("open\n"), fflush(stdout);
         }
-        if (opened && moment >= end) {
+        if (opened && moment >= opened + atof(argv[5]) * 1e9) {
             printf("%ld %lld %lld\n", answered, now(CLOCK_PROCESS_CPUTIME_ID) - cpu, moment - opened);
             return 0;
         }
