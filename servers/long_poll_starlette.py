@@ -1,6 +1,7 @@
 """`long-poll-starlette`: long polling on Starlette under uvicorn: a request waits for a message, or its time is up.
 
 ASGI does not cancel a handler when its client leaves: such a request waits on until the next message or its time.
+uvicorn writes the head of an answer and its body apart: two segments (`tcp_segments_per_message`).
 """
 
 from __future__ import annotations

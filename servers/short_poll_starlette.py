@@ -1,4 +1,7 @@
-"""`short-poll-starlette`: polling on Starlette under uvicorn, answered at once with the new messages, or with 304."""
+"""`short-poll-starlette`: polling on Starlette under uvicorn, answered at once with the new messages, or with 304.
+
+uvicorn writes the head of an answer and its body apart: two segments (`tcp_segments_per_message`).
+"""
 
 from __future__ import annotations
 
