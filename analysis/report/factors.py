@@ -25,6 +25,7 @@ class Split:
     count: str
     each: str
     headings: tuple[str, ...]
+    note: str
 
 
 POLL = Split(
@@ -32,12 +33,14 @@ POLL = Split(
     "requests_per_message",
     "server_cpu_ns_per_request",
     ("requests / message", "× server CPU / request", "= server CPU / message"),
+    "The transport decides the number of requests, with the poll interval and the rate of messages.",
 )
 PUSH = Split(
     "What a push costs",
     "tcp_segments_per_message",
     "server_cpu_ns_per_segment",
     ("segments / message", "× server CPU / segment", "= server CPU / message"),
+    "A segment is what a client sees of a write; heartbeats are counted, too.",
 )
 
 
