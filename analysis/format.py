@@ -35,7 +35,7 @@ def scale(unit: str, value: float) -> tuple[float, str]:
         return (float(1024 if name == "KiB" else divisor), name)
     if unit == "share":
         return 0.01, "%"
-    return 1.0, {"hz": "/s", "messages": "", "connections": "", "requests": ""}.get(unit, unit)
+    return 1.0, {"hz": "/s", "messages": "", "connections": "", "requests": "", "segments": ""}.get(unit, unit)
 
 
 def quantity(value: float | None, unit: str) -> str:

@@ -232,19 +232,27 @@ class Trial:
             "wire_bytes_per_message": self._per_message(self._gained(self.manifest.get("bytes") or {}, "wire_bytes")),
         }
         rows = self.connections
-        for name, counter in (("down", "tcp_received_bytes"), ("up", "tcp_sent_bytes")):
+        none = np.full(len(rows["started_ns"]), -1)  # a column that an older folder lacks
+        counters = {
+            "down_bytes": "tcp_received_bytes", "up_bytes": "tcp_sent_bytes", "segments": "tcp_received_segments"
+        }  # fmt: skip
+        for name, counter in counters.items():
             total: int | None = 0
+            whole, at_start, at_end = (rows.get(f"{counter}{edge}", none) for edge in ("", "_at_start", "_at_end"))
             for row in range(len(rows["started_ns"])):
                 started, closed = int(rows["started_ns"][row]), int(rows["closed_ns"][row])
-                begin, end = int(rows[f"{counter}_at_start"][row]), int(rows[f"{counter}_at_end"][row])
+                begin, end = int(at_start[row]), int(at_end[row])
                 if 0 <= closed < self.start or started >= self.end:
                     continue
                 if begin < 0 and started >= self.start:
                     begin = 0
                 if end < 0 and 0 <= closed < self.end:
-                    end = int(rows[counter][row])
+                    end = int(whole[row])
                 total = None if total is None or begin < 0 or end < 0 else total + end - begin
-            found[f"tcp_{name}_bytes_per_message"] = self._per_message(total)
+            found[f"tcp_{name}_per_message"] = self._per_message(total)
+        cpu = self._gained((self.manifest.get("processes") or {}).get("server") or {}, "cpu_ns")
+        if self.manifest["transport"] not in POLLING:
+            found["server_cpu_ns_per_segment"] = cpu / total if cpu is not None and total else None
         return found
 
     def _set_up(self) -> Json:
@@ -260,11 +268,14 @@ class Trial:
         """Section 9: polls."""
         rows = self.table("requests")
         began = (rows["started_ns"] >= self.start) & (rows["started_ns"] < self.end)
+        asked = int(began.sum())
+        cpu = self._gained((self.manifest.get("processes") or {}).get("server") or {}, "cpu_ns")
         came = began & (rows["response_ns"] >= 0)
         answered = came & (rows["status"] > 0)
         empty = int((rows["messages"][answered] == 0).sum())
         return {
-            "requests_per_message": self._per_message(int(began.sum())),
+            "requests_per_message": self._per_message(asked),
+            "server_cpu_ns_per_request": cpu / asked if cpu is not None and asked else None,
             "empty_poll_share": empty / int(answered.sum()) if answered.any() else None,
             "poll_round_trip_p50_ns": nearest_rank((rows["response_ns"] - rows["started_ns"])[came], 0.5),
         }

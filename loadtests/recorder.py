@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtbench.loadtests.reactor.capture import READ_BYTES
-from rtbench.loadtests.reactor.links import Link, PollLink
+from rtbench.loadtests.reactor.links import Link, PollLink, TcpCounts
 from rtbench.loadtests.rows import Rows
 from rtbench.machine import clock
 from rtbench.records.tables import write_table
@@ -224,13 +224,13 @@ class Recorder:
                 "outcome",
             )
         }
-        whole = [link.bytes_now() for link in links]
+        whole = [link.counts_now() for link in links]
         columns["subscriber"] = [link.subscriber.index for link in links]
-        for suffix, pairs in (
+        for suffix, counts in (
             ("", whole),
             ("_at_start", [link.at_start for link in links]),
             ("_at_end", [link.at_end for link in links]),
         ):
-            columns[f"tcp_received_bytes{suffix}"] = [pair[0] for pair in pairs]
-            columns[f"tcp_sent_bytes{suffix}"] = [pair[1] for pair in pairs]
+            for name in TcpCounts._fields:
+                columns[f"tcp_{name}{suffix}"] = [getattr(one, name) for one in counts]
         return columns

@@ -128,7 +128,7 @@ class TrialControl:
 
     def _open_window(self) -> None:
         for link in self._load.reactor.links:
-            link.at_start = link.bytes_now()
+            link.at_start = link.counts_now()
             if link.deaf and link.closed_ns < 0:
                 self._load.reactor.ignore(link)
         self._load.recorder.clock.pair()
@@ -141,7 +141,7 @@ class TrialControl:
         decode_cpu_ns = self._load.recorder.decode_cpu_ns
         self._load.recorder.clock.pair()
         for link in self._load.reactor.links:
-            link.at_end = link.bytes_now()
+            link.at_end = link.counts_now()
         self._edges.append(Edge(time.monotonic_ns(), cpu_ns, run_delay_ns, decode_cpu_ns))
         self._say(WindowClosed())
 

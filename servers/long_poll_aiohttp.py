@@ -6,18 +6,14 @@ from typing import TYPE_CHECKING
 
 from rtbench.servers.kit import aiohttp_app, poll_answer
 from rtbench.servers.kit.app import Server
-from rtbench.servers.kit.cursor import seconds
 from rtbench.servers.kit.framework import Framework
 from rtbench.servers.kit.hub import Hub
-from rtbench.servers.short_poll_aiohttp import position, respond
 from rtbench.subjects import Subject
 
 if TYPE_CHECKING:
     from aiohttp import web
 else:
     web = Framework("aiohttp.web")
-
-LONGEST_S = 300.0
 
 
 def handler(server: Server, hub: Hub) -> aiohttp_app.Handler:
@@ -26,16 +22,9 @@ def handler(server: Server, hub: Hub) -> aiohttp_app.Handler:
 
     async def poll(request: web.Request) -> web.StreamResponse:
         channel = aiohttp_app.pick(hub, request)
-        at = position(request)
-        timeout = request.query.get("timeout")
-        timeout_s = default_s if timeout is None else seconds(timeout, "timeout", LONGEST_S)
-        # Without a cursor, answer at once with the current one; with a cursor, wait for messages newer than it.
-        # Retry advice ends a wait but does not prevent it: a client that asks again at once would spin.
-        response = respond(hub, channel, at, advise=False)
-        if response is None:
-            await hub.next(channel, timeout_s)
-            response = respond(hub, channel, at)
-        return web.Response(status=204) if response is None else response
+        at = poll_answer.position(request.query.get("since"), request.headers.get("If-None-Match"))
+        timeout_s = poll_answer.patience(request.query.get("timeout"), default_s)
+        return aiohttp_app.reply(await poll_answer.wait(hub, channel, at, timeout_s))
 
     return poll
 

@@ -1,6 +1,7 @@
 """`websocket-uvicorn`: WebSocket on Starlette under uvicorn (its `websockets` implementation): a queue and `send_text`.
 
-The hub's heartbeat (R11) calls uvicorn's protocol for its pings, since ASGI has no message for them.
+The hub's heartbeat (R11) calls uvicorn's protocol for its pings, since ASGI has no message for them. Its stack is
+Starlette under uvicorn, as that of `sse-starlette` and of the polls there: results are grouped by it.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ async def serve(server: Server) -> None:
 SUBJECT = Subject(
     name="websocket-uvicorn",
     transport="websocket",
-    stack="uvicorn",
+    stack="starlette",
     technique="per-connection",
     serve=serve,
     packages=("uvicorn", "starlette", "websockets"),

@@ -10,17 +10,16 @@ import asyncio
 import json
 from collections.abc import Mapping
 from http import HTTPStatus
-
-from websockets.asyncio.server import ServerConnection
-from websockets.asyncio.server import serve as websockets_serve
-from websockets.datastructures import Headers
-from websockets.exceptions import ConnectionClosedError
-from websockets.http11 import Request, Response
+from typing import TYPE_CHECKING
 
 from rtbench.servers.kit import pages, websocket_encoder
 from rtbench.servers.kit.app import BACKLOG, FAREWELL_S, Server
 from rtbench.subjects import Subject
 from rtbench.transports.catalogue import find
+
+if TYPE_CHECKING:
+    from websockets.asyncio.server import ServerConnection
+    from websockets.http11 import Request, Response
 
 
 def _response(status: int, value: object, fields: dict[str, str] | None = None) -> Response:
@@ -28,12 +27,18 @@ def _response(status: int, value: object, fields: dict[str, str] | None = None) 
 
 
 def _reply(status: int, body: bytes, fields: Mapping[str, str]) -> Response:
+    from websockets.datastructures import Headers
+    from websockets.http11 import Response
+
     headers = Headers({"Content-Length": str(len(body)), "Connection": "close", **fields})
     return Response(status, HTTPStatus(status).phrase, headers, body)
 
 
 async def serve(server: Server) -> None:
     """Serve WebSocket until stopped."""
+    from websockets.asyncio.server import serve as websockets_serve
+    from websockets.exceptions import ConnectionClosedError
+
     hub = server.hub(websocket_encoder.Framed())
     prefix = find("websocket").prefix
 

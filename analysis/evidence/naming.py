@@ -38,6 +38,8 @@ class Group:
 
 
 _SHORT = {"sse": "SSE", "websocket": "WebSocket", "tcp": "plain TCP"}
+_OLDER = {("websocket-uvicorn", "starlette"): "websocket-starlette"}
+"""A subject whose name is older than the name of its stack, and the name that it would have today."""
 
 
 def transport(name: str) -> str:
@@ -52,6 +54,7 @@ def stackless(subject: ComparedSubject) -> str:
     """`SSE`, `SSE (simple)`, `SSE behind nginx`, or a user's own name."""
     plain, _, label = subject.base.partition("@")
     base, *proxies = plain.split("+")
+    base = _OLDER.get((base, subject.stack), base)
     known = f"{subject.transport}-{FLOOR if subject.arm == FLOOR else subject.stack}"
     if base != known and not base.startswith(f"{known}-"):
         return subject.base

@@ -28,7 +28,8 @@ class Metric:
 
     name: str
     unit: str
-    """"ns", "bytes", "messages", "connections", "requests", "share", "hz"; per message where the name says so."""
+    """"ns", "bytes", "messages", "connections", "requests", "segments", "share", "hz"; per message where the name says
+    so."""
     direction: Direction
     """Which way is better."""
     title: str

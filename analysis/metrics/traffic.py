@@ -1,7 +1,9 @@
-"""Bytes per message that arrived in the window, at three layers (R5).
+"""Bytes and segments per message that arrived in the window, at three layers (R5), and the CPU of a segment.
 
 TCP counts are TCP_INFO's at the edges of the window, so the one-time bytes of set-up are not in them; they are
-divided by the messages that arrived between the edges, which are the ones that they carried.
+divided by the messages that arrived between the edges, which are the ones that they carried. The CPU of a pushed
+message is segments a message times CPU a segment (R17). A segment is what the other end sees of a write: joined and
+split writes show in their number.
 """
 
 from __future__ import annotations
@@ -54,6 +56,35 @@ def wire(samples: Samples) -> float | None:
     if begin is None or end is None or not 0 <= begin <= end:  # -1: a server that was down had no interface
         return None
     return samples.per_message(end - begin)
+
+
+PUSHES = ("sse", "websocket", "tcp")
+
+
+@metric(
+    "tcp_segments_per_message",
+    "segments",
+    "neither",
+    "Data segments per message",
+    "segments with data that clients received in the window: below 1 where writes are joined, above 1 where a message "
+    "or an answer takes several; heartbeats are in it",
+)
+def tcp_segments(samples: Samples) -> float | None:
+    return samples.per_message(gained(samples, "tcp_received_segments"))
+
+
+@metric(
+    "server_cpu_ns_per_segment",
+    "ns",
+    "lower",
+    "Server CPU per data segment",
+    "processor time of the server's whole process tree in the window, by the segments with data that clients received "
+    "in it; times the segments per message it is the server CPU per message",
+    *PUSHES,
+)
+def server_cpu_per_segment(samples: Samples) -> float | None:
+    cpu_ns, segments = samples.process("server", "cpu_ns"), gained(samples, "tcp_received_segments")
+    return cpu_ns / segments if cpu_ns is not None and segments else None
 
 
 def gained(samples: Samples, counter: str) -> int | None:

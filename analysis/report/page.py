@@ -18,7 +18,7 @@ from rtbench.analysis import claims, figures, format, templates
 from rtbench.analysis.advice.advice import Advice
 from rtbench.analysis.evidence import Evidence, naming, origin
 from rtbench.analysis.figures import _style
-from rtbench.analysis.report import answer, fairness, loopback, overview, pairs, proxied, tables
+from rtbench.analysis.report import answer, factors, fairness, loopback, overview, pairs, proxied, tables
 from rtbench.analysis.report.caveat import Caveat
 from rtbench.analysis.report.citation import cite, facts
 from rtbench.analysis.report.condense import condense
@@ -106,6 +106,7 @@ def _context(
     pair_columns, paired = pairs.pairs(evidence)
     recovery_columns, recovery = tables.recovery(evidence)
     paying, heights = loopback.table(evidence), tables.layers(evidence)
+    split = [(one, found) for one in (factors.POLL, factors.PUSH) if (found := factors.table(evidence, one))]
     lead = [name for name in LEAD if name in {figure.name for figure in shown}][:OPEN]
     decides = [column.metric for column in first.columns]
     titles = naming.headings(evidence.subjects)
@@ -129,7 +130,7 @@ def _context(
             s.name: (f"made-{place}", made(evidence, titles[s.name], decides, [s.name]))
             for place, s in enumerate(evidence.subjects, 1)
         },
-        "costs": bool(paying) or bool({"memory", "floor"} & {figure.name for figure in shown}),
+        "costs": bool(paying or split) or bool({"memory", "floor"} & {figure.name for figure in shown}),
         "bytes": any(cell != format.MISSING for _, cells in heights for cell in cells),
         "swatches": {name: Markup(_style.swatch(s)) for s in evidence.subjects for name in (s.base, s.name)},
         "facts": facts(document),
@@ -139,6 +140,7 @@ def _context(
         "recovery": recovery,
         "paying_columns": loopback.HEADINGS,
         "paying": paying,
+        "split": split,
         "proxied": proxied.behind(evidence, latency),
         "held_ms": proxied.HELD_NS // 1_000_000,
         "fairness": fairness.manifests(evidence),

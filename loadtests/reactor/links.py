@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rtbench.records.tables import FOR_GOOD
 from rtbench.streams import find
@@ -26,28 +26,39 @@ if TYPE_CHECKING:
 _TCP_INFO = 11
 _ACKED_RECEIVED = struct.Struct("<QQ")
 _SENT = struct.Struct("<Q")
+_DATA_SEGMENTS_IN = struct.Struct("<I")
 _CLOSE_WAIT = 8
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
 """The end of a chunked body (RFC 9112 §7.1), after the chunk or the head before it."""
 _LAST_RECEIVED_MS = struct.Struct("<I")
 
 
-def tcp_bytes(sock: Any) -> tuple[int, int]:
-    """(received, sent) stream bytes of a TCP socket, from TCP_INFO (R5); (-1, -1) where the kernel has none.
+class TcpCounts(NamedTuple):
+    """What a TCP socket has carried so far; -1: not known."""
 
-    Received counts bytes that arrived in order; sent leaves out retransmissions.
+    received_bytes: int = -1
+    sent_bytes: int = -1
+    received_segments: int = -1
+
+
+def tcp_counts(sock: Any) -> TcpCounts:
+    """Stream bytes and data segments of a TCP socket, from TCP_INFO (R5); all -1 where the kernel has none.
+
+    Received counts bytes that arrived in order; sent leaves out retransmissions. A segment is one that had data: with
+    Nagle's algorithm off, and below the MSS, one write of the server.
     """
     try:
         info = sock.getsockopt(6, _TCP_INFO, 256)
     except OSError:
-        return -1, -1
+        return TcpCounts()
     if len(info) < 216:
-        return -1, -1
+        return TcpCounts()
     _, received = _ACKED_RECEIVED.unpack_from(info, 120)
     received -= info[0] == _CLOSE_WAIT  # the peer's FIN takes a sequence number and was counted
     (sent,) = _SENT.unpack_from(info, 200)
     (again,) = _SENT.unpack_from(info, 208)
-    return received, sent - again
+    (segments,) = _DATA_SEGMENTS_IN.unpack_from(info, 152)
+    return TcpCounts(received, sent - again, segments)
 
 
 def silent_s(sock: Any) -> float:
@@ -83,8 +94,8 @@ class Link:
         self.status = 0
         self.accepted = False  # by the server
         self.received_bytes = self.sent_bytes = -1
-        self.at_start = (-1, -1)
-        self.at_end = (-1, -1)
+        self.at_start = TcpCounts()
+        self.at_end = TcpCounts()
         self.deaf = False
         """Whether it stops reading when the window opens."""
         self.last_stamp_ns = 0
@@ -139,7 +150,7 @@ class Link:
         if self.closed_ns < 0:
             self.closed_ns = time.monotonic_ns()
             self.outcome = "closed unanswered" if outcome == "closed" and not self.accepted else outcome
-            self.received_bytes, self.sent_bytes = tcp_bytes(self.socket)
+            self.at_last = tcp_counts(self.socket)
             self.reactor.forget(self)
             self.noticed()
 
@@ -147,9 +158,9 @@ class Link:
         """Report the end to the subscriber."""
         self.subscriber.ended(self)
 
-    def bytes_now(self) -> tuple[int, int]:
-        """`tcp_bytes` now, or at the connection's end."""
-        return tcp_bytes(self.socket) if self.closed_ns < 0 else (self.received_bytes, self.sent_bytes)
+    def counts_now(self) -> TcpCounts:
+        """`tcp_counts` now, or at the connection's end."""
+        return tcp_counts(self.socket) if self.closed_ns < 0 else self.at_last
 
 
 class PushLink(Link):

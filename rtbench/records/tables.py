@@ -83,7 +83,9 @@ COLUMNS: Mapping[str, tuple[str, Mapping[str, Column]]] = {
         },
     ),
     "connections": (
-        "One row for each attempt at a TCP connection. Byte counts are TCP_INFO's, seen from the client.",
+        "One row for each attempt at a TCP connection. Counts of TCP are TCP_INFO's, seen from the "
+        "client. A received segment is one with data: of a server that does not wait to join writes (TCP_NODELAY), one "
+        "write below the MSS.",
         {
             "subscriber": _SUBSCRIBER,
             "connection": Column(_I32, "number", f"{_CONNECTION.meaning}; -1: only for its POSTs (a sender's)"),
@@ -106,6 +108,15 @@ COLUMNS: Mapping[str, tuple[str, Mapping[str, Column]]] = {
             "tcp_sent_bytes_at_start": Column(_I64, "bytes", "sent up to the window's start; -1: it was not there"),
             "tcp_received_bytes_at_end": Column(_I64, "bytes", "received up to the window's end; -1: it was not there"),
             "tcp_sent_bytes_at_end": Column(_I64, "bytes", "sent up to the window's end; -1: it was not there"),
+            "tcp_received_segments": Column(
+                _I64, "count", "data segments received over its whole life; -1: could not be read"
+            ),
+            "tcp_received_segments_at_start": Column(
+                _I64, "count", "data segments received up to the window's start; -1: it was not there"
+            ),
+            "tcp_received_segments_at_end": Column(
+                _I64, "count", "data segments received up to the window's end; -1: it was not there"
+            ),
         },
     ),
     "requests": (
@@ -163,6 +174,12 @@ TABLES: Mapping[str, Mapping[str, np.dtype[Any]]] = {
 """Table to its columns and their types on disk."""
 
 
+LATER = frozenset(
+    {"tcp_received_segments", "tcp_received_segments_at_start", "tcp_received_segments_at_end"}
+)  # fmt: skip
+"""Columns that older folders lack. There each value is -1: not known."""
+
+
 def write_table(path: Path, kind: str, columns: Mapping[str, Any]) -> int:
     """Write `columns` as a table of `kind` (a key of TABLES) to `path`, atomically; returns the number of rows.
 
@@ -192,17 +209,18 @@ def read_table(path: Path, kind: str, columns: list[str] | None = None) -> Colum
         # Not pq.read_table: it would take a missing column for damage, and a folder called `a=b` for a column.
         with pq.ParquetFile(path, memory_map=True) as file:
             missing = [name for name in wanted if name not in file.schema_arrow.names]
-            if missing:
+            if lacking := [name for name in missing if name not in LATER]:
                 raise ResultsError(
-                    f"{path}: has no column {missing[0]}", f"a {kind} table of schema {SCHEMA} is expected"
+                    f"{path}: has no column {lacking[0]}", f"a {kind} table of schema {SCHEMA} is expected"
                 )
-            table = file.read(wanted)
+            table = file.read([name for name in wanted if name not in missing])
+            unknown = np.full(file.metadata.num_rows, -1, dtype=np.int64)
     except FileNotFoundError as error:
         raise ResultsError(f"{path}: is missing", "measure again, or name a complete results folder") from error
     except (OSError, pa.ArrowException) as error:
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ResultsError(f"{path}: cannot be read ({line})", "the file is damaged; measure again") from error
-    return {name: table.column(name).to_numpy() for name in wanted}
+    return {name: unknown if name in missing else table.column(name).to_numpy() for name in wanted}
 
 
 def concatenate(kind: str, parts: list[Columns]) -> Columns:

@@ -35,10 +35,10 @@ POLLED = [
     "requests_per_message", "empty_poll_share",
 ]  # fmt: skip
 """The metrics that a load process also spoils when it sends requests late."""
-COST = ["*_cpu_ns_per_message", "machine_busy_ns_per_message"]
+COST = ["*_cpu_ns_per_message", "server_cpu_ns_per_*", "machine_busy_ns_per_message"]
 WIRE = ["wire_*"]
-READ_BY_LOAD = ["client_cpu_ns_per_message", "tcp_*_bytes_per_message"]
-READ_BY_CAMPAIGN = ["server_cpu_ns_per_message", "proxy_cpu_ns_per_message", "machine_busy_ns_per_message", *WIRE]
+READ_BY_LOAD = ["client_cpu_ns_per_message", "tcp_*_per_message", "server_cpu_ns_per_segment"]
+READ_BY_CAMPAIGN = ["server_cpu_ns_per_*", "proxy_cpu_ns_per_message", "machine_busy_ns_per_message", *WIRE]
 SETUP = ["connect_*", "response_*", "first_message_*", "connections_failed"]
 EVERYTHING = ["*"]
 

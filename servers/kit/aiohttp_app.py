@@ -17,6 +17,7 @@ from rtbench.servers.kit.channel import Channel, ClientTransport, Connection
 from rtbench.servers.kit.cursor import BadParameter, cursor, number
 from rtbench.servers.kit.framework import Framework
 from rtbench.servers.kit.hub import MOST_SAID_BYTES, Hub
+from rtbench.servers.kit.poll_answer import Answer
 from rtbench.servers.kit.queue import QueuedTransport
 from rtbench.transports.catalogue import find
 
@@ -38,6 +39,7 @@ __all__ = [
     "mount_send",
     "pick",
     "relay",
+    "reply",
     "run",
     "serve",
     "transport_of",
@@ -186,6 +188,11 @@ async def relay(
         await sender
     finally:
         sender.cancel()
+
+
+def reply(found: Answer) -> web.Response:
+    """The answer to a poll."""
+    return web.Response(status=found.status, headers=found.headers, body=found.body or None)
 
 
 async def attach(hub: Hub, request: web.Request, channel: Channel, at: int | None) -> Connection:

@@ -30,8 +30,9 @@ from rtbench.servers.kit.app import BACKLOG, FAREWELL_S, Server
 from rtbench.servers.kit.channel import Channel, ClientTransport
 from rtbench.servers.kit.cursor import BadParameter, cursor, number
 from rtbench.servers.kit.hub import Hub
+from rtbench.servers.kit.poll_answer import Answer
 
-__all__ = ["pick", "protocol_of", "run", "transport_of", "websocket_routes"]
+__all__ = ["pick", "protocol_of", "reply", "run", "transport_of", "websocket_routes"]
 
 PROTOCOL = "rtbench.protocol"
 """The key of uvicorn's protocol in scope["extensions"]."""
@@ -153,6 +154,11 @@ def transport_of(scope: Scope) -> ClientTransport:
     """The connection's transport."""
     transport: ClientTransport = protocol_of(scope).transport
     return transport
+
+
+def reply(found: Answer) -> Response:
+    """The answer to a poll."""
+    return Response(found.body, found.status, found.headers)
 
 
 async def _refuse(_: Request, error: Exception) -> Response:

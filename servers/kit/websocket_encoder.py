@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
-
-from websockets.frames import Frame, Opcode
 
 from rtbench.servers.kit.channel import Channel
 from rtbench.servers.kit.cursor import BadParameter, cursor, number
+from rtbench.servers.kit.framework import Framework
 from rtbench.servers.kit.hub import Hub
 from rtbench.transports.envelope import wrap
+
+if TYPE_CHECKING:
+    from websockets import frames
+else:
+    frames = Framework("websockets.frames")
 
 __all__ = ["CLOSE", "Framed", "Refused", "notice", "target"]
 
 
 def text(data: bytes) -> bytes:
     """One text frame."""
-    return Frame(Opcode.TEXT, data).serialize(mask=False)
+    return frames.Frame(frames.Opcode.TEXT, data).serialize(mask=False)
 
 
 def notice(kind: str, fields: dict[str, Any]) -> bytes:
@@ -29,7 +33,8 @@ def notice(kind: str, fields: dict[str, Any]) -> bytes:
 class Framed:
     """The hub's encoder for WebSocket: each message is one frame, the same bytes for every connection."""
 
-    heartbeat = Frame(Opcode.PING, b"").serialize(mask=False)
+    def __init__(self) -> None:
+        self.heartbeat = frames.Frame(frames.Opcode.PING, b"").serialize(mask=False)
 
     def message(self, seq: int, payload: bytes) -> bytes:
         return text(wrap(seq, payload))

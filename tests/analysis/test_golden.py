@@ -95,6 +95,9 @@ def test_the_keys_of_the_contract(report: dict[str, Any]) -> None:
         "server_memory_bytes_per_connection",
         "kernel_memory_bytes_per_connection",
         "requests_per_message",
+        "server_cpu_ns_per_request",
+        "tcp_segments_per_message",
+        "server_cpu_ns_per_segment",
         "empty_poll_share",
         "poll_round_trip_p50_ns",
         "stamped_share",
@@ -195,6 +198,11 @@ def recompute(folder: Path, subscribers: int) -> dict[str, Any]:
         m[f"tcp_{name}_bytes_per_message"] = (
             sum(c[f"{column}_at_end"] - c[f"{column}_at_start"] for c in connections) / count
         )
+    segments = sum(c["tcp_received_segments_at_end"] - c["tcp_received_segments_at_start"] for c in connections)
+    m["tcp_segments_per_message"] = segments / count
+    server = processes["server"]
+    spent = server["cpu_ns_at_end"] - server["cpu_ns_at_start"]
+    m["server_cpu_ns_per_segment"] = None if requests else spent / segments
     for name, column in (
         ("connect", "connected_ns"),
         ("response", "response_ns"),
@@ -205,6 +213,7 @@ def recompute(folder: Path, subscribers: int) -> dict[str, Any]:
     m["delivered_hz"] = count / ((end - start) / 1e9)
     asked = [r for r in requests if start <= r["started_ns"] < end]
     m["requests_per_message"] = len(asked) / count if requests else None
+    m["server_cpu_ns_per_request"] = spent / len(asked) if asked else None
     m["empty_poll_share"] = statistics.fmean(r["messages"] == 0 for r in asked) if asked else None
     m["poll_round_trip_p50_ns"] = quantile([r["response_ns"] - r["started_ns"] for r in asked], 0.5)
     return m

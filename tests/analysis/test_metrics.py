@@ -6,10 +6,13 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from rtbench.analysis.campaigns.load import load
+from rtbench.analysis.evidence import gather
 from rtbench.analysis.metrics import Metric, catalogue, find, measure, register
+from rtbench.analysis.report import factors
 from rtbench.analysis.samples.samples import Samples
 from rtbench.analysis.samples.series import median_of, reduce
 from rtbench.records.tables import concatenate, read_table, write_table
@@ -141,6 +144,61 @@ def test_polling_splits_the_way_to_the_kernel(one: Any, subject: str) -> None:
     empty = run()
     assert empty["sent_to_request_p50_ns"] is None and empty["empty_poll_share"] is None
     assert empty["requests_per_message"] == 0 and empty["poll_round_trip_p50_ns"] is None
+
+
+@pytest.mark.parametrize("subject", ["short-poll-aiohttp", "long-poll-aiohttp"])
+def test_cpu_of_a_message_is_requests_times_cpu_of_a_request(one: Any, subject: str) -> None:
+    """Counted again: 4 subscribers x 20 messages, and 6 ms of CPU, whatever number of requests brought them."""
+    directory, run = one(subject)
+    file = directory / "manifest.json"
+    manifest = json.loads(file.read_text())
+    manifest["processes"]["server"] |= {"cpu_ns_at_start": 10**9, "cpu_ns_at_end": 10**9 + 6_000_000}
+    file.write_text(json.dumps(manifest))
+    start, end = manifest["window"]["start_ns"], manifest["window"]["end_ns"]
+    moments = read_table(directory / "requests.parquet", "requests")["started_ns"].tolist()
+    arrived = read_table(directory / "deliveries.parquet", "deliveries")["app_ns"].tolist()
+    requests, messages = (sum(start <= moment < end for moment in column) for column in (moments, arrived))
+    found = run()
+    assert found["requests_per_message"] == requests / messages
+    assert found["server_cpu_ns_per_request"] == 6_000_000 / requests
+    product = found["requests_per_message"] * found["server_cpu_ns_per_request"]
+    assert product == pytest.approx(found["server_cpu_ns_per_message"], rel=1e-12)
+    assert found["server_cpu_ns_per_message"] == 6_000_000 / messages
+    evidence = gather(load(directory.parent.parent))
+    assert (cost := factors.cost(evidence, factors.POLL, subject)) is not None and cost.trials == 1
+    assert cost.count * cost.each_ns == pytest.approx(cost.message_ns) == pytest.approx(6e6 / messages)
+    assert found["server_cpu_ns_per_segment"] is factors.cost(evidence, factors.PUSH, subject) is None
+    write_table(directory / "requests.parquet", "requests", concatenate("requests", []))
+    assert run()["server_cpu_ns_per_request"] is None
+
+
+def test_cpu_of_a_message_is_segments_times_cpu_of_a_segment(one: Any) -> None:
+    """4 subscribers have 20 messages each in 15 segments: the server joined a third of its writes."""
+    directory, run = one("websocket-aiohttp")
+    edges = {"tcp_received_segments_at_start": [7] * 4, "tcp_received_segments_at_end": [22] * 4}
+    change(directory, "connections", **edges)
+    file = directory / "manifest.json"
+    manifest = json.loads(file.read_text())
+    manifest["processes"]["server"] |= {"cpu_ns_at_start": 10**9, "cpu_ns_at_end": 10**9 + 6_000_000}
+    file.write_text(json.dumps(manifest))
+    found = run()
+    assert (found["tcp_segments_per_message"], found["server_cpu_ns_per_segment"]) == (60 / 80, 6_000_000 / 60)
+    assert found["server_cpu_ns_per_message"] == 6_000_000 / 80 == 60 / 80 * (6_000_000 / 60)
+    cost = factors.cost(gather(load(directory.parent.parent)), factors.PUSH, "websocket-aiohttp")
+    assert cost is not None and cost.count * cost.each_ns == pytest.approx(cost.message_ns) == pytest.approx(75_000)
+
+
+def test_a_folder_from_before_segments_were_counted(one: Any) -> None:
+    directory, run = one()
+    path = directory / "connections.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.drop_columns([name for name in table.column_names if "segments" in name]), path)
+    assert set(read_table(path, "connections", ["tcp_received_segments_at_end"])["tcp_received_segments_at_end"]) == {
+        -1
+    }
+    found = run()
+    assert found["tcp_segments_per_message"] is found["server_cpu_ns_per_segment"] is None
+    assert found["tcp_down_bytes_per_message"] is not None
 
 
 def test_a_request_that_starts_with_the_delivery_fetched_the_next(one: Any) -> None:

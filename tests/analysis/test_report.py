@@ -95,6 +95,20 @@ def test_the_page_is_whole_and_needs_no_network(out: Path) -> None:
     assert page.count("<figure ") - folded.count("<figure ") == 3
 
 
+def test_what_a_poll_costs_multiplies_out(out: Path) -> None:
+    """Only what polls has a row, and each row's last number is the product of the first two, as far as digits go."""
+    table = (out / "report.md").read_text().split("**What a poll costs**")[1].split("\n\n")[1].splitlines()
+    (cells,) = [[cell.strip() for cell in line.strip("|").split("|")] for line in table[2:]]
+    assert cells[0] == "short-poll-aiohttp"
+    assert "**What a push costs**" in (out / "report.md").read_text()
+    unit = {"ns": 1.0, "µs": 1e3, "ms": 1e6}
+    request, message = (float(digits) * unit[name] for digits, name in (cell.split() for cell in cells[2:4]))
+    assert float(cells[1]) * request == pytest.approx(message, rel=0.01)
+    page = (out / "report.html").read_text()
+    section = page[page.index('<section id="costs">') :]
+    assert all(cell in section[: section.index("</section>")] for cell in cells[1:4])
+
+
 def test_how_each_row_and_figure_was_made(out: Path, golden: Path) -> None:
     page = html.unescape((out / "report.html").read_text())
     document = json.loads((golden / "campaign.json").read_text())

@@ -15,7 +15,7 @@ from rtbench.analysis import claims
 from rtbench.analysis.advice.advice import advise
 from rtbench.analysis.advice.option import Needs
 from rtbench.analysis.evidence import ComparedSubject, Evidence
-from rtbench.analysis.report import answer, caveats
+from rtbench.analysis.report import answer, caveats, naming
 from rtbench.analysis.report.findings import (
     CPU,
     Alike,
@@ -132,6 +132,13 @@ def test_the_lines_of_the_answer() -> None:
     lines = [answer.line(one) for one in findings()]
     assert all(0 < len(line) <= answer.LONGEST for line in lines)
     approved("answer.txt", lines)
+
+
+def test_a_name_that_is_older_than_its_stacks_is_read_by_its_stack() -> None:
+    """Folders from before have the stack that was recorded in them."""
+    for stack in ("starlette", "uvicorn"):
+        older = subject("websocket-uvicorn", "websocket", stack)
+        assert (naming.title(older), naming.own(older)) == (f"WebSocket on {stack}", False)
 
 
 def test_the_caveats_of_a_campaign(evidence: Evidence) -> None:

@@ -105,7 +105,21 @@ def test_list_results(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     [
         (("--help",), ("rtbench.scenario", "rtbench.subjects", "rtbench.streams", "asyncio", "numpy")),
         (("list", "streams"), ("rtbench.scenario", "rtbench.subjects", "asyncio", "numpy")),
-        (("list", "subjects"), ("rtbench.scenario.model", "rtbench.scenario.loading", "rtbench.analysis", "numpy")),
+        (
+            ("list", "subjects"),
+            (
+                "rtbench.scenario.model",
+                "rtbench.scenario.loading",
+                "rtbench.analysis",
+                "numpy",
+                "aiohttp",
+                "websockets",
+                "uvicorn",
+                "starlette",
+                "picows",
+                "uvloop",
+            ),
+        ),
         (("list", "scenarios"), ("rtbench.analysis", "pandas", "matplotlib")),
         (("list", "metrics"), ("matplotlib", "jinja2")),
         (("list", "results"), ("rtbench.scenario", "rtbench.subjects", "rtbench.analysis", "pandas")),

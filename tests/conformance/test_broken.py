@@ -20,7 +20,7 @@ from rtbench.conformance._target import Owned, Target
 from rtbench.conformance.verify import verify
 from rtbench.scenario.model import Scenario
 from rtbench.scenario.tables import ServerTable, WorkloadTable
-from rtbench.servers import short_poll_aiohttp, websocket_aiohttp
+from rtbench.servers import websocket_aiohttp
 from rtbench.servers.kit import aiohttp_app, liveness, poll_answer, sse_encoder, websocket_encoder
 from rtbench.servers.kit.channel import Gap
 from rtbench.servers.kit.hub import Hub
@@ -142,7 +142,7 @@ def compressed(hub: Hub, patch: pytest.MonkeyPatch) -> None:
 
 
 def no_etag(hub: Hub, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(short_poll_aiohttp, "entity_tag", lambda value: '"none"')
+    patch.setattr(poll_answer, "entity_tag", lambda value: '"none"')
 
 
 def never_waits(hub: Hub, patch: pytest.MonkeyPatch) -> None:

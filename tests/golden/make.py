@@ -474,9 +474,11 @@ def _connections(
     per_message = look["head"] + 150
     seen = {edge: np.zeros(n, dtype=np.int64) for edge in ("start", "end", "life")}
     asked = {edge: np.zeros(n, dtype=np.int64) for edge in ("start", "end", "life")}
+    segments = {edge: np.zeros(n, dtype=np.int64) for edge in ("start", "end", "life")}
     for edge, moment in (("start", window[0]), ("end", window[1]), ("life", 2**62)):
         rows = deliveries["subscriber"][deliveries["app_ns"] < moment]
         seen[edge] = 250 + per_message * np.bincount(rows, minlength=n)
+        segments[edge] = 1 + np.bincount(rows, minlength=n)  # the head, then one a message
         if requests is not None:
             asked[edge] = np.bincount(requests["subscriber"][requests["started_ns"] < moment], minlength=n)
     first = np.full(n, -1, dtype=np.int64)
@@ -499,6 +501,9 @@ def _connections(
         "tcp_sent_bytes_at_start": 180 + 160 * asked["start"],
         "tcp_received_bytes_at_end": seen["end"],
         "tcp_sent_bytes_at_end": 180 + 160 * asked["end"],
+        "tcp_received_segments": segments["life"],
+        "tcp_received_segments_at_start": segments["start"],
+        "tcp_received_segments_at_end": segments["end"],
     }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import gevent
 import pytest
 
-from rtbench.loadtests.reactor.links import tcp_bytes
+from rtbench.loadtests.reactor.links import TcpCounts, tcp_counts
 from rtbench.loadtests.reactor.reactor import outcome
 from rtbench.transports.poll import PollClient
 
@@ -467,8 +467,22 @@ def test_tcp_bytes_are_exact(pair: tuple[socket.socket, socket.socket], there: i
             part = min(20_000, size - at)
             sender.sendall(b"x" * part)
             take(receiver, part)
-    assert tcp_bytes(client) == (back, there)
-    assert tcp_bytes(server) == (there, back)
+    assert tcp_counts(client)[:2] == (back, there)
+    assert tcp_counts(server)[:2] == (there, back)
+
+
+def test_a_segment_is_a_write(pair: tuple[socket.socket, socket.socket]) -> None:
+    """Seven writes that are read one by one, then three that are read together: what is merged there was counted."""
+    client, server = pair
+    server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for _ in range(7):
+        server.sendall(b"x" * 150)
+        take(client, 150)
+    for _ in range(3):
+        server.sendall(b"x" * 150)
+    take(client, 450)
+    assert tcp_counts(client) == TcpCounts(1500, 0, 10)
+    assert tcp_counts(server).received_segments == 0
 
 
 def test_tcp_bytes_of_a_connection_that_the_peer_closed(pair: tuple[socket.socket, socket.socket]) -> None:
@@ -479,16 +493,16 @@ def test_tcp_bytes_of_a_connection_that_the_peer_closed(pair: tuple[socket.socke
     server.close()
     take(client, 7)
     assert client.recv(1) == b""
-    assert tcp_bytes(client) == (7, 5)
+    assert tcp_counts(client) == (7, 5, 1)
 
 
 def test_no_tcp_no_bytes() -> None:
     one, two = socket.socketpair()
     with closing(one), closing(two):
-        assert tcp_bytes(one) == (-1, -1)
+        assert tcp_counts(one) == (-1, -1, -1)
 
     class Old:
         def getsockopt(self, *_: int) -> bytes:
             return bytes(104)  # a kernel before 4.19
 
-    assert tcp_bytes(Old()) == (-1, -1)
+    assert tcp_counts(Old()) == TcpCounts()

@@ -7,12 +7,11 @@ import json
 from typing import Any
 
 import pytest
-from aiohttp import web
 
 from rtbench.messages.server import Limits
 from rtbench.servers.kit import poll_answer
 from rtbench.servers.kit.hub import Hub
-from rtbench.servers.short_poll_aiohttp import respond
+from rtbench.servers.kit.poll_answer import news, short, wait
 
 LIMITS = Limits(ring_messages=10, ring_bytes=2**20, buffer_bytes=4096, heartbeat_s=15.0)
 
@@ -26,12 +25,8 @@ def hub(greeting_of) -> Hub:
 
 def answer(hub: Hub, at: int | None, known: str | None = None, advise: bool = True) -> tuple[int, Any]:
     """Status and body; status 0 when there is nothing to say."""
-    response = respond(hub, hub.channels[0], at, known, advise)
-    if response is None:
-        return 0, None
-    assert isinstance(response, web.Response)
-    assert isinstance(response.body, bytes | None)
-    return response.status, json.loads(response.body) if response.body else None
+    found = news(hub, hub.channels[0], at, known, advise)
+    return (0, None) if found is None else (found.status, json.loads(found.body) if found.body else None)
 
 
 def body(*ids: int, following: int, **more: Any) -> dict[str, Any]:
@@ -46,6 +41,8 @@ def test_what_is_new_and_what_is_known(hub, ticks_of):
     assert answer(hub, 2) == (0, None)
     assert answer(hub, 2, '"2"') == (304, None)
     assert answer(hub, 1, '"1"') == (200, body(2, following=2))
+    nothing = short(hub, hub.channels[0], 2, None)
+    assert (nothing.status, json.loads(nothing.body), nothing.headers["ETag"]) == (200, body(following=2), '"2"')
 
 
 ADVICE = {"after_ms": 5000, "count": 2}
@@ -76,9 +73,9 @@ def test_what_failed_is_had_whole_and_then_503(hub, ticks_of, notice_of):
     assert answer(hub, 2) == answer(hub, 2, '"2"') == (503, {"error": "no more", "last": 2})
     gap = {"from": 3, "to": 9, "reason": "this cursor is from the future"}
     assert answer(hub, 9) == (200, body(following=2) | {"gap": gap})
-    response = respond(hub, hub.channels[0], 2)
-    assert response is not None
-    assert response.headers["Retry-After"] == "5"
+    found = news(hub, hub.channels[0], 2)
+    assert found is not None
+    assert found.headers["Retry-After"] == "5"
 
 
 def test_a_run_of_the_publisher_that_began_again_is_a_gap_and_nothing_of_it_is_missed(hub, ticks_of, greeting_of):
@@ -103,13 +100,7 @@ def test_nothing_falls_between_two_long_polls(hub, ticks_of, published_at):
         async def client() -> None:
             at = 0
             while not found or found[-1] < 3:
-                response = respond(hub, channel, at, advise=False)
-                if response is None:
-                    await hub.next(channel, 60)
-                    response = respond(hub, channel, at)
-                assert isinstance(response, web.Response)
-                assert isinstance(response.body, bytes)
-                value = json.loads(response.body)
+                value = json.loads((await wait(hub, channel, at, 60)).body)
                 found.extend(message["id"] for message in value["messages"])
                 at = value["next"]
                 await asyncio.sleep(0)  # its answer travels
