@@ -8,6 +8,7 @@ comparison, the advice and the calibration.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -24,6 +25,7 @@ from rtbench.analysis.evidence.model import (
     campaign_of_attempt,
     margin_of,
 )
+from rtbench.analysis.evidence.stacks import matrix
 from rtbench.analysis.metrics import catalogue, measure
 from rtbench.analysis.samples.framing import FRAMED
 from rtbench.analysis.samples.samples import Samples
@@ -87,7 +89,7 @@ def conclude(
     judged, families = _judged(
         estimates, headline, margin_of(campaign), lambda metric: noises[metric].floor if metric in noises else None
     )
-    return Evidence(
+    evidence = Evidence(
         campaign=campaign,
         results=tuple(results),
         subjects=subjects,
@@ -102,6 +104,7 @@ def conclude(
         headline=headline,
         families=families,
     )
+    return replace(evidence, matrix=matrix(evidence))
 
 
 def _judged(

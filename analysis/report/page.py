@@ -19,7 +19,7 @@ from rtbench.analysis.advice.advice import Advice
 from rtbench.analysis.evidence import Evidence, origin
 from rtbench.analysis.figures import _style
 from rtbench.analysis.metrics import catalogue
-from rtbench.analysis.report import answer, fairness, loopback, overview, proxied, tables
+from rtbench.analysis.report import answer, fairness, loopback, overview, proxied, stacks, tables
 from rtbench.analysis.report.caveat import Caveat
 from rtbench.analysis.report.citation import cite, facts
 from rtbench.analysis.report.condense import condense
@@ -29,7 +29,7 @@ from rtbench.analysis.sweep import curves, words
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
-LEAD = ("decision", "sweep", "freshness", "recovery", "memory", "floor", "latency", "replication")
+LEAD = ("decision", "sweep", "forest", "freshness", "recovery", "memory", "floor", "latency", "replication")
 """The figures that may stand open, each in its section; the first OPEN of them that are there do."""
 
 OPEN = 3
@@ -143,6 +143,7 @@ def _context(
         "matrices": tables.matrices(evidence),
         "margin": format.share(evidence.margin),
         "combined": tables.combined(evidence),
+        "stacks": stacks.table(evidence),
         "counts": tables.COUNTS,
         "audit": tables.audit(evidence),
         "heights": heights,

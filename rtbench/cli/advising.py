@@ -19,6 +19,7 @@ from rtbench.cli._options import json_option
 @click.option("--rate", "rate_hz", type=float, metavar="HZ", help="Messages a second that each subscriber gets.")
 @click.option("--freshness-ms", type=float, metavar="M", help="How old data may be (default: any age will do).")
 @click.option("--payload-bytes", type=float, metavar="B", help="The size of a message.")
+@click.option("--stack", metavar="NAME", help="Your stack: what was measured on it goes first (default: any).")
 @click.option("--bidirectional", is_flag=True, help="Clients send, too.")
 @click.option("--through-proxy", is_flag=True, help="A proxy stands before the server.")
 @click.option("--all", "every", is_flag=True, help="All subjects, not the best of each transport.")
