@@ -90,7 +90,8 @@ def judged(evidence: Evidence, points: Sequence[Point], claimed: Verdict) -> Out
     if len({subjects[p.a].stack for p in points}) < 2:
         return direction(points, claimed)
     outcomes = {_over_stacks(evidence, key, group, claimed) for key, group in groups.items()}
-    for one in ("contradicted", "depends on the stack", "not resolved"):
+    weightiest: tuple[Outcome, ...] = ("contradicted", "depends on the stack", "not resolved")
+    for one in weightiest:
         if one in outcomes:
             return one
     return outcomes.pop() if len(outcomes) == 1 else "not resolved"

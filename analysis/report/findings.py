@@ -2,7 +2,7 @@
 
 Invariant: a comparison in here is the report's own (`Evidence.comparison`), a number is a median of `summaries`; the
 floor (plain TCP) is left out. Where transports were compared on several stacks, a finding is over these stacks, so that
-nothing is said of a transport that one stack shows (R17). Made for `answer`, which writes each as a sentence.
+what one stack shows is not taken for the transport (R17). Made for `answer`, which writes each as a sentence.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A transport relative to another over several stacks: what may be said of the transport, and what of a stack (R17).
+"""A transport relative to another over several stacks: what holds of the transport, and what of a stack (R17).
 
 Model: each stack has a true ratio of its own, whose logarithm is drawn around a mean with standard deviation tau. Its
 estimate is the block-paired comparison of the report (`compare`), judged with all others (`judgement`): no stack is

@@ -259,7 +259,7 @@ class MatrixRow(Record, frozen=True, kw_only=True):
     verdict: Literal[
         "on every stack", "depends on the stack", "no difference seen on any", "not resolved", "too few stacks"
     ]
-    """What may be said of the transport (docs/explanation/statistics.md)."""
+    """What holds of the transport (docs/explanation/statistics.md)."""
     direction: Literal["lower", "higher"] | None
     """Of `on every stack`: which way; null: another verdict."""
     cell: dict[str, Any]

@@ -14,6 +14,7 @@ from rtbench.analysis.statistics import simulation
 from rtbench.analysis.statistics.across_stacks import AcrossStacks, across, apart
 from rtbench.analysis.statistics.compare import estimate
 from rtbench.analysis.statistics.judgement import Comparison, judge
+from rtbench.analysis.statistics.random_effects import errors
 
 
 def stack(ratio: float, error: float | None = 0.02, blocks: int = 4) -> Comparison:
@@ -72,7 +73,7 @@ def test_the_order_of_stacks_changes_nothing(rows: list[tuple[float, float]], ra
     assert (one.verdict, one.direction) == (other.verdict, other.direction)
     assert one.range == other.range and (one.predicted is None) == (other.predicted is None) == (len(rows) < 3)
     for a, b in zip(numbers(one), numbers(other), strict=True):
-        assert a == pytest.approx(b, rel=1e-6, abs=1e-9)
+        assert a == pytest.approx(b, rel=1e-6, abs=1e-6)
 
 
 def numbers(one: AcrossStacks) -> list[float]:
@@ -147,3 +148,9 @@ def test_a_dependence_is_not_made_up() -> None:
         assert found.verdicts["depends on the stack"] <= stats.binom.ppf(0.999, count, 0.05) / count
     mixed = simulation.over_stacks((0.0, *(math.log(1.5),) * 4), 5, campaigns=count)
     assert mixed.verdicts["depends on the stack"] > 0.9 and mixed.verdicts["on every stack"] < 0.01
+
+
+def test_a_stack_of_several_campaigns_weighs_by_its_campaigns() -> None:
+    """Its standard deviation is between campaigns: twelve blocks in three campaigns are three replicates."""
+    several = estimate("m", "a", "b", 0.1, 0.02, 2, blocks=12, sd=0.02 * math.sqrt(3), campaigns=3)
+    assert errors([several, several]) == pytest.approx([0.02, 0.02])

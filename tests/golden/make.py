@@ -66,6 +66,18 @@ SUBJECTS: dict[str, dict[str, Any]] = {
     },
 }
 
+STACKS = {"nchan": (9_000, 11_570, 18_000), "go": (4_000, 5_140, 2_000)}
+"""More stacks: server CPU of SSE, WebSocket (as many times SSE's as on aiohttp) and long poll, in ns a message."""
+
+SUBJECTS |= {
+    f"{transport}-{stack}": {
+        "transport": transport, "stack": stack, "arm": "idiomatic", "delay": 2.0, "cpu": cpu, "head": 40,
+    }
+    for stack, costs in STACKS.items()
+    for transport, cpu in zip(("sse", "websocket", "long-poll"), costs, strict=True)
+}  # fmt: skip
+SUBJECTS["sse-aiohttp-simple"] = {**SUBJECTS["sse-aiohttp"], "cpu": 90_000}
+
 
 @dataclass(frozen=True)
 class Plan:
