@@ -607,7 +607,7 @@ def check(folders: list[Path], report: Json) -> Check:
         for s in report["subjects"]
         if s["base"] == f"{s['transport']}-{s['stack']}"
     }
-    for row in report["matrix"]:
+    for row in report.get("matrix") or ():
         cell, metric = json.dumps(row["cell"]), row["metric"]
         here = [
             {item: counting(trials, item, metric) for item, of in items.items() if of == row["cell"]}

@@ -81,7 +81,9 @@ def asks(subject: ComparedSubject, needs: Needs, cell: Cell) -> list[str]:
         upgrade = ", which must pass upgrades" if subject.transport == "websocket" else ""
         found.append(f"was not measured behind a proxy{upgrade}")
     if needs.stack and subject.stack != needs.stack:
-        found.append(f"was not measured on {needs.stack}: this is its cost on {subject.stack}{_elsewhere(subject, cell)}")
+        found.append(
+            f"was not measured on {needs.stack}: this is its cost on {subject.stack}{_elsewhere(subject, cell)}"
+        )
     return found
 
 
@@ -89,7 +91,8 @@ def _elsewhere(subject: ComparedSubject, cell: Cell) -> str:
     """What the matrix expects of its transport on a stack that was not measured (R17)."""
     for row in cell.evidence.matrix:
         if (row.metric, row.transport) == (CPU, subject.transport) and row.predicted is not None:
-            return f"; another stack is expected at {format.span(row.predicted)} the server CPU of its {row.relative_to} subject"
+            expected = format.span(row.predicted)
+            return f"; another stack is expected at {expected} the server CPU of its {row.relative_to} subject"
     return ""
 
 

@@ -85,8 +85,8 @@ ROWS = {
     "summary": "a subject and metric: the median over trials, the 95 % interval of their mean",
     "comparisons": "a pair and metric: `ratio` a/b, paired by block and attempt, and its verdict; `blocks`: how many "
     "pairs",
-    "matrix": "a metric, transport and stack: `ratio` to SSE on that stack and its `verdict`; the rest is over all stacks: "
-    "`over_stacks` their verdict, `predicted_…` where the next stack is expected; empty with fewer than two stacks",
+    "matrix": "a metric, transport and stack: `ratio` to SSE on that stack and its `verdict`; the rest is over all of "
+    "them: `over_stacks` their verdict, `predicted_…` where the next stack is expected; empty with fewer than two",
 }
 
 _OF_A_TRIAL = ("deliveries", "ticks", "connections", "requests", "probes")

@@ -1,9 +1,9 @@
 """The article's eight claims as hypotheses, one file each: what is claimed, how a campaign tests it, what it found.
 
 Invariant: a finding comes from one campaign alone, so that times of two machines or two scenarios are never mixed; a
-claim's outcome is that of the first campaign that tests it, and what the others found stands beside it. A text names the
-stacks that it rests on: one stack says nothing of a transport on others (R17). A claim that no
-campaign tests says so and names the command that would. Every module of this package that defines `HYPOTHESIS` is one:
+claim's outcome is that of the first campaign that tests it, and what the others found stands beside it. A text names
+the stacks that it rests on: one stack says nothing of a transport on others (R17). A claim that no campaign tests says
+so and names the command that would. Every module of this package that defines `HYPOTHESIS` is one:
 no list to edit. Called by the report.
 """
 

@@ -112,7 +112,6 @@ def _over_stacks(evidence: Evidence, key: tuple[str, str, str], points: Sequence
     return "not resolved"
 
 
-
 def sentence(points: Sequence[Point]) -> str:
     """The evidence's texts as one sentence, a metric at a time; empty without any."""
     by: dict[str, list[str]] = {}

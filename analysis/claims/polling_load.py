@@ -23,7 +23,9 @@ def judge(evidence: Evidence) -> Finding | None:
     if not points:
         return None
     flips = [text for a, b in found for p in points if (p.a, p.b) == (a.name, b.name) for text in _flips(evidence, p)]
-    return Finding(judged(evidence, points, "a higher"), sentence(points), tuple(points), " ".join(dict.fromkeys(flips)))
+    return Finding(
+        judged(evidence, points, "a higher"), sentence(points), tuple(points), " ".join(dict.fromkeys(flips))
+    )
 
 
 def _flips(evidence: Evidence, point: Point) -> list[str]:

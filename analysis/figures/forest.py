@@ -195,14 +195,14 @@ def _caption(rows: Sequence[AcrossStacks]) -> str:
     n = str(blocks[0]) if len(blocks) == 1 else f"{blocks[0]} to {blocks[-1]}"
     counts = sorted({len(row.stacks) for row in rows if row.predicted is not None})
     bar = (
-        "pale bar: where the next stack is expected (95 % prediction interval, Student's t with k − 2 degrees of freedom "
-        f"over k = {' or '.join(map(str, counts))} stacks); a point at the edge: it goes on beyond"
+        "pale bar: where the next stack is expected (95 % prediction interval, Student's t with k − 2 degrees of "
+        f"freedom over k = {' or '.join(map(str, counts))} stacks); a point at the edge: it goes on beyond"
         if counts
         else "no prediction interval: it takes three stacks"
     )
     return (
         "Each transport relative to SSE on the same stack; left of the line at 1 is less. Dot and bar: mean ratio over "
         f"the blocks that have both and its 95 % t-interval (n = {n} blocks). Diamond: random-effects summary over the "
-        f"stacks with its 95 % interval (Hartung and Knapp); {bar}. Log axes, one a metric. What all stacks show is the "
-        "transport's; where they differ, it is the stack's."
+        f"stacks with its 95 % interval (Hartung and Knapp); {bar}. Log axes, one a metric. What all stacks show "
+        "belongs to the transport, what one shows to that stack."
     )

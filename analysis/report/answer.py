@@ -197,7 +197,7 @@ def over_stacks(what: str, row: AcrossStacks) -> str:
             return f"{what} no different on any ({_within(row.comparisons)})"
         case "not resolved":
             differ = sum(c.different for c in row.comparisons)
-            return f"{what} differs on {differ} of {count}, not resolved on the others"
+            return f"{what} not resolved (differs on {differ} of {count})"
         case "too few stacks":
             shown = f"{what} {spanned(row)} " if all(c.different for c in row.comparisons) else f"{what} "
             return f"{shown}(too few stacks)"

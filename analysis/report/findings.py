@@ -241,7 +241,7 @@ def _on_one(evidence: Evidence, row: Across, one: Measured) -> Apart:
     beside = next(
         s for s in evidence.subjects if plain(s) and (s.transport, s.stack) == (row.beside, one.subject.stack)
     )
-    latency, cpu = (each and each.comparisons[0] for each in (row.latency, row.cpu))
+    latency, cpu = (None if each is None else each.comparisons[0] for each in (row.latency, row.cpu))
     return Apart(one, beside, latency, cpu)
 
 

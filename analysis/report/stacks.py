@@ -46,8 +46,8 @@ class Stacks:
     stacks: tuple[str, ...]
     heads: tuple[str, ...]
     rows: tuple[StacksRow, ...]
-    fewest: int
-    """The smallest number of stacks that a prediction interval rests on; 0: there is none."""
+    predicted: tuple[int, ...]
+    """From how many stacks prediction intervals are, the fewest first; empty where there is none."""
 
 
 def table(evidence: Evidence) -> Stacks:
@@ -61,9 +61,9 @@ def table(evidence: Evidence) -> Stacks:
         cells = (*(_of_stack(of.get(stack)) for stack in stacks), *(StackCell(text, "") for text in _over(row)))
         first = not shown or shown[-1].metric != metric
         shown.append(StacksRow(metric, naming.capital(naming.transport(row.transport)), first, cells, verdict(row)))
-    fewest = min((len(row.stacks) for row in rows if row.predicted is not None), default=0)
+    predicted = tuple(sorted({len(row.stacks) for row in rows if row.predicted is not None}))
     beside = naming.transport(rows[0].relative_to) if rows else ""
-    return Stacks(beside, stacks, ("over stacks", "next stack", "τ"), tuple(shown), fewest)
+    return Stacks(beside, stacks, ("over stacks", "next stack", "τ"), tuple(shown), predicted)
 
 
 def _of_stack(one: Comparison | None) -> StackCell:
@@ -79,7 +79,11 @@ def _over(row: AcrossStacks) -> tuple[str, str, str]:
         return (format.MISSING,) * 3
     tau = row.effects.tau
     predicted = format.MISSING if row.predicted is None else format.span(row.predicted)
-    return format.ratio(row.summary), predicted, format.MISSING if tau is None else f"{format.number(bounded_exp(tau))}×"
+    return (
+        format.ratio(row.summary),
+        predicted,
+        format.MISSING if tau is None else f"{format.number(bounded_exp(tau))}×",
+    )
 
 
 def verdict(row: AcrossStacks) -> str:

@@ -2,8 +2,8 @@
 
 Invariant: the simulations run the code of reports (`compare`, `judgement`, `random_effects`, `across_stacks`, `power`,
 `line`); only the logarithms are drawn, from a seed. Residuals are scaled to one standard deviation and centred, so that
-the true ratio of two subjects is 1 whatever their shapes. Called by `benchmarks/coverage.py`, which prints the tables of
-docs/explanation/statistics-tables.md, and by the tests that guard them.
+the true ratio of two subjects is 1 whatever their shapes. Called by `benchmarks/coverage.py`, which prints the
+tables of docs/explanation/statistics-tables.md, and by the tests that guard them.
 """
 
 from __future__ import annotations

@@ -147,7 +147,7 @@ def test_a_dependence_is_not_made_up() -> None:
         found = simulation.over_stacks((math.log(1.1),) * 5, 3, case=case, campaigns=count)
         assert found.verdicts["depends on the stack"] <= stats.binom.ppf(0.999, count, 0.05) / count
     mixed = simulation.over_stacks((0.0, *(math.log(1.5),) * 4), 5, campaigns=count)
-    assert mixed.verdicts["depends on the stack"] > 0.9 and mixed.verdicts["on every stack"] < 0.01
+    assert mixed.verdicts["depends on the stack"] > 0.9 and mixed.verdicts["on every stack"] < 0.06
 
 
 def test_a_stack_of_several_campaigns_weighs_by_its_campaigns() -> None:

@@ -172,7 +172,7 @@ def seeds(make: ModuleType, folder: Path) -> list[Path]:
 
 def stacks(make: ModuleType, folder: Path) -> Path:
     """Two transports on three stacks, one of them with a block less: a matrix with a prediction interval."""
-    names = tuple(f"{transport}-{stack}" for stack in ("aiohttp", *make.STACKS) for transport in ("sse", "long-poll"))
+    names = tuple(f"{transport}-{stack}" for stack in make.STACKS for transport in ("sse", "long-poll"))
     plan = make.Plan(subjects=names, blocks=3, subscribers=3, window_s=1.0, failed=(2,))
     return Path(make.write(folder, plan))
 

@@ -66,17 +66,21 @@ SUBJECTS: dict[str, dict[str, Any]] = {
     },
 }
 
-STACKS = {"nchan": (9_000, 11_570, 18_000), "go": (4_000, 5_140, 2_000)}
-"""More stacks: server CPU of SSE, WebSocket (as many times SSE's as on aiohttp) and long poll, in ns a message."""
+STACKS = {
+    "nchan": {"sse": 9_000, "websocket": 22_500, "long-poll": 18_000},
+    "go": {"sse": 4_000, "websocket": 10_000, "long-poll": 1_500},
+    "node": {"sse": 7_000, "websocket": 17_500, "long-poll": 42_000},
+}
+"""More stacks: server CPU in ns a message. WebSocket costs 2.5 times SSE on each, a long poll 2, 0.375 and 6 times."""
 
 SUBJECTS |= {
     f"{transport}-{stack}": {
         "transport": transport, "stack": stack, "arm": "idiomatic", "delay": 2.0, "cpu": cpu, "head": 40,
     }
     for stack, costs in STACKS.items()
-    for transport, cpu in zip(("sse", "websocket", "long-poll"), costs, strict=True)
+    for transport, cpu in costs.items()
 }  # fmt: skip
-SUBJECTS["sse-aiohttp-simple"] = {**SUBJECTS["sse-aiohttp"], "cpu": 90_000}
+SUBJECTS["sse-nchan-simple"] = {**SUBJECTS["sse-nchan"], "cpu": 90_000}
 
 
 @dataclass(frozen=True)
