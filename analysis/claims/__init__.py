@@ -51,9 +51,9 @@ def _findings(one: Hypothesis, campaigns: Sequence[tuple[Evidence, Sequence[Cell
 
 
 def _where(evidence: Evidence, finding: Finding) -> str:
-    """The stacks that a finding rests on (R17): `On aiohttp: `. Empty for one that rests on no subject."""
+    """The stacks that a finding rests on (R17): `Measured on aiohttp. `. Empty for one that rests on no subject."""
     stack_of = {s.name: s.stack for s in evidence.subjects}
     stacks = list(dict.fromkeys(stack_of[n] for p in finding.points for n in (p.a, p.b) if n in stack_of))
     if len(stacks) > 1:
-        return f"On {len(stacks)} stacks ({', '.join(stacks)}): "
-    return f"On {stacks[0]}: " if stacks else ""
+        return f"Measured on {len(stacks)} stacks ({', '.join(stacks)}). "
+    return f"Measured on {stacks[0]}. " if stacks else ""

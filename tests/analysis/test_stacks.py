@@ -114,10 +114,12 @@ def test_the_forest_has_a_row_a_stack_a_diamond_and_a_bar(report: Path) -> None:
 
 def test_claims_judge_over_stacks_and_name_them(three: Evidence, evidence: Evidence) -> None:
     polling, sse = claims.judge([three])[:2]
-    assert polling.outcome == "depends on the stack" and polling.text.startswith("On 3 stacks (nchan, go, node): ")
+    assert polling.outcome == "depends on the stack" and polling.text.startswith(
+        "Measured on 3 stacks (nchan, go, node). "
+    )
     assert sse.outcome == "supported"
     alone = claims.judge([evidence])[0]
-    assert alone.outcome == "supported" and alone.text.startswith("On aiohttp: ")
+    assert alone.outcome == "supported" and alone.text.startswith("Measured on aiohttp. ")
 
 
 def test_advice_prefers_the_readers_own_stack(folder: Path, three: Evidence) -> None:
