@@ -143,21 +143,20 @@ def _bar(axes: Axes, one: Estimate, at: float, ink: str, subject: str, words: st
 
 
 def _summary(axes: Axes, over: AcrossStacks, one: Estimate, at: float, ink: str) -> None:
-    """A bar for the prediction interval, with a point where it goes on beyond the axis, and the diamond on it."""
+    """A bar for the prediction interval and the diamond on it, with a point where either goes on beyond the axis."""
     low, high = axes.get_xlim()
     name = f"{over.transport} over {len(over.stacks)} stacks"
+    left, right = (one.low, one.high) if one.low is not None and one.high is not None else (one.ratio, one.ratio)
+    ends = over.predicted or (left, right)
     if over.predicted is not None:
-        ends = over.predicted
-        words = f"{name}: the next stack is expected at {format.span(ends)}"
         (bar,) = axes.plot(
             [max(ends[0], low), min(ends[1], high)], [at, at], color=ink, linewidth=4.5, alpha=0.3,
             solid_capstyle="butt",
         )  # fmt: skip
-        mark(bar, "", words)
-        for beyond, edge, shape in ((ends[0] < low, low, "<"), (ends[1] > high, high, ">")):
-            if beyond:
-                axes.plot([edge], [at], marker=shape, markersize=4, color=ink, clip_on=False, zorder=3)
-    left, right = (one.low, one.high) if one.low is not None and one.high is not None else (one.ratio, one.ratio)
+        mark(bar, "", f"{name}: the next stack is expected at {format.span(ends)}")
+    for beyond, edge, shape in ((ends[0] < low, low, "<"), (ends[1] > high, high, ">")):
+        if beyond:
+            axes.plot([edge], [at], marker=shape, markersize=4, color=ink, clip_on=False, zorder=3)
     least = (high / low) ** 0.012  # a diamond that is too narrow to be seen says the same as one of this width
     left, right = max(low, min(left, one.ratio / least)), min(high, max(right, one.ratio * least))
     (diamond,) = axes.fill([left, one.ratio, right, one.ratio], [at, at + 0.32, at, at - 0.32], color=ink, linewidth=0)
@@ -170,7 +169,7 @@ def _number(axes: Axes, one: Estimate, at: float, ink: str) -> None:
     """The ratio, right of the panel."""
     weight = "bold" if ink == INK else "normal"
     axes.annotate(
-        f"{format.number(one.ratio)}×", (1.02, at), xycoords=("axes fraction", "data"), fontsize=6.5, color=ink,
+        f"{format.number(one.ratio)}×", (1.05, at), xycoords=("axes fraction", "data"), fontsize=6.5, color=ink,
         va="center", ha="left", fontweight=weight, annotation_clip=False,
     )  # fmt: skip
 
@@ -198,7 +197,7 @@ def _caption(rows: Sequence[AcrossStacks]) -> str:
         "pale bar: where the next stack is expected (95 % prediction interval, Student's t with k − 2 degrees of "
         f"freedom over k = {' or '.join(map(str, counts))} stacks); a point at the edge: it goes on beyond"
         if counts
-        else "no prediction interval: it takes three stacks"
+        else "no prediction interval: it takes three stacks; a point at the edge: the interval goes on beyond"
     )
     return (
         "Each transport relative to SSE on the same stack; left of the line at 1 is less. Dot and bar: mean ratio over "
