@@ -192,10 +192,11 @@ def _labels(axes: Axes, places: Sequence[_Row], names: bool) -> None:
 def _caption(rows: Sequence[AcrossStacks]) -> str:
     blocks = sorted({one.blocks for row in rows for one in row.comparisons})
     n = str(blocks[0]) if len(blocks) == 1 else f"{blocks[0]} to {blocks[-1]}"
-    counts = sorted({len(row.stacks) for row in rows if row.predicted is not None})
+    counts = [len(row.stacks) for row in rows if row.predicted is not None]
+    ends = dict.fromkeys(str(end(counts)) for end in (min, max)) if counts else {}
     bar = (
         "pale bar: where the next stack is expected (95 % prediction interval, Student's t with k − 2 degrees of "
-        f"freedom over k = {' or '.join(map(str, counts))} stacks); a point at the edge: it goes on beyond"
+        f"freedom over k = {' to '.join(ends)} stacks); a point at the edge: it goes on beyond"
         if counts
         else "no prediction interval: it takes three stacks; a point at the edge: the interval goes on beyond"
     )

@@ -47,7 +47,8 @@ class Stacks:
     heads: tuple[str, ...]
     rows: tuple[StacksRow, ...]
     predicted: tuple[int, ...]
-    """From how many stacks prediction intervals are, the fewest first; empty where there is none."""
+    """The fewest and the most stacks that a prediction interval is from; one number where they are the same, none without
+    an interval."""
 
 
 def table(evidence: Evidence) -> Stacks:
@@ -61,7 +62,8 @@ def table(evidence: Evidence) -> Stacks:
         cells = (*(_of_stack(of.get(stack)) for stack in stacks), *(StackCell(text, "") for text in _over(row)))
         first = not shown or shown[-1].metric != metric
         shown.append(StacksRow(metric, naming.capital(naming.transport(row.transport)), first, cells, verdict(row)))
-    predicted = tuple(sorted({len(row.stacks) for row in rows if row.predicted is not None}))
+    counts = [len(row.stacks) for row in rows if row.predicted is not None]
+    predicted = tuple(sorted({min(counts), max(counts)})) if counts else ()
     beside = naming.transport(rows[0].relative_to) if rows else ""
     return Stacks(beside, stacks, ("over stacks", "next stack", "τ"), tuple(shown), predicted)
 
