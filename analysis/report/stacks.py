@@ -47,8 +47,8 @@ class Stacks:
     heads: tuple[str, ...]
     rows: tuple[StacksRow, ...]
     predicted: tuple[int, ...]
-    """The fewest and the most stacks that a prediction interval is from; one number where they are the same, none without
-    an interval."""
+    """The fewest and the most stacks that a prediction interval is from; one number where they are the same, none
+    without an interval."""
 
 
 def table(evidence: Evidence) -> Stacks:
