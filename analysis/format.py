@@ -82,6 +82,11 @@ def ratio(row: Estimate) -> str:
     return text if row.low is None or row.high is None else f"{text} [{_end(row.low)}, {_end(row.high)}]"
 
 
+def span(ends: tuple[float, float]) -> str:
+    """A range of ratios: `0.860× to 4.62×`."""
+    return " to ".join(f"{_end(end)}×" for end in ends)
+
+
 def markdown(value: object) -> str:
     """Text that cannot break out of a Markdown table or start HTML."""
     text = " ".join(str(value).split())

@@ -57,6 +57,11 @@ class Campaign(campaigns.Campaign):
         """One row a pair of subjects and metric."""
         return frames.frame("comparisons", [c.row() for c in self.evidence.comparisons])
 
+    @property
+    def matrix(self) -> pd.DataFrame:
+        """One row a metric, transport and stack: its ratio to SSE there, and what holds over the stacks."""
+        return _matrix(self.evidence)
+
     def deliveries(self, number: int | None = None) -> pd.DataFrame:
         """One row a delivery of that trial, or of all (100 bytes a row): raw columns, and due_ns, sent_ns, in_window,
         first, latency_kernel_ns, latency_app_ns from its tick."""
@@ -102,3 +107,15 @@ def _metrics(evidence: Evidence) -> pd.DataFrame:
         if (value := r.metrics.get(metric.name)) is not None
     ]  # fmt: skip
     return frames.frame("metrics", rows)
+
+
+def _matrix(evidence: Evidence) -> pd.DataFrame:
+    """One row a metric, transport and stack; of a sweep, a column for each key of it."""
+    rows = []
+    for one in evidence.matrix:
+        row = one.row()
+        names = {"ratio": "summary_ratio", "low": "summary_low", "high": "summary_high"}
+        whole = {names.get(name, name): value for name, value in row["summary"].items()}
+        whole |= {name: row[name] for name in ("metric", "transport", "relative_to", "direction")}
+        rows += [{**of_stack, **whole, "over_stacks": one.verdict, **one.cell} for of_stack in row["stacks"]]
+    return frames.frame("matrix", rows)

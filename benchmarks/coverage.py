@@ -2,8 +2,9 @@
 
     .venv/bin/python benchmarks/coverage.py [CAMPAIGNS]
 
-Coverage of the ratio's interval, of a sweep's exponent and crossover, false discoveries with and without control, and
-the power that `blocks_needed` promises. 4,000 campaigns a cell when not given (some two minutes); the standard error of
+Coverage of the ratio's interval, of a sweep's exponent and crossover, of several campaigns' and several stacks' summary
+and of the prediction interval of the next stack; false discoveries with and without control; the power that
+`blocks_needed` promises. 4,000 campaigns a cell when not given (some two minutes); the standard error of
 a coverage of 95 % is then 0.34 points.
 """
 
@@ -107,6 +108,7 @@ def main(campaigns: int) -> None:
     )  # fmt: skip
     statements(max(500, campaigns // 4))
     combined(max(500, campaigns // 4))
+    stacks(max(500, campaigns // 2))
 
 
 def combined(repetitions: int) -> None:
@@ -120,6 +122,44 @@ def combined(repetitions: int) -> None:
             for shape in simulation.SHAPES
         ),
     )
+
+
+def stacks(campaigns: int) -> None:
+    """Over stacks: what the summary's and the prediction interval cover, and how often each verdict is right."""
+    print(f"Over stacks, campaigns of 3 blocks, {campaigns:,} a line: coverage of both intervals, %\n")
+    truths = [(tau, "normal") for tau in (0.0, 0.05, 0.5, 1.0)] + [(0.5, "log-normal"), (0.5, "slow trials")]
+    cells = [(simulation.CASES[0], tau, between) for tau, between in truths]
+    cells += [(simulation.CASES[1], 0.05, "normal"), (simulation.CASES[2], 0.5, "normal")]
+    rows = []
+    for case, tau, between in cells:
+        found = [simulation.over_stacks(n, 3, tau=tau, between=between, case=case, campaigns=campaigns) for n in (3, 5)]
+        shares = (percent(share) for one in found for share in (one.summary, one.predicted))
+        rows.append([case.name, f"{tau:g}", between, *shares, *(f"{one.width:.3g}×" for one in found)])
+    table(
+        ["residuals of the logs", "tau", "stacks", "summary of 3", "next after 3", "summary of 5", "next after 5",
+         "width after 3", "after 5"],
+        rows,
+    )  # fmt: skip
+    verdicts = [one for one in simulation.STACKS_VERDICTS if one != "too few stacks"]  # which takes fewer stacks
+    print(f"Verdicts over stacks, %, {campaigns:,} campaigns a line\n")
+    rows = []
+    for name, effects in STACKS.items():
+        for case, blocks in ((simulation.CASES[0], 3), (simulation.CASES[0], 5), (simulation.CASES[1], 5)):
+            each = simulation.over_stacks(effects, blocks, case=case, campaigns=campaigns).verdicts
+            rows.append([name, case.name, blocks, *(percent(each[one]) for one in verdicts)])
+    table(["true ratios", "residuals of the logs", "blocks", *verdicts], rows)
+
+
+STACKS = {
+    "1.00 on all 3": (0.0,) * 3,
+    "1.00 on all 5": (0.0,) * 5,
+    "1.20 on all 3": (math.log(1.2),) * 3,
+    "1.20 on all 5": (math.log(1.2),) * 5,
+    "1.00 on one, 1.50 on 2": (0.0, math.log(1.5), math.log(1.5)),
+    "1.00 on one, 1.50 on 4": (0.0, *(math.log(1.5),) * 4),
+    "0.80 on one, 1.50 on 4": (math.log(0.8), *(math.log(1.5),) * 4),
+}
+"""True ratios of stacks."""
 
 
 def statements(campaigns: int) -> None:

@@ -472,16 +472,34 @@ def judged(mean: float, error: float | None, freedom: int) -> Json:
     return found
 
 
-def comparison(campaigns: list[dict[str, Blocks]], a: str, b: str) -> tuple[Json, Json]:
-    """Sections 15 and 17: the comparison over all campaigns, and how far these agree (empty for one)."""
+Part = tuple[float, int, float | None, int]
+"""A mean log-ratio, its replicates (blocks, or campaigns), the variance of one of them (None: not known) and its
+degrees."""
+
+
+def estimated(campaigns: list[dict[str, Blocks]], a: str, b: str) -> tuple[Part, int, bool, Json]:
+    """Sections 15 and 17: the estimate over all campaigns, its blocks, whether pooled, and how far the campaigns agree
+    (empty for one)."""
     each = [found for values in campaigns if (found := paired(values, a, b)) is not None]
     blocks, pooled = sum(one[1] for one in each), any(one[2] for one in each)
-    if len(each) == 1:
-        mean, _, _, variance, freedom = each[0]
-        error = None if variance is None else math.sqrt(variance / blocks)
-        return judged(mean, error, freedom) | {"blocks": blocks, "pooled": pooled}, {}
+    parts: list[Part] = [(mean, n, variance, freedom) for mean, n, _, variance, freedom in each]
+    if len(parts) == 1:
+        return parts[0], blocks, pooled, {}
+    mean, error, spread = together(parts)
+    return (mean, len(parts), error**2 * len(parts), len(parts) - 1), blocks, pooled, spread
+
+
+def comparison(campaigns: list[dict[str, Blocks]], a: str, b: str) -> tuple[Json, Json]:
+    """The comparison over all campaigns, and how far these agree."""
+    (mean, n, variance, freedom), blocks, pooled, spread = estimated(campaigns, a, b)
+    error = None if variance is None else math.sqrt(variance / n)
+    return judged(mean, error, freedom) | {"blocks": blocks, "pooled": pooled}, spread
+
+
+def together(each: list[Part]) -> tuple[float, float, Json]:
+    """Section 17: the mean of two estimates or more, its error, and how far they agree."""
     y, n = np.array([one[0] for one in each]), np.array([one[1] for one in each])
-    known = [(one[3], one[4]) for one in each if one[3] is not None]
+    known = [(one[2], one[3]) for one in each if one[2] is not None]
     shared = sum(variance * freedom for variance, freedom in known) / max(1, sum(freedom for _, freedom in known))
     spread: Json = {"tau": None, "i2": None, "predicted_low": None, "predicted_high": None}
     others = len(each) - 1
@@ -502,7 +520,17 @@ def comparison(campaigns: list[dict[str, Blocks]], a: str, b: str) -> tuple[Json
     if spread["tau"] is not None and len(each) > 2:
         half = t_quantile(len(each) - 2) * math.hypot(error, spread["tau"])
         spread |= {"predicted_low": math.exp(mean - half), "predicted_high": math.exp(mean + half)}
-    return judged(mean, error, others) | {"blocks": blocks, "pooled": pooled}, spread
+    return mean, error, spread
+
+
+def over_stacks(campaigns: list[dict[str, Blocks]], pairs: list[tuple[str, str]]) -> Json:
+    """Section 18: the summary over stacks; each of `pairs` is a stack's transport and its SSE."""
+    nothing = dict.fromkeys(("ratio", "low", "high", "tau", "i2", "predicted_low", "predicted_high"))
+    if len(pairs) < 2:
+        return nothing
+    mean, error, spread = together([estimated(campaigns, a, b)[0] for a, b in pairs])
+    whole = judged(mean, error, len(pairs) - 1)
+    return {**{key: whole[key] for key in ("ratio", "low", "high")}, **spread}
 
 
 def noise_floor(values: dict[str, dict[tuple[int, int], float]], pairs: list[list[str]], blocks: int) -> float | None:
@@ -585,6 +613,31 @@ def check(folders: list[Path], report: Json) -> Check:
             continue  # every campaign has the same number: the rest is its rounding
         for key, value in agreement.items():
             result.same(f"{where}, {key}", together[key], value, 1e-8)
+    plain = {
+        (s["transport"], s["stack"], json.dumps(s["cell"])): s["subject"]
+        for s in report["subjects"]
+        if s["base"] == f"{s['transport']}-{s['stack']}"
+    }
+    for row in report.get("matrix") or ():
+        cell, metric = json.dumps(row["cell"]), row["metric"]
+        here = [
+            {item: counting(trials, item, metric) for item, of in items.items() if of == row["cell"]}
+            for trials in campaigns
+        ]
+        pairs = [
+            (plain[row["transport"], one["stack"], cell], plain[row["relative_to"], one["stack"], cell])
+            for one in row["stacks"]
+        ]
+        where = f"matrix, {row['transport']}, {metric}"
+        for one, pair in zip(row["stacks"], pairs, strict=True):
+            mine, _ = comparison(here, *pair)
+            for key in ("ratio", "low", "high", "blocks"):
+                result.same(f"{where}, {one['stack']}, {key}", one[key], mine[key], ROUNDING)
+        mine = over_stacks(here, pairs)
+        if max(row["summary"]["tau"] or 0, mine["tau"] or 0) < 1e-12 and row["summary"]["ratio"] is not None:
+            continue  # every stack has the same number: the rest is its rounding
+        for key, value in mine.items():
+            result.same(f"{where}, {key}", row["summary"][key], value, 1e-8)
     floor = report["noise_floor"]
     if floor is not None and floor["source"] == "campaign":
         for metric in names:

@@ -3,7 +3,8 @@
 Invariant: only a claimed difference ranks one option above another (`judgement`). Where both take less of a core than
 `TRIVIAL`, or are equivalent, the choice does not matter; where it is not resolved, the advice lists it as open. Costs
 measured under the needs keep the report's verdict; ratios that the needs scale are a family of their own. A comparison
-over different stacks names them (R10). Called by `rtbench advise` and the report.
+over different stacks names them (R10). The reader's own stack goes first: what was measured on another is not
+measured for these needs (R17). Called by `rtbench advise` and the report.
 """
 
 from __future__ import annotations
@@ -161,9 +162,9 @@ def advise(evidence: Evidence, needs: Needs, every: bool = False) -> Advice:
     ordered = sorted(found, key=lambda option: (*option.worth, option.name))
     if not every:
         best: dict[str, Option] = {}
-        for option in ordered:
+        for option in sorted(ordered, key=lambda option: option.subject.stack != needs.stack):  # its own stack first
             best.setdefault(option.subject.transport, option)
-        ordered = list(best.values())
+        ordered = [option for option in ordered if best[option.subject.transport] is option]
     costs = cost_ratios(ordered)
     ranking = _ranked(ordered, costs)
     return Advice(
@@ -172,7 +173,7 @@ def advise(evidence: Evidence, needs: Needs, every: bool = False) -> Advice:
         ranking=tuple(ranking),
         equal=tuple(text for known, text in _places(ranking) if known),
         open=tuple(text for known, text in _places(ranking) if not known),
-        changes=tuple(_changes(ranking, costs, needs)),
+        changes=(*_unmeasured(evidence, needs), *_changes(ranking, costs, needs)),
         left=tuple(left),
     )
 
@@ -283,6 +284,17 @@ def _changes(ranking: Sequence[Ranked], costs: Costs, needs: Needs) -> list[str]
     if not needs.bidirectional and any(r.option.subject.transport != "websocket" for r in ranking):
         lines.append("If clients also send (--bidirectional), WebSocket uses its connection; all others need a POST.")
     return lines
+
+
+def _unmeasured(evidence: Evidence, needs: Needs) -> list[str]:
+    """That nothing was measured on the reader's stack."""
+    stacks = list(dict.fromkeys(s.stack for s in evidence.subjects))
+    if needs.stack is None or needs.stack in stacks:
+        return []
+    return [
+        f"Nothing was measured on {needs.stack}, only on {', '.join(stacks)}; costs depend on the stack. Describe your "
+        "server in a TOML file and `rtbench run` it beside these."
+    ]
 
 
 def _too_old(option: Option, needs: Needs) -> bool:

@@ -27,6 +27,8 @@ class Needs:
     bidirectional: bool = False
     through_proxy: bool = False
     payload_bytes: float | None = None
+    stack: str | None = None
+    """The reader's own: what was measured on it goes before what was measured on others."""
 
     def check(self) -> Needs:
         """Return itself. Raises UserError for a number that is not finite or not above 0."""

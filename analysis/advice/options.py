@@ -18,10 +18,9 @@ from rtbench.analysis.advice import reasons
 from rtbench.analysis.advice.option import CPU, Needs, Option, Seen
 from rtbench.analysis.advice.reasons import percent
 from rtbench.analysis.evidence import USABLE_NEEDED, ComparedSubject, Evidence
+from rtbench.analysis.evidence.stacks import TRANSPORTS
 from rtbench.analysis.statistics.compare import Summary
 from rtbench.analysis.sweep.cells import Cell, at
-
-TRANSPORTS = ("sse", "websocket", "short-poll", "long-poll")
 
 
 def options(parts: Sequence[Cell], needs: Needs) -> tuple[list[Option], list[tuple[str, str]]]:

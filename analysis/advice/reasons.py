@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rtbench.analysis import format
-from rtbench.analysis.advice.option import SAME, Needs, Option, Seen
+from rtbench.analysis.advice.option import CPU, SAME, Needs, Option, Seen
 from rtbench.analysis.claims.infrastructure import faults_of
 from rtbench.analysis.claims.points import counted
 from rtbench.analysis.evidence import ComparedSubject, Evidence
@@ -80,7 +80,20 @@ def asks(subject: ComparedSubject, needs: Needs, cell: Cell) -> list[str]:
     if needs.through_proxy and not subject.proxy:
         upgrade = ", which must pass upgrades" if subject.transport == "websocket" else ""
         found.append(f"was not measured behind a proxy{upgrade}")
+    if needs.stack and subject.stack != needs.stack:
+        found.append(
+            f"was not measured on {needs.stack}: this is its cost on {subject.stack}{_elsewhere(subject, cell)}"
+        )
     return found
+
+
+def _elsewhere(subject: ComparedSubject, cell: Cell) -> str:
+    """What the matrix expects of its transport on a stack that was not measured (R17)."""
+    for row in cell.evidence.matrix:
+        if (row.metric, row.transport) == (CPU, subject.transport) and row.predicted is not None:
+            expected = format.span(row.predicted)
+            return f"; another stack is expected at {expected} the server CPU of its {row.relative_to} subject"
+    return ""
 
 
 def disturbed(evidence: Evidence, subject: ComparedSubject) -> list[str]:

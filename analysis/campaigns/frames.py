@@ -62,6 +62,12 @@ FRAMES: Mapping[str, Dtypes] = {
         "p": "float64", "q": "float64", "blocks_needed": "Int64",
         "margin": "float64", "could_be_up_to": "float64", "within_floor": "bool",
     },
+    "matrix": {
+        "metric": "string", "transport": "string", "relative_to": "string", "stack": "string", "ratio": "float64",
+        "low": "float64", "high": "float64", "verdict": "string", "over_stacks": "string", "direction": "string",
+        "summary_ratio": "float64", "summary_low": "float64", "summary_high": "float64", "predicted_low": "float64",
+        "predicted_high": "float64", "tau": "float64", "i2": "float64",
+    },
 }  # fmt: skip
 """Frame to column to dtype. docs/data.md describes the raw columns."""
 
@@ -79,6 +85,8 @@ ROWS = {
     "summary": "a subject and metric: the median over trials, the 95 % interval of their mean",
     "comparisons": "a pair and metric: `ratio` a/b, paired by block and attempt, and its verdict; `blocks`: how many "
     "pairs",
+    "matrix": "a metric, transport and stack: `ratio` to SSE on that stack and its `verdict`; the rest is over all of "
+    "them: `over_stacks` their verdict, `predicted_…` where the next stack is expected; empty with fewer than two",
 }
 
 _OF_A_TRIAL = ("deliveries", "ticks", "connections", "requests", "probes")

@@ -1,8 +1,9 @@
 """The article's eight claims as hypotheses, one file each: what is claimed, how a campaign tests it, what it found.
 
 Invariant: a finding comes from one campaign alone, so that times of two machines or two scenarios are never mixed; a
-claim's outcome is that of the first campaign that tests it, and what the others found stands beside it. A claim that no
-campaign tests says so and names the command that would. Every module of this package that defines `HYPOTHESIS` is one:
+claim's outcome is that of the first campaign that tests it, and what the others found stands beside it. A text names
+the stacks that it rests on: one stack says nothing of a transport on others (R17). A claim that no campaign tests says
+so and names the command that would. Every module of this package that defines `HYPOTHESIS` is one:
 no list to edit. Called by the report.
 """
 
@@ -42,7 +43,17 @@ def _findings(one: Hypothesis, campaigns: Sequence[tuple[Evidence, Sequence[Cell
         for cell, finding in found:
             flips = f"Measured over the sweep: {swept}. {finding.flips}".strip() if cell.name else finding.flips
             where = finding.campaign or (f"{name}, {cell.name}" if cell.name else name)
-            text = f"At {cell.name}: {finding.text}" if cell.name else finding.text
+            text = _where(cell.evidence, finding) + finding.text
+            text = f"At {cell.name}: {text}" if cell.name else text
             yield Finding(finding.outcome, text, finding.points, flips, where)
             if finding.campaign:  # a finding that no campaign made
                 return
+
+
+def _where(evidence: Evidence, finding: Finding) -> str:
+    """The stacks that a finding rests on (R17): `Measured on aiohttp. `. Empty for one that rests on no subject."""
+    stack_of = {s.name: s.stack for s in evidence.subjects}
+    stacks = list(dict.fromkeys(stack_of[n] for p in finding.points for n in (p.a, p.b) if n in stack_of))
+    if len(stacks) > 1:
+        return f"Measured on {len(stacks)} stacks ({', '.join(stacks)}). "
+    return f"Measured on {stacks[0]}. " if stacks else ""

@@ -7,7 +7,7 @@ processor time: a frame on a connection that is there, or a POST of its own.
 from __future__ import annotations
 
 from rtbench.analysis.claims.claim import Finding, Hypothesis
-from rtbench.analysis.claims.points import compared, direction, pairs, sentence
+from rtbench.analysis.claims.points import OVER_STACKS, compared, judged, pairs, sentence
 from rtbench.analysis.evidence import Evidence
 from rtbench.analysis.sweep.cells import at, scenario
 
@@ -23,9 +23,9 @@ def judge(evidence: Evidence) -> Finding | None:
     if not points:
         return None
     beside = [p for a, b in found if (p := compared(evidence, "tcp_up_bytes_per_message", a, b)) is not None]
-    outcome = direction(points, "a lower")
+    outcome = judged(evidence, points, "a lower")
     verdicts = {p.verdict for p in points}
-    if outcome != "contradicted" and "a lower" in verdicts:
+    if outcome == "not resolved" and "a lower" in verdicts and "a higher" not in verdicts:
         outcome = "supported"  # lower somewhere, higher nowhere: that is to win
     return Finding(outcome, sentence([*points, *beside]), (*points, *beside), _flips(table, senders))
 
@@ -48,7 +48,7 @@ HYPOTHESIS = Hypothesis(
     "on the same stack, and is worse in neither.",
     test="Median latency from send to receipt and server CPU per delivered message, WebSocket against each other "
     "transport of its stack, block-paired with a 95 % interval. Supported when some ratio is below 1 and none above; "
-    "contradicted when one is above.",
+    f"contradicted when one is above. {OVER_STACKS}",
     scenario="rtbench run chat --claims",
     metric="server_cpu_ns_per_message",
     judge=judge,

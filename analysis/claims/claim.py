@@ -11,7 +11,9 @@ from typing import Any, Literal
 
 from rtbench.analysis.evidence import Evidence
 
-Outcome = Literal["supported", "contradicted", "equivalent", "not resolved", "not tested by this campaign"]
+Outcome = Literal[
+    "supported", "contradicted", "equivalent", "depends on the stack", "not resolved", "not tested by this campaign"
+]
 NOT_TESTED: Outcome = "not tested by this campaign"
 
 

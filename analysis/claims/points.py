@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from rtbench.analysis import format
 from rtbench.analysis.claims.claim import Outcome, Point
 from rtbench.analysis.evidence import ComparedSubject, Evidence
+from rtbench.analysis.evidence.stacks import over
 from rtbench.analysis.metrics import find
-from rtbench.analysis.statistics.judgement import DIFFERENT
+from rtbench.analysis.statistics.judgement import DIFFERENT, Verdict
 
 
 def compared(evidence: Evidence, metric: str, a: str, b: str) -> Point | None:
@@ -60,7 +61,11 @@ def pairs(
     ]
 
 
-def direction(points: Sequence[Point], claimed: str) -> Outcome:
+OVER_STACKS = "Of several stacks that have both, what holds on every one decides."
+"""A part of a claim's test."""
+
+
+def direction(points: Sequence[Point], claimed: Verdict) -> Outcome:
     """Supported when every comparison has the verdict that is claimed; contradicted when one has the opposite;
     equivalent when all are."""
     verdicts = {p.verdict for p in points}
@@ -69,6 +74,42 @@ def direction(points: Sequence[Point], claimed: str) -> Outcome:
     if verdicts == {claimed}:
         return "supported"
     return "equivalent" if verdicts == {"equivalent"} else "not resolved"
+
+
+def judged(evidence: Evidence, points: Sequence[Point], claimed: Verdict) -> Outcome:
+    """The outcome of comparisons of one metric, each between two transports of one stack (R17).
+
+    Of one stack: their `direction`. Of several: what holds over the stacks, so that one stack neither carries a claim
+    about a transport nor refutes it. Pairs of transports that only one stack has count by themselves.
+    """
+    subjects = {s.name: s for s in evidence.subjects}
+    groups: dict[tuple[str, str, str], list[Point]] = {}
+    for point in points:
+        a, b = subjects[point.a], subjects[point.b]
+        groups.setdefault((point.metric, a.transport, b.transport), []).append(point)
+    if len({subjects[p.a].stack for p in points}) < 2:
+        return direction(points, claimed)
+    outcomes = {_over_stacks(evidence, key, group, claimed) for key, group in groups.items()}
+    weightiest: tuple[Outcome, ...] = ("contradicted", "depends on the stack", "not resolved")
+    for one in weightiest:
+        if one in outcomes:
+            return one
+    return outcomes.pop() if len(outcomes) == 1 else "not resolved"
+
+
+def _over_stacks(evidence: Evidence, key: tuple[str, str, str], points: Sequence[Point], claimed: Verdict) -> Outcome:
+    """One pair of transports on the stacks that have both; too few stacks for a verdict are named one by one."""
+    row = over(evidence, *key)
+    if row is None or row.verdict == "too few stacks":
+        return direction(points, claimed)
+    match row.verdict:
+        case "on every stack":
+            return "supported" if f"a {row.direction}" == claimed else "contradicted"
+        case "depends on the stack":
+            return "depends on the stack"
+        case "no difference seen on any" if all(one.verdict == "equivalent" for one in row.comparisons):
+            return "equivalent"
+    return "not resolved"
 
 
 def sentence(points: Sequence[Point]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from rtbench.analysis import format
 from rtbench.analysis.claims.claim import Finding, Hypothesis, Point
-from rtbench.analysis.claims.points import compared, direction, pairs, rate_hz, sentence
+from rtbench.analysis.claims.points import OVER_STACKS, compared, judged, pairs, rate_hz, sentence
 from rtbench.analysis.evidence import Evidence
 from rtbench.analysis.sweep.cells import at, scenario
 
@@ -23,7 +23,9 @@ def judge(evidence: Evidence) -> Finding | None:
     if not points:
         return None
     flips = [text for a, b in found for p in points if (p.a, p.b) == (a.name, b.name) for text in _flips(evidence, p)]
-    return Finding(direction(points, "a higher"), sentence(points), tuple(points), " ".join(dict.fromkeys(flips)))
+    return Finding(
+        judged(evidence, points, "a higher"), sentence(points), tuple(points), " ".join(dict.fromkeys(flips))
+    )
 
 
 def _flips(evidence: Evidence, point: Point) -> list[str]:
@@ -65,7 +67,8 @@ HYPOTHESIS = Hypothesis(
     hypothesis="A server that is polled spends more processor time for each delivered message than a push server of "
     "the same stack that delivers the same messages.",
     test="Server CPU per message of every polling subject against every push subject of its stack, block-paired with "
-    "a 95 % interval. Supported when every ratio is above 1, contradicted when one is below.",
+    "a 95 % interval. Supported when every ratio is above 1, contradicted when one is below. "
+    f"{OVER_STACKS}",
     scenario="rtbench run ci",
     metric=METRIC,
     judge=judge,

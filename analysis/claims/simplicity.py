@@ -12,10 +12,10 @@ import rtbench
 from rtbench.analysis.claims._code import Size, size
 from rtbench.analysis.claims.claim import Finding, Hypothesis, Outcome, Point
 from rtbench.analysis.evidence import Evidence
+from rtbench.analysis.evidence.stacks import TRANSPORTS
 
 FOLDERS = (Path(rtbench.__file__).parent.parent / "examples" / "clients", Path(rtbench.__file__).parent / "_clients")
 """In a checkout, and where a wheel has them (pyproject.toml)."""
-TRANSPORTS = ("sse", "websocket", "short-poll", "long-poll")
 LANGUAGES = {".py": "Python", ".js": "JavaScript"}
 SCENARIO = "pytest tests/examples"
 

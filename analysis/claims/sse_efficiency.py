@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rtbench.analysis import format
 from rtbench.analysis.claims.claim import Finding, Hypothesis, Point
-from rtbench.analysis.claims.points import compared, direction, pairs, sentence
+from rtbench.analysis.claims.points import OVER_STACKS, compared, judged, pairs, sentence
 from rtbench.analysis.evidence import Evidence
 from rtbench.analysis.samples.framing import FRAMED
 
@@ -27,7 +27,8 @@ def judge(evidence: Evidence) -> Finding | None:
         return None
     beside = (evidence.latency, *BESIDE)
     more = [p for a, b in found for m in beside if (p := compared(evidence, m, a, b)) is not None]
-    return Finding(direction(points, "a lower"), sentence([*points, *more]), (*points, *more), _flips(points, evidence))
+    outcome = judged(evidence, points, "a lower")
+    return Finding(outcome, sentence([*points, *more]), (*points, *more), _flips(points, evidence))
 
 
 def _flips(points: list[Point], evidence: Evidence) -> str:
@@ -58,8 +59,8 @@ HYPOTHESIS = Hypothesis(
     hypothesis="An SSE server spends less processor time for each delivered message than a WebSocket server of the "
     "same stack that writes in the same way.",
     test="Server CPU per message, SSE against WebSocket on one stack and technique, block-paired with a 95 % interval. "
-    "Supported when every ratio is below 1, contradicted when one is above. Latency, whole machine, bytes and memory "
-    "stand beside it and do not decide.",
+    "Supported when every ratio is below 1, contradicted when one is above. "
+    f"{OVER_STACKS} Latency, whole machine, bytes and memory stand beside it and do not decide.",
     scenario="rtbench run ci",
     metric=METRIC,
     judge=judge,

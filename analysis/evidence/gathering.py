@@ -26,6 +26,7 @@ from rtbench.analysis.evidence.model import (
     campaign_of_attempt,
     margin_of,
 )
+from rtbench.analysis.evidence.stacks import matrix
 from rtbench.analysis.metrics import catalogue, measure
 from rtbench.analysis.samples.framing import FRAMED
 from rtbench.analysis.samples.samples import Samples
@@ -91,7 +92,7 @@ def conclude(
     judged, families = _judged(
         estimates, headline, margin_of(campaign), lambda metric: noises[metric].floor if metric in noises else None
     )
-    return Evidence(
+    evidence = Evidence(
         campaign=campaign,
         results=tuple(results),
         subjects=subjects,
@@ -106,6 +107,7 @@ def conclude(
         headline=headline,
         families=families,
     )
+    return replace(evidence, matrix=matrix(evidence))
 
 
 def _judged(

@@ -13,6 +13,7 @@ from rtbench.analysis.campaigns.load import Campaign
 from rtbench.analysis.campaigns.trials import Trial
 from rtbench.analysis.samples.series import Series
 from rtbench.analysis.samples.stalls import Stall
+from rtbench.analysis.statistics.across_stacks import AcrossStacks
 from rtbench.analysis.statistics.compare import Estimate, Summary, Values
 from rtbench.analysis.statistics.judgement import Comparison, Family, judge
 from rtbench.analysis.statistics.noise import Noise
@@ -148,6 +149,8 @@ class Evidence:
     """The metrics of the comparison matrices."""
     families: tuple[Family, ...]
     """The families of `comparisons`: how many each has, and how many of its verdicts stand together."""
+    matrix: tuple[AcrossStacks, ...] = ()
+    """Transports beside SSE over the stacks (`stacks`); empty where no transport is on two."""
 
     @property
     def latency(self) -> str:
@@ -251,4 +254,10 @@ def alone(evidence: Evidence, cell: Mapping[str, Any]) -> Evidence:
             if c.together.cell == cell
         ),
         values={metric: {base: rows[name] for name, base in mine.items()} for metric, rows in evidence.values.items()},
+        matrix=tuple(replace(row, stacks=_bare(row, mine), cell={}) for row in evidence.matrix if row.cell == cell),
     )
+
+
+def _bare(row: AcrossStacks, names: Mapping[str, str]) -> tuple[tuple[str, Comparison], ...]:
+    """Its comparisons between subjects under their own names."""
+    return tuple((stack, replace(c, a=names[c.a], b=names[c.b], cell={})) for stack, c in row.stacks)

@@ -2,7 +2,8 @@
 
 Invariant: a line is made from one typed finding and nothing else, names what it is relative to, and shows a ratio only
 where the verdict is "different" (R8); a subject's name contains its stack, so that no line ranks stacks as transports
-(R10). Intervals are in the tables. Called by the report, for the terminal, report.md, report.html and report.json.
+(R10), and a transport without a stack is named only with what holds over several, the range of their ratios (R17).
+Intervals are in the tables. Called by the report, for the terminal, report.md, report.html and report.json.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from rtbench.analysis import format
 from rtbench.analysis.evidence import ComparedSubject, Evidence, naming
 from rtbench.analysis.report import findings as found
 from rtbench.analysis.report.findings import CPU, Finding
+from rtbench.analysis.statistics.across_stacks import AcrossStacks
 from rtbench.analysis.statistics.judgement import Comparison
 
 LONGEST = 120
@@ -62,6 +64,8 @@ def _wordings(one: Finding) -> list[str]:
             return list(_alike(one))
         case found.Apart():
             return list(_apart(one))
+        case found.Across():
+            return list(_across(one))
         case found.Spread():
             return list(_spread(one))
         case found.Grown():
@@ -166,6 +170,38 @@ def _against(subjects: Sequence[ComparedSubject], beside: ComparedSubject, every
     """`WebSocket against SSE on aiohttp`: the stack once where all share it."""
     shared = {s.stack for s in subjects} == {beside.stack} and not any(map(naming.own, [*subjects, beside]))
     return f"{naming.listed(subjects, shared)}{every} against {naming.title(beside)}"
+
+
+def _across(one: found.Across) -> Iterator[str]:
+    every = f" every {one.every_s:g} s" if one.every_s is not None else ""
+    name, beside = naming.transport(one.transport), naming.transport(one.beside)
+    where = f"{len(one.stacks)} stacks" if len(one.stacks) > 2 else " and ".join(one.stacks)
+    for who in (f"{name}{every} against {beside} on {where}", f"{name} against {beside}, {len(one.stacks)} stacks"):
+        for cpu in ("server CPU", "CPU"):
+            known = (("latency", one.latency), (cpu, one.cpu))
+            yield f"{who}: {', '.join(over_stacks(what, row) for what, row in known if row is not None)}"
+
+
+def over_stacks(what: str, row: AcrossStacks) -> str:
+    """`latency 0.86× to 4.6× (depends on the stack)`: a range of ratios only where a stack shows a difference."""
+    count = len(row.stacks)
+    match row.verdict:
+        case "on every stack" | "depends on the stack":
+            return f"{what} {spanned(row)} ({row.verdict})"
+        case "no difference seen on any":
+            return f"{what} no different on any ({_within(row.comparisons)})"
+        case "not resolved":
+            differ = sum(c.different for c in row.comparisons)
+            return f"{what} not resolved (differs on {differ} of {count})"
+        case "too few stacks":
+            shown = f"{what} {spanned(row)} " if all(c.different for c in row.comparisons) else f"{what} "
+            return f"{shown}(too few stacks)"
+    assert_never(row.verdict)
+
+
+def spanned(row: AcrossStacks) -> str:
+    """`0.86× to 4.6×`; one number where all stacks say the same."""
+    return " to ".join(dict.fromkeys(_times(end) for end in row.range))
 
 
 def _spread(one: found.Spread) -> Iterator[str]:

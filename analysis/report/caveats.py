@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from scipy.stats import combine_pvalues
 
 from rtbench.analysis.evidence import naming, total
+from rtbench.analysis.evidence.stacks import plain
 from rtbench.analysis.metrics import find
 from rtbench.analysis.metrics.costs import SLOPES, given
 from rtbench.analysis.report import aliasing, caveat, fairness, loopback, thresholds
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 def collect(evidence: Evidence) -> list[Caveat]:
     """All caveats, the grave ones first."""
     sources: tuple[Callable[[Evidence], Iterator[Caveat]], ...] = (
-        _unfinished, _too_few, _put_aside, _given, thresholds.caveats, _stalls, fairness.caveats, _arms, _tails, _beats,
+        _one_stack, _unfinished, _too_few, _put_aside, _given, thresholds.caveats, _stalls, fairness.caveats, _arms,
+        _tails, _beats,
         _censored, _bent, _unstamped, _noise, _multiplicity, _calibration, loopback.caveats, _unsealed, _machine,
     )  # fmt: skip
     found: dict[tuple[str, str], Caveat] = {}
@@ -37,6 +39,18 @@ def collect(evidence: Evidence) -> list[Caveat]:
         for one in source(evidence):
             found.setdefault((one.kind, one.message), one)
     return sorted(found.values(), key=lambda c: not c.grave)
+
+
+def _one_stack(evidence: Evidence) -> Iterator[Caveat]:
+    """Transports that are compared on one stack alone (R17): the first doubt, whatever else there is."""
+    on: dict[str, set[str]] = {}
+    for subject in filter(plain, evidence.subjects):
+        on.setdefault(subject.stack, set()).add(subject.transport)
+    several = [stack for stack, transports in on.items() if len(transports) > 1]
+    if several and evidence.comparisons and not evidence.matrix:
+        each = "one stack" if len(several) == 1 else "each transport on one stack"
+        text = f"{each} ({', '.join(several)}): says nothing of others; what a transport costs depends on its stack"
+        yield Caveat("one-stack", (text,), "`rtbench run matrix` compares transports on several", True)
 
 
 def _unfinished(evidence: Evidence) -> Iterator[Caveat]:

@@ -1,7 +1,8 @@
 """What a campaign found, as typed values: at most four findings, one for each line of the answer.
 
 Invariant: a comparison in here is the report's own (`Evidence.comparison`), a number is a median of `summaries`; the
-floor (plain TCP) is left out. Made for `answer`, which writes each as a sentence.
+floor (plain TCP) is left out. Where transports were compared on several stacks, a finding is over these stacks, so that
+what one stack shows is not taken for the transport (R17). Made for `answer`, which writes each as a sentence.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rtbench.analysis.evidence import ComparedSubject, Evidence, total
+from rtbench.analysis.evidence.stacks import BESIDE, plain
+from rtbench.analysis.statistics.across_stacks import AcrossStacks
 from rtbench.analysis.statistics.judgement import Comparison
 from rtbench.analysis.sweep import curves
 from rtbench.analysis.sweep.cells import at, scenario, with_settings
@@ -64,6 +67,24 @@ class Apart:
     beside: ComparedSubject
     latency: Comparison | None
     cpu: Comparison | None
+
+
+@dataclass(frozen=True, slots=True)
+class Across:
+    """A transport beside another over several stacks, in latency and in server CPU; None where no stack has both."""
+
+    transport: str
+    beside: str
+    latency: AcrossStacks | None
+    cpu: AcrossStacks | None
+    every_s: float | None = None
+    """The interval of a short poll."""
+
+    @property
+    def stacks(self) -> tuple[str, ...]:
+        """Those that have both transports."""
+        each = [row.stacks for row in (self.latency, self.cpu) if row is not None]
+        return tuple(dict.fromkeys(stack for row in each for stack, _ in row))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +150,7 @@ class Delivered:
     """Subjects without a measured trial."""
 
 
-Finding = Nothing | Alone | Alike | Apart | Spread | Grown | Changed | Order | Delivered
+Finding = Nothing | Alone | Alike | Apart | Across | Spread | Grown | Changed | Order | Delivered
 
 
 def findings(evidence: Evidence) -> list[Finding]:
@@ -143,6 +164,8 @@ def findings(evidence: Evidence) -> list[Finding]:
     if (swept := curves.study(evidence)) is not None:
         return [*_swept(evidence, swept), _delivered(evidence)]
     rivals = [one for one in known if one.subject.arm != "floor"] or known
+    if over := _over_stacks(evidence, rivals):
+        return [*over, _delivered(evidence)]
     return [*_compared(evidence, rivals), _delivered(evidence)]
 
 
@@ -195,6 +218,31 @@ def _compared(evidence: Evidence, rivals: Sequence[Measured]) -> list[Finding]:
         return [*(alike or [Alone(first)]), *apart]
     spreads = [_spread(evidence, metric, rivals) for metric in (evidence.latency, CPU)]
     return [*(one for one in spreads if one is not None), *alike]
+
+
+def _over_stacks(evidence: Evidence, rivals: Sequence[Measured]) -> list[Finding]:
+    """A finding a transport of the matrix: over its stacks, or of the one stack that has it."""
+    rows = {(row.transport, row.metric): row for row in evidence.matrix}
+    found: list[Finding] = []
+    for transport in dict.fromkeys(row.transport for row in evidence.matrix):
+        latency, cpu = (rows.get((transport, metric)) for metric in (evidence.latency, CPU))
+        mine = [one for one in rivals if one.subject.transport == transport and plain(one.subject)]
+        every = {one.every_s for one in mine}
+        over = Across(transport, BESIDE, latency, cpu, every.pop() if len(every) == 1 else None)
+        if len(over.stacks) > 1:
+            found.append(over)
+        else:
+            found += [_on_one(evidence, over, one) for one in mine if one.subject.stack in over.stacks]
+    return found
+
+
+def _on_one(evidence: Evidence, row: Across, one: Measured) -> Apart:
+    """The only stack that compares a transport."""
+    beside = next(
+        s for s in evidence.subjects if plain(s) and (s.transport, s.stack) == (row.beside, one.subject.stack)
+    )
+    latency, cpu = (None if each is None else each.comparisons[0] for each in (row.latency, row.cpu))
+    return Apart(one, beside, latency, cpu)
 
 
 _Pair = tuple[Measured, Comparison | None, Comparison | None]

@@ -18,7 +18,7 @@ from rtbench.analysis import claims, figures, format, templates
 from rtbench.analysis.advice.advice import Advice
 from rtbench.analysis.evidence import Evidence, naming, origin
 from rtbench.analysis.figures import _style
-from rtbench.analysis.report import answer, factors, fairness, loopback, overview, pairs, proxied, tables
+from rtbench.analysis.report import answer, factors, fairness, loopback, overview, pairs, proxied, stacks, tables
 from rtbench.analysis.report.caveat import Caveat
 from rtbench.analysis.report.citation import cite, facts
 from rtbench.analysis.report.condense import condense
@@ -29,7 +29,7 @@ from rtbench.analysis.sweep import curves, words
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
-LEAD = ("decision", "sweep", "freshness", "recovery", "memory", "floor", "latency", "replication")
+LEAD = ("decision", "sweep", "forest", "freshness", "recovery", "memory", "floor", "latency", "replication")
 """The figures that may stand open, each in its section; the first OPEN of them that are there do."""
 
 OPEN = 3
@@ -148,6 +148,7 @@ def _context(
         "matrices": pairs.matrices(evidence),
         "margin": format.share(evidence.margin),
         "combined": pairs.combined(evidence),
+        "stacks": stacks.table(evidence),
         "counts": tables.COUNTS,
         "audit": tables.audit(evidence),
         "heights": heights,

@@ -148,6 +148,7 @@ def as_json(
         "summary": [s.row() for s in evidence.summaries],
         "comparisons": _comparisons(evidence),
         "combined": [c.row(evidence.campaign.names) for c in evidence.combined],
+        "matrix": [row.row() for row in evidence.matrix],
         "noise_floor": evidence.noise_floor,
         "sweep": swept.as_dict() if swept is not None else None,
         "multiplicity": [family.row() for family in evidence.families],

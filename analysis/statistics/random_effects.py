@@ -1,5 +1,6 @@
 """Several campaigns of one scenario combined: a random-effects summary of their log-ratios (R8).
 
+`across_stacks` combines stacks in the same way; for it, read "stack" where this page says "campaign".
 Model: each campaign estimates a ratio of its own, whose logarithm is drawn around the mean that is asked for with a
 standard deviation tau; what differs between campaigns (the hour, the neighbours on the host, the seed) is in tau and in
 no campaign's own interval. tau² is DerSimonian and Laird's (Control. Clin. Trials 7:177, 1986), I² Higgins and
@@ -10,7 +11,7 @@ campaign's own error comes from the residual variance of all campaigns together:
 noise, and weights from the few blocks of each alone cost coverage (92 % for five campaigns of three blocks). Where
 that variance is missing (one block each, or the same in every trial), all campaigns weigh the same. The prediction
 interval is for the next campaign (Higgins, Thompson and Spiegelhalter, J. R. Stat. Soc. A 172:137, 2009). Simulated by
-`benchmarks/coverage.py`. Called by the evidence.
+`benchmarks/coverage.py`. Called by the evidence and by `across_stacks`.
 """
 
 from __future__ import annotations
@@ -73,12 +74,13 @@ def combine(means: Sequence[float], errors: Sequence[float | None]) -> Effects:
 
 
 def errors(each: Sequence[Estimate]) -> list[float | None]:
-    """Each campaign's standard error, from the residual variance of all of them."""
+    """Each estimate's standard error, from the residual variance of all of them. Its replicates are its blocks, or its
+    campaigns where it is itself combined."""
     known = [(e.sd, e.freedom) for e in each if e.sd is not None]
     if not known:
         return [None] * len(each)
     variance = sum(sd**2 * freedom for sd, freedom in known) / sum(freedom for _, freedom in known)
-    return [math.sqrt(variance / e.blocks) for e in each]
+    return [math.sqrt(variance / (e.campaigns if e.campaigns > 1 else e.blocks)) for e in each]
 
 
 @dataclass(frozen=True, slots=True)

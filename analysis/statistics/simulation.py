@@ -1,8 +1,8 @@
 """Tests the intervals and verdicts of a report on simulated campaigns whose truth is known (R8).
 
-Invariant: the simulations run the code of reports (`compare`, `judgement`, `random_effects`, `power`, `line`); only the
-logarithms are drawn, from a seed. Residuals are scaled to one standard deviation and centred, so that the true ratio of
-two subjects is 1 whatever their shapes. Called by `benchmarks/coverage.py`, which prints the
+Invariant: the simulations run the code of reports (`compare`, `judgement`, `random_effects`, `across_stacks`, `power`,
+`line`); only the logarithms are drawn, from a seed. Residuals are scaled to one standard deviation and centred, so that
+the true ratio of two subjects is 1 whatever their shapes. Called by `benchmarks/coverage.py`, which prints the
 tables of docs/explanation/statistics-tables.md, and by the tests that guard them.
 """
 
@@ -11,13 +11,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
 
 from rtbench.analysis.statistics import line
-from rtbench.analysis.statistics.compare import Estimate, compare, pair, residual_of
+from rtbench.analysis.statistics.across_stacks import StacksVerdict, across
+from rtbench.analysis.statistics.compare import CONFIDENCE, Estimate, compare, pair, residual_of
 from rtbench.analysis.statistics.judgement import DIFFERENT, Comparison, Verdict, judge
 from rtbench.analysis.statistics.power import blocks_needed
 from rtbench.analysis.statistics.random_effects import combine, errors
@@ -219,6 +221,64 @@ def combined_coverage(
         whole = combine([math.log(one.ratio) for one in each], errors(each))
         held += abs(whole.mean) <= float(special.stdtrit(whole.freedom, 0.975)) * whole.error
     return held / repetitions
+
+
+@dataclass(frozen=True, slots=True)
+class OverStacks:
+    """Of simulated campaigns over stacks: shares."""
+
+    summary: float
+    """Whose summary's interval holds the mean over all stacks that there could be."""
+    predicted: float
+    """Whose prediction interval holds the ratio of one more stack."""
+    width: float
+    """The factor from one end of the prediction interval to the other, the median over campaigns."""
+    verdicts: Mapping[StacksVerdict, float]
+
+
+STACKS_VERDICTS: tuple[StacksVerdict, ...] = get_args(StacksVerdict)
+
+
+def over_stacks(
+    effects: Sequence[float] | int,
+    blocks: int,
+    *,
+    tau: float = 0.0,
+    between: str = "normal",
+    case: SimulatedCase = CASES[0],
+    campaigns: int = 2000,
+    seed: int = 1,
+) -> OverStacks:
+    """Campaigns of two transports on several stacks, paired in blocks and judged together as a report does.
+
+    `effects`: the true log-ratio of each stack, or how many stacks; `tau`: what is drawn on top of it for each stack
+    anew, with mean 0 and the shape `between`.
+    """
+    rng = np.random.default_rng(seed)
+    means = np.zeros(effects) if isinstance(effects, int) else np.array(effects)
+    counts = dict.fromkeys(STACKS_VERDICTS, 0)
+    summary = predicted = 0
+    widths = []
+    for _ in range(campaigns):
+        table = case.table(rng, 2 * means.size, blocks)
+        *truths, next_one = (tau * SHAPES[between](rng, (means.size + 1,))).tolist()
+        logs = table[: means.size] - table[means.size :] + (means + truths)[:, None]
+        shared = residual_of(table)
+        estimates = [pair("simulated", str(i), "sse", row, shared) for i, row in enumerate(logs)]
+        judged, _ = judge([replace(one, sd=None) for one in estimates], "simulated", MARGIN, lambda _: None)
+        each = {one.a: replace(verdict, sd=one.sd) for one, verdict in zip(estimates, judged, strict=True)}
+        found = across("simulated", "a", "b", each)
+        counts[found.verdict] += 1
+        assert found.summary is not None and found.effects is not None
+        limits = found.effects.predicted
+        center = float(means.mean())
+        low, high = found.summary.limits(CONFIDENCE) or (0.0, 0.0)
+        summary += low <= center <= high
+        predicted += limits is not None and limits[0] <= center + next_one <= limits[1]
+        widths += [] if limits is None else [limits[1] - limits[0]]
+    width = math.exp(float(np.median(widths))) if widths else math.inf
+    shares = {verdict: count / campaigns for verdict, count in counts.items()}
+    return OverStacks(summary / campaigns, predicted / campaigns, width, shares)
 
 
 def detected(sd: float, subjects: int, blocks: int, effect: float, campaigns: int = 2000, seed: int = 1) -> float:

@@ -21,6 +21,7 @@ from rtbench.cli._options import json_option
 @click.option("--rate", "rate_hz", type=float, metavar="HZ", help="Messages per second for each subscriber.")
 @click.option("--freshness-ms", type=float, metavar="M", help="Maximum age of the data (default: any age).")
 @click.option("--payload-bytes", type=float, metavar="B", help="Size of a message.")
+@click.option("--stack", metavar="NAME", help="Your stack: its measurements go first (default: any).")
 @click.option("--bidirectional", is_flag=True, help="Clients also send.")
 @click.option("--through-proxy", is_flag=True, help="A proxy is in front of the server.")
 @click.option("--all", "every", is_flag=True, help="Show all subjects, not only the best of each transport.")

@@ -1,7 +1,7 @@
 """The publisher's first message to every server that connects to its feed (`servers/kit/feed.py`).
 
-Servers on other stacks read it too (servers/hyperlane/src/feed.rs, servers/go/feed, servers/node/feed.js): its JSON must
-not change.
+Servers on other stacks read it too (servers/hyperlane/src/feed.rs, servers/go/feed, servers/node/feed.js): its JSON
+must not change.
 """
 
 from __future__ import annotations

@@ -207,6 +207,65 @@ class CombinedRow(Record, frozen=True, kw_only=True):
     """Each campaign by itself."""
 
 
+class StackRatio(Record, frozen=True, kw_only=True):
+    """What one stack says by itself: the comparison of its two subjects."""
+
+    stack: str
+    """The stack."""
+    ratio: Number
+    """number: the transport relative to the other one on this stack."""
+    low: Value
+    """number: lower end of its interval; null: one block."""
+    high: Value
+    """number: upper end."""
+    verdict: Literal["a lower", "a higher", "equivalent", "not resolved", "too few blocks"]
+    """The comparison's own verdict, as in `comparisons`."""
+    blocks: int
+    """count: pairs of (block, attempt) in which both have a value."""
+
+
+class StacksSummary(Record, frozen=True, kw_only=True):
+    """The random-effects summary over stacks; every key is null for one stack."""
+
+    ratio: Value
+    """number: exp of the mean over stacks."""
+    low: Value
+    """number: lower end of its interval; null: not known."""
+    high: Value
+    """number: upper end."""
+    predicted_low: Value
+    """number: where the next stack is expected, lower end of 95 %; null: fewer than three stacks, or one block."""
+    predicted_high: Value
+    """number: upper end."""
+    tau: Value
+    """number: standard deviation of the log-ratio between stacks; null: not known."""
+    i2: Value
+    """share: of the spread, what is between stacks; null: not known."""
+
+
+class MatrixRow(Record, frozen=True, kw_only=True):
+    """A transport relative to SSE in one metric, on each stack that has both, and over the stacks."""
+
+    metric: str
+    """The metric's name."""
+    transport: str
+    """The transport above the line."""
+    relative_to: str
+    """The transport below it."""
+    stacks: list[StackRatio]
+    """Each stack by itself."""
+    summary: StacksSummary
+    """All stacks together."""
+    verdict: Literal[
+        "on every stack", "depends on the stack", "no difference seen on any", "not resolved", "too few stacks"
+    ]
+    """What holds of the transport (docs/explanation/statistics.md)."""
+    direction: Literal["lower", "higher"] | None
+    """Of `on every stack`: which way; null: another verdict."""
+    cell: dict[str, Any]
+    """The cell that all are in; empty without a sweep."""
+
+
 class ReportRecord(Record, frozen=True, kw_only=True):
     """report.json."""
 
@@ -230,6 +289,8 @@ class ReportRecord(Record, frozen=True, kw_only=True):
     """A row for each pair of items of one cell and metric that has a direction."""
     combined: list[CombinedRow]
     """Of several campaigns: each one's ratio, and the random-effects summary."""
+    matrix: Maybe[list[MatrixRow]] = UNSET
+    """Every transport relative to SSE over the stacks; empty where no transport is on two stacks."""
     noise_floor: dict[str, Any] | None
     """`source`, `pairs`, `blocks`, and `metrics`: a metric to a ratio ≥ 1; null: no A/A control."""
     sweep: Maybe[dict[str, Any]] = UNSET

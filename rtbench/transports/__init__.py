@@ -84,8 +84,8 @@ Event = Opened | Message | Control | Heartbeat | Closed
 class Asked:
     """A subscriber's request. Each transport uses the fields that it supports.
 
-    `host`: the Host header. `cursor`: the subscriber's last id. `timeout_s`: of a long poll. `carries_id`, `payload` and
-    `json_payload`: `rtbench.transports.envelope.reader`. `greeting`: texts to send on open (WebSocket).
+    `host`: the Host header. `cursor`: the subscriber's last id. `timeout_s`: of a long poll. `greeting`: texts to send
+    on open (WebSocket). `carries_id`, `payload` and `json_payload`: `rtbench.transports.envelope.reader`.
     """
 
     host: str

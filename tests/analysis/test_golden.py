@@ -59,7 +59,7 @@ def test_equals_the_committed_expectation(report: dict[str, Any]) -> None:
 def test_the_keys_of_the_contract(report: dict[str, Any]) -> None:
     assert list(report) == [
         "schema", "campaign", "scenario", "environment", "warnings", "subjects", "trials", "summary", "comparisons",
-        "combined", "noise_floor", "sweep", "multiplicity", "claims", "calibration", "advice",
+        "combined", "matrix", "noise_floor", "sweep", "multiplicity", "claims", "calibration", "advice",
     ]  # fmt: skip
     assert {tuple(t) for t in report["trials"]} == {
         ("trial", "subject", "base", "cell", "block", "attempt", "status", "reasons", "counts", "left_out", "metrics")

@@ -170,6 +170,13 @@ def seeds(make: ModuleType, folder: Path) -> list[Path]:
     ]
 
 
+def stacks(make: ModuleType, folder: Path) -> Path:
+    """Two transports on three stacks, one of them with a block less: a matrix with a prediction interval."""
+    names = tuple(f"{transport}-{stack}" for stack in make.STACKS for transport in ("sse", "long-poll"))
+    plan = make.Plan(subjects=names, blocks=3, subscribers=3, window_s=1.0, failed=(2,))
+    return Path(make.write(folder, plan))
+
+
 def golden(make: ModuleType, folder: Path) -> Path:
     return ROOT / "tests" / "golden" / "results"
 
@@ -181,7 +188,7 @@ def checked(make: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[
     with pytest.MonkeyPatch.context() as patch:
         first = figures.catalogue()[:1]
         patch.setattr(figures, "catalogue", lambda: first)
-        for one in (golden, unicast, streams, swept, everything, seeds):
+        for one in (golden, unicast, streams, swept, everything, seeds, stacks):
             top = tmp_path_factory.mktemp(one.__name__)
             made = one(make, top / "results")
             folders = made if isinstance(made, list) else [made]
@@ -190,7 +197,7 @@ def checked(make: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[
     return {name: (MADE["check"](*pair), pair[1]) for name, pair in found.items()}
 
 
-@pytest.mark.parametrize("name", ["golden", "unicast", "streams", "swept", "everything", "seeds"])
+@pytest.mark.parametrize("name", ["golden", "unicast", "streams", "swept", "everything", "seeds", "stacks"])
 def test_every_number_is_the_same(checked: dict[str, Any], name: str) -> None:
     result, report = checked[name]
     assert result.differing == []
@@ -216,6 +223,9 @@ def test_what_the_folders_are_for_is_in_them(checked: dict[str, Any]) -> None:
     assert combined and all(len(row["campaigns"]) == 3 for row in combined)
     assert any(row["tau"] for row in combined) and any(row["predicted_low"] for row in combined)
     assert {row["campaigns"] for row in reports["seeds"]["comparisons"]} == {3}
+    matrix = reports["stacks"]["matrix"]
+    assert any(row["summary"]["tau"] and row["summary"]["predicted_low"] for row in matrix)
+    assert len({one["blocks"] for row in matrix for one in row["stacks"]}) > 1
     assert {row["pooled"] for _, report in checked.values() for row in report["comparisons"]} == {True, False}
 
 

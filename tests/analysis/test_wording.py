@@ -18,6 +18,7 @@ from rtbench.analysis.evidence import ComparedSubject, Evidence
 from rtbench.analysis.report import answer, caveats, naming
 from rtbench.analysis.report.findings import (
     CPU,
+    Across,
     Alike,
     Alone,
     Apart,
@@ -30,6 +31,7 @@ from rtbench.analysis.report.findings import (
     Order,
     Spread,
 )  # fmt: skip
+from rtbench.analysis.statistics.across_stacks import AcrossStacks, across
 from rtbench.analysis.statistics.judgement import Comparison, Verdict
 from rtbench.analysis.sweep.rows import Crossover, Exponent, Flip, KeyEffect, Slice
 
@@ -92,6 +94,19 @@ def findings() -> Iterator[Finding]:
     yield apart(Measured(YOURS, 5.2e6, 21_000), *higher, beside=MINE)
     yield apart(Measured(OTHER, 5.2e6, None), higher[0], None)
     yield apart(Measured(LENGTHY, 5.2e6, 21_000), *higher, beside=LENGTHY)
+    every = over(CPU, ("a higher", 1.9), ("a higher", 9.9), ("a higher", 3.1), ("a higher", 2.8), ("a higher", 5.1))
+    depends = over(LATENCY, ("a higher", 4.6), ("a lower", 0.86), ("a higher", 1.6), ("a higher", 1.3))
+    none = over(LATENCY, *[("not resolved", 1.02)] * 5)
+    same = over(CPU, *[("equivalent", 1.0)] * 5)
+    some = over(CPU, *[("a higher", 1.3)] * 3, *[("not resolved", 1.2)] * 2)
+    yield Across("long-poll", "sse", depends, every)
+    yield Across("short-poll", "sse", every, every, every_s=1.0)
+    yield Across("websocket", "sse", none, same)
+    yield Across("short-poll", "sse", some, some, every_s=0.5)
+    yield Across(
+        "long-poll", "sse", over(LATENCY, ("a higher", 4.6), ("a higher", 2.1)), over(CPU, ("equivalent", 1.0))
+    )
+    yield Across("websocket", "sse", None, every)
     yield Spread(LATENCY, SSE, 0.66e6, SHORT, 500e6, higher[0], 12, 4)
     yield Spread(CPU, SSE, 5_500, LONG, 93_000, compared(CPU, "not resolved"), 0, 1)
     part = Slice("subscribers", {}, ((100, {}), (5000, {})))
@@ -113,6 +128,12 @@ def findings() -> Iterator[Finding]:
     yield Order(part, names, (row, row, row), 20, 3)
     yield Delivered(1_250_000, 0, 0, 0, 0, 24, 1, 0, ())
     yield Delivered(7_040, 2, 3, 0, 1, 10, 1, 1, (OTHER,))
+
+
+def over(metric: str, *each: tuple[Verdict, float]) -> AcrossStacks:
+    """A stack for each verdict and ratio: `stack 0`, …"""
+    found = {f"stack {i}": compared(metric, verdict, ratio) for i, (verdict, ratio) in enumerate(each)}
+    return across(metric, "a", "b", found)
 
 
 def exponent(of: ComparedSubject, value: float) -> Exponent:

@@ -66,6 +66,22 @@ SUBJECTS: dict[str, dict[str, Any]] = {
     },
 }
 
+STACKS = {
+    "nchan": {"sse": 9_000, "websocket": 22_500, "long-poll": 18_000},
+    "go": {"sse": 4_000, "websocket": 10_000, "long-poll": 1_500},
+    "node": {"sse": 7_000, "websocket": 17_500, "long-poll": 42_000},
+}
+"""More stacks: server CPU in ns a message. WebSocket costs 2.5 times SSE on each, a long poll 2, 0.375 and 6 times."""
+
+SUBJECTS |= {
+    f"{transport}-{stack}": {
+        "transport": transport, "stack": stack, "arm": "idiomatic", "delay": 2.0, "cpu": cpu, "head": 40,
+    }
+    for stack, costs in STACKS.items()
+    for transport, cpu in costs.items()
+}  # fmt: skip
+SUBJECTS["sse-nchan-simple"] = {**SUBJECTS["sse-nchan"], "cpu": 90_000}
+
 
 @dataclass(frozen=True)
 class Plan:
