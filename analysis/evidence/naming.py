@@ -50,11 +50,16 @@ def transport(name: str) -> str:
     return known.title[:1].lower() + known.title[1:] if known else name
 
 
+def today(base: str, stack: str) -> str:
+    """A subject's name, or the one that it would have today: `TRANSPORT-STACK` for the plain one of its stack."""
+    return _OLDER.get((base, stack), base)
+
+
 def stackless(subject: ComparedSubject) -> str:
     """`SSE`, `SSE (simple)`, `SSE behind nginx`, or a user's own name."""
     plain, _, label = subject.base.partition("@")
     base, *proxies = plain.split("+")
-    base = _OLDER.get((base, subject.stack), base)
+    base = today(base, subject.stack)
     known = f"{subject.transport}-{FLOOR if subject.arm == FLOOR else subject.stack}"
     if base != known and not base.startswith(f"{known}-"):
         return subject.base

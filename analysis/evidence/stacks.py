@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rtbench.analysis.evidence import naming
 from rtbench.analysis.evidence.model import ComparedSubject, Evidence
 from rtbench.analysis.statistics.across_stacks import AcrossStacks, across
 
@@ -23,7 +24,8 @@ TRANSPORTS = ("sse", "websocket", "short-poll", "long-poll")
 
 def plain(subject: ComparedSubject) -> bool:
     """Whether it stands for its transport on its stack."""
-    return subject.transport in TRANSPORTS and subject.base == f"{subject.transport}-{subject.stack}"
+    name = naming.today(subject.base, subject.stack)
+    return subject.transport in TRANSPORTS and name == f"{subject.transport}-{subject.stack}"
 
 
 def metrics(evidence: Evidence) -> tuple[str, ...]:

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 from rtbench.analysis import format
 from rtbench.analysis.campaigns.trials import item_name
-from rtbench.analysis.evidence import Evidence
+from rtbench.analysis.evidence import Evidence, naming
 from rtbench.analysis.metrics import find
-from rtbench.analysis.report import naming
 from rtbench.analysis.report.answer import spanned
 from rtbench.analysis.statistics.across_stacks import AcrossStacks
 from rtbench.analysis.statistics.compare import bounded_exp
