@@ -14,8 +14,8 @@ from pathlib import Path
 from rtbench.analysis import claims
 from rtbench.analysis.advice.advice import advise
 from rtbench.analysis.advice.option import Needs
-from rtbench.analysis.evidence import ComparedSubject, Evidence
-from rtbench.analysis.report import answer, caveats, naming
+from rtbench.analysis.evidence import ComparedSubject, Evidence, naming
+from rtbench.analysis.report import answer, caveats
 from rtbench.analysis.report.findings import (
     CPU,
     Across,
