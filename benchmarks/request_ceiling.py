@@ -12,7 +12,7 @@ Each block starts each stack's server anew, in a shuffled order, on the server's
 idle. Prints requests a second and server CPU of a request (whole process tree, user and system; on loopback the
 client's receive path is in it, R23), then both as ratios to the first stack with their t-intervals over blocks (R8).
 Where the server was busy for less than 95 % of the time, the client or another process was the bottleneck (R13): then
-that line says that it is no ceiling.
+that line says "no ceiling".
 """
 
 from __future__ import annotations

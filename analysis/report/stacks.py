@@ -19,7 +19,7 @@ from rtbench.analysis.statistics.judgement import Comparison
 
 @dataclass(frozen=True, slots=True)
 class StackCell:
-    """A cell of the table. `side`: as of `tables.MatrixCell`; empty where the cell is no comparison."""
+    """A cell of the table. `side`: as of `tables.MatrixCell`; empty unless the cell is a comparison."""
 
     text: str
     side: str

@@ -175,8 +175,8 @@ class Subject:
 
     def __post_init__(self) -> None:
         check_path("path", self.path, ("query", "stream", "channel", "subscriber"))
-        spoken = transports().get(self.transport)
-        if self.payload and not self.codec and spoken is not None and spoken.polls:
+        # Only asked where it matters: the transports import their codecs.
+        if self.payload and not self.codec and (spoken := transports().get(self.transport)) and spoken.polls:
             text = f"payload: an answer to {self.transport} holds many messages, each as the contract has it"
             raise UserError(text, 'remove payload, or set codec = "conditional" if an answer is one message')
         body = self.publish.template() if isinstance(self.publish, Post) else None

@@ -79,7 +79,7 @@ def reader(carries_id: str, json_payload: bool | None = None, payload: str = "")
     (-1). `payload`: "json:A.B", the path of the envelope or the payload in the text, which is then JSON; empty: the
     whole text. An object without the path's first key is Control("other").
     The reader of rtbench's own protocol raises ProtocolError. With any other, a message that cannot be read is
-    Undecodable, and reading goes on with the next.
+    Undecodable, and the next one is read.
     """
     if carries_id == "protocol" and not payload:
         return lambda text: unwrap(text, json_payload)

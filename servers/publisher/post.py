@@ -167,7 +167,7 @@ class _Line:
         self.again_at = time.monotonic() + AGAIN_S
 
     def _renew(self) -> None:
-        """Close a connection whose end was announced. The next one is made at once, and is no reconnection."""
+        """Close a connection whose end was announced. The next one does not count as a reconnection."""
         self._lost()
         self.again_at = 0.0
         self.connections -= 1

@@ -121,8 +121,8 @@ def test_each_campaign_has_its_folder_and_a_subject_is_verified_once(told: Told,
 
 
 def test_nothing_is_run_when_one_campaign_cannot_be(told: Told, tmp_path: Path) -> None:
-    tables = [table("one", "sse-aiohttp"), table("two", "sse-node")]
-    with pytest.raises(UserError, match="unknown subject 'sse-node'"):
+    tables = [table("one", "sse-aiohttp"), table("two", "sse-somebodys")]
+    with pytest.raises(UserError, match="unknown subject 'sse-somebodys'"):
         calibrate.measure(tables, tmp_path, "", PLACE, told, told.verify)
     assert told.events == []
 

@@ -267,8 +267,8 @@ def test_both_labels_of_a_subject_are_there() -> None:
 
 
 def test_an_unknown_subject_is_named() -> None:
-    with pytest.raises(UserError, match="unknown subject 'sse-node'"):
-        prepare(scenario(subjects=["sse-node"]))
+    with pytest.raises(UserError, match="unknown subject 'sse-somebodys'"):
+        prepare(scenario(subjects=["sse-somebodys"]))
 
 
 # The folder

@@ -86,14 +86,14 @@ def test_verify_a_subject(call: Call) -> None:
 
 @pytest.mark.parametrize(
     ("target", "says"),
-    [("sse-node", "unknown subject 'sse-node'"), ("http://192.0.2.1:80", "192.0.2.1 is not this machine")],
+    [("sse-somebodys", "unknown subject 'sse-somebodys'"), ("http://192.0.2.1:80", "192.0.2.1 is not this machine")],
 )
 def test_verify_what_cannot_be(call: Call, target: str, says: str) -> None:
     assert refused(call("verify", target)).startswith(says)
 
 
 def test_a_name_that_is_not_known_may_be_in_a_scenarios_file(call: Call) -> None:
-    assert refused(call("verify", "sse-node")).endswith("; for a [[subject]] give its file, FILE.toml")
+    assert refused(call("verify", "sse-somebodys")).endswith("; for a [[subject]] give its file, FILE.toml")
 
 
 # doctor

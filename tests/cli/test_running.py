@@ -47,7 +47,7 @@ def test_plan_says_what_it_would_take_and_does_nothing(
         (("smok",), r"unknown scenario 'smok': did you mean 'smoke'\? choose one of aa, article"),
         (("smoke", "--set", "polling=5"), r"unknown key polling: did you mean 'poll'\? choose one of name"),
         (("smoke", "--set", "subscribers"), r"--set subscribers: expected KEY=VALUE"),
-        (("smoke", "--subjects", "sse-node"), r"unknown subject 'sse-node': .*one of"),
+        (("smoke", "--subjects", "sse-somebodys"), r"unknown subject 'sse-somebodys': .*one of"),
         (
             ("smoke", "--subjects", "sse-aiohtp"),
             r"unknown subject 'sse-aiohtp': did you mean 'sse-aiohttp'\? choose one of",

@@ -146,7 +146,7 @@ def test_serve_ends_when_a_process_does(call: Call, fakes: list[FakeProcess], mo
 
 @pytest.mark.parametrize(
     ("words", "says"),
-    [(("sse-node",), "unknown subject 'sse-node'"), (("sse-aiohttp", "--set", "port=5"), "unknown key port")],
+    [(("sse-somebodys",), "unknown subject 'sse-somebodys'"), (("sse-aiohttp", "--set", "port=5"), "unknown key port")],
 )
 def test_serve_what_cannot_be(call: Call, words: tuple[str, ...], says: str) -> None:
     assert says in refused(call("serve", *words))

@@ -82,7 +82,7 @@ def test_curl_polls_what_failed(url: Url):
     place = f"{url('short-poll-aiohttp')}/poll/resilient"
     last = json.loads(curl(f"{place}?since=0"))["next"]
     failed = curl("-w", "\n%{http_code} %header{retry-after}", f"{place}?since={last}")
-    assert failed == f'{{"error": "the source failed 4 times in a row", "last": {last}}}\n503 5'
+    assert failed == f'{{"error":"the source failed 4 times in a row","last":{last}}}\n503 5'
 
 
 # Node

@@ -68,7 +68,7 @@ def test_a_url_without_a_scenario_is_verified_from_outside(serve):
     assert {case.name for case in seen} == {case.name for case in found.cases}
     skipped = {case.name: case.problems[0] for case in found.cases if case.status == "skipped"}
     assert "bytes" in skipped
-    assert "not ours" in skipped["shutdown"]
+    assert "did not start the server" in skipped["shutdown"]
     assert json.loads(json.dumps(found.as_dict()))["ok"] is True
 
 

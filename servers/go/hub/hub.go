@@ -120,6 +120,15 @@ func (h *Hub) beat(subscriber *Subscriber) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	subscriber.due = true
+	if !subscriber.live && subscriber.writing > 0 {
+		// The write before the beat may take until the next one; then the client does not read.
+		if subscriber.late && subscriber.over == "" {
+			subscriber.drop("it did not take its replay")
+			return
+		}
+		subscriber.late = true
+		subscriber.timer.Reset(h.heartbeat(subscriber.channel))
+	}
 	subscriber.rouse()
 }
 

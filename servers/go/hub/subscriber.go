@@ -34,6 +34,8 @@ type Subscriber struct {
 	writing int    // bytes being written
 	since   uint64 // the feed's frame in which this write was first seen under way; 0: not yet
 	due     bool   // a heartbeat is
+	late    bool   // this write of a replay was under way at a heartbeat
+	timer   *time.Timer
 	over    Reason
 	wake    chan struct{}
 	cut     func() // ends a write that does not return
@@ -47,7 +49,7 @@ func (s *Subscriber) Relay(ctx context.Context, write func([]byte) error, beat f
 	// a ticker would move its timer in the runtime's heap, both at every message.
 	defer context.AfterFunc(ctx, func() { s.hub.left(s) })()
 	period := s.hub.heartbeat(s.channel)
-	timer := time.AfterFunc(period, func() { s.hub.beat(s) })
+	timer := s.beats(period)
 	defer timer.Stop()
 	for {
 		data, due, over := s.next()
@@ -69,13 +71,21 @@ func (s *Subscriber) Relay(ctx context.Context, write func([]byte) error, beat f
 	}
 }
 
+// beats starts the heartbeats.
+func (s *Subscriber) beats(period time.Duration) *time.Timer {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	s.timer = time.AfterFunc(period, func() { s.hub.beat(s) })
+	return s.timer
+}
+
 // next returns what is to be written now (nil: nothing), whether a heartbeat is due, and why it is over. The write before
 // is done.
 func (s *Subscriber) next() (data []byte, due bool, over Reason) {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	s.held -= s.writing
-	s.writing, s.since = 0, 0
+	s.writing, s.since, s.late = 0, 0, false
 	if len(s.queue) == 0 && !s.live && s.over == "" {
 		s.replay()
 	}
@@ -136,18 +146,18 @@ func (s *Subscriber) push(data []byte) {
 	}
 	stuck := s.since != 0 && s.since < s.hub.frame
 	if stuck && s.held+len(data) > s.hub.limits.BufferBytes {
-		s.drop()
+		s.drop("it would hold too much")
 		return
 	}
 	s.add(data)
 	s.rouse()
 }
 
-// drop cuts off a slow consumer, and logs its channel, what it held and the count so far.
-func (s *Subscriber) drop() {
+// drop cuts off a slow consumer, and logs its channel, why, what it held and the count so far.
+func (s *Subscriber) drop(why string) {
 	s.hub.dropped++
-	fmt.Fprintf(os.Stderr, "dropped a slow consumer of %s: it would hold too much; it held %d bytes (number %d)\n",
-		s.channel.query(), s.held, s.hub.dropped)
+	fmt.Fprintf(os.Stderr, "dropped a slow consumer of %s: %s; it held %d bytes (number %d)\n",
+		s.channel.query(), why, s.held, s.hub.dropped)
 	s.abandon(Slow)
 	s.cut()
 }
