@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter
 from rtbench.analysis import format
 from rtbench.analysis.evidence import Evidence
 from rtbench.analysis.figures import Drawing, figure
-from rtbench.analysis.figures._style import FAINT, INK, RULE, WIDTH_IN, colour, mark, marker, quantity_axis
+from rtbench.analysis.figures._style import FAINT, INK, RULE, WIDTH_IN, colour, mark, quantity_axis
 from rtbench.analysis.statistics.across_stacks import AcrossStacks
 from rtbench.analysis.statistics.compare import Estimate
 from rtbench.transports.catalogue import catalogue as transports
@@ -126,7 +126,7 @@ def _line(axes: Axes, over: AcrossStacks, row: _Row, title: str) -> None:
             return
         words = f"{one.a}, {title}: {format.ratio(one)} of {one.b}"
         _bar(axes, one, row.at, ink, one.a, words)
-        (dot,) = axes.plot([one.ratio], [row.at], marker=marker(row.stack), markersize=4.5, color=ink)
+        (dot,) = axes.plot([one.ratio], [row.at], marker="o", markersize=4.5, color=ink)
         mark(dot, one.a, words)
         _number(axes, one, row.at, FAINT)
     elif over.summary is not None:

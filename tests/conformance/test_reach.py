@@ -153,7 +153,7 @@ while True:
 def test_a_server_with_a_timetable_of_its_own_need_not_number_its_messages(number: int) -> None:
     command = (sys.executable, "-c", ANEW, "{host}", "{port}", str(number))
     own = Subject("sse-own", "sse", "own", program=Program(command), publish="nobody", capabilities=frozenset())
-    found = {case.name: case for case in verify(own, patience_s=15.0).cases}
+    found = {case.name: case for case in verify(own, patience_s=6.0).cases}
     assert not [case for case in found.values() if case.status == "failed"]
     assert found["from-now"].status == "skipped" and "carry no id" in found["from-now"].problems[0]
     assert found["churn"].status == "passed"

@@ -111,7 +111,7 @@ while True:
 def test_a_program_with_a_timetable_of_its_own_is_not_asked_for_our_bytes():
     command = (sys.executable, "-c", OWN_TIMETABLE, "{host}", "{port}")
     own = Subject("sse-own", "sse", "own", program=Program(command), publish=NOBODY, capabilities=frozenset())
-    found = {case.name: case for case in verify(own, patience_s=15.0).cases}
+    found = {case.name: case for case in verify(own, patience_s=6.0).cases}
     assert (found["bytes"].status, found["bytes"].problems) == (
         "skipped",
         ("the messages that it should send are not known",),

@@ -14,7 +14,7 @@ import pytest
 
 HERE = Path(__file__).parents[2] / "examples/ci"
 QUICK = (
-    "subscribers=5", "blocks=2", "warmup_s=0.3", "warmup_messages=5", "window_s=1", "grace_s=0.5",
+    "subscribers=5", "blocks=1", "warmup_s=0.3", "warmup_messages=5", "window_s=1", "grace_s=0.5",
     "validity.reruns=0", "validity.moved_share=1000",
     "validity.hub_lag_s=60", "validity.publisher_late_s=60", "validity.client_cpu_share=1",
 )  # fmt: skip
@@ -42,7 +42,7 @@ def test_the_gate_measures_base_and_head_and_compares_them(checkouts: Path) -> N
     ran = rtbench(checkouts, "run", "head/gate.toml", "--out", "results/gate", "--quiet", *settings)
     assert ran.returncode in (0, 1, 3), ran.stderr  # 1, 3: a busy machine may be too slow for its thresholds
     trials = json.loads((checkouts / "results/gate/campaign.json").read_text())["trials"]
-    assert len(trials) == 4 and {row["status"] for row in trials} <= {"ok", "invalid"}
+    assert len(trials) == 2 and {row["status"] for row in trials} <= {"ok", "invalid"}
     told = rtbench(checkouts, "compare", "results/gate", "--subjects", "base,head", "--format", "json")
     changes = {row["metric"]: row for row in json.loads(told.stdout)["changes"]}
     assert (changes["lost"]["before"], changes["lost"]["now"]) == (0, 0)

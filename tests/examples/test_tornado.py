@@ -93,7 +93,7 @@ def test_the_guide_s_server_on_our_hub_keeps_the_whole_contract(tmp_path: Path) 
 def test_it_is_compared(mine: Path) -> None:
     quick = [
         "subscribers=10",
-        "blocks=2",
+        "blocks=1",
         "window_s=1",
         "warmup_s=0.3",
         "warmup_messages=5",
