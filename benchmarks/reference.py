@@ -14,8 +14,8 @@ from pathlib import Path
 from rtbench.analysis.figures._style import to_dark
 
 REFERENCE = Path(__file__).parent.parent / "results" / "reference"
-FIGURES = ("decision.svg", "sweep.svg")
-"""The main figure; of a sweep, its curves. The first one that the report has is kept."""
+FIGURES = ("forest.svg", "decision.svg", "sweep.svg")
+"""The main figure; over stacks, the forest plot; of a sweep, its curves. The first one that the report has is kept."""
 WHOLE = "ci"
 """The reference whose report.html is kept as an example, and whose figure the README shows."""
 

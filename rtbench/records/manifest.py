@@ -91,6 +91,10 @@ class Process(Record, frozen=True, kw_only=True):
     """total: ready to run, without a core."""
     run_delay_ns_at_end: Maybe[Whole] = UNSET
     """total: the same."""
+    cores_running_ns_at_start: Maybe[Whole] = UNSET
+    """total: any task of the machine ran on its cores (the server)."""
+    cores_running_ns_at_end: Maybe[Whole] = UNSET
+    """total: the same."""
     read_ns_at_start: Maybe[Whole] = UNSET
     """instant: when the last of its counters was read."""
     read_ns_at_end: Maybe[Whole] = UNSET

@@ -199,12 +199,19 @@ def _event_loop_lag(evidence: Inputs) -> Iterator[Reason]:
 
 
 def _server_run_delay(evidence: Inputs) -> Iterator[Reason]:
-    """A subject's proxy shares its core; the proxy's turns are part of the measurement, not interference."""
+    """A subject's proxy shares its core; the proxy's turns are part of the measurement, not interference.
+
+    So are the turns of a server's own threads (Go, Node), which wait for each other. It waited for others no longer
+    than others ran on its cores.
+    """
     limit = evidence.limits.server_run_delay_share
-    waited_ns, beyond = evidence.gained("server", "run_delay_ns"), ""
+    waited_ns, own_ns, beyond = evidence.gained("server", "run_delay_ns"), evidence.gained("server", "cpu_ns"), ""
     if "proxy" in evidence.processes:
-        waited_ns -= evidence.gained("proxy", "cpu_ns")
+        turns_ns = evidence.gained("proxy", "cpu_ns")
+        waited_ns, own_ns = waited_ns - turns_ns, own_ns + turns_ns
         beyond = ", its proxy's turns not counted"
+    if running_ns := evidence.gained("server", "cores_running_ns"):
+        waited_ns = min(waited_ns, max(0, running_ns - own_ns))
     share = waited_ns / evidence.window_ns
     over, moves = share > limit, evidence.moves(waited_ns, median(evidence.latency_ns))
     spoils = _spoiled(moves, over, LATENCY, _tails("latency_kernel", "latency_app", "sent_to_kernel"))

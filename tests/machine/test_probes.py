@@ -411,6 +411,18 @@ def test_ports_in_use_and_in_time_wait_are_a_share_of_the_local_ones(
     assert probes.ports_share(7) == share
 
 
+def test_time_that_any_task_ran_on_some_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    schedstat, usage = tmp_path / "schedstat", tmp_path / "usage"
+    monkeypatch.setattr(probes, "SCHEDSTAT", schedstat)
+    monkeypatch.setattr(probes, "USAGE_PERCPU", usage)
+    assert probes.running_ns([0]) == -1
+    usage.write_text("11 22 33 \n")
+    assert [probes.running_ns(cores) for cores in ([0], [1, 2], [3], [])] == [11, 55, -1, 0]
+    domain = "domain0 3 1 2 3 4 5 6 7 8"
+    schedstat.write_text(f"version 15\ntimestamp 1\ncpu0 0 0 5 6 7 8 900 10 3\n{domain}\ncpu1 0 0 5 6 7 8 800 10 3\n")
+    assert [probes.running_ns(cores) for cores in ([0], [0, 1], [2])] == [900, 1700, -1]
+
+
 def test_throttles_of_all_cores_are_summed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for core, text in (("cpu0", "3\n"), ("cpu1", "4\n"), ("cpu2", "what?"), ("cpufreq", "100\n")):
         folder = tmp_path / core / "thermal_throttle"

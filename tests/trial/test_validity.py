@@ -385,6 +385,20 @@ def test_every_pattern_spoils_metrics_that_there_are(pattern: str) -> None:
     assert any(fnmatch(metric.name, pattern) for metric in catalogue())
 
 
+def test_the_threads_of_a_server_may_wait_for_each_other() -> None:
+    """It waited for others no longer than they ran on its core (Go's runtime hands the core from thread to thread)."""
+    tables = gained("server", "run_delay_ns", 90_000_000)["processes"]
+    tables["server"] |= {"cpu_ns_at_start": 0, "cpu_ns_at_end": 600_000_000}
+    tables["server"] |= {"cores_running_ns_at_start": SECOND, "cores_running_ns_at_end": SECOND + 615_000_000}
+    assert judge(processes=tables) == []
+    tables["server"]["cores_running_ns_at_end"] += 20_000_000
+    (found,) = judge(processes=tables)
+    assert found.message == "the server waited for its core 3.5% of the window, the limit is 2.0%"
+    tables["server"]["cores_running_ns_at_start"] = tables["server"]["cores_running_ns_at_end"] = -1  # not counted
+    (found,) = judge(processes=tables)
+    assert found.message == "the server waited for its core 9.0% of the window, the limit is 2.0%"
+
+
 def test_a_server_may_wait_for_its_own_proxy() -> None:
     """They share a core: as long as the proxy was on it, its server's waiting is no interference."""
     proxied = gained("server", "run_delay_ns", 70_000_000)["processes"] | {
