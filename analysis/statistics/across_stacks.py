@@ -12,7 +12,8 @@ directions, or one is called different, another is not, and the ratios cannot be
 the noise of each stack. One counterexample is enough, so two stacks are. "on every stack" is a general statement and
 needs ENOUGH of them: every one is called different in one direction; or some are, none of the others contradicts, and
 the prediction interval excludes 1, so that a stack that is only noisy is not a veto. "no difference seen on any": no
-stack is called different. "too few stacks": ENOUGH are missing, and none contradicts another. "not resolved": all else.
+stack is called different, and ENOUGH have the blocks to be. "too few stacks": ENOUGH are missing, and none contradicts
+another. "not resolved": all else.
 Simulated by `benchmarks/coverage.py`. Called by the evidence.
 """
 
@@ -119,8 +120,9 @@ def _verdict(each: list[Comparison], effects: Effects | None) -> tuple[StacksVer
         return "depends on the stack", None
     if len(each) < ENOUGH:
         return "too few stacks", None
-    if not claimed:
-        return "no difference seen on any", None
+    if not claimed:  # a stack with too few blocks could show none
+        judged = sum(one.verdict != "too few blocks" for one in each)
+        return ("no difference seen on any" if judged >= ENOUGH else "too few stacks"), None
     direction: Direction = "lower" if claimed == {"a lower"} else "higher"
     if not mixed or _expected(each, effects, direction):
         return "on every stack", direction

@@ -84,12 +84,13 @@ def numbers(one: AcrossStacks) -> list[float]:
 
 
 HIGHER, LOWER, SAME, OPEN = stack(1.5), stack(0.7), stack(1.0, 0.005), stack(1.3, 0.3)
-"""Called higher, lower, equivalent, not resolved."""
+FEW = stack(1.3, None, 1)
+"""Called higher, lower, equivalent, not resolved; and too few blocks: one has no interval."""
 
 
 def test_the_stacks_of_these_tests_are_what_they_are_called() -> None:
-    verdicts = [one.verdict for one in (HIGHER, LOWER, SAME, OPEN)]
-    assert verdicts == ["a higher", "a lower", "equivalent", "not resolved"]
+    verdicts = [one.verdict for one in (HIGHER, LOWER, SAME, OPEN, FEW)]
+    assert verdicts == ["a higher", "a lower", "equivalent", "not resolved", "too few blocks"]
 
 
 @pytest.mark.parametrize(
@@ -106,10 +107,12 @@ def test_the_stacks_of_these_tests_are_what_they_are_called() -> None:
         ((HIGHER, HIGHER, HIGHER, LOWER), "depends on the stack"),
         ((HIGHER, HIGHER, SAME), "depends on the stack"),
         ((SAME, SAME, OPEN), "no difference seen on any"),
+        ((SAME, OPEN, FEW), "too few stacks"),  # nothing could have been seen on the third
+        ((SAME, OPEN, OPEN, FEW), "no difference seen on any"),
         ((HIGHER, HIGHER, OPEN), "not resolved"),  # the prediction interval of three is too wide
         ((*(HIGHER,) * 5, OPEN), "on every stack"),  # that of six excludes 1: a noisy stack is not a veto
         ((*(HIGHER,) * 5, stack(0.9, 0.5)), "not resolved"),  # its own ratio is on the other side
-        ((HIGHER, HIGHER, stack(1.3, None, 1)), "not resolved"),  # one block has no interval
+        ((HIGHER, HIGHER, FEW), "not resolved"),
     ],
 )  # fmt: skip
 def test_the_verdicts(each: tuple[Comparison, ...], verdict: str) -> None:
