@@ -55,7 +55,7 @@ MADE_UP = re.compile(
         (
             r".*\b[A-Z]{2,}(?:[./-].*)?",  # a place for a name: servers/NAME.py, results/TIME-aa, FILE.toml
             r"(?:.*/)?mine\.(?:py|toml)|somebodys_subject\.py",  # the reader's own
-            r"(?:\w+/)?report/report\.(?:html|md)|head/.*",  # what a run writes
+            r"(?:\w+/)?report/report\.(?:html|md)|head/.*|forest\.svg",  # what a run writes
             r"results/(?:gate|baseline|slower|ci-smoke|index\.html)\b.*",  # what a reader's run writes
             r"results/\d{8}-\d{6}-[\w-]+",
             r"rtbench/_clients",  # in the wheel: examples/clients

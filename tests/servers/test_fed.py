@@ -185,12 +185,17 @@ def test_a_finite_stream_is_had_whole_then_its_end(fed: Start, feed: Feed):
         assert early.open()
         feed.ticks(*range(1, 6))
         feed.notice("end", last=5)
-        with Subscriber(target) as late, Subscriber(target, 3) as resumed:
-            for subscriber, first in ((early, 1), (late, 1), (resumed, 4)):
-                assert ids(subscriber, 6) == list(range(first, 6))
-                assert subscriber.controls == [Control("end", {"last": 5})]
-                assert subscriber.closed is not None and subscriber.closed.clean
-                assert subscriber.closed.code == (1000 if target.transport == "websocket" else 0)
+
+        def whole(subscriber: Subscriber, first: int) -> None:
+            assert ids(subscriber, 6) == list(range(first, 6))
+            assert subscriber.controls == [Control("end", {"last": 5})]
+            assert subscriber.closed is not None and subscriber.closed.clean
+            assert subscriber.closed.code == (1000 if target.transport == "websocket" else 0)
+
+        whole(early, 1)
+        with Subscriber(target) as late, Subscriber(target, 3) as resumed:  # once all of it is there
+            whole(late, 1)
+            whole(resumed, 4)
     if target.transport == "sse":
         assert fetch(target, "/sse/chat", headers={"Last-Event-ID": "5"}).status == 204
 
