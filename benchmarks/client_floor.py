@@ -19,9 +19,9 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
 
 from rtbench import trial
+from rtbench.analysis.statistics import compare
 from rtbench.campaign.campaign import stay_on
 from rtbench.campaign.preflight import prepare
 from rtbench.errors import UserError
@@ -95,10 +95,9 @@ def main() -> int:
                 seen[name].append(value)
             print(f"block {block + 1}: " + ", ".join(f"{name} {values[-1]:.2f} us" for name, values in seen.items()))
     for name in SUBJECTS:
-        logs = np.log(np.divide(seen[name], seen[FLOOR]))
-        half = stats.t.ppf(0.975, blocks - 1) * logs.std(ddof=1) / np.sqrt(blocks) if blocks > 1 else np.nan
-        low, middle, high = np.exp([logs.mean() - half, logs.mean(), logs.mean() + half])
-        print(f"{name}: {middle:.2f}x the C loop [{low:.2f}, {high:.2f}], {blocks} blocks of {seconds:g} s")
+        one = compare.pair("", "", "", np.log(np.divide(seen[name], seen[FLOOR])), None)
+        low, high = (np.nan if end is None else end for end in (one.low, one.high))
+        print(f"{name}: {one.ratio:.2f}x the C loop [{low:.2f}, {high:.2f}], {blocks} blocks of {seconds:g} s")
     return 0
 
 

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
+from rtbench.analysis.statistics import compare
 from rtbench.campaign.campaign import stay_on
 from rtbench.campaign.preflight import prepare
 from rtbench.errors import UserError
@@ -108,10 +108,9 @@ def main() -> int:
                 seen[name].append(cost_us(settings, name, binary, place))
             print(f"block {block + 1}: " + ", ".join(f"{name} {values[-1]:.2f} us" for name, values in seen.items()))
     for name in NAMES[1:]:
-        logs = np.log(np.divide(seen[name], seen[NAMES[0]]))
-        half = stats.t.ppf(0.975, blocks - 1) * logs.std(ddof=1) / np.sqrt(blocks) if blocks > 1 else np.nan
-        low, middle, high = np.exp([logs.mean() - half, logs.mean(), logs.mean() + half])
-        print(f"{name}: {middle:.2f}x direct [{low:.2f}, {high:.2f}], {blocks} blocks of {seconds:g} s")
+        one = compare.pair("", "", "", np.log(np.divide(seen[name], seen[NAMES[0]])), None)
+        low, high = (np.nan if end is None else end for end in (one.low, one.high))
+        print(f"{name}: {one.ratio:.2f}x direct [{low:.2f}, {high:.2f}], {blocks} blocks of {seconds:g} s")
     return 0
 
 

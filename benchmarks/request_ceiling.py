@@ -31,8 +31,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
-from scipy import stats
 
+from rtbench.analysis.statistics import compare
 from rtbench.campaign.campaign import stay_on
 from rtbench.campaign.preflight import prepare
 from rtbench.errors import RtbenchError, SubjectError, UserError, one_of
@@ -140,15 +140,12 @@ def measured(
 
 def interval(logs: list[float]) -> str:
     """The mean ratio of log-ratios with its t-interval: `1.32x [1.25, 1.40]`."""
-    middle = float(np.mean(logs))
-    if len(logs) < 2:
-        return f"{np.exp(middle):.3g}x"
-    half = float(stats.t.ppf(0.975, len(logs) - 1) * np.std(logs, ddof=1) / np.sqrt(len(logs)))
-    return f"{np.exp(middle):.3g}x [{np.exp(middle - half):.3g}, {np.exp(middle + half):.3g}]"
+    one = compare.pair("", "", "", np.array(logs), None)
+    return f"{one.ratio:.3g}x" + ("" if one.low is None else f" [{one.low:.3g}, {one.high:.3g}]")
 
 
-def told(found: dict[str, list[Ceiling]]) -> list[str]:
-    """The lines that say what was measured."""
+def results(found: dict[str, list[Ceiling]]) -> list[str]:
+    """The measurements as lines."""
     lines = []
     first = next(iter(found))
     for stack, rows in found.items():
@@ -159,9 +156,7 @@ def told(found: dict[str, list[Ceiling]]) -> list[str]:
             f"{client:.0%} of its core"
         )
         if busy < BUSY:
-            lines.append(
-                f"  no ceiling: the server was idle at times; {stack} can do more than its client asked, or was let to"
-            )
+            lines.append(f"  no ceiling: the server was idle at times; {stack} can do more than its client asked for")
     for stack, rows in found.items():
         if stack == first:
             continue
@@ -202,7 +197,7 @@ def main() -> int:
                 row = measured(chosen[stack], settings, binary, place, asked.seconds, asked.connections)
                 seen[stack].append(row)
             print(f"block {block + 1}: " + ", ".join(f"{stack} {rows[-1].hz:,.0f}/s" for stack, rows in seen.items()))
-    print("\n".join(told(seen)))
+    print("\n".join(results(seen)))
     return 0
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from gevent.event import Event
 
 from rtbench.loadtests.reactor.compiled import CompiledReactor
-from rtbench.loadtests.reactor.links import Link, PushLink, silent_s
+from rtbench.loadtests.reactor.links import Link, PushLink
 from rtbench.loadtests.reactor.reactor import Reactor
+from rtbench.loadtests.reactor.tcp_info import silent_s
 from rtbench.loadtests.recorder import Recorder
 from rtbench.loadtests.sender import Sender, sends
 from rtbench.loadtests.subscriber import Endpoint, Subscriber

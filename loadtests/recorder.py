@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rtbench.loadtests.reactor.capture import READ_BYTES
-from rtbench.loadtests.reactor.links import Link, PollLink, TcpCounts
+from rtbench.loadtests.reactor.links import Link, PollLink
+from rtbench.loadtests.reactor.tcp_info import TcpCounts
 from rtbench.loadtests.rows import Rows
 from rtbench.machine import clock
 from rtbench.records.tables import write_table

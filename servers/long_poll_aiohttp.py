@@ -22,9 +22,7 @@ def handler(server: Server, hub: Hub) -> aiohttp_app.Handler:
 
     async def poll(request: web.Request) -> web.StreamResponse:
         channel = aiohttp_app.pick(hub, request)
-        at = poll_answer.position(request.query.get("since"), request.headers.get("If-None-Match"))
-        timeout_s = poll_answer.patience(request.query.get("timeout"), default_s)
-        return aiohttp_app.reply(await poll_answer.wait(hub, channel, at, timeout_s))
+        return aiohttp_app.reply(await poll_answer.wait(hub, channel, request.query, request.headers, default_s))
 
     return poll
 

@@ -26,9 +26,8 @@ async def serve(server: Server) -> None:
 
     async def poll(request: Request) -> Response:
         channel = starlette_app.pick(hub, request, request.path_params["stream"])
-        at = poll_answer.position(request.query_params.get("since"), request.headers.get("If-None-Match"))
-        timeout_s = poll_answer.patience(request.query_params.get("timeout"), default_s)
-        return starlette_app.reply(await poll_answer.wait(hub, channel, at, timeout_s))
+        found = await poll_answer.wait(hub, channel, request.query_params, request.headers, default_s)
+        return starlette_app.reply(found)
 
     await starlette_app.run(server, hub, [Route(find("long-poll").prefix + "/{stream}", poll)])
 

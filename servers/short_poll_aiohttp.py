@@ -21,9 +21,7 @@ def handler(hub: Hub) -> aiohttp_app.Handler:
 
     async def poll(request: web.Request) -> web.StreamResponse:
         channel = aiohttp_app.pick(hub, request)
-        known = request.headers.get("If-None-Match")
-        at = poll_answer.position(request.query.get("since"), known)
-        return aiohttp_app.reply(poll_answer.short(hub, channel, at, known))
+        return aiohttp_app.reply(poll_answer.short(hub, channel, request.query, request.headers))
 
     return poll
 

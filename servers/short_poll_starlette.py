@@ -24,9 +24,7 @@ async def serve(server: Server) -> None:
 
     async def poll(request: Request) -> Response:
         channel = starlette_app.pick(hub, request, request.path_params["stream"])
-        known = request.headers.get("If-None-Match")
-        at = poll_answer.position(request.query_params.get("since"), known)
-        return starlette_app.reply(poll_answer.short(hub, channel, at, known))
+        return starlette_app.reply(poll_answer.short(hub, channel, request.query_params, request.headers))
 
     await starlette_app.run(server, hub, [Route(find("short-poll").prefix + "/{stream}", poll)])
 

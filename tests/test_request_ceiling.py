@@ -162,10 +162,10 @@ def test_the_request_is_that_of_a_client_that_has_everything(
         script.known_request("http://127.0.0.1:9", "/poll/fanout", {})
 
 
-def test_what_is_told_has_ratios_by_block_and_the_clients_limit(script: ModuleType) -> None:
+def test_results_have_ratios_by_block_and_the_clients_limit(script: ModuleType) -> None:
     rows = [script.Ceiling(10_000.0, 95_000.0, 0.99, 0.1), script.Ceiling(20_000.0, 47_500.0, 0.99, 0.1)]
     twice = [script.Ceiling(2 * row.hz, row.request_ns / 2, 0.9, 0.8) for row in rows]
-    lines = script.told({"one": rows, "two": twice})
+    lines = script.results({"one": rows, "two": twice})
     assert lines[1].startswith("two: 28,284 requests/s, 33.59 us of server CPU each")
     assert lines[2].startswith("  no ceiling: the server was idle at times; two can do more")
     assert lines[3] == "two beside one: requests/s 2x [2, 2], CPU of a request 0.5x [0.5, 0.5], 2 blocks"

@@ -136,13 +136,13 @@ def line(subject: ComparedSubject) -> Literal["-", "--", "-."]:
 
 def arms(evidence: Evidence, lines: bool = False) -> str:
     """The end of a caption: what hollow marks, and with `lines` broken ones, mean; empty where all look alike."""
-    said = []
+    notes = []
     if any(s.hollow for s in evidence.subjects):
         names = [group.name for group in naming.groups(evidence) if all(s.hollow for s in group.subjects)]
-        said.append(f"hollow{' and dashed' if lines else ''}: {', '.join(names)}, where the stack differs, too")
+        notes.append(f"hollow{' and dashed' if lines else ''}: {', '.join(names)}, where the stack differs, too")
     if lines and any(s.proxy for s in evidence.subjects):
-        said.append("dash and dot: behind a proxy")
-    return f" {naming.capital('; '.join(said))}." if said else ""
+        notes.append("dash and dot: behind a proxy")
+    return f" {naming.capital('; '.join(notes))}." if notes else ""
 
 
 LABEL = 26

@@ -31,8 +31,8 @@ def collect(evidence: Evidence) -> list[Caveat]:
     """All caveats, the grave ones first."""
     sources: tuple[Callable[[Evidence], Iterator[Caveat]], ...] = (
         _one_stack, _unfinished, _too_few, _put_aside, _given, thresholds.caveats, _stalls, fairness.caveats, _arms,
-        _tails, _beats,
-        _censored, _bent, _unstamped, _noise, _multiplicity, _calibration, loopback.caveats, _unsealed, _machine,
+        _tails, _beats, _censored, _bent, _unstamped, _noise, _multiplicity, _calibration, loopback.caveats, _unsealed,
+        _machine,
     )  # fmt: skip
     found: dict[tuple[str, str], Caveat] = {}
     for source in sources:

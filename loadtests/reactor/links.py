@@ -7,11 +7,11 @@ messages: it feeds `codec` from the capture buffer. Created by the users, driven
 
 from __future__ import annotations
 
-import struct
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from rtbench.loadtests.reactor.tcp_info import TcpCounts, tcp_counts
 from rtbench.records.tables import FOR_GOOD
 from rtbench.streams import find
 from rtbench.transports import Asked, Codec, ProtocolError
@@ -23,51 +23,8 @@ if TYPE_CHECKING:
     from rtbench.loadtests.reactor.reactor import Reactor
     from rtbench.loadtests.subscriber import Subscriber
 
-_TCP_INFO = 11
-_ACKED_RECEIVED = struct.Struct("<QQ")
-_SENT = struct.Struct("<Q")
-_DATA_SEGMENTS_IN = struct.Struct("<I")
-_CLOSE_WAIT = 8
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
 """The end of a chunked body (RFC 9112 §7.1), after the chunk or the head before it."""
-_LAST_RECEIVED_MS = struct.Struct("<I")
-
-
-class TcpCounts(NamedTuple):
-    """What a TCP socket has carried so far; -1: not known."""
-
-    received_bytes: int = -1
-    sent_bytes: int = -1
-    received_segments: int = -1
-
-
-def tcp_counts(sock: Any) -> TcpCounts:
-    """Stream bytes and data segments of a TCP socket, from TCP_INFO (R5); all -1 where the kernel has none.
-
-    Received counts bytes that arrived in order; sent leaves out retransmissions. A segment is one that had data: with
-    Nagle's algorithm off, and below the MSS, one write of the server.
-    """
-    try:
-        info = sock.getsockopt(6, _TCP_INFO, 256)
-    except OSError:
-        return TcpCounts()
-    if len(info) < 216:
-        return TcpCounts()
-    _, received = _ACKED_RECEIVED.unpack_from(info, 120)
-    received -= info[0] == _CLOSE_WAIT  # the peer's FIN takes a sequence number and was counted
-    (sent,) = _SENT.unpack_from(info, 200)
-    (again,) = _SENT.unpack_from(info, 208)
-    (segments,) = _DATA_SEGMENTS_IN.unpack_from(info, 152)
-    return TcpCounts(received, sent - again, segments)
-
-
-def silent_s(sock: Any) -> float:
-    """Seconds since a TCP socket received data (tcpi_last_data_recv); 0 where the kernel has no figure."""
-    try:
-        info = sock.getsockopt(6, _TCP_INFO, 64)
-    except OSError:
-        return 0.0
-    return _LAST_RECEIVED_MS.unpack_from(info, 52)[0] / 1000 if len(info) >= 56 else 0.0
 
 
 class Link:
@@ -93,9 +50,7 @@ class Link:
         self.local_port = 0
         self.status = 0
         self.accepted = False  # by the server
-        self.received_bytes = self.sent_bytes = -1
-        self.at_start = TcpCounts()
-        self.at_end = TcpCounts()
+        self.at_start = self.at_end = self.at_last = TcpCounts()
         self.deaf = False
         """Whether it stops reading when the window opens."""
         self.last_stamp_ns = 0

@@ -29,7 +29,7 @@ func parse(arguments []string) (*options, error) {
 	}
 	switch {
 	case server.Encoders[found.Transport] == nil:
-		return nil, fmt.Errorf("the options are wrong (there is no transport %q)", found.Transport)
+		return nil, fmt.Errorf("the options are wrong (unknown transport %q)", found.Transport)
 	case found.Host == "" || found.Ingest == "":
 		return nil, errors.New("the options are wrong (host or ingest is missing)")
 	case !(0.01 <= found.Limits.HeartbeatS && found.Limits.HeartbeatS <= 86400):

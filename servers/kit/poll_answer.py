@@ -17,7 +17,7 @@ from rtbench.servers.kit.hub import Hub
 from rtbench.servers.kit.ring import Held
 from rtbench.transports.envelope import wrap
 
-__all__ = ["LONGEST_S", "RETRY_AFTER_S", "Answer", "Enveloped", "body", "news", "patience", "position", "short", "wait"]
+__all__ = ["LONGEST_S", "RETRY_AFTER_S", "Answer", "Enveloped", "body", "news", "short", "wait"]
 
 RETRY_AFTER_S = 5
 """`Retry-After` of a failed stream's 503: the same as the retry advice of its failures (5,000 ms)."""
@@ -57,18 +57,13 @@ def entity_tag(value: int) -> str:
     return f'"{value}"'
 
 
-def position(since: str | None, known: str | None) -> int | None:
+def _position(query: Mapping[str, str], headers: Mapping[str, str]) -> int | None:
     """The cursor: `?since`, else the client's ETag (`If-None-Match`). Raises BadParameter."""
-    at = cursor(since, "since")
-    if at is None and known:
+    at = cursor(query.get("since"), "since")
+    if at is None and (known := headers.get("If-None-Match")):
         text = known.removeprefix("W/").strip('"')
         return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
     return at
-
-
-def patience(timeout: str | None, default_s: float) -> float:
-    """How long a long poll waits: `?timeout`, else the default. Raises BadParameter."""
-    return default_s if timeout is None else seconds(timeout, "timeout", LONGEST_S)
 
 
 def news(hub: Hub, channel: Channel, at: int | None, known: str | None = None, advise: bool = True) -> Answer | None:
@@ -91,17 +86,23 @@ def news(hub: Hub, channel: Channel, at: int | None, known: str | None = None, a
     return _messages(tag, body(held, following, gap, channel.ended and channel.failure is None, channel.advice))
 
 
-def short(hub: Hub, channel: Channel, at: int | None, known: str | None) -> Answer:
-    """The answer to a short poll: what is new, at once."""
-    found = news(hub, channel, at, known)
+def short(hub: Hub, channel: Channel, query: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
+    """The answer to a short poll with this query and these header fields: the news, at once. Raises BadParameter."""
+    at = _position(query, headers)
+    found = news(hub, channel, at, headers.get("If-None-Match"))
     return _messages(entity_tag(at or 0), body((), at or 0, None, False)) if found is None else found
 
 
-async def wait(hub: Hub, channel: Channel, at: int | None, timeout_s: float) -> Answer:
+async def wait(
+    hub: Hub, channel: Channel, query: Mapping[str, str], headers: Mapping[str, str], default_s: float
+) -> Answer:
     """The answer to a long poll: without a cursor the current one at once, else the messages after it when they come.
 
-    Retry advice ends a wait but does not prevent it: a client that asks again at once would spin.
+    It waits for `?timeout`, else `default_s`. Retry advice ends a wait but does not prevent it: a client that asks
+    again at once would spin. Raises BadParameter.
     """
+    at, timeout = _position(query, headers), query.get("timeout")
+    timeout_s = default_s if timeout is None else seconds(timeout, "timeout", LONGEST_S)
     found = news(hub, channel, at, advise=False)
     if found is None:
         await hub.next(channel, timeout_s)

@@ -74,7 +74,7 @@ export class Hub extends EventEmitter {
     let current = null;
     for (const { channel: number, seq, dueNs, payload } of ticks) {
       const channel = this.channels[number];
-      if (channel === undefined) throw new RangeError(`there is no channel ${number}`);
+      if (channel === undefined) throw new RangeError(`unknown channel ${number}`);
       if (channel !== current) {
         current?.wake();
         current = channel;

@@ -31,7 +31,7 @@ export class Target {
   /** The channel of a stream: `?channel=`, else its first. */
   channel(hub, stream) {
     if (!hub.has(stream)) {
-      throw new Refusal(404, `there is no stream '${stream.slice(0, 40)}'; there are ${hub.names.join(", ")}`);
+      throw new Refusal(404, `unknown stream '${stream.slice(0, 40)}'; choose one of ${hub.names.join(", ")}`);
     }
     const index = number(this.query.get("channel") ?? "0", "channel");
     const channel = hub.find(stream, index);

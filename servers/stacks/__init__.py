@@ -1,1 +1,1 @@
-"""Shared by the subjects of one stack: Nchan, hyperlane, Node, other people's Python servers."""
+"""Shared by the subjects of one stack: Nchan, hyperlane, Go, Node, other people's Python servers."""

@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from functools import partial
 from pathlib import Path
 
-from rtbench.streams import catalogue
+from rtbench.servers.stacks import options
 from rtbench.subjects import CAPABILITIES, Launch, Program, Subject, needs_file
 
 BINARY = Path(os.environ.get("RTBENCH_GO") or Path(__file__).resolve().parents[1] / "go" / "bin" / "rtbench-go")
 
 
 def _command(transport: str, launch: Launch) -> list[str]:
-    # The feed does not say which streams are finite, or have headers or a heartbeat of their own.
-    streams = {
-        stream.name: {
-            "finite": stream.finite,
-            "from_start": stream.from_start,
-            "heartbeat_s": stream.heartbeat_s,
-            "headers": dict(stream.headers),
-        }
-        for stream in catalogue().values()
-    }
-    limits = {name: launch.limits[name] for name in ("ring_messages", "ring_bytes", "buffer_bytes", "heartbeat_s")}
-    options = {
-        "transport": transport,
-        "host": launch.host,
-        "port": launch.port,
-        "ingest": str(launch.feed),
-        "limits": limits,
-        "streams": streams,
-    }
-    return [str(BINARY), json.dumps(options)]
+    return [str(BINARY), options.argument(launch, transport)]
 
 
 def subject(transport: str, technique: str, description: str) -> Subject:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
+from rtbench.servers.stacks import options
 from rtbench.subjects import CAPABILITIES, Launch, Program, Subject, needs_file
 
 _CRATE = Path(__file__).resolve().parents[1] / "hyperlane"
@@ -13,9 +13,7 @@ BINARY = Path(os.environ.get("RTBENCH_HYPERLANE") or _CRATE / "target" / "releas
 
 
 def _command(launch: Launch) -> list[str]:
-    limits = {name: launch.limits[name] for name in ("ring_messages", "ring_bytes", "buffer_bytes", "heartbeat_s")}
-    options = {"host": launch.host, "port": launch.port, "ingest": str(launch.feed), "limits": limits}
-    return [str(BINARY), json.dumps(options)]
+    return [str(BINARY), options.argument(launch)]
 
 
 def subject(transport: str, description: str) -> Subject:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 from pathlib import Path
 
-from rtbench.streams import catalogue
+from rtbench.servers.stacks import options
 from rtbench.subjects import CAPABILITIES, Launch, Program, Subject, needs_file, needs_program
 
 _FOLDER = Path(__file__).resolve().parents[1] / "node"
@@ -19,26 +18,9 @@ _ENVIRONMENT = {"NODE_OPTIONS": "", "NODE_ENV": "production", "WS_NO_BUFFER_UTIL
 
 
 def _command(transport: str, launch: Launch) -> list[str]:
-    limits = {name: launch.limits[name] for name in ("ring_messages", "ring_bytes", "buffer_bytes", "heartbeat_s")}
-    options = {
-        "transport": transport,
-        "host": launch.host,
-        "port": launch.port,
-        "ingest": str(launch.feed),
-        "limits": limits,
-        "streams": {
-            name: {
-                "finite": stream.finite,
-                "from_start": stream.from_start,
-                "heartbeat_s": stream.heartbeat_s,
-                "headers": dict(stream.headers),
-            }
-            for name, stream in catalogue().items()
-        },
-    }
     listener = [sys.executable, "-m", "rtbench.servers.stacks.listener"]
-    listener += [launch.host, str(launch.port), str(limits["heartbeat_s"])]
-    return [*listener, "node", "--expose-gc", str(_FOLDER / "main.js"), json.dumps(options)]
+    listener += [launch.host, str(launch.port), str(launch.limits["heartbeat_s"])]
+    return [*listener, "node", "--expose-gc", str(_FOLDER / "main.js"), options.argument(launch, transport)]
 
 
 def subject(transport: str, description: str) -> Subject:

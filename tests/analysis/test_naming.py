@@ -30,7 +30,7 @@ SSE, SOCKET, OTHER, SSE_NODE, SOCKET_NODE, MINE, FLOOR = map(subject, NAMES)
 
 
 @pytest.mark.parametrize(
-    ("subjects", "told"),
+    ("subjects", "apart"),
     [
         ((SSE, SOCKET, OTHER), True),
         ((SSE, SOCKET), False),
@@ -44,8 +44,8 @@ SSE, SOCKET, OTHER, SSE_NODE, SOCKET_NODE, MINE, FLOOR = map(subject, NAMES)
         ((FLOOR,), False),
     ],
 )
-def test_arms_are_told_where_they_tell_something_apart(subjects: Sequence[ComparedSubject], told: bool) -> None:
-    assert naming.apart(subjects) is told
+def test_arms_are_named_where_they_tell_something_apart(subjects: Sequence[ComparedSubject], apart: bool) -> None:
+    assert naming.apart(subjects) is apart
 
 
 def test_a_subject_in_words() -> None:

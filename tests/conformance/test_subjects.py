@@ -64,7 +64,7 @@ PAIRS = [
     for case in conformance.catalogue().values()
     if subject.transport in case.transports and case.claims <= subject.capabilities
 ]
-"""Who does not claim what a case is of is not asked: see `test_unclaimed_capabilities_are_listed`."""
+"""A subject is held to the cases of its claims; the others: `test_unclaimed_capabilities_are_listed`."""
 
 
 @pytest.mark.parametrize(("subject", "case"), PAIRS, ids=["-".join(pair) for pair in PAIRS])

@@ -11,8 +11,8 @@ from typing import Any
 import gevent
 import pytest
 
-from rtbench.loadtests.reactor.links import TcpCounts, tcp_counts
 from rtbench.loadtests.reactor.reactor import outcome
+from rtbench.loadtests.reactor.tcp_info import TcpCounts, tcp_counts
 from rtbench.transports.poll import PollClient
 
 Make = Callable[..., Any]

@@ -7,8 +7,7 @@ feed that goes away, another run of it. A new stack is found by the registry.
 from __future__ import annotations
 
 import contextlib
-import socket
-import struct
+import http.client
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ import pytest
 from rtbench.conformance import PUSH
 from rtbench.conformance._client import Subscriber, fetch
 from rtbench.conformance._target import Target
+from rtbench.loadtests.reactor.tcp_info import tcp_counts
 from rtbench.processes.program import ProgramServer
 from rtbench.scenario.model import Scenario
 from rtbench.scenario.tables import ServerTable
@@ -35,10 +35,9 @@ pytestmark = pytest.mark.slow
 FED = sorted(name for name, subject in catalogue().items() if subject.program is not None and subject.publish == FEED)
 PUSHED = [name for name in FED if catalogue()[name].transport in PUSH]
 PATIENCE_S = 60
-DATA_SEGMENTS_IN = struct.Struct("@152xI")
-"""tcpi_data_segs_in of TCP_INFO (linux/tcp.h)."""
 
 every = pytest.mark.parametrize("subject", FED)
+events = pytest.mark.parametrize("subject", [name for name in FED if catalogue()[name].transport == "sse"])
 pushed = pytest.mark.parametrize("subject", PUSHED)
 
 
@@ -222,7 +221,7 @@ def test_what_a_stream_says_of_itself(fed: Start, feed: Feed):
             while not during.controls:
                 assert during.event() is not None
             assert during.controls == [Control("retry", {"after_ms": 5000, "count": 1})]
-            feed.notice("retry", after_ms=5000, count=1)  # said again, as after a refill
+            feed.notice("retry", after_ms=5000, count=1)  # repeated, as after a refill
             feed.ticks(3)
             feed.notice("failure", error="no more", last=3)
             for subscriber in (present, during):
@@ -256,15 +255,35 @@ def test_a_message_is_one_write(fed: Start, feed: Feed):
     """R11. With TCP_NODELAY each write is a segment of its own."""
     with Subscriber(fed("stocks").target("stocks")) as subscriber:
         assert subscriber.open()
-        before = data_segments(subscriber.link)
+        before = tcp_counts(subscriber.link).received_segments
         for seq in range(1, 4):
             feed.ticks(seq, payload="x" * 1000 * seq)
             assert ids(subscriber, 1) == [seq]
-            assert data_segments(subscriber.link) - before == seq
+            assert tcp_counts(subscriber.link).received_segments - before == seq
 
 
-def data_segments(link: socket.socket) -> int:
-    """Segments with data that came."""
-    (count,) = DATA_SEGMENTS_IN.unpack_from(link.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256))
-    assert isinstance(count, int)
-    return count
+@events
+def test_a_connection_is_kept_alive_over_answers_and_streams(fed: Start, feed: Feed):
+    target = fed("chat").target("chat")
+    feed.ticks(1, 2)
+    feed.notice("end", last=2)
+    with contextlib.closing(http.client.HTTPConnection(target.host, target.port, timeout=PATIENCE_S)) as link:
+        seen = []
+        for path, status in (
+            ("/plan/chat", 200),
+            ("/sse/chat", 200),
+            ("/sse/chat?since=2", 204),
+            ("/nothing/here", 404),
+            ("/sse/chat?since=x", 400),
+            ("/sse/chat?since=1", 200),
+        ):
+            link.request("GET", path)
+            response = link.getresponse()
+            body = response.read()
+            assert response.status == status, path
+            assert "keep-alive" not in response.headers  # the announcement of a server that cuts idle connections
+            assert link.sock is not None, f"closed after {path}"
+            seen.append((link.sock.getsockname(), body))
+        assert len({where for where, _ in seen}) == 1
+        assert seen[1][1].count(b'\ndata: {"n"') == 2
+        assert seen[5][1].startswith(b"id: 2\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import re
 import shutil
@@ -93,33 +92,6 @@ def test_it_says_which_versions_it_is_made_of(start: Start) -> None:
     assert uses["stack"] == f"node {version.stdout.strip().removeprefix('v')}, ws {PACKAGE['dependencies']['ws']}"
     # 15 s is the default heartbeat; the kernel gives up after three quarters of it.
     assert (uses["user_timeout_ms"], uses["keep_alive_timeout_s"]) == (11_250, 0)
-
-
-@pytest.mark.slow
-def test_a_connection_is_kept_alive_over_answers_and_streams(start: Start, feed: Feed) -> None:
-    server = start("sse-node", "chat")
-    feed.ticks(1, 2)
-    feed.notice("end", last=2)
-    with contextlib.closing(http.client.HTTPConnection(server.target.host, server.target.port, PATIENCE_S)) as link:
-        seen = []
-        for path, status in (
-            ("/plan/chat", 200),
-            ("/sse/chat?since=0", 200),
-            ("/sse/chat?since=2", 204),
-            ("/nothing/here", 404),
-            ("/sse/chat?since=x", 400),
-            ("/sse/chat?since=1", 200),
-        ):
-            link.request("GET", path)
-            response = link.getresponse()
-            body = response.read()
-            assert response.status == status, path
-            assert "keep-alive" not in response.headers  # Node's announcement of when it cuts an idle connection
-            assert link.sock is not None, f"closed after {path}"
-            seen.append((link.sock.getsockname(), body))
-        assert len({where for where, _ in seen}) == 1
-        assert seen[1][1].count(b'\ndata: {"n"') == 2
-        assert seen[5][1].startswith(b"id: 2\n")
 
 
 @pytest.mark.slow

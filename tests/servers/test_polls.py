@@ -41,7 +41,7 @@ def test_what_is_new_and_what_is_known(hub, ticks_of):
     assert answer(hub, 2) == (0, None)
     assert answer(hub, 2, '"2"') == (304, None)
     assert answer(hub, 1, '"1"') == (200, body(2, following=2))
-    nothing = short(hub, hub.channels[0], 2, None)
+    nothing = short(hub, hub.channels[0], {"since": "2"}, {})
     assert (nothing.status, json.loads(nothing.body), nothing.headers["ETag"]) == (200, body(following=2), '"2"')
 
 
@@ -100,7 +100,7 @@ def test_nothing_falls_between_two_long_polls(hub, ticks_of, published_at):
         async def client() -> None:
             at = 0
             while not found or found[-1] < 3:
-                value = json.loads((await wait(hub, channel, at, 60)).body)
+                value = json.loads((await wait(hub, channel, {"since": str(at)}, {}, 60)).body)
                 found.extend(message["id"] for message in value["messages"])
                 at = value["next"]
                 await asyncio.sleep(0)  # its answer travels

@@ -31,12 +31,7 @@ func (s *Server) poll(w http.ResponseWriter, channel *hub.Channel, at *uint64) h
 
 // shortPoll answers at once.
 func (s *Server) shortPoll(w http.ResponseWriter, r *http.Request) error {
-	query := r.URL.Query()
-	channel, err := s.channel(r.PathValue("stream"), query)
-	if err != nil {
-		return err
-	}
-	at, err := position(r, query)
+	channel, at, _, err := s.asked(r, position)
 	if err != nil {
 		return err
 	}
@@ -53,12 +48,7 @@ func (s *Server) shortPoll(w http.ResponseWriter, r *http.Request) error {
 
 // longPoll answers a client without a cursor at once, and one with a cursor as soon as there is news.
 func (s *Server) longPoll(w http.ResponseWriter, r *http.Request) error {
-	query := r.URL.Query()
-	channel, err := s.channel(r.PathValue("stream"), query)
-	if err != nil {
-		return err
-	}
-	at, err := position(r, query)
+	channel, at, query, err := s.asked(r, position)
 	if err != nil {
 		return err
 	}

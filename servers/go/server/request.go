@@ -27,8 +27,8 @@ func seconds(text, name string, most float64) (float64, error) {
 	return value, nil
 }
 
-// cursor reads a cursor of a query; nil where there is none.
-func cursor(query url.Values) (*uint64, error) {
+// since reads the cursor of a query; nil where there is none.
+func since(_ *http.Request, query url.Values) (*uint64, error) {
 	if !query.Has("since") {
 		return nil, nil
 	}
@@ -40,7 +40,7 @@ func cursor(query url.Values) (*uint64, error) {
 func lastEventID(r *http.Request, query url.Values) (*uint64, error) {
 	text := r.Header.Get("Last-Event-ID")
 	if text == "" {
-		return cursor(query)
+		return since(r, query)
 	}
 	value, err := number(text, "Last-Event-ID")
 	return &value, err
@@ -48,7 +48,7 @@ func lastEventID(r *http.Request, query url.Values) (*uint64, error) {
 
 // position reads the cursor of a poll: ?since, else the client's ETag.
 func position(r *http.Request, query url.Values) (*uint64, error) {
-	at, err := cursor(query)
+	at, err := since(r, query)
 	if at != nil || err != nil {
 		return at, err
 	}
@@ -57,6 +57,17 @@ func position(r *http.Request, query url.Values) (*uint64, error) {
 		return &value, nil
 	}
 	return nil, nil // a tag that is none of ours says nothing
+}
+
+// asked returns what a request asks for: the channel of its path, and the cursor that read finds in it.
+func (s *Server) asked(r *http.Request, read func(*http.Request, url.Values) (*uint64, error)) (
+	channel *hub.Channel, at *uint64, query url.Values, err error,
+) {
+	query = r.URL.Query()
+	if channel, err = s.channel(r.PathValue("stream"), query); err == nil {
+		at, err = read(r, query)
+	}
+	return channel, at, query, err
 }
 
 // channel returns the channel that a request names.
@@ -74,5 +85,5 @@ func (s *Server) channel(stream string, query url.Values) (*hub.Channel, error) 
 	if s.hub.Find(stream, 0) != nil {
 		return nil, refuse(http.StatusNotFound, "%s has no channel %d", stream, index)
 	}
-	return nil, refuse(http.StatusNotFound, "there is no stream %.80q; there are %s", stream, s.hub.Names())
+	return nil, refuse(http.StatusNotFound, "unknown stream %.80q; choose one of %s", stream, s.hub.Names())
 }

@@ -55,23 +55,18 @@ func (s *Server) Handler(transport string) http.Handler {
 
 // plan says when each message was due.
 func (s *Server) plan(w http.ResponseWriter, r *http.Request) error {
-	query := r.URL.Query()
-	channel, err := s.channel(r.PathValue("stream"), query)
+	channel, at, _, err := s.asked(r, since)
 	if err != nil {
 		return err
 	}
-	since, err := cursor(query)
-	if err != nil {
-		return err
-	}
-	if since == nil {
-		since = new(uint64)
+	if at == nil {
+		at = new(uint64)
 	}
 	offset, err := clockOffset()
 	if err != nil {
 		return err
 	}
-	body, err := json.Marshal(s.hub.Plan(channel, *since, offset))
+	body, err := json.Marshal(s.hub.Plan(channel, *at, offset))
 	if err != nil {
 		return err
 	}

@@ -138,7 +138,7 @@ func TestPollsSayWhatIsNew(t *testing.T) {
 			{"/poll/stocks", `W/"0"`, all, 200},
 			{"/poll/stocks?since=0", `"3"`, all, 200},
 			{"/poll/stocks?since=x", "", `{"error":"since must be a whole number from 0, not \"x\""}`, 400},
-			{"/poll/bonds", "", `{"error":"there is no stream \"bonds\"; there are stocks"}`, 404},
+			{"/poll/bonds", "", `{"error":"unknown stream \"bonds\"; choose one of stocks"}`, 404},
 			{"/poll/stocks?channel=1", "", `{"error":"stocks has no channel 1"}`, 404},
 			{"/poll/", "", `{"error":"there is nothing here"}`, 404},
 			{"/plan/stocks?since=x", "", `{"error":"since must be a whole number from 0, not \"x\""}`, 400},

@@ -23,12 +23,7 @@ var closeCodes = map[hub.Reason]websocket.StatusCode{
 
 // socket sends messages until the stream or the client ends: one Write each, one frame and one write(2).
 func (s *Server) socket(w http.ResponseWriter, r *http.Request) error {
-	query := r.URL.Query()
-	channel, err := s.channel(r.PathValue("stream"), query)
-	if err != nil {
-		return err
-	}
-	at, err := cursor(query)
+	channel, at, _, err := s.asked(r, since)
 	if err != nil {
 		return err
 	}

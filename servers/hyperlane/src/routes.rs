@@ -113,7 +113,7 @@ impl Address {
         if !hub.has(stream) {
             return Err(Refusal::new(
                 404,
-                format!("there is no stream '{stream}'; there are {}", hub.names()),
+                format!("unknown stream '{stream}'; choose one of {}", hub.names()),
             ));
         }
         let index = number(query(request, "channel").unwrap_or("0"), "channel")?;

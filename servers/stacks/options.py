@@ -1,0 +1,37 @@
+"""The options of a program that takes our feed: one JSON object, its only argument. Used by hyperlane, Go and Node."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rtbench.streams import catalogue
+from rtbench.subjects import Launch
+
+_LIMITS = ("ring_messages", "ring_bytes", "buffer_bytes", "heartbeat_s")
+
+
+def argument(launch: Launch, transport: str = "") -> str:
+    """The argument. `transport`: the one that a program serves, which is then given the streams' traits, too."""
+    options: dict[str, Any] = {
+        "host": launch.host,
+        "port": launch.port,
+        "ingest": str(launch.feed),
+        "limits": {name: launch.limits[name] for name in _LIMITS},
+    }
+    if transport:
+        options |= {"transport": transport, "streams": _traits()}
+    return json.dumps(options)
+
+
+def _traits() -> dict[str, dict[str, Any]]:
+    """What the feed does not say of a stream: whether it is finite, and its own headers and heartbeat."""
+    return {
+        stream.name: {
+            "finite": stream.finite,
+            "from_start": stream.from_start,
+            "heartbeat_s": stream.heartbeat_s,
+            "headers": dict(stream.headers),
+        }
+        for stream in catalogue().values()
+    }
