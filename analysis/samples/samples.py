@@ -20,6 +20,7 @@ from rtbench.analysis.campaigns.trials import Trial
 from rtbench.analysis.statistics.quantiles import LEVELS, eligible, quantiles, sorted_by_group, within_groups
 from rtbench.errors import ResultsError
 from rtbench.records.audit import Audit, Ints, in_window, judge, match
+from rtbench.records.fetches import asked_ns
 from rtbench.records.tables import Columns
 
 SPANS = (
@@ -197,24 +198,8 @@ class Samples:
     def _asked(self) -> tuple[Ints, npt.NDArray[np.bool_]]:
         """For every stamped message the start of the request that fetched it: that subscriber's last before `app_ns`;
         and which messages have one (the first array has an entry for these only)."""
-        table = self._all_requests
-        app, who = self.app_ns[self.stamped], self.subscriber[self.stamped]
-        started = table["started_ns"]
-        if not started.size:
-            return np.empty(0, dtype=np.int64), np.zeros(app.size, dtype=np.bool_)
-        origin = min(int(started.min()), int(app.min(initial=started.min())))
-        key = (table["subscriber"].astype(np.int64) << _TIME_BITS) | (started - origin)
-        order = np.argsort(key)
-        key = key[order]
-        asked, answered = np.empty(app.size, dtype=np.int64), np.empty(app.size, dtype=np.bool_)
-        for begin in range(0, app.size, _SLICE):  # in slices: its intermediate results are several times its size
-            part = slice(begin, begin + _SLICE)
-            # strictly before: a request that starts at the very moment of a delivery asked for the next one
-            wanted = (who[part].astype(np.int64) << _TIME_BITS) | (app[part] - origin)
-            place = np.searchsorted(key, wanted, side="left") - 1
-            row = order[np.maximum(place, 0)]
-            answered[part] = (place >= 0) & (table["subscriber"][row] == who[part])
-            asked[part] = started[row]
+        asked = asked_ns(self._all_requests, self.subscriber[self.stamped], self.app_ns[self.stamped])
+        answered = asked >= 0
         return asked[answered], answered
 
     def process(self, name: str, counter: str) -> int | None:
@@ -228,7 +213,3 @@ class Samples:
     def per_message(self, amount: float | None) -> float | None:
         """`amount` divided by the messages that arrived between the edges of the window."""
         return amount / self.arrived if amount is not None and self.arrived else None
-
-
-_SLICE = 1 << 20
-_TIME_BITS = 43  # 2^43 ns are 2.4 hours; leaves 2^20 subscribers

@@ -59,7 +59,9 @@ def judge(run: Run, found: Measured) -> Judgement:
     joined = match(deliveries, ticks, channel_of)
     audited = audit(joined, deliveries, ticks, window, channel_of)
     played = _played(ticks, workload)
-    arrivals = Arrivals.of(joined, deliveries, played, window)
+    polls = find(spec.subject.transport).polls
+    requests = tables.read_table(folder / "requests.parquet", "requests") if polls else None
+    arrivals = Arrivals.of(joined, deliveries, played, window, requests)
     evidence = validity.Inputs(
         window=window,
         load=found.reports,
@@ -70,7 +72,7 @@ def judge(run: Run, found: Measured) -> Judgement:
         deliveries=deliveries,
         limits=spec.scenario.validity,
         arrivals=arrivals if found.due != "unknown" else arrivals.between(0, 0),
-        polls=find(spec.subject.transport).polls,
+        polls=polls,
     )
     reasons = validity.check(evidence)
     outcomes, listening = connections["outcome"], connections["connection"] >= 0

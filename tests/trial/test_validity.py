@@ -517,6 +517,18 @@ def test_late_polls_spoil_the_kernels_stamps_too() -> None:
     assert "poll_round_trip_p50_ns" in spoilt([found])
 
 
+@pytest.mark.parametrize(("late_share", "spoils"), [(0.0, False), (0.02, False), (0.1, True), (1.0, True)])
+def test_long_polls_that_waited_at_the_server_were_not_sent_late(late_share: float, spoils: bool) -> None:
+    """Latencies of 1 to 9 ms, in order within a tick: the quantile 0.4 is 16 % below the median, 0.48 is 3 %."""
+    given = pushes(polls=True, **waited(40))
+    arrivals = given.arrivals
+    hung = np.tile(np.arange(100) >= round(100 * late_share), FIFTY.size)
+    asked = np.where(hung, arrivals.due_ns - 1, arrivals.due_ns)
+    found = check(dataclasses.replace(given, arrivals=dataclasses.replace(arrivals, asked_ns=asked)))
+    assert ("latency_kernel_p50_ns" in spoilt(found)) is spoils
+    assert bool(found) is spoils
+
+
 def test_a_late_event_loop_polls_late() -> None:
     behind = of_load(hub_lag_p99_ns=30 * MS)
     assert [found.metrics for found in check(pushes(**behind))] == [APP]
