@@ -37,6 +37,7 @@ class Group:
     subjects: tuple[ComparedSubject, ...]
 
 
+_STACKS = {"go": "Go", "nchan": "Nchan", "node": "Node.js"}
 _SHORT = {"sse": "SSE", "websocket": "WebSocket", "tcp": "plain TCP"}
 _OLDER = {("websocket-uvicorn", "starlette"): "websocket-starlette"}
 """A subject whose name is older than the name of its stack, and the name that it would have today."""
@@ -48,6 +49,11 @@ def transport(name: str) -> str:
         return _SHORT[name]
     known = catalogue().get(name)
     return known.title[:1].lower() + known.title[1:] if known else name
+
+
+def stack(name: str) -> str:
+    """A stack as its project writes it: `Nchan`, `Go`; most are written as they are called."""
+    return _STACKS.get(name, name)
 
 
 def today(base: str, stack: str) -> str:
@@ -73,7 +79,7 @@ def stackless(subject: ComparedSubject) -> str:
 def title(subject: ComparedSubject) -> str:
     """`SSE on aiohttp`, `SSE (simple) on aiohttp`, or a user's own name."""
     name = stackless(subject)
-    return name if name == subject.base else f"{name} on {subject.stack}"
+    return name if name == subject.base else f"{name} on {stack(subject.stack)}"
 
 
 def capital(text: str) -> str:
@@ -92,7 +98,7 @@ def listed(subjects: Sequence[ComparedSubject], one_stack: bool = False) -> str:
     for subject in subjects:
         stacks = groups.setdefault(stackless(subject), [])
         if not own(subject) and not one_stack:
-            stacks.append(f"on {subject.stack}")
+            stacks.append(f"on {stack(subject.stack)}")
     return _and([f"{name} {_and(stacks)}".strip() for name, stacks in groups.items()])
 
 
@@ -118,11 +124,16 @@ def headings(subjects: Sequence[ComparedSubject]) -> dict[str, str]:
 
 
 def apart(subjects: Sequence[ComparedSubject]) -> bool:
-    """Whether arms say something: one stack serves several transports and others run on other stacks, or there is a
-    floor beside the rest."""
+    """Whether arms say something: one stack serves several transports, and others run on other stacks; or there is a
+    floor beside the rest. Where every stack serves several (a matrix), each is a controlled arm of its own."""
     arms = {s.arm for s in subjects}
     if FLOOR in arms:
         return len(arms) > 1
+    of_stack: dict[str, set[str]] = {}
+    for s in subjects:
+        of_stack.setdefault(s.stack, set()).add(s.transport)
+    if all(len(transports) > 1 for transports in of_stack.values()):
+        return False
     mine = [s for s in subjects if s.arm == CONTROLLED]
     return len({s.transport for s in mine}) > 1 and not {s.stack for s in subjects} <= {s.stack for s in mine}
 

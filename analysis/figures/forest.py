@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from rtbench.analysis import format
-from rtbench.analysis.evidence import Evidence
+from rtbench.analysis.evidence import Evidence, naming
 from rtbench.analysis.figures import Drawing, figure
 from rtbench.analysis.figures._style import FAINT, INK, RULE, WIDTH_IN, colour, mark, quantity_axis
 from rtbench.analysis.statistics.across_stacks import AcrossStacks
@@ -91,7 +91,7 @@ def _rows(evidence: Evidence, metrics: Sequence[str]) -> Iterator[_Row]:
         there = {stack for row in mine if row.transport == transport for stack, _ in row.stacks}
         for stack in dict.fromkeys(s.stack for s in evidence.subjects if s.stack in there):
             at -= 1.0
-            yield _Row(at, transport, stack, stack)
+            yield _Row(at, transport, stack, naming.stack(stack))
         if len(there) > 1:
             at -= 1.05
             yield _Row(at, transport, "", f"over {len(there)} stacks")

@@ -18,6 +18,7 @@ import numpy as np
 from rtbench.analysis.campaigns.load import checked_keys, load
 from rtbench.analysis.campaigns.trials import item_name
 from rtbench.analysis.evidence import USABLE_NEEDED, Evidence, gather, origin
+from rtbench.analysis.evidence.naming import headings
 from rtbench.analysis.metrics import catalogue
 from rtbench.analysis.regression import verdicts
 from rtbench.analysis.regression.changes import FAULTS, Change, Difference
@@ -152,7 +153,8 @@ def _difference(
         if warning.get("kind") == "damaged-trial"
     )
     sides = (origin.side(now, names),) if paired else (origin.side(before), origin.side(now))
-    return Difference(*names, tuple(changes), (judged, what, *refused, *notes, *damage), tuple(too_few), sides)
+    words = headings(before.subjects) | headings(now.subjects)
+    return Difference(*names, tuple(changes), (judged, what, *refused, *notes, *damage), tuple(too_few), sides, words)
 
 
 def _items(evidence: Evidence) -> list[str]:

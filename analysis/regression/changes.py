@@ -5,7 +5,8 @@ Invariant: plain values; `baseline` decides what a regression is. Made by `basel
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from rtbench.analysis import format
@@ -69,6 +70,12 @@ class Difference:
     """Subjects without enough valid trials to conclude, each with its count and side."""
     sides: tuple[Side, ...] = ()
     """The campaigns: the baseline's and the current one's, or the one that both subjects are of."""
+    headings: Mapping[str, str] = field(default_factory=dict)
+    """A subject's name, with its cell, to its name in words."""
+
+    def heading(self, change: Change) -> str:
+        """`SSE on aiohttp`; without words for it, the subject's name."""
+        return self.headings.get(change.subject, change.subject)
 
     @property
     def regressions(self) -> list[Change]:

@@ -1,7 +1,8 @@
 """A difference as text for a terminal, Markdown for a pull request, JSON for machines, JUnit XML for a CI's test tab,
 HTML for a browser.
 
-Invariant: every format says the same changes, notes and subjects without enough trials; names from a results folder
+Invariant: every format says the same changes, notes and subjects without enough trials. Readers get subjects in words,
+machines (JSON, JUnit) their names, which do not change with the wording; names from a results folder
 cannot break out of Markdown, XML or HTML. Called by `rtbench compare`.
 """
 
@@ -43,9 +44,10 @@ def _mark(change: Change) -> str:
 
 def _text(found: Difference) -> str:
     lines = [f"{found.current} against {found.baseline}", *found.notes]
-    wide = [max((len(getattr(c, name)) for c in found.changes), default=0) for name in ("subject", "metric")]
-    for c in found.changes:
-        lines.append(f"{_mark(c)} {c.subject:<{wide[0]}}  {c.metric:<{wide[1]}}  {c.text()}")
+    names = [(found.heading(c), c.metric) for c in found.changes]
+    wide = [max(map(len, column)) for column in zip(*names, strict=True)]
+    for (subject, metric), c in zip(names, found.changes, strict=True):
+        lines.append(f"{_mark(c)} {subject:<{wide[0]}}  {metric:<{wide[1]}}  {c.text()}")
     lines += [f"too few trials: {line}" for line in found.too_few]
     return "\n".join(page.CONTROL.sub("?", line) for line in [*lines, _summary(found)]) + "\n"
 
@@ -58,7 +60,7 @@ def _markdown(found: Difference) -> str:
         lines = ["| subject | metric | change |", "|---|---|---|"]
         for c in changes:
             bold = "**" if c.regression else ""
-            lines.append(f"| {safe(c.subject)} | {safe(c.metric)} | {bold}{safe(c.text())}{bold} |")
+            lines.append(f"| {safe(found.heading(c))} | {safe(c.metric)} | {bold}{safe(c.text())}{bold} |")
         return lines
 
     shown = [c for c in found.changes if c.verdict in ("worse", "better")]

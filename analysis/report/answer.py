@@ -175,7 +175,7 @@ def _against(subjects: Sequence[ComparedSubject], beside: ComparedSubject, every
 def _across(one: found.Across) -> Iterator[str]:
     every = f" every {one.every_s:g} s" if one.every_s is not None else ""
     name, beside = naming.transport(one.transport), naming.transport(one.beside)
-    where = f"{len(one.stacks)} stacks" if len(one.stacks) > 2 else " and ".join(one.stacks)
+    where = f"{len(one.stacks)} stacks" if len(one.stacks) > 2 else " and ".join(map(naming.stack, one.stacks))
     for who in (f"{name}{every} against {beside} on {where}", f"{name} against {beside}, {len(one.stacks)} stacks"):
         for cpu in ("server CPU", "CPU"):
             known = (("latency", one.latency), (cpu, one.cpu))

@@ -141,7 +141,7 @@ def _arms(evidence: Evidence) -> Iterator[Caveat]:
     groups = [(group.name, group.subjects) for group in naming.groups(evidence)]
     if len(groups) < 2:  # arms say nothing
         stacks = dict.fromkeys(s.stack for s in evidence.subjects)
-        groups = [(stack, tuple(s for s in evidence.subjects if s.stack == stack)) for stack in stacks]
+        groups = [(naming.stack(stack), tuple(s for s in evidence.subjects if s.stack == stack)) for stack in stacks]
     if len(groups) > 1:
         named = "; ".join(
             f"{name}{': ' if name else ''}{', '.join(dict.fromkeys(s.base for s in subjects))}"

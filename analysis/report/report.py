@@ -48,7 +48,7 @@ class Report:
     """1: a threshold of the scenario is crossed; 3: some subject has too few valid trials; else 0."""
 
 
-CLAIMED = ("article", "ci")
+CLAIMED = ("article", "ci", "matrix")
 """Scenarios whose report shows the article's claims without being asked."""
 
 

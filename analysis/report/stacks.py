@@ -64,7 +64,7 @@ def table(evidence: Evidence) -> Stacks:
     counts = [len(row.stacks) for row in rows if row.predicted is not None]
     predicted = tuple(sorted({min(counts), max(counts)})) if counts else ()
     beside = naming.transport(rows[0].relative_to) if rows else ""
-    return Stacks(beside, stacks, ("over stacks", "next stack", "τ"), tuple(shown), predicted)
+    return Stacks(beside, tuple(map(naming.stack, stacks)), ("over stacks", "next stack", "τ"), tuple(shown), predicted)
 
 
 def _of_stack(one: Comparison | None) -> StackCell:

@@ -44,7 +44,8 @@ def arrange(scenario: Scenario, trace: str = "", conversing: bool = False, patie
     """The scenario of a verification: the event loop of `scenario`, every stream, small limits, a high rate.
 
     `trace`: the file of `replay`, which is left out without one. `conversing`: subscribers may send. `patience_s`: more
-    patience lowers the rate, so that the ring lasts longer and late messages make no larger burst.
+    patience lowers the rate and spaces the heartbeats: the ring lasts longer, late messages make no larger burst, and a
+    subscriber that a busy machine keeps waiting is not taken for a dead one.
     """
     table = WorkloadTable(rate_hz=RATE_HZ * PATIENCE_S / patience_s, payload_bytes=PAYLOAD_BYTES, trace=trace)
     playable = [name for name, stream in streams().items() if not stream.needs or getattr(table, stream.needs)]
@@ -55,7 +56,7 @@ def arrange(scenario: Scenario, trace: str = "", conversing: bool = False, patie
         stream=tuple(chosen),
         subscribers=len(chosen),
         server=ServerTable(
-            heartbeat_s=HEARTBEAT_S,
+            heartbeat_s=HEARTBEAT_S * patience_s / PATIENCE_S,
             ring_messages=RING_MESSAGES,
             buffer_bytes=BUFFER_BYTES,
             loop=scenario.server.loop,

@@ -33,7 +33,7 @@ def heartbeat(target: Target) -> list[str]:
         took = time.monotonic() - began
         problems = consecutive(found)
         if not subscriber.heartbeats:
-            problems.append(f"no heartbeat within {2 * period:g} s (one is due every {period:g} s)")
+            problems.append(f"no heartbeat within {most_s:.3g} s (one is due every {period:g} s)")
         elif took > most_s:
             problems.append(f"the first heartbeat took {took:.2f} s (one is due every {period:g} s)")
         problems += [f"a heartbeat came as a message: {m.payload!r}" for m in found if m.id < 1 or not m.payload]

@@ -26,7 +26,7 @@ from rtbench.messages.load import (
     Subscribed,
     WindowClosed,
 )
-from rtbench.processes.process import STOP_S, Process
+from rtbench.processes.process import STARTS_S, STOP_S, Process
 
 
 class LoadProcess(Process):
@@ -62,7 +62,7 @@ class LoadProcess(Process):
         environment = {"RTBENCH_TRIAL": text(LoadStart(str(path), first, settings)), "LOCUST_SKIP_UPDATE_CHECK": "1"}
         super().__init__(command, cores, log, environment, network)
 
-    def connect(self, timeout_s: float = 30) -> None:
+    def connect(self, timeout_s: float = STARTS_S) -> None:
         """Wait for its Hello message."""
         deadline = time.monotonic() + timeout_s
         while not select.select([self._listener], [], [], 0.05)[0]:

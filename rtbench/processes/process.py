@@ -24,6 +24,8 @@ from rtbench.machine.topology import Cores
 from rtbench.messages.lines import Lines, Message, MessageError, line
 from rtbench.processes._log import telling
 
+STARTS_S = 60.0
+"""The time that a process of ours has to start. One that dies is noticed at once; a busy machine is slow."""
 STOP_S = 2.0
 """A server's time to exit after SIGTERM, seconds (interface.md)."""
 MOST_LINE_BYTES = 2**20

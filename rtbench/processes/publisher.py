@@ -17,7 +17,7 @@ from rtbench.machine.topology import Cores
 from rtbench.messages import publisher as messages
 from rtbench.messages.feed import PlayedWorkload
 from rtbench.messages.lines import text
-from rtbench.processes.process import Process
+from rtbench.processes.process import STARTS_S, Process
 from rtbench.scenario.model import Scenario
 from rtbench.subjects import Post
 from rtbench.workload import Workload
@@ -50,7 +50,7 @@ class PublisherProcess(Process):
         self.posts = messages.PostCounts()
         """Outcomes of its HTTP posts, set by `finish` (`servers/publisher/post.py`)."""
 
-    def ready(self, timeout_s: float = 20) -> None:
+    def ready(self, timeout_s: float = STARTS_S) -> None:
         """Wait until servers can connect."""
         self.greeting = asdict(messages.READY(self.line(timeout_s)))
 

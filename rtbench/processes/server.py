@@ -14,7 +14,7 @@ from rtbench.errors import SubjectError, UserError
 from rtbench.machine.topology import Cores
 from rtbench.messages.lines import text
 from rtbench.messages.server import READINESS, Limits, ServerOptions
-from rtbench.processes.process import Process
+from rtbench.processes.process import STARTS_S, Process
 from rtbench.scenario.model import Scenario
 from rtbench.subjects.names import is_faulty
 
@@ -53,7 +53,7 @@ class ServerProcess(Process):
         self.url = ""
         self.uses: dict[str, Any] = {}
 
-    def ready(self, timeout_s: float = 20) -> str:
+    def ready(self, timeout_s: float = STARTS_S) -> str:
         """Wait until it accepts; its URL. Raises UserError for an error that the user can correct (a port in use)."""
         try:
             line = self.line(timeout_s)

@@ -154,7 +154,7 @@ def test_regressions_in_every_format(tmp_path: Path, make: ModuleType) -> None:
     found = against(one, two)
     assert found.exit_code == 1
     assert told(found) == {(SSE, "server_cpu_ns_per_message"), (SSE, "lost"), (WEBSOCKET, "lost")}
-    assert "3 regressions" in render(found, "text") and "✗ sse-aiohttp" in render(found, "text")
+    assert "3 regressions" in render(found, "text") and "✗ SSE on aiohttp" in render(found, "text")
     assert "**3 regressions" in render(found, "markdown")
     table = json.loads(render(found, "json"))
     assert table["regressions"] == 3 and table["exit"] == 1

@@ -45,7 +45,7 @@ def rtbench(folder: Path, path: str, *words: str, **environment: str) -> subproc
         env={**os.environ, "PATH": path, **environment},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
 

@@ -15,9 +15,9 @@ def test_a_client_that_stops_reading_is_cut_off_alone(measure: Callable[..., Any
     whole = measure(
         subject,
         faults={"deaf": 1},
-        server={"heartbeat_s": 3.0},  # who acknowledges nothing for half of it is cut off
+        server={"heartbeat_s": 6.0},  # who acknowledges nothing for half of it is cut off
         workload={"rate_hz": 100, "payload_bytes": 8000},
-        window_s=3.5,
+        window_s=5.5,
         grace_s=1,
     )
     counts, audit = whole.manifest["counts"], whole.manifest["audit"]

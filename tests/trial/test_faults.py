@@ -260,8 +260,8 @@ def test_a_starved_load_generator_is_invalid_and_nothing_is_lost(measure: Callab
     hurry = "import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))"
     if subprocess.run([sys.executable, "-c", hurry], capture_output=True, check=False).returncode:
         pytest.skip("who may not run before others (SCHED_FIFO) cannot starve anybody for sure")
-    row = {"what": "load", "at_s": 0, "for_s": 1, "burn_s": 0.08, "every_s": 0.1}
-    whole = measure("sse-aiohttp", {"run_delay_share": 0.3, "moved_share": 0.1}, window_s=1, faults={"starve": [row]})
+    row = {"what": "load", "at_s": 0, "for_s": 3, "burn_s": 0.08, "every_s": 0.1}
+    whole = measure("sse-aiohttp", {"run_delay_share": 0.2, "moved_share": 0.1}, window_s=3, faults={"starve": [row]})
     manifest = whole.manifest
     assert manifest["status"] == "invalid"
     # Half a millisecond of latency is moved by little: on a busy machine the server's waiting may be a reason, too.
@@ -274,6 +274,6 @@ def test_a_starved_load_generator_is_invalid_and_nothing_is_lost(measure: Callab
     assert (event["do"], event["what"]) == ("starve", "load")
     assert (event["began_ns"], event["ended_ns"]) == whole.window
     assert manifest["faults"]["starve"] == [row]
-    assert (manifest["counts"]["expected"], manifest["counts"]["lost"]) == (250, 0)
+    assert (manifest["counts"]["expected"], manifest["counts"]["lost"]) == (750, 0)
     assert len(whole.children.all) == 4
     assert whole.alive == []
