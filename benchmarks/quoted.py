@@ -6,9 +6,9 @@ Invariant: a page that has one mark has a mark at every result. A mark is an HTM
 
 It lists the numbers of the text below in their order: one expression each (`Source.number`), `report` for a number that
 stands like this in the folder's report.md, or the number itself where it is not a result. `--write` puts the computed
-numbers in place; where the text has no brackets, without the interval. `table`, `verdicts`, `made`, `repeats` and
-`claims` (`GENERATED`) write the whole block below. `<!-- printed by COMMAND -->` names a source that is not committed;
-a paragraph with the command in it needs no mark. Numbers in code, links, dates and versions are not results.
+numbers in place; where the text has no brackets, without the interval. `table`, `stacks`, `verdicts`, `made`, `repeats`
+and `claims` (`GENERATED`) write the whole block below. `<!-- printed by COMMAND -->` names a source that is not
+committed; a paragraph with the command in it needs no mark. Numbers in code, links, dates and versions are no results.
 
 Prints what differs and exits 1 (`--write`: only what it could not put right). Called by `make reference` and
 `tests/test_quoted.py`.
@@ -32,6 +32,7 @@ from rtbench.analysis.campaigns.load import Campaign, checked_keys
 from rtbench.analysis.campaigns.trials import Trial, Warning_
 from rtbench.analysis.evidence import ComparedSubject, Evidence, Result, conclude, naming
 from rtbench.analysis.report import citation
+from rtbench.analysis.report import stacks as stacks_table
 from rtbench.analysis.statistics.judgement import Comparison
 from rtbench.records.campaign import load, numbered
 from rtbench.records.record import plain
@@ -242,6 +243,26 @@ def verdicts(source: Source, words: list[str]) -> str:
     return " ".join(parts)
 
 
+def over_stacks(source: Source, words: list[str]) -> str:
+    """`stacks METRIC…`: each transport relative to the first on every stack, and what holds over them (R17)."""
+    found = source.evidence
+    rows = [row for word in words for row in found.matrix if row.metric == source.metric(word)]
+    stacks = list(dict.fromkeys(stack for row in rows for stack, _ in row.stacks))
+    beside = naming.transport(rows[0].relative_to)
+    lines = [["", f"beside {beside} on", *map(naming.stack, stacks), "over stacks"], ["---"] * (len(stacks) + 3)]
+    shown = ""
+    for row in rows:
+        title = TITLES[next(word for word in words if source.metric(word) == row.metric)]
+        of = dict(row.stacks)
+        cells = [
+            f"{format.ratio(of[stack])}{SIGNS.get(of[stack].verdict, '')}" if stack in of else "" for stack in stacks
+        ]
+        name = naming.capital(naming.transport(row.transport))
+        lines.append(["" if title == shown else title, name, *cells, stacks_table.verdict(row)])
+        shown = title
+    return "\n".join(f"| {' | '.join(line)} |".replace("|  |", "| |") for line in lines)
+
+
 def made(source: Source, _: list[str]) -> str:
     """`made`: the command, the seeds, what was asked, where, when, and how many trials are valid."""
     document = source.evidence.campaign.document
@@ -265,7 +286,8 @@ def repeats(source: Source, words: list[str]) -> str:
     if len(source.folders) == 1:
         return "This is one campaign on one machine. Another day or machine may give other ratios."
     each = ", ".join(format.ratio(Source((one,)).comparison(metric, pair)) for one in source.folders)
-    text = f"The {what} in {len(source.folders)} campaigns of this scenario: {each}."
+    scenario = found.campaign.document["scenario"]["name"]
+    text = f"The {what} in {len(source.folders)} campaigns of `{scenario}`: {each}."
     if not source.alike:
         return f"{text} They differ in machine or version, so they are not combined."
     return f"{text} Together: {format.statement(source.comparison(metric, pair))}."
@@ -286,7 +308,7 @@ def the_claims(source: Source, _: list[str]) -> str:
 
 
 GENERATED: dict[str, Callable[[Source, list[str]], str]] = {
-    "table": table, "verdicts": verdicts, "made": made, "repeats": repeats, "claims": the_claims,
+    "table": table, "stacks": over_stacks, "verdicts": verdicts, "made": made, "repeats": repeats, "claims": the_claims,
 }  # fmt: skip
 
 

@@ -1,8 +1,9 @@
 """`python benchmarks/reference.py FOLDER NAME`: make a measured campaign the reference result NAME.
 
-Invariant: results/reference/NAME holds report.md, one figure, campaign.json and metrics.csv; `ci` has report.html and
-its figure for dark pages, too. Everything else of the folder stays out of git: the command in campaign.json repeats it.
-Called by `make reference`, which then updates the numbers on pages with `benchmarks/quoted.py --write`.
+Invariant: results/reference/NAME holds report.md, one figure, campaign.json and metrics.csv; `ci` has report.html, too.
+A figure that a page shows has one for dark pages beside it. Everything else of the folder stays out of git: the command
+in campaign.json repeats it. Called by `make reference`, which then updates the numbers on pages with
+`benchmarks/quoted.py --write`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ REFERENCE = Path(__file__).parent.parent / "results" / "reference"
 FIGURES = ("forest.svg", "decision.svg", "sweep.svg")
 """The main figure; over stacks, the forest plot; of a sweep, its curves. The first one that the report has is kept."""
 WHOLE = "ci"
-"""The reference whose report.html is kept as an example, and whose figure the README shows."""
+"""The reference whose report.html is kept as an example."""
+SHOWN = ("ci", "matrix")
+"""References whose figure a page shows: there is one for dark pages, too."""
 
 
 def keep(folder: Path, name: str, reference: Path = REFERENCE) -> Path:
@@ -43,7 +46,7 @@ def keep(folder: Path, name: str, reference: Path = REFERENCE) -> Path:
     (new / "figures").mkdir(parents=True)
     for inside, path in kept.items():
         shutil.copyfile(path, new / inside)
-    if name == WHOLE:
+    if name in SHOWN:
         light = new / "figures" / figure
         light.with_stem(f"{light.stem}-dark").write_text(to_dark(light.read_text(encoding="utf-8")), encoding="utf-8")
     shutil.rmtree(target, ignore_errors=True)
