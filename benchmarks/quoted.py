@@ -8,7 +8,7 @@ It lists the numbers of the text below in their order: one expression each (`Sou
 stands like this in the folder's report.md, or the number itself where it is not a result. `--write` puts the computed
 numbers in place; where the text has no brackets, without the interval. `table`, `stacks`, `verdicts`, `made`, `repeats`
 and `claims` (`GENERATED`) write the whole block below. `<!-- printed by COMMAND -->` names a source that is not
-committed; a paragraph with the command in it needs no mark. Numbers in code, links, dates and versions are no results.
+committed; a paragraph with the command in it needs no mark. Numbers in code, links, dates and versions do not count.
 
 Prints what differs and exits 1 (`--write`: only what it could not put right). Called by `make reference` and
 `tests/test_quoted.py`.

@@ -90,9 +90,7 @@ def test_several_campaigns_are_distinguished_and_combined(script: ModuleType) ->
     source = script.Source((CI, "results/reference/ci"))  # twice the same: the ratio stays
     said = script.repeats(source, ["cpu", "websocket-aiohttp/sse-aiohttp"])
     ratio = script.Source((CI,)).number("cpu websocket-aiohttp/sse-aiohttp").split()[0]
-    assert said.startswith(
-        f"The server CPU per message of WebSocket beside SSE in 2 campaigns of this scenario: {ratio}"
-    )
+    assert said.startswith(f"The server CPU per message of WebSocket beside SSE in 2 campaigns of `ci`: {ratio}")
     assert ratio in said.partition("Together: ")[2]
 
 
@@ -137,7 +135,7 @@ def test_a_page_s_blocks_are_the_page(script: ModuleType, name: str) -> None:
 def test_readme_is_short() -> None:
     lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
     assert len(lines) <= 120
-    assert [line for line in lines if len(line) > 120] == []
+    assert [line for line in lines if len(line) > 120 and not line.startswith("| ")] == []  # a table's row is one line
     code = False
     run = 0
     for line in lines:

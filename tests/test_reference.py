@@ -78,9 +78,11 @@ def test_what_is_in_git_is_what_is_kept(script: ModuleType) -> None:
     assert len(folders) >= 10
     for folder in folders:
         found = files(folder)
-        figures = {file for file in found if file.startswith("figures/")} - {DARK}
+        dark = {file for file in found if file.endswith("-dark.svg")}
+        figures = {file for file in found if file.startswith("figures/")} - dark
+        assert len(dark) == (folder.name in script.SHOWN)
         assert len(figures) == 1 and figures < {f"figures/{name}" for name in script.FIGURES}
-        assert found - figures == KEPT | ({"report.html", DARK} if folder.name == script.WHOLE else set()), folder
+        assert found - figures == KEPT | dark | ({"report.html"} if folder.name == script.WHOLE else set()), folder
 
 
 def test_the_references_stay_small() -> None:

@@ -37,7 +37,7 @@ class Group:
     subjects: tuple[ComparedSubject, ...]
 
 
-_STACKS = {"go": "Go", "nchan": "Nchan", "node": "Node.js"}
+_STACKS = {"go": "Go", "nchan": "Nchan", "node": "Node"}
 _SHORT = {"sse": "SSE", "websocket": "WebSocket", "tcp": "plain TCP"}
 _OLDER = {("websocket-uvicorn", "starlette"): "websocket-starlette"}
 """A subject whose name is older than the name of its stack, and the name that it would have today."""

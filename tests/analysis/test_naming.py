@@ -51,7 +51,7 @@ def test_arms_are_named_where_they_tell_something_apart(subjects: Sequence[Compa
 def test_a_subject_in_words() -> None:
     named = {s.name: naming.title(s) for s in (SSE, SOCKET_NODE, FLOOR)}
     assert named == {
-        "sse-aiohttp": "SSE on aiohttp", "websocket-node": "WebSocket on Node.js", "tcp-floor": "plain TCP on floor"
+        "sse-aiohttp": "SSE on aiohttp", "websocket-node": "WebSocket on Node", "tcp-floor": "plain TCP on floor"
     }  # fmt: skip
     swept = ComparedSubject(
         "a", "long-poll", "nginx", "idiomatic", "", 1, 1, {}, "long-poll-nginx+caddy@2", {"subscribers": 9}

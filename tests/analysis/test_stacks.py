@@ -95,7 +95,7 @@ def test_the_report_has_the_matrix(report: Path, three: Evidence) -> None:
     assert set(row["summary"]) >= {"ratio", "low", "high", "predicted_low", "predicted_high", "tau"}
     assert row["summary"]["predicted_low"] < row["summary"]["low"] < row["summary"]["high"]
     shown = stacks.table(three)
-    assert shown.stacks == ("Nchan", "Go", "Node.js")
+    assert shown.stacks == ("Nchan", "Go", "Node")
     assert len(shown.rows) == len(three.matrix) and shown.predicted == (3,)
     for name in ("report.md", "report.html"):
         text = (report / name).read_text()
