@@ -30,7 +30,7 @@ from typing import Any
 from rtbench.analysis import claims, format
 from rtbench.analysis.campaigns.load import Campaign, checked_keys
 from rtbench.analysis.campaigns.trials import Trial, Warning_
-from rtbench.analysis.evidence import ComparedSubject, Evidence, Result, conclude, naming
+from rtbench.analysis.evidence import Evidence, Result, conclude, naming
 from rtbench.analysis.report import citation
 from rtbench.analysis.report import stacks as stacks_table
 from rtbench.analysis.statistics.judgement import Comparison
@@ -211,8 +211,8 @@ def table(source: Source, words: list[str]) -> str:
             row.append(re.sub(r"^([\d.,]+)( \S+) \[\1, \1\]$", r"\1\2", text))
             if name == word:
                 compared = None if subject.name == base else found.comparison(metric, subject.name, base)
-                row.append("" if compared is None else format.ratio(compared) + SIGNS.get(compared.verdict, ""))
-    return "\n".join(f"| {' | '.join(row)} |".replace("|  |", "| |") for row in rows)
+                row.append("" if compared is None else _signed(compared))
+    return _table(rows)
 
 
 def verdicts(source: Source, words: list[str]) -> str:
@@ -239,28 +239,34 @@ def verdicts(source: Source, words: list[str]) -> str:
     if texts:
         parts.append(f"“?”: not resolved; could differ from {_name(found, base)}: {'; '.join(texts)}.")
     for subject in (one for _, subjects in found.arms[1:] for one in subjects):
-        parts.append(f"{_name(found, subject.name)} is {_transport(subject)} on another stack.")
+        parts.append(f"{_name(found, subject.name)} is {_capital(subject.transport)} on another stack.")
     return " ".join(parts)
 
 
 def over_stacks(source: Source, words: list[str]) -> str:
     """`stacks METRIC…`: each transport relative to the first on every stack, and what holds over them (R17)."""
     found = source.evidence
-    rows = [row for word in words for row in found.matrix if row.metric == source.metric(word)]
-    stacks = list(dict.fromkeys(stack for row in rows for stack, _ in row.stacks))
-    beside = naming.transport(rows[0].relative_to)
-    lines = [["", f"beside {beside} on", *map(naming.stack, stacks), "over stacks"], ["---"] * (len(stacks) + 3)]
-    shown = ""
-    for row in rows:
-        title = TITLES[next(word for word in words if source.metric(word) == row.metric)]
-        of = dict(row.stacks)
-        cells = [
-            f"{format.ratio(of[stack])}{SIGNS.get(of[stack].verdict, '')}" if stack in of else "" for stack in stacks
-        ]
-        name = naming.capital(naming.transport(row.transport))
-        lines.append(["" if title == shown else title, name, *cells, stacks_table.verdict(row)])
-        shown = title
-    return "\n".join(f"| {' | '.join(line)} |".replace("|  |", "| |") for line in lines)
+    if not found.matrix:
+        raise Unknown(f"{', '.join(source.folders)} has no transport on several stacks")
+    stacks = list(dict.fromkeys(stack for row in found.matrix for stack, _ in row.stacks))
+    beside = naming.transport(found.matrix[0].relative_to)
+    rows = [["", f"beside {beside} on", *map(naming.stack, stacks), "over stacks"], ["---"] * (len(stacks) + 3)]
+    for word in words:
+        title = TITLES[word]
+        for row in (one for one in found.matrix if one.metric == source.metric(word)):
+            of = dict(row.stacks)
+            cells = [_signed(of[stack]) if stack in of else "" for stack in stacks]
+            rows.append([title, _capital(row.transport), *cells, stacks_table.verdict(row)])
+            title = ""  # once for all rows of a metric
+    return _table(rows)
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |".replace("|  |", "| |") for row in rows)
+
+
+def _signed(one: Comparison) -> str:
+    return format.ratio(one) + SIGNS.get(one.verdict, "")
 
 
 def made(source: Source, _: list[str]) -> str:
@@ -312,8 +318,8 @@ GENERATED: dict[str, Callable[[Source, list[str]], str]] = {
 }  # fmt: skip
 
 
-def _transport(row: ComparedSubject) -> str:
-    return naming.capital(naming.transport(row.transport))
+def _capital(transport: str) -> str:
+    return naming.capital(naming.transport(transport))
 
 
 def _name(found: Evidence, subject: str) -> str:
@@ -321,7 +327,7 @@ def _name(found: Evidence, subject: str) -> str:
     that is clear."""
     row = next(one for one in found.subjects if one.name == subject)
     alike = [one for one in found.subjects if one.transport == row.transport and one.cell == row.cell]
-    name = _transport(row) + ("" if alike[0] is row else f" ({row.stack})")
+    name = _capital(row.transport) + ("" if alike[0] is row else f" ({row.stack})")
     if row.arm == found.subjects[0].arm:
         return name
     return f"*{name if [one.stack for one in found.subjects].count(row.stack) > 1 else row.stack}*"

@@ -7,7 +7,7 @@ the answer, the tables and the figures.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,7 @@ class Group:
 
 
 _STACKS = {"go": "Go", "nchan": "Nchan", "node": "Node"}
+"""A stack that its project writes otherwise than it is called here."""
 _SHORT = {"sse": "SSE", "websocket": "WebSocket", "tcp": "plain TCP"}
 _OLDER = {("websocket-uvicorn", "starlette"): "websocket-starlette"}
 """A subject whose name is older than the name of its stack, and the name that it would have today."""
@@ -123,16 +124,21 @@ def headings(subjects: Sequence[ComparedSubject]) -> dict[str, str]:
     return {s.base: whole(s) for s in subjects} | {s.name: heading(s) for s in subjects}
 
 
+def transports_of_stacks(subjects: Iterable[ComparedSubject]) -> dict[str, set[str]]:
+    """Every stack to the transports that it serves here."""
+    found: dict[str, set[str]] = {}
+    for subject in subjects:
+        found.setdefault(subject.stack, set()).add(subject.transport)
+    return found
+
+
 def apart(subjects: Sequence[ComparedSubject]) -> bool:
     """Whether arms say something: one stack serves several transports, and others run on other stacks; or there is a
     floor beside the rest. Where every stack serves several (a matrix), each is a controlled arm of its own."""
     arms = {s.arm for s in subjects}
     if FLOOR in arms:
         return len(arms) > 1
-    of_stack: dict[str, set[str]] = {}
-    for s in subjects:
-        of_stack.setdefault(s.stack, set()).add(s.transport)
-    if all(len(transports) > 1 for transports in of_stack.values()):
+    if all(len(transports) > 1 for transports in transports_of_stacks(subjects).values()):
         return False
     mine = [s for s in subjects if s.arm == CONTROLLED]
     return len({s.transport for s in mine}) > 1 and not {s.stack for s in subjects} <= {s.stack for s in mine}

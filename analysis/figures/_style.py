@@ -302,7 +302,9 @@ def to_svg(canvas: Figure) -> str:
         # Labels that leave no room (extreme values): the panels then stay where a figure has them without a layout.
         warnings.filterwarnings("ignore", "constrained_layout not applied", UserWarning)
         FigureCanvasSVG(canvas).print_svg(buffer, metadata=nothing)  # type: ignore[no-untyped-call]
-    canvas.set_layout_engine("none")  # the layout is found and stays: finding it takes half of the time of drawing
+    canvas.set_layout_engine(
+        "none"
+    )  # the layout stays as found: finding it again for the PNG takes longer than drawing
     text = buffer.getvalue()
     text = re.sub(r"<!DOCTYPE.*?>\s*", "", text, flags=re.DOTALL)
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
@@ -314,7 +316,7 @@ _LONG = re.compile(r"-?\d+\.\d{3,}")
 
 
 def _rounded(attribute: re.Match[str]) -> str:
-    """Places to a hundredth of a point, which no screen or print shows: half of an SVG's bytes are further digits."""
+    """Places to a hundredth of a point: further digits only make the file larger."""
     return _LONG.sub(lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), attribute[0])
 
 

@@ -43,10 +43,8 @@ def collect(evidence: Evidence) -> list[Caveat]:
 
 def _one_stack(evidence: Evidence) -> Iterator[Caveat]:
     """Transports that are compared on one stack alone (R17): the first doubt, whatever else there is."""
-    on: dict[str, set[str]] = {}
-    for subject in filter(plain, evidence.subjects):
-        on.setdefault(subject.stack, set()).add(subject.transport)
-    several = [stack for stack, transports in on.items() if len(transports) > 1]
+    on = naming.transports_of_stacks(filter(plain, evidence.subjects))
+    several = [naming.stack(stack) for stack, transports in on.items() if len(transports) > 1]
     if several and evidence.comparisons and not evidence.matrix:
         each = "one stack" if len(several) == 1 else "each transport on one stack"
         text = f"{each} ({', '.join(several)}): says nothing of others; what a transport costs depends on its stack"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from rtbench.analysis.evidence import ComparedSubject, Evidence
+from rtbench.analysis.evidence import ComparedSubject, Evidence, naming
 from rtbench.analysis.metrics import POLLING
 
 
@@ -31,7 +31,10 @@ def presets(evidence: Evidence) -> list[Preset]:
             stacks[subject.stack].append(subject)
     stack, alike = max(stacks.items(), key=lambda row: len({s.transport for s in row[1]}), default=("", []))
     one_stack = tuple(alike) if len({s.transport for s in alike}) > 1 else ()
-    for key, title, subjects in (("push", "Push only", push), ("stack", f"Transports on {stack}", one_stack)):
+    for key, title, subjects in (
+        ("push", "Push only", push),
+        ("stack", f"Transports on {naming.stack(stack)}", one_stack),
+    ):
         bases = {s.base for s in subjects}
         if 2 <= len(bases) < len({s.base for s in evidence.subjects}):
             shown.append(_preset(key, title, subjects))

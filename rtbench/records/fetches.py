@@ -9,9 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from rtbench.records.audit import Table
-
-Ints = npt.NDArray[np.int64]
+from rtbench.records.audit import Ints, Table
 
 _TIME_BITS = 43
 """Bits of a key for the time since a trial's first request: 2^43 ns are 2.4 hours; leaves 2^20 subscribers."""

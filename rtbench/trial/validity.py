@@ -90,11 +90,11 @@ class Inputs:
         """The same for the load process that sends the polls: it can only have delayed a message whose request did not
         wait at the server when the message was due. Where these are a share s, the median moved from the quantile
         0.5 - s at the lowest."""
-        share = self.arrivals.asked_late_share
-        if not self.moves(waited_ns, median_ns) or median_ns is None or share >= 0.5:
-            return self.moves(waited_ns, median_ns)
-        lowest = quantile(self.latency_ns, 0.5 - share)
-        return lowest is None or median_ns - lowest > self.limits.moved_share * median_ns
+        moved, share = self.moves(waited_ns, median_ns), self.arrivals.asked_late_share
+        if not moved or share >= 0.5:
+            return moved
+        middle, lowest = (quantile(self.latency_ns, level) for level in (0.5, 0.5 - share))
+        return middle is None or lowest is None or middle - lowest > self.limits.moved_share * middle
 
     @property
     def window_ns(self) -> int:

@@ -4,9 +4,11 @@ server a publisher that says what the test wants."""
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,25 @@ from rtbench.servers.kit import feed as wire
 from rtbench.servers.kit.hub import Hub
 from rtbench.streams import Emission, Pace, Source, Stream, catalogue
 from rtbench.workload import NOTICE, Workload
+
+
+def on_one_connection(
+    address: tuple[str, int], asked: Mapping[str, int], within_s: float
+) -> list[tuple[Message, bytes]]:
+    """Ask for each path, and expect its status; headers and bodies. The connection is kept alive throughout."""
+    with contextlib.closing(http.client.HTTPConnection(*address, timeout=within_s)) as link:
+        answers, ends = [], set()
+        for path, status in asked.items():
+            link.request("GET", path)
+            response = link.getresponse()
+            body = response.read()
+            assert response.status == status, path
+            assert link.sock is not None, f"closed after {path}"
+            ends.add(link.sock.getsockname())
+            answers.append((response.headers, body))
+        assert len(ends) == 1
+        return answers
+
 
 LIMITS = Limits(ring_messages=10, ring_bytes=2**20, buffer_bytes=4096, heartbeat_s=15.0)
 

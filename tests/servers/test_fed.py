@@ -7,7 +7,6 @@ feed that goes away, another run of it. A new stack is found by the registry.
 from __future__ import annotations
 
 import contextlib
-import http.client
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,7 +27,7 @@ from rtbench.subjects import FEED
 from rtbench.subjects.registry import catalogue
 from rtbench.transports import Control
 
-from .conftest import Feed
+from .conftest import Feed, on_one_connection
 
 pytestmark = pytest.mark.slow
 
@@ -267,23 +266,16 @@ def test_a_connection_is_kept_alive_over_answers_and_streams(fed: Start, feed: F
     target = fed("chat").target("chat")
     feed.ticks(1, 2)
     feed.notice("end", last=2)
-    with contextlib.closing(http.client.HTTPConnection(target.host, target.port, timeout=PATIENCE_S)) as link:
-        seen = []
-        for path, status in (
-            ("/plan/chat", 200),
-            ("/sse/chat", 200),
-            ("/sse/chat?since=2", 204),
-            ("/nothing/here", 404),
-            ("/sse/chat?since=x", 400),
-            ("/sse/chat?since=1", 200),
-        ):
-            link.request("GET", path)
-            response = link.getresponse()
-            body = response.read()
-            assert response.status == status, path
-            assert "keep-alive" not in response.headers  # the announcement of a server that cuts idle connections
-            assert link.sock is not None, f"closed after {path}"
-            seen.append((link.sock.getsockname(), body))
-        assert len({where for where, _ in seen}) == 1
-        assert seen[1][1].count(b'\ndata: {"n"') == 2
-        assert seen[5][1].startswith(b"id: 2\n")
+    asked = {
+        "/plan/chat": 200,
+        "/sse/chat": 200,
+        "/sse/chat?since=2": 204,
+        "/nothing/here": 404,
+        "/sse/chat?since=x": 400,
+        "/sse/chat?since=1": 200,
+    }
+    answers = on_one_connection((target.host, target.port), asked, PATIENCE_S)
+    for headers, _ in answers:
+        assert "keep-alive" not in headers  # the announcement of a server that cuts idle connections
+    assert answers[1][1].count(b'\ndata: {"n"') == 2
+    assert answers[5][1].startswith(b"id: 2\n")

@@ -36,7 +36,7 @@ from rtbench.scenario.model import Scenario
 from rtbench.streams import catalogue
 from rtbench.subjects.registry import find
 
-from .conftest import Feed
+from .conftest import Feed, on_one_connection
 
 FOLDER = Path(__file__).parents[2] / "servers" / "hyperlane"
 BINARY = FOLDER / "target" / "release" / "rtbench-hyperlane"
@@ -189,24 +189,16 @@ def test_one_connection_takes_a_stream_and_then_polls(fed: Callable[..., Hyperla
     server = fed("chat")
     feed.ticks(1, 2)
     feed.notice("end", last=2)
-    with contextlib.closing(http.client.HTTPConnection(*server.address, timeout=PATIENCE_S)) as link:
-        seen = []
-        for path, status in (
-            ("/sse/chat?since=1", 200),
-            ("/poll/chat?since=1", 200),
-            ("/long-poll/chat?since=1", 200),
-            ("/poll/chat?since=x", 400),
-        ):
-            link.request("GET", path)
-            response = link.getresponse()
-            body = response.read()
-            assert response.status == status, path
-            assert link.sock is not None, f"closed after {path}"
-            seen.append((link.sock.getsockname(), body))
-        assert len({where for where, _ in seen}) == 1
-        assert seen[0][1].startswith(b"id: 2\n")
-        assert seen[1][1] == seen[2][1]
-        assert [message["id"] for message in json.loads(seen[1][1])["messages"]] == [2]
+    asked = {
+        "/sse/chat?since=1": 200,
+        "/poll/chat?since=1": 200,
+        "/long-poll/chat?since=1": 200,
+        "/poll/chat?since=x": 400,
+    }
+    stream, short, long, _ = (body for _, body in on_one_connection(server.address, asked, PATIENCE_S))
+    assert stream.startswith(b"id: 2\n")
+    assert short == long
+    assert [message["id"] for message in json.loads(short)["messages"]] == [2]
 
 
 # Its own: HTTP
