@@ -301,12 +301,12 @@ def repeats(source: Source, words: list[str]) -> str:
 
 def the_claims(source: Source, _: list[str]) -> str:
     """`claims`: the article's claims and their outcomes; the first folder that tests one decides. A claim that none of
-    them tests has the outcome that the first folder's report.md has."""
+    them tests here (its raw data is gone) has the outcome of the first report.md that tests it."""
     judged = claims.judge([evidence(folder) for folder in source.folders])
-    report = (ROOT / source.folders[0] / "report.md").read_text(encoding="utf-8")
+    reports = "".join((ROOT / folder / "report.md").read_text(encoding="utf-8") for folder in source.folders)
     rows = ["| claim | outcome | tested by |", "|---|---|---|"]
     for one in judged:
-        known = re.search(rf"^\| {one.hypothesis.number}\. [^|]*\| ([^|]*) \|", report, re.MULTILINE)
+        known = re.search(rf"^\| {one.hypothesis.number}\. [^|]*\| (?!not tested)([^|]*) \|", reports, re.MULTILINE)
         outcome = one.outcome if one.findings else known[1] if known else "not tested"
         command = one.hypothesis.scenario.replace("|", "\\|")
         rows.append(f"| {one.hypothesis.number}. {one.hypothesis.claim} | {outcome} | `{command}` |")

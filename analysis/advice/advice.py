@@ -21,7 +21,7 @@ from rtbench.analysis.advice.option import CPU, SAME, Needs, Option
 from rtbench.analysis.advice.options import options
 from rtbench.analysis.advice.reasons import percent
 from rtbench.analysis.campaigns.load import load
-from rtbench.analysis.evidence import Evidence, gather
+from rtbench.analysis.evidence import Evidence, gather, naming
 from rtbench.analysis.statistics.judgement import Comparison
 from rtbench.analysis.sweep.cells import cells
 from rtbench.errors import ResultsError
@@ -103,13 +103,14 @@ class Advice:
         if not self.ranking:
             return "Nothing can be advised: no transport has enough usable trials."
         first = [r.option for r in self.ranking if r.rank == 1]
-        names = " or ".join(o.name for o in first)
+        names = " or ".join(o.title for o in first)
         if first[0].unmet:
             return f"Nothing that was measured meets these needs; {names} comes nearest ({'; '.join(first[0].unmet)})."
         if len(first) < 2:
-            return f"{names}."
-        known = any(line.startswith(f"{', '.join(o.name for o in first)}: ") for line in self.equal)
-        return f"{names}: {'it does not matter which' if known else 'nothing measured here tells them apart'}."
+            return f"{naming.capital(names)}."
+        known = any(line.startswith(f"{_names(first)}: ") for line in self.equal)
+        why = "it does not matter which" if known else "nothing measured here tells them apart"
+        return f"{naming.capital(names)}: {why}."
 
     def row(self) -> dict[str, Any]:
         """For JSON."""
@@ -130,7 +131,7 @@ class Advice:
         lines = [self.answer, ""]
         for one in self.ranking:
             option = one.option
-            lines.append(f"{one.rank}. {option.name} ({option.subject.transport})")
+            lines.append(f"{one.rank}. {naming.capital(option.title)} ({option.subject.name})")
             lines += [f"   ✗ {text}" for text in option.unmet]
             lines += [f"   ! {text}" for text in (*option.asks, *option.extrapolated)]
             lines += [f"   · {text}" for text in (*option.reasons, *([one.note] if one.note else []))]
@@ -234,12 +235,12 @@ def _ranked(ordered: Sequence[Option], costs: Costs) -> list[Ranked]:
 
 def _note(option: Option, leader: Option, ratio: Comparison | None) -> str:
     if ratio is None:
-        return f"its server CPU and {leader.name}'s have no block in common"
-    stacks = option.subject.stack != leader.subject.stack
-    across = f" (stacks differ: {option.subject.stack}, {leader.subject.stack})" if stacks else ""
+        return f"its server CPU and {leader.title}'s have no block in common"
+    here, there = naming.stack(option.subject.stack), naming.stack(leader.subject.stack)
+    across = f" (stacks differ: {here}, {there})" if here != there else ""
     if ratio.different:
-        return f"its server CPU is {format.ratio(ratio)} of {leader.name}'s{across}"
-    return f"its server CPU beside {leader.name}'s: {format.statement(ratio)}{across}"
+        return f"its server CPU is {format.ratio(ratio)} of {leader.title}'s{across}"
+    return f"its server CPU beside {leader.title}'s: {format.statement(ratio)}{across}"
 
 
 def _places(ranking: Sequence[Ranked]) -> list[tuple[bool, str]]:
@@ -249,7 +250,7 @@ def _places(ranking: Sequence[Ranked]) -> list[tuple[bool, str]]:
         group = [r for r in ranking if r.rank == rank]
         if len(group) < 2:
             continue
-        names = ", ".join(r.option.name for r in group)
+        names = _names([r.option for r in group])
         known = all(_trivial(r.option) for r in group)
         if known:
             most = max(r.option.high or r.option.cores for r in group)
@@ -257,10 +258,15 @@ def _places(ranking: Sequence[Ranked]) -> list[tuple[bool, str]]:
             why = f"each takes less than {percent(TRIVIAL)} of a core (at most {percent(most)})"
             why += f"; their data is {', '.join(ages)} old at the median, choose by that if it matters"
         else:
-            why = "; ".join(f"{r.option.name}: {r.tie}" for r in group[1:])
+            why = "; ".join(f"{r.option.title}: {r.tie}" for r in group[1:])
             known = all(r.near is not None and r.near.verdict == "equivalent" for r in group[1:])
         lines.append((known, f"{names}: {why}"))
     return lines
+
+
+def _names(options: Sequence[Option]) -> str:
+    """`SSE on Go, WebSocket on Go`: the options of one place, a line's beginning."""
+    return naming.capital(", ".join(o.title for o in options))
 
 
 def _changes(ranking: Sequence[Ranked], costs: Costs, needs: Needs) -> list[str]:
@@ -273,13 +279,14 @@ def _changes(ranking: Sequence[Ranked], costs: Costs, needs: Needs) -> list[str]
         lines += _for_polls(one.option, first, costs, needs)
         if one.option.unmet and one.option.age_p90_ns is not None and _too_old(one.option, needs):
             age = format.quantity(one.option.age_p90_ns, "ns")
-            lines.append(f"{one.option.name} would be fresh enough if data {age} old were acceptable.")
+            lines.append(f"{naming.capital(one.option.title)} would be fresh enough if data {age} old were acceptable.")
     per = first.cores / (needs.subscribers or first.seen.subscribers)
     if per:
         count = math.floor(1 / per)
         beyond = ", extrapolated" if count > first.seen.subscribers * 1.02 else ""
         lines.append(
-            f"{first.name} fills one core at some {count:,} subscribers{beyond}; beyond that it needs more processes."
+            f"{naming.capital(first.title)} fills one core at some {count:,} subscribers{beyond}; beyond that it needs "
+            "more processes."
         )
     if not needs.bidirectional and any(r.option.subject.transport != "websocket" for r in ranking):
         lines.append("If clients also send (--bidirectional), WebSocket uses its connection; all others need a POST.")
@@ -312,9 +319,10 @@ def _for_polls(one: Option, first: Option, costs: Costs, needs: Needs) -> list[s
     rate = needs.rate_hz or other.seen.rate_hz
     edge = "at the earliest" if ratio.ratio > 1 else "at the latest"
     return [
-        f"{poll.subject.name} costs less CPU than {other.name} with a poll interval of {_times(ratio, interval_s)} s "
-        f"or longer ({edge}), and data that old; or, polled every {format.number(interval_s)} s, from "
-        f"{_times(ratio, rate)} messages a second on. Measure it: --set poll.interval_s=…"
+        f"{naming.capital(naming.title(poll.subject))} costs less CPU than {other.title} with a poll interval of "
+        f"{_times(ratio, interval_s)} s or longer ({edge}), and data that old; or, polled every "
+        f"{format.number(interval_s)} s, from {_times(ratio, rate)} messages a second on. "
+        "Measure it: --set poll.interval_s=…"
     ]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rtbench.analysis import format
-from rtbench.analysis.evidence import ComparedSubject
+from rtbench.analysis.evidence import ComparedSubject, naming
 from rtbench.analysis.sweep.cells import Cell
 from rtbench.errors import UserError
 
@@ -83,6 +83,11 @@ class Option:
         if self.interval_s is not None and self.interval_s != self.seen.interval_s:
             return f"{self.subject.name} every {format.number(self.interval_s)} s"
         return self.subject.name
+
+    @property
+    def title(self) -> str:
+        """The same in words: `short polling on Go every 2 s`."""
+        return naming.title(self.subject) + self.name.removeprefix(self.subject.name)
 
     @property
     def worth(self) -> tuple[int, int, float]:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 
 from rtbench.analysis.claims.claim import Finding, Hypothesis, Judged
-from rtbench.analysis.evidence import Evidence
+from rtbench.analysis.evidence import Evidence, naming
 from rtbench.analysis.sweep.cells import Cell, cells
 
 __all__ = ["Finding", "Hypothesis", "Judged", "hypotheses", "judge"]
@@ -55,5 +55,5 @@ def _where(evidence: Evidence, finding: Finding) -> str:
     stack_of = {s.name: s.stack for s in evidence.subjects}
     stacks = list(dict.fromkeys(stack_of[n] for p in finding.points for n in (p.a, p.b) if n in stack_of))
     if len(stacks) > 1:
-        return f"Measured on {len(stacks)} stacks ({', '.join(stacks)}). "
-    return f"Measured on {stacks[0]}. " if stacks else ""
+        return f"Measured on {len(stacks)} stacks ({', '.join(map(naming.stack, stacks))}). "
+    return f"Measured on {naming.stack(stacks[0])}. " if stacks else ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from rtbench.analysis import format
 from rtbench.analysis.claims.claim import Finding, Hypothesis, Point
 from rtbench.analysis.claims.points import counted, measured, plain, rate_hz, sentence
-from rtbench.analysis.evidence import ComparedSubject, Evidence
+from rtbench.analysis.evidence import ComparedSubject, Evidence, naming
 
 CONNECTIONS = 1000
 CORE_SHARE = 0.5
@@ -35,9 +35,9 @@ def judge(evidence: Evidence) -> Finding | None:
         points += mine
         count = _subscribers(evidence, subject)
         wrong = _faults({p.metric: p for p in mine}, count, rate)
-        faults += [f"{subject.name}: {fault}" for fault in wrong]
+        faults += [f"{naming.title(subject)}: {fault}" for fault in wrong]
         cpu = next(p for p in mine if p.metric == CPU)
-        flips.append(_full(cpu, rate, count))
+        flips.append(_full(naming.capital(naming.title(subject)), cpu, rate, count))
     text = f"{'; '.join(faults)}. " if faults else ""
     return Finding("contradicted" if faults else "supported", text + sentence(points), tuple(points), " ".join(flips))
 
@@ -57,11 +57,11 @@ def _faults(points: dict[str, Point], count: int, rate: float) -> list[str]:
     return wrong
 
 
-def _full(cpu: Point, rate: float, count: int) -> str:
+def _full(subject: str, cpu: Point, rate: float, count: int) -> str:
     most = [1e9 * CORE_SHARE / (x * rate) for x in (cpu.value, cpu.high or cpu.value, cpu.low or cpu.value)]
     beyond = f", extrapolated from {count:,}" if most[0] > count else ""
     return (
-        f"{cpu.a} reaches half a core at some {most[0]:,.0f} connections [{most[1]:,.0f}, {most[2]:,.0f}] with "
+        f"{subject} reaches half a core at some {most[0]:,.0f} connections [{most[1]:,.0f}, {most[2]:,.0f}] with "
         f"{format.number(rate)} messages a second each{beyond}."
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from rtbench.analysis import format
 from rtbench.analysis.claims.claim import Finding, Hypothesis, Point
 from rtbench.analysis.claims.points import counted, measured, rate_hz, sentence
-from rtbench.analysis.evidence import ComparedSubject, Evidence
+from rtbench.analysis.evidence import ComparedSubject, Evidence, naming
 
 COUNTS = ("lost", "duplicated", "reordered", "corrupted")
 TUNED = "-tuned"
@@ -25,8 +25,8 @@ def judge(evidence: Evidence) -> Finding | None:
     for subject in shipped:
         points += _points(evidence, subject)
         wrong = faults_of(evidence, subject, 1e9 / rate)
-        faults += [f"{subject.name}: {'; '.join(wrong)}"] if wrong else []
-    passed = [s.name for s in behind if s.proxy.endswith(TUNED) and not faults_of(evidence, s, 1e9 / rate)]
+        faults += [f"{naming.title(subject)}: {'; '.join(wrong)}"] if wrong else []
+    passed = [naming.title(s) for s in behind if s.proxy.endswith(TUNED) and not faults_of(evidence, s, 1e9 / rate)]
     text = f"As shipped, {'. '.join(faults)}. " if faults else f"{len(shipped)} proxies as shipped held nothing back. "
     flips = f"Configured for streams it works: {', '.join(passed)}." if passed else ""
     return Finding("contradicted" if faults else "supported", text + sentence(points), tuple(points), flips)

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 
 from rtbench.analysis import format
 from rtbench.analysis.claims.claim import Outcome, Point
-from rtbench.analysis.evidence import ComparedSubject, Evidence
-from rtbench.analysis.evidence.stacks import over
+from rtbench.analysis.evidence import ComparedSubject, Evidence, naming, stacks
 from rtbench.analysis.metrics import find
 from rtbench.analysis.statistics.judgement import DIFFERENT, Verdict
 
@@ -21,7 +20,7 @@ def compared(evidence: Evidence, metric: str, a: str, b: str) -> Point | None:
     if found is None or found.low is None:
         return None
     said = {"a lower": " (lower)", "a higher": " (higher)"}.get(found.verdict, "")
-    text = f"{a} {format.statement(found, b)}{said}"
+    text = f"{named(evidence, a)} {format.statement(found, named(evidence, b))}{said}"
     return Point(metric, a, b, found.ratio, found.low, found.high, "ratio", found.verdict, text)
 
 
@@ -30,7 +29,7 @@ def measured(evidence: Evidence, metric: str, subject: str) -> Point | None:
     found = evidence.summary(subject, metric)
     if found is None or found.median is None:
         return None
-    text = f"{subject} {format.summary(found)}"
+    text = f"{named(evidence, subject)} {format.summary(found)}"
     return Point(metric, subject, "", found.median, found.low, found.high, found.unit, "", text)
 
 
@@ -40,8 +39,13 @@ def counted(evidence: Evidence, metric: str, subject: str) -> Point | None:
     known = [v for v in values if v is not None]
     if not known:
         return None
-    text = f"{subject} {sum(known):,.0f}"
+    text = f"{named(evidence, subject)} {sum(known):,.0f}"
     return Point(metric, subject, "", sum(known), None, None, find(metric).unit, "", text)
+
+
+def named(evidence: Evidence, subject: str) -> str:
+    """A subject in words, without its cell: `long polling on Go`."""
+    return next((naming.title(s) for s in evidence.subjects if s.name == subject), subject)
 
 
 def plain(evidence: Evidence, *transports: str) -> list[ComparedSubject]:
@@ -52,12 +56,16 @@ def plain(evidence: Evidence, *transports: str) -> list[ComparedSubject]:
 def pairs(
     evidence: Evidence, one: Sequence[str], other: Sequence[str]
 ) -> list[tuple[ComparedSubject, ComparedSubject]]:
-    """Subjects of these transports on one stack, written in one way: what tells transports apart, not stacks (R10)."""
+    """Subjects of these transports on one stack: what tells transports apart, not stacks (R10).
+
+    Both stand for their transport there, as in the matrix, or both are written in one way.
+    """
     return [
         (a, b)
         for a in plain(evidence, *one)
         for b in plain(evidence, *other)
-        if (a.stack, a.arm, a.technique) == (b.stack, b.arm, b.technique)
+        if a.stack == b.stack
+        and ((stacks.plain(a) and stacks.plain(b)) or (a.arm, a.technique) == (b.arm, b.technique))
     ]
 
 
@@ -99,7 +107,7 @@ def judged(evidence: Evidence, points: Sequence[Point], claimed: Verdict) -> Out
 
 def _over_stacks(evidence: Evidence, key: tuple[str, str, str], points: Sequence[Point], claimed: Verdict) -> Outcome:
     """One pair of transports on the stacks that have both; too few stacks for a verdict are named one by one."""
-    row = over(evidence, *key)
+    row = stacks.over(evidence, *key)
     if row is None or row.verdict == "too few stacks":
         return direction(points, claimed)
     match row.verdict:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from rtbench.analysis import format
 from rtbench.analysis.claims.claim import Finding, Hypothesis, Point
-from rtbench.analysis.claims.points import OVER_STACKS, compared, judged, pairs, rate_hz, sentence
-from rtbench.analysis.evidence import Evidence
+from rtbench.analysis.claims.points import OVER_STACKS, compared, judged, named, pairs, rate_hz, sentence
+from rtbench.analysis.evidence import Evidence, naming
 from rtbench.analysis.sweep.cells import at, scenario
 
 METRIC = "server_cpu_ns_per_message"
@@ -30,11 +30,12 @@ def judge(evidence: Evidence) -> Finding | None:
 
 def _flips(evidence: Evidence, point: Point) -> list[str]:
     transport = next(s.transport for s in evidence.subjects if s.name == point.a)
+    one = naming.capital(named(evidence, point.a))
     if transport == "long-poll":
         asked = evidence.summary(point.a, "requests_per_message")
         count = format.summary(asked) if asked else format.MISSING
         return [
-            f"{point.a} asked {count} times a message: no interval changes that; only messages that come closer "
+            f"{one} asked {count} times a message: no interval changes that; only messages that come closer "
             "together than an answer and the next request share one."
         ]
     flip = flip_interval(evidence, point)
@@ -45,7 +46,7 @@ def _flips(evidence: Evidence, point: Point) -> list[str]:
     edge = "earliest" if point.value > 1 else "latest"
     faster = [rate * x / interval_s * point.value for x in flip]
     return [
-        f"{point.a} costs less CPU than {point.b} from a poll interval of {format.number(interval_s)} s "
+        f"{one} costs less CPU than {named(evidence, point.b)} from a poll interval of {format.number(interval_s)} s "
         f"[{format.number(low)}, {format.number(high)}] on at {format.number(rate)} messages a second, or from "
         f"{format.number(faster[0])} messages a second [{format.number(faster[1])}, {format.number(faster[2])}] on at "
         f"the interval measured; at the {edge}, since all of a poll's cost is charged to the request, and with data as "
@@ -69,7 +70,7 @@ HYPOTHESIS = Hypothesis(
     test="Server CPU per message of every polling subject against every push subject of its stack, block-paired with "
     "a 95 % interval. Supported when every ratio is above 1, contradicted when one is below. "
     f"{OVER_STACKS}",
-    scenario="rtbench run ci",
+    scenario="rtbench run matrix",
     metric=METRIC,
     judge=judge,
 )

@@ -61,7 +61,7 @@ HYPOTHESIS = Hypothesis(
     test="Server CPU per message, SSE against WebSocket on one stack and technique, block-paired with a 95 % interval. "
     "Supported when every ratio is below 1, contradicted when one is above. "
     f"{OVER_STACKS} Latency, whole machine, bytes and memory stand beside it and do not decide.",
-    scenario="rtbench run ci",
+    scenario="rtbench run matrix",
     metric=METRIC,
     judge=judge,
 )

@@ -74,7 +74,7 @@ def test_the_known_ranking_and_costs(four: Evidence) -> None:
     assert places(found) == [
         (1, "sse-aiohttp"), (2, "websocket-aiohttp"), (3, "long-poll-aiohttp"), (4, "short-poll-aiohttp"),
     ]  # fmt: skip
-    assert found.answer == "sse-aiohttp."
+    assert found.answer == "SSE on aiohttp."
     for ranked, cpu in zip(found.ranking, (7_000, 9_000, 40_000, 60_000), strict=True):
         option = ranked.option
         assert option.cores == pytest.approx(cpu * 10 * MANY / 1e9, rel=0.15)  # make.py draws a block effect of 10 %
@@ -83,7 +83,7 @@ def test_the_known_ranking_and_costs(four: Evidence) -> None:
     for ranked, truth in zip(found.ranking[1:], (9 / 7, 40 / 7, 60 / 7), strict=True):
         assert ranked.ratio is not None and ranked.ratio.b == "sse-aiohttp"
         assert ranked.ratio.ratio == pytest.approx(truth, rel=0.08)
-        assert "of sse-aiohttp's" in ranked.note
+        assert "of SSE on aiohttp's" in ranked.note
     push, poll = of(found, "sse").option, of(found, "short-poll").option
     assert push.bytes_hz == pytest.approx(190 * 10 * MANY, rel=0.02)  # 150 of payload and 40 around it
     assert poll.interval_s == 0.5 and any("a poll × one every 0.500 s × 1,000" in r for r in poll.reasons)
@@ -92,7 +92,7 @@ def test_the_known_ranking_and_costs(four: Evidence) -> None:
 def test_the_known_flip_point(four: Evidence) -> None:
     """A poll is 300,000 ns and pushing 10 a second 70,000: they meet at 4.29 s, or at 85.7 messages a second."""
     found = advise(four, Needs(subscribers=MANY))
-    (line,) = [c for c in found.changes if c.startswith("short-poll-aiohttp costs less CPU than sse-aiohttp")]
+    (line,) = [c for c in found.changes if c.startswith("Short polling on aiohttp costs less CPU than SSE on aiohttp")]
     ratio = of(found, "short-poll").ratio
     assert ratio is not None and ratio.low is not None and ratio.high is not None
     assert ratio.ratio * 0.5 == pytest.approx(60 / 14, rel=0.08)
@@ -113,7 +113,7 @@ def test_the_order_flips_at_the_reported_value(four: Evidence) -> None:
     assert any(
         "its cost is at least that: an answer would bring 60.0 messages, not 5.00" in e for e in poll.extrapolated
     )
-    (line,) = [c for c in found.changes if "costs less CPU than" in c and "sse" in c]
+    (line,) = [c for c in found.changes if "costs less CPU than" in c and "SSE" in c]
     assert "(at the latest)" in line
 
 
@@ -336,7 +336,7 @@ def test_the_command(folder: Path) -> None:
     }  # fmt: skip
     assert table["ranking"][1]["cost_ratio"]["to"] == "sse-aiohttp"
     text = CliRunner().invoke(cli, [*words, "--all", "--bidirectional"], catch_exceptions=False).stdout
-    assert text.startswith("websocket-aiohttp.\n\n1. websocket-aiohttp (websocket)\n")
+    assert text.startswith("WebSocket on aiohttp.\n\n1. WebSocket on aiohttp (websocket-aiohttp)\n")
     assert "What would change this:" in text and " ! what clients send needs a POST" in text
     for bad in (["advise", str(folder / "nowhere")], ["advise", str(folder), "--rate", "nan"]):
         with pytest.raises(UserError):

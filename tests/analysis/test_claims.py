@@ -128,7 +128,7 @@ def test_polling_that_costs_the_same_is_not_a_difference(campaign: Callable[...,
 def test_one_block_or_one_transport_tests_nothing(campaign: Callable[..., Path]) -> None:
     for found in (one(1, campaign(blocks=1)), one(1, campaign("b", subjects=("sse-aiohttp",)))):
         assert found.outcome == "not tested by this campaign" and found.points == () and found.flips == ""
-        assert found.text == "Not tested by this campaign; `rtbench run ci` tests it."
+        assert found.text == "Not tested by this campaign; `rtbench run matrix` tests it."
 
 
 # Claim 2
@@ -193,7 +193,7 @@ def test_a_proxy_that_lets_through_supports(proxied: Callable[..., Path]) -> Non
 def test_a_proxy_that_holds_back_contradicts_and_a_tuned_one_is_the_way_out(proxied: Callable[..., Path]) -> None:
     found = one(3, proxied(250.0))  # a message every 100 ms
     assert found.outcome == "contradicted" and "held back: median latency" in found.text
-    assert found.flips == "Configured for streams it works: sse-aiohttp+nginx-tuned."
+    assert found.flips == "Configured for streams it works: SSE behind nginx-tuned on aiohttp."
 
 
 def test_a_proxy_that_loses_or_does_not_work_contradicts(proxied: Callable[..., Path]) -> None:

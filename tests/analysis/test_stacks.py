@@ -116,7 +116,7 @@ def test_the_forest_has_a_row_a_stack_a_diamond_and_a_bar(report: Path) -> None:
 def test_claims_judge_over_stacks_and_name_them(three: Evidence, evidence: Evidence) -> None:
     polling, sse = claims.judge([three])[:2]
     assert polling.outcome == "depends on the stack" and polling.text.startswith(
-        "Measured on 3 stacks (nchan, go, node). "
+        "Measured on 3 stacks (Nchan, Go, Node). "
     )
     assert sse.outcome == "supported"
     alone = claims.judge([evidence])[0]
