@@ -22,6 +22,8 @@ def line(evidence: Evidence) -> str:
     """What a reader can do next: one line with one command."""
     document = evidence.campaign.document
     known = [s.name for s in evidence.subjects if s.usable]
+    if not known and {r.trial.status for r in evidence.results} == {"invalid"}:
+        return f"Next: `{_again(_words(document))}` again, on a machine that does nothing else (`rtbench doctor`)."
     if not known:
         name = next((s.base for s in evidence.subjects), "SUBJECT")
         target = _file(document) if name in naming.described(document) else ""
@@ -51,18 +53,19 @@ def _words(document: Mapping[str, Any]) -> list[str]:
         return []
 
 
-def _again(words: Sequence[str], blocks: int) -> str:
-    """The campaign's command with more blocks, into a new folder."""
+def _again(words: Sequence[str], blocks: int = 0) -> str:
+    """The campaign's command into a new folder, with more blocks where they are given."""
     kept: list[str] = []
     skip = False
     for word in words or ["rtbench", "run", "SCENARIO"]:
-        if skip or word.startswith(("--out=", "blocks=")) or word in ("--out", "--quiet"):
-            if word.startswith("blocks=") and kept and kept[-1] == "--set":
+        other = bool(blocks) and word.startswith("blocks=")
+        if skip or other or word.startswith("--out=") or word in ("--out", "--quiet", "--resume"):
+            if other and kept and kept[-1] == "--set":
                 kept.pop()
             skip = word == "--out"
             continue
         kept.append(word)
-    return shlex.join([*kept, "--set", f"blocks={blocks}"])
+    return shlex.join([*kept, "--set", f"blocks={blocks}"] if blocks else kept)
 
 
 def _folder(document: Mapping[str, Any]) -> str:

@@ -262,6 +262,9 @@ def test_nothing_but_failures_and_nothing_at_all(tmp_path: Path, make: ModuleTyp
     assert "| |" not in (report.path.parent / "report.md").read_text()
     report = build([small(make, tmp_path / "b", interrupted_after=0)])
     assert report.exit_code == 3
+    command = {"command": "rtbench run ci --out there --subjects sse-aiohttp"}
+    report = build([small(make, tmp_path / "d", invalid=dict.fromkeys((1, 2, 3, 4), ("*",)), extra=command)])
+    assert report.next.startswith("Next: `rtbench run ci --subjects sse-aiohttp` again, on a machine that does nothing")
     report = build([small(make, tmp_path / "c", interrupted_after=0, extra={"subjects": []})])
     assert report.exit_code == 3 and "Nothing was measured" in report.headlines[0]
 
