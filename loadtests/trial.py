@@ -35,6 +35,7 @@ from rtbench.messages.load import (
     Window,
     WindowClosed,
 )
+from rtbench.records.replacing import unwritable
 
 _PROBE_NS = 10_000_000
 """The probe of event-loop lag: a 10 ms timer is as late as everything else on this process's loop (R13)."""
@@ -73,7 +74,7 @@ class TrialControl:
         except OSError:
             pass
         except RtbenchError as error:
-            self._say(Failure(str(error)))
+            self._say(Failure(error.message, error.remedy))
         # Not runner.quit(): it would wait for the users, and everything is written already.
         os._exit(0)
 
@@ -153,7 +154,8 @@ class TrialControl:
         try:
             load.recorder.write(Path(finish.folder), finish.suffix, finish.polling)
         except OSError as error:
-            self._say(Failure(f"cannot write {finish.folder} ({error.strerror})"))
+            found = unwritable(Path(finish.folder), error)
+            self._say(Failure(found.message, found.remedy))
             return
         recorder, (at_start, at_end) = load.recorder, self._edges
         report = LoadReport(

@@ -18,11 +18,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Self
 
-from rtbench.errors import SubjectError
+from rtbench.errors import SubjectError, UserError
 from rtbench.machine import probes
 from rtbench.machine.topology import Cores
 from rtbench.messages.lines import Lines, Message, MessageError, line
 from rtbench.processes._log import telling
+from rtbench.records.replacing import KEPT, unwritable
 
 STARTS_S = 60.0
 """The time that a process of ours has to start. One that dies is noticed at once; a busy machine is slow."""
@@ -50,7 +51,10 @@ class Process:
         self.cores = cores
         self.network = network
         self.stopped_in_s: float | None = None
-        self._log_file: IO[bytes] = log.open("ab")
+        try:
+            self._log_file: IO[bytes] = log.open("ab")
+        except OSError as error:
+            raise unwritable(log.parent, error) from error
         launcher = [
             sys.executable,
             "-m",
@@ -59,15 +63,20 @@ class Process:
             ",".join(map(str, cores)) or "-",
         ]
         launcher.append(network or "-")
-        self._child = subprocess.Popen(
-            [*launcher, *command],
-            stdin=subprocess.PIPE,
-            # An unread pipe fills up after 64 KiB and blocks its writer.
-            stdout=subprocess.PIPE if listen else self._log_file,
-            stderr=self._log_file,
-            env={**os.environ, **environment},
-            start_new_session=True,  # the campaign handles the terminal's Ctrl-C
-        )
+        try:
+            self._child = subprocess.Popen(
+                [*launcher, *command],
+                stdin=subprocess.PIPE,
+                # An unread pipe fills up after 64 KiB and blocks its writer.
+                stdout=subprocess.PIPE if listen else self._log_file,
+                stderr=self._log_file,
+                env={**os.environ, **environment},
+                start_new_session=True,  # the campaign handles the terminal's Ctrl-C
+            )
+        except OSError as error:  # no descriptors, processes or memory left
+            self._log_file.close()
+            text = f"cannot start the {self.name} ({error.strerror})"
+            raise UserError(text, f"raise the limit (ulimit -a); {KEPT}") from error
         self._lines = Lines(MOST_LINE_BYTES)
         self._unread: deque[bytes] = deque()
 
