@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,12 +58,21 @@ class TrialControl:
         self._lags: list[tuple[int, int]] = []
         self._count = 0
         self._more = gevent.event.Event()
-        # gevent prints the traceback of a bug; a process that no longer reads commands must exit.
-        gevent.spawn(self._listen).link_exception(lambda _: os._exit(1))
+        gevent.spawn(self._obey)
         self._say(Hello(os.getpid()))
 
     def _say(self, answer: Answer) -> None:
         self._socket.sendall(line(answer))
+
+    def _obey(self) -> None:
+        """Follow commands. A process that no longer reads them must exit, also one without memory for more."""
+        try:
+            self._listen()
+        except BaseException:
+            traceback.print_exc()
+            raise
+        finally:
+            os._exit(1)
 
     def _listen(self) -> None:
         lines = Lines()

@@ -26,9 +26,8 @@ from rtbench.analysis.report.caveat import Caveat
 from rtbench.analysis.report.condense import condense
 from rtbench.analysis.report.several import several
 from rtbench.analysis.sweep import curves
-from rtbench.errors import ResultsError
 from rtbench.records.record import plain, typed
-from rtbench.records.replacing import create
+from rtbench.records.replacing import create, unwritable
 from rtbench.records.replacing import write as write_file
 from rtbench.records.report import ReportRecord
 from rtbench.records.tables import SCHEMA, write_json
@@ -76,9 +75,7 @@ def build(
     try:
         return write(evidence, folder, given.beside, given.caveats, with_claims)
     except OSError as error:
-        raise ResultsError(
-            f"{folder}: the report cannot be written ({error})", "free the disk or name another --out"
-        ) from error
+        raise unwritable(folder, error, " or name another --out") from error
 
 
 def write(

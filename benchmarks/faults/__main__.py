@@ -47,7 +47,10 @@ def main() -> int:
             else:
                 futures[pool.submit(play, row, Path(name) / row.name, first)] = row
         for future in as_completed(futures):
-            found = future.result()
+            if (error := future.exception()) is None:
+                found = future.result()
+            else:  # a promise that its check did not expect to be broken
+                found = Played(futures[future], "", -1, "", -1, (f"{type(error).__name__}: {error}",), 0.0)
             played[found.row.name] = found
             broken += bool(found.broken)
             print(f"{'BROKEN ' if found.broken else 'ok     '}  {found.row.name} ({found.took_s:.0f} s)", flush=True)

@@ -19,6 +19,7 @@ from leftovers import marked
 
 _CLONE_NEWNS, _MS_REC, _MS_PRIVATE = 0x00020000, 0x4000, 1 << 18
 BALLAST = "ballast"
+PATIENCE_S = 10.0
 STOPPED_S = 2.5
 """How long the campaign itself is stopped: longer than window and grace. It cannot report a later moment."""
 PROCESSES = {
@@ -55,10 +56,13 @@ class Injector:
         """The process's id."""
         if process == "campaign":
             return self._campaign
-        (pid,) = [
-            pid for pid, command in marked(self._mark) if PROCESSES[process] in command and "_launch" not in command
-        ]
-        return pid
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:  # a process that just began has no command line yet
+            for pid, command in marked(self._mark):
+                if PROCESSES[process] in command:
+                    return pid
+            time.sleep(0.01)
+        raise LookupError(f"the {process} does not run")
 
     def do(self, what: str, process: str) -> None:
         """Inject one fault."""

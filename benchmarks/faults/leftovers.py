@@ -59,11 +59,10 @@ def left(mark: str, held: Held) -> list[str]:
     return found + [f"namespace {name}" for name in sorted(held.namespaces & _namespaces())]
 
 
-def files(temporary: Path, out: Path) -> list[str]:
-    """The temporary files that are left; empty: nothing."""
-    return [str(path) for path in sorted(temporary.iterdir())] + [
-        str(path.relative_to(out)) for path in sorted(out.rglob(".*"))
-    ]
+def files(temporary: Path, out: Path | None) -> list[str]:
+    """The temporary files that are left, also those of `out`; empty: nothing."""
+    unfinished = sorted(out.rglob(".*")) if out is not None else []
+    return [str(path) for path in (*sorted(temporary.iterdir()), *unfinished)]
 
 
 def _sockets() -> set[str]:

@@ -159,8 +159,7 @@ def play(row: Row, work: Path, first: Path) -> Played:
         injector.repair()
         disk_now = on_disk(out)
         broken += _expected("trials", disk_now, row.disk)
-        if code != KILLED:
-            broken += [f"left: {one}" for one in leftovers.files(temporary, out)]
+        broken += [f"left: {one}" for one in leftovers.files(temporary, None if code == KILLED else out)]
         again = _Campaign(replace(row, steps=()), work, resume=True)
         stack.callback(again.process.kill)
         resumed = again.end()

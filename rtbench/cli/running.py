@@ -113,7 +113,12 @@ def run(
         context.exit(INTERRUPTED)
     code = campaign.verdict()
     campaign.save(code)
-    code = write_report([folder], None, code, claims=claims)
+    try:
+        code = write_report([folder], None, code, claims=claims)
+    except KeyboardInterrupt:
+        write = shlex.join(["rtbench", "report", str(folder)])
+        click.echo(f"rtbench: interrupted; all trials are kept in {folder}; write the report with: {write}", err=True)
+        context.exit(INTERRUPTED)
     _step_summary(folder / "report" / "report.md")
     context.exit(code)
 

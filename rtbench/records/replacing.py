@@ -19,8 +19,8 @@ from rtbench.errors import ResultsError
 PART = ".part"
 """The end of a temporary name, `.NAME.PID.part`."""
 
-KEPT = "finished trials are kept, continue with --resume"
-"""What a campaign adds to the remedy of a write error."""
+KEPT = "; finished trials are kept, continue with --resume"
+"""What a campaign adds to a remedy."""
 
 _REMEDIES = {
     errno.ENOSPC: "free the disk",
@@ -36,9 +36,9 @@ _REMEDIES = {
 
 
 def unwritable(path: Path, error: OSError, then: str = KEPT) -> ResultsError:
-    """The user's error for a write to `path` that failed. `then`: what follows the remedy, if anything."""
+    """The user's error for a write to `path` that failed. `then`: the end of its remedy."""
     remedy = _REMEDIES.get(error.errno or 0, "correct that")
-    return ResultsError(f"cannot write into {path} ({error.strerror})", "; ".join(filter(None, (remedy, then))))
+    return ResultsError(f"cannot write into {path} ({error.strerror or error})", remedy + then)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import select
 import signal
 import stat
 import subprocess
@@ -12,7 +14,10 @@ from pathlib import Path
 import pytest
 
 from rtbench.errors import ResultsError
+from rtbench.processes import scratch as scratch_module
 from rtbench.processes.scratch import PREFIX, scratch, sweep
+
+PATIENCE_S = 60
 
 
 @pytest.fixture(autouse=True)
@@ -36,25 +41,60 @@ def test_living_owners_keep_theirs(temporary: Path) -> None:
         assert sorted(temporary.iterdir()) == sorted([mine, yours])
 
 
-KILLED = """
-import os, signal
-from rtbench.processes.scratch import scratch
-with scratch() as folder:
-    (folder / "socket").touch()
-    os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
-def test_what_a_killed_owner_left_is_removed_by_the_next(temporary: Path) -> None:
+def test_what_an_owner_left_whose_guard_was_killed_too_is_removed_by_the_next(temporary: Path) -> None:
     others = [temporary / f"{PREFIX}file", temporary / "rtbench-other"]
     others[0].touch()
     others[1].mkdir()
-    environment = {"TMPDIR": str(temporary), "PYTHONPATH": ":".join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", KILLED], env=environment, check=False)
-    assert done.returncode == -signal.SIGKILL
-    assert len(list(temporary.iterdir())) == 3
+    (temporary / f"{PREFIX}left" / "program").mkdir(parents=True)
     with scratch() as folder:
         assert sorted(temporary.iterdir()) == sorted([folder, *others])
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from rtbench.processes.process import Process
+from rtbench.processes.scratch import scratch
+with scratch() as folder:
+    (folder / "socket").touch()
+    # A program whose child the kernel does not end with it.
+    words = ["sh", "-c", "sleep 600 & echo $!; wait"]
+    program = Process(words, (), folder / "log")
+    print(program.line(60), flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.slow
+def test_the_guard_of_a_killed_owner_ends_and_removes_everything(temporary: Path) -> None:
+    environment = {"TMPDIR": str(temporary), "PYTHONPATH": ":".join(sys.path), "PATH": os.environ["PATH"]}
+    owner = subprocess.Popen(
+        [sys.executable, "-c", KILLED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    )
+    with owner:
+        assert owner.stdout is not None
+        grandchild = os.pidfd_open(int(owner.stdout.readline()))
+        (guard,) = [pid for pid in children(owner.pid) if b"_guard.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        guard_ends = os.pidfd_open(guard)
+        owner.kill()
+    for descriptor in (grandchild, guard_ends):
+        assert select.select([descriptor], [], [], PATIENCE_S)[0]
+        os.close(descriptor)
+    assert list(temporary.iterdir()) == []
+
+
+def children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_a_killed_guard_does_no_harm(temporary: Path) -> None:
+    before = set(children(os.getpid()))
+    with scratch():
+        (pid,) = set(children(os.getpid())) - before
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        scratch_module.guard(os.getpid())
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_made_is_a_user_error(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
