@@ -13,7 +13,7 @@ REFERENCE_OUT := $(or $(OUT),results/$(shell date -u +%Y%m%d-%H%M%S)-$(NAME))
 RUSTUP := curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test bench bench-full bench-matrix report demo calibrate aa reference stacks hyperlane go node docs lint types clean
+.PHONY: help setup test bench bench-full bench-matrix report demo calibrate aa reference stacks hyperlane go node docs faults lint types clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -103,6 +103,9 @@ docs: $(VENV)/.docs ## write the generated pages, build the documentation into s
 	$(BIN)/python -m rtbench.manual
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "to read it: $(BIN)/python -m http.server --directory site 8001"
+
+faults: $(VENV)/.run ## kill, stop and starve a campaign in every phase, check what is left and --resume (as root: all rows)
+	$(BIN)/python benchmarks/faults --jobs 3 $(ARGS)
 
 lint: $(VENV)/.dev ## ruff: rules and format; import-linter: the arrows of ARCHITECTURE.md
 	$(BIN)/ruff check .

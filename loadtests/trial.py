@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from rtbench.messages.load import (
     Window,
     WindowClosed,
 )
+from rtbench.records.replacing import unwritable
 
 _PROBE_NS = 10_000_000
 """The probe of event-loop lag: a 10 ms timer is as late as everything else on this process's loop (R13)."""
@@ -56,12 +58,21 @@ class TrialControl:
         self._lags: list[tuple[int, int]] = []
         self._count = 0
         self._more = gevent.event.Event()
-        # gevent prints the traceback of a bug; a process that no longer reads commands must exit.
-        gevent.spawn(self._listen).link_exception(lambda _: os._exit(1))
+        gevent.spawn(self._obey)
         self._say(Hello(os.getpid()))
 
     def _say(self, answer: Answer) -> None:
         self._socket.sendall(line(answer))
+
+    def _obey(self) -> None:
+        """Follow commands. A process that no longer reads them must exit, also one without memory for more."""
+        try:
+            self._listen()
+        except BaseException:
+            traceback.print_exc()
+            raise
+        finally:
+            os._exit(1)
 
     def _listen(self) -> None:
         lines = Lines()
@@ -73,7 +84,7 @@ class TrialControl:
         except OSError:
             pass
         except RtbenchError as error:
-            self._say(Failure(str(error)))
+            self._say(Failure(error.message, error.remedy))
         # Not runner.quit(): it would wait for the users, and everything is written already.
         os._exit(0)
 
@@ -153,7 +164,8 @@ class TrialControl:
         try:
             load.recorder.write(Path(finish.folder), finish.suffix, finish.polling)
         except OSError as error:
-            self._say(Failure(f"cannot write {finish.folder} ({error.strerror})"))
+            found = unwritable(Path(finish.folder), error)
+            self._say(Failure(found.message, found.remedy))
             return
         recorder, (at_start, at_end) = load.recorder, self._edges
         report = LoadReport(

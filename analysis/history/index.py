@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from rtbench.analysis import templates
 from rtbench.records import past
-from rtbench.records.tables import write_text
+from rtbench.records.replacing import write
 
 MARK = '<meta name="generator" content="rtbench">'
 """In the head of every page of ours."""
@@ -34,7 +34,7 @@ def rebuild(holder: Path) -> Path | None:
     else:
         ours = file.parent.name == "results"
     if ours:
-        write_text(file, render(past.campaigns(holder)))
+        write(file, render(past.campaigns(holder)))
     return file if ours else None
 
 

@@ -26,6 +26,7 @@ from rtbench.analysis.report.made import OVER_TRIALS, Made, made
 from rtbench.analysis.report.presets import presets
 from rtbench.analysis.statistics.compare import Summary
 from rtbench.analysis.sweep import curves, words
+from rtbench.records.replacing import create, write
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -59,7 +60,7 @@ def render(
     advised: Advice,
 ) -> None:
     """Write report.html, report.md and the figures into `folder`. `step`: what to do next. OSError passes through."""
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    create(folder / "figures")
     shown = _draw(evidence, folder / "figures")
     context = _context(evidence, warned, said, shown) | {"next": step, "judged": judged, "advice": advised}
     context |= templates.parts()
@@ -70,7 +71,7 @@ def render(
     }  # fmt: skip
     for name in ("report.html", "report.md"):
         text = environment.get_template(f"{name}.j2").render(context)
-        (folder / name).write_text(_fitting(text) if name.endswith(".md") else text, encoding="utf-8")
+        write(folder / name, _fitting(text) if name.endswith(".md") else text)
 
 
 def _draw(evidence: Evidence, folder: Path) -> list[Shown]:
@@ -85,8 +86,8 @@ def _draw(evidence: Evidence, folder: Path) -> list[Shown]:
             if drawing is None:
                 continue
             svg = _style.to_svg(drawing.canvas)
-            (folder / f"{figure.name}.svg").write_text(svg, encoding="utf-8")
-            (folder / f"{figure.name}.png").write_bytes(_style.to_png(drawing.canvas))
+            write(folder / f"{figure.name}.svg", svg)
+            write(folder / f"{figure.name}.png", _style.to_png(drawing.canvas))
             page = Markup(_style.inline(svg, figure.name, figure.title))
             values = tables.values(evidence, drawing.values)
             metrics = drawing.metrics or tuple(metric for metric, _ in drawing.values)

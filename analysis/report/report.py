@@ -26,8 +26,9 @@ from rtbench.analysis.report.caveat import Caveat
 from rtbench.analysis.report.condense import condense
 from rtbench.analysis.report.several import several
 from rtbench.analysis.sweep import curves
-from rtbench.errors import ResultsError
 from rtbench.records.record import plain, typed
+from rtbench.records.replacing import create, unwritable
+from rtbench.records.replacing import write as write_file
 from rtbench.records.report import ReportRecord
 from rtbench.records.tables import SCHEMA, write_json
 
@@ -74,9 +75,7 @@ def build(
     try:
         return write(evidence, folder, given.beside, given.caveats, with_claims)
     except OSError as error:
-        raise ResultsError(
-            f"{folder}: the report cannot be written ({error})", "free the disk or name another --out"
-        ) from error
+        raise unwritable(folder, error, " or name another --out") from error
 
 
 def write(
@@ -90,7 +89,7 @@ def write(
 
     `beside`: other campaigns, for the claims; `notes`: caveats about them. report.json has the claims in any case.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    create(folder)
     warned = sorted((*caveats.collect(evidence), *notes), key=lambda c: not c.grave)
     said = answer.sentences(evidence)
     judged = claims.judge((evidence, *beside))
@@ -100,7 +99,7 @@ def write(
     step = next_step.line(evidence)
     page.render(folder, evidence, warned, said, step, shown, advised)
     write_json(folder / "report.json", plain(typed(ReportRecord, as_json(evidence, warned, said, judged, advised))))
-    (folder / "metrics.csv").write_text(as_csv(evidence), encoding="utf-8")
+    write_file(folder / "metrics.csv", as_csv(evidence))
     code = 1 if thresholds.crossed(evidence) else 3 if evidence.too_few or not evidence.subjects else 0
     together = condense(warned)
     grave = tuple(f"{c.short}{f' ({c.remedy})' if c.remedy else ''}" for c in together if c.grave)

@@ -6,8 +6,11 @@ more blocks, but not more subjects, which would be missing in the earlier blocks
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from msgspec import UNSET
 
 import rtbench
 from rtbench.campaign.schedule import Item, Turn, order
-from rtbench.errors import ResultsError, UserError
+from rtbench.errors import ResultsError
 from rtbench.machine.fingerprint import difference
 from rtbench.records import campaign as records
 from rtbench.records import tables
@@ -23,11 +26,41 @@ from rtbench.records.campaign import Asked, Calibration, CampaignRecord, Channel
 from rtbench.records.manifest import Manifest
 from rtbench.records.reason import Reason
 from rtbench.records.record import DAMAGED, Cell, Record, changed, plain, read, typed
+from rtbench.records.replacing import create, unwritable
 from rtbench.scenario import model
 from rtbench.scenario.model import Scenario
 from rtbench.trial import Spec
 
 CALIBRATE = "run `rtbench calibrate` again"
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold a results folder, which is created if needed. Raises ResultsError if another campaign holds it.
+
+    The kernel lets go of it however the process ends. A folder that is still empty afterwards is removed.
+    """
+    made = not folder.exists()
+    try:
+        create(folder)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise ResultsError(f"cannot write into {folder} ({error.strerror})", "choose another --out") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        remedy = "wait for its end, or choose another --out"
+        raise ResultsError(f"{folder}: another rtbench measures into it", remedy) from error
+    except OSError:
+        """A network file system without locks."""
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+        if made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 class Journal:
@@ -37,7 +70,7 @@ class Journal:
         """Write `record` into `folder`, which is created if needed. Raises ResultsError."""
         self.folder, self.record = folder, record
         try:
-            (folder / "trials").mkdir(parents=True, exist_ok=True)
+            create(folder / "trials")
             tables.write_json(folder / "campaign.json", plain(record))
         except OSError as error:
             raise ResultsError(f"cannot write into {folder} ({error.strerror})", "choose another --out") from error
@@ -85,15 +118,12 @@ class Journal:
             trials.rmdir()
 
     def save(self, code: int | None) -> None:
-        """Write campaign.json; `code` is the exit code, None while it runs. Raises UserError."""
+        """Write campaign.json; `code` is the exit code, None while it runs. Raises ResultsError."""
         self.record = changed(self.record, exit=code, finished_unix=time.time())
         try:
             tables.write_json(self.folder / "campaign.json", plain(self.record))
         except OSError as error:
-            raise UserError(
-                f"cannot write into {self.folder} ({error.strerror})",
-                "free the disk; finished trials are kept, continue with --resume",
-            ) from error
+            raise unwritable(self.folder, error) from error
 
 
 def begun(

@@ -10,7 +10,7 @@ from rtbench.analysis.regression import baseline, formats
 from rtbench.cli._options import calibration_option
 from rtbench.errors import UserError
 from rtbench.records.campaign import load_calibration
-from rtbench.records.tables import write_text
+from rtbench.records.replacing import write
 
 
 @click.command(epilog="Example: rtbench compare results/baseline results/20261124-031500-ci --format markdown")
@@ -60,7 +60,7 @@ def compare(
         click.echo(text, nl=False)
     else:
         try:
-            write_text(out, text)
+            write(out, text)
         except OSError as error:
             raise UserError(f"{out}: cannot be written ({error})", "choose another --out") from error
     context.exit(found.exit_code)

@@ -16,6 +16,7 @@ from rtbench.analysis import metrics
 from rtbench.campaign import calibrate as calibration
 from rtbench.campaign import campaign as campaigns
 from rtbench.campaign import preflight, schedule
+from rtbench.campaign.journal import alone
 from rtbench.campaign.progress import Display
 from rtbench.cli import INTERRUPTED
 from rtbench.cli._options import json_option, quiet_option, results, seed_option, settings_option
@@ -93,6 +94,7 @@ def run(
     if seed is None and table.seed == unnamed["seed"]:
         words += ["--seed", str(table.seed)]
     command = shlex.join(words)
+    context.with_resource(alone(folder))
     campaign = campaigns.Campaign(table, folder, command, resume, calibration.newest(machine()), [*warnings, *shared])
     campaigns.stay_on(place)
     try:
@@ -111,7 +113,12 @@ def run(
         context.exit(INTERRUPTED)
     code = campaign.verdict()
     campaign.save(code)
-    code = write_report([folder], None, code, claims=claims)
+    try:
+        code = write_report([folder], None, code, claims=claims)
+    except KeyboardInterrupt:
+        write = shlex.join(["rtbench", "report", str(folder)])
+        click.echo(f"rtbench: interrupted; all trials are kept in {folder}; write the report with: {write}", err=True)
+        context.exit(INTERRUPTED)
     _step_summary(folder / "report" / "report.md")
     context.exit(code)
 

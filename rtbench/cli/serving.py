@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import tempfile
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import click
 
@@ -15,6 +13,7 @@ from rtbench import streams as stream_catalogue
 from rtbench.cli._options import seed_option, settings_option
 from rtbench.cli._scenario import build
 from rtbench.processes.publisher import PublisherProcess
+from rtbench.processes.scratch import scratch
 from rtbench.processes.starting import publish_into, server_of
 from rtbench.subjects import Subject
 from rtbench.subjects.names import module_at
@@ -83,21 +82,23 @@ def _play(
     pace = build({"stream": [s.name for s in every if not s.needs]}, seed, settings).make_workload().pace
     table = build({"stream": [s.name for s in every if not s.needs or getattr(pace, s.needs)]}, seed, settings)
     # The signal may come at any time, also during the start: it ends whatever runs.
-    with contextlib.suppress(KeyboardInterrupt), tempfile.TemporaryDirectory(prefix="rtbench-") as name:
-        folder = Path(name)
-        with PublisherProcess(table.make_workload(), table, folder, (), folder / "publisher.log") as publisher:
-            publisher.ready()
-            feed, log = publisher.socket_path, folder / "server.log"
-            with server_of(served, table, feed, folder, (), log, host=host, port=port) as server:
-                publish_into(publisher, served, server)
-                publisher.play(table.stream)
-                url = server.ready()
-                click.echo(f"listening on {url}")
-                for path, what in pages:
-                    click.echo(f"  open {url}{path}  {what}")
-                sys.stdout.flush()
-                while True:
-                    for process in (publisher, server):
-                        if process.exited() is not None:
-                            raise process.died()
-                    time.sleep(0.25)
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        scratch() as folder,
+        PublisherProcess(table.make_workload(), table, folder, (), folder / "publisher.log") as publisher,
+    ):
+        publisher.ready()
+        feed, log = publisher.socket_path, folder / "server.log"
+        with server_of(served, table, feed, folder, (), log, host=host, port=port) as server:
+            publish_into(publisher, served, server)
+            publisher.play(table.stream)
+            url = server.ready()
+            click.echo(f"listening on {url}")
+            for path, what in pages:
+                click.echo(f"  open {url}{path}  {what}")
+            sys.stdout.flush()
+            while True:
+                for process in (publisher, server):
+                    if process.exited() is not None:
+                        raise process.died()
+                time.sleep(0.25)

@@ -8,7 +8,6 @@ first trial.
 from __future__ import annotations
 
 import ipaddress
-import tempfile
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -24,7 +23,9 @@ from rtbench.conformance._stage import BUSY, QUIET, Stage
 from rtbench.conformance._target import PATIENCE_S, Target
 from rtbench.errors import SubjectError, UserError
 from rtbench.processes.publisher import PublisherProcess
+from rtbench.processes.scratch import scratch
 from rtbench.processes.starting import publish_into, server_of
+from rtbench.records.replacing import create, unwritable
 from rtbench.scenario.model import Scenario
 from rtbench.subjects import Subject
 from rtbench.subjects.url import subject_at
@@ -125,11 +126,13 @@ def _verify_subject(
 ) -> Verification:
     began = time.monotonic()
     results: list[CaseResult] = []
-    with tempfile.TemporaryDirectory(prefix="rtbench-verify-") as place:
-        folder = Path(place)
+    with scratch() as folder:
         stage = Stage.of(scenario, folder, "conversation" in subject.capabilities, patience_s)
         logs = logs or folder
-        logs.mkdir(parents=True, exist_ok=True)
+        try:
+            create(logs)
+        except OSError as error:
+            raise unwritable(logs, error) from error
         log = logs / "server.log"
         try:
             with (

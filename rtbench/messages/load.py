@@ -157,9 +157,10 @@ class Finished(Message, frozen=True, tag_field="say", tag="finished"):
 
 
 class Failure(Message, frozen=True, tag_field="say", tag="failure"):
-    """The load process cannot continue; `error` is the reason."""
+    """The load process cannot continue: why, and what to do."""
 
     error: str
+    remedy: str
 
 
 Command = Ramp | Window | Finish

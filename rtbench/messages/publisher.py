@@ -1,7 +1,7 @@
 """The messages to and from the publisher process.
 
-It sends Ready when servers can connect. Every command has one answer: Written for Stop, PostCounts for Count, Started
-for the others.
+It sends Ready when servers can connect. Every command has one answer: Written or Unwritten for Stop, PostCounts for
+Count, Started for the others.
 """
 
 from __future__ import annotations
@@ -87,11 +87,18 @@ class PostCounts(Message, frozen=True):
         return f"POST {server}: the answer is incomplete"
 
 
-class Written(Message, frozen=True):
+class Written(Message, frozen=True, tag_field="say", tag="written"):
     """The number of ticks in the file, and the outcomes of the posts."""
 
     ticks: int
     posts: PostCounts
+
+
+class Unwritten(Message, frozen=True, tag_field="say", tag="unwritten"):
+    """The ticks cannot be written: why, and what to do."""
+
+    error: str
+    remedy: str
 
 
 Command = Play | PostTo | Pause | Resume | Count | Stop
@@ -101,4 +108,4 @@ READY: Reader[Ready] = Reader(Ready)
 COMMAND: Reader[Command] = Reader(Command)
 STARTED: Reader[Started] = Reader(Started)
 POST_COUNTS: Reader[PostCounts] = Reader(PostCounts)
-WRITTEN: Reader[Written] = Reader(Written)
+WRITTEN: Reader[Written | Unwritten] = Reader(Written | Unwritten)

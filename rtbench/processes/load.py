@@ -102,8 +102,8 @@ class LoadProcess(Process):
                     self.closed_window = True
                 case Finished(report):
                     self.finished = report
-                case Failure(error):
-                    raise RtbenchError(error)
+                case Failure(error, remedy):
+                    raise RtbenchError(error, remedy)
 
     def stop(self, timeout_s: float = STOP_S) -> None:
         """Close the control socket, so that it exits at once, then stop it."""

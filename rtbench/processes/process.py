@@ -18,11 +18,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Self
 
-from rtbench.errors import SubjectError
+from rtbench.errors import SubjectError, UserError
 from rtbench.machine import probes
 from rtbench.machine.topology import Cores
 from rtbench.messages.lines import Lines, Message, MessageError, line
 from rtbench.processes._log import telling
+from rtbench.processes.scratch import guard
+from rtbench.records.replacing import KEPT, unwritable
 
 STARTS_S = 60.0
 """The time that a process of ours has to start. One that dies is noticed at once; a busy machine is slow."""
@@ -50,7 +52,10 @@ class Process:
         self.cores = cores
         self.network = network
         self.stopped_in_s: float | None = None
-        self._log_file: IO[bytes] = log.open("ab")
+        try:
+            self._log_file: IO[bytes] = log.open("ab")
+        except OSError as error:
+            raise unwritable(log.parent, error) from error
         launcher = [
             sys.executable,
             "-m",
@@ -59,15 +64,21 @@ class Process:
             ",".join(map(str, cores)) or "-",
         ]
         launcher.append(network or "-")
-        self._child = subprocess.Popen(
-            [*launcher, *command],
-            stdin=subprocess.PIPE,
-            # An unread pipe fills up after 64 KiB and blocks its writer.
-            stdout=subprocess.PIPE if listen else self._log_file,
-            stderr=self._log_file,
-            env={**os.environ, **environment},
-            start_new_session=True,  # the campaign handles the terminal's Ctrl-C
-        )
+        try:
+            self._child = subprocess.Popen(
+                [*launcher, *command],
+                stdin=subprocess.PIPE,
+                # An unread pipe fills up after 64 KiB and blocks its writer.
+                stdout=subprocess.PIPE if listen else self._log_file,
+                stderr=self._log_file,
+                env={**os.environ, **environment},
+                start_new_session=True,  # the campaign handles the terminal's Ctrl-C
+            )
+        except OSError as error:  # no descriptors, processes or memory left
+            self._log_file.close()
+            text = f"cannot start the {self.name} ({error.strerror})"
+            raise UserError(text, f"raise the limit (ulimit -a){KEPT}") from error
+        guard(self._child.pid)
         self._lines = Lines(MOST_LINE_BYTES)
         self._unread: deque[bytes] = deque()
 
@@ -155,7 +166,7 @@ class Process:
                 self._child.send_signal(number)
 
     def stop(self, timeout_s: float = STOP_S) -> None:
-        """SIGTERM, then SIGKILL after `timeout_s`; closes everything."""
+        """SIGTERM, then SIGKILL after `timeout_s`, and to what it started; closes everything."""
         began = time.monotonic()
         self.kill(signal.SIGTERM)
         self.kill(signal.SIGCONT)  # a fault may have stopped it
@@ -163,9 +174,10 @@ class Process:
             self._child.wait(timeout_s)
             self.stopped_in_s = time.monotonic() - began
         except subprocess.TimeoutExpired:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._child.pid, signal.SIGKILL)
-            self._child.wait()
+            self.kill()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._child.pid, signal.SIGKILL)  # what a program started and left behind
+        self._child.wait()
         for stream in (self._child.stdin, self._child.stdout, self._log_file):
             if stream is not None:
                 with contextlib.suppress(OSError):

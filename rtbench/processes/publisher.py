@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from msgspec.structs import asdict
 
+from rtbench.errors import UserError
 from rtbench.machine.topology import Cores
 from rtbench.messages import publisher as messages
 from rtbench.messages.feed import PlayedWorkload
@@ -82,8 +83,13 @@ class PublisherProcess(Process):
         self.started = messages.STARTED(self.line(_ANSWER_S)).started
 
     def finish(self, ticks: Path) -> int:
-        """Stop playing and write the record of every tick to `ticks`. Returns their number."""
+        """Stop playing and write the record of every tick to `ticks`. Returns their number.
+
+        Raises UserError when it cannot write it.
+        """
         self.send(messages.Stop(str(ticks)))
         written = messages.WRITTEN(self.line(_WRITE_S))
+        if isinstance(written, messages.Unwritten):
+            raise UserError(written.error, written.remedy)
         self.posts = written.posts
         return written.ticks

@@ -1,17 +1,14 @@
 """The tables of a results folder: one schema for writers and readers (interface.md, R15).
 
 `COLUMNS` has each column's unit: an `_ns` is an instant of the trial host's CLOCK_MONOTONIC, a duration, or a total of
-processor time. A Parquet file is written once, under a temporary name,
-and renamed into place, so that a reader never sees half a file. Called by the publisher, the load generator and the
-campaign to write; by the campaign and the analysis to read.
+processor time. Every file appears whole or not at all (`replacing`). Called by the publisher, the load generator and
+the campaign to write; by the campaign and the analysis to read.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rtbench.errors import ResultsError
+from rtbench.records.replacing import replacing, write
 
 SCHEMA = 2
 """Raised when a column, a key or one of its values is renamed or removed (with a line in CHANGELOG); adding one does
@@ -197,7 +195,7 @@ def write_table(path: Path, kind: str, columns: Mapping[str, Any]) -> int:
     ]
     table = pa.table(arrays, names=list(schema))
     table = table.replace_schema_metadata({"rtbench.kind": kind, "rtbench.schema": str(SCHEMA)})
-    with _replacing(path) as temporary:
+    with replacing(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
     return int(table.num_rows)
 
@@ -233,13 +231,7 @@ def concatenate(kind: str, parts: list[Columns]) -> Columns:
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON to `path`, atomically. A NaN is our bug and raises ValueError."""
-    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path`, atomically."""
-    with _replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
@@ -263,24 +255,3 @@ def sha256(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal. OSError passes through."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-class _replacing:
-    """Context manager: a temporary path beside `path`, renamed onto it when the block ends well."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> Path:
-        descriptor, name = tempfile.mkstemp(prefix=f".{self._path.name}.", dir=self._path.parent)
-        os.fchmod(descriptor, 0o644)
-        os.close(descriptor)
-        self._temporary = Path(name)
-        return self._temporary
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            if kind is None:
-                self._temporary.replace(self._path)
-        finally:
-            self._temporary.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from rtbench.errors import MeasurementError, SubjectError
 from rtbench.machine.placement import Place
@@ -16,6 +17,7 @@ from rtbench.records import tables
 from rtbench.records.manifest import File, Manifest
 from rtbench.records.reason import Reason
 from rtbench.records.record import changed, plain, typed
+from rtbench.records.replacing import create, discard, sync
 from rtbench.trial._judge import Judgement, judge
 from rtbench.trial._manifest import manifest, refusal
 from rtbench.trial._measuring import Measured, measure
@@ -45,7 +47,7 @@ def run(spec: Spec, campaign: Path, place: Place, stage: Callable[[str], None]) 
     if found.counters is not None and found.counters.rows:
         columns = found.counters.columns
         store(lambda: tables.write_table(run.folder / "probes.parquet", "probes", columns), run.folder)
-    files = store(lambda: tables.sums(run.folder), run.folder)
+    files = store(lambda: _settled(run.folder), run.folder)
     made = changed(manifest(spec, found, judged), files={name: typed(File, row) for name, row in files.items()})
     _write(run.folder, made)
     for path in run.folder.iterdir():
@@ -63,8 +65,17 @@ def refuse(spec: Spec, campaign: Path, problems: Sequence[str]) -> Manifest:
 def _emptied(folder: Path) -> Path:
     """The folder, emptied of an interrupted trial's files."""
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    store(lambda: create(folder), folder)
     return folder
+
+
+def _settled(folder: Path) -> dict[str, dict[str, Any]]:
+    """The sums of the trial's files. Its processes have ended: logs stay as they are, and unfinished files go."""
+    discard(folder)
+    for path in folder.iterdir():
+        if path.is_file():
+            sync(path)
+    return tables.sums(folder)
 
 
 def _write(folder: Path, made: Manifest) -> None:

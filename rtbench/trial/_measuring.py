@@ -8,7 +8,6 @@ a failed trial shows the steps that it finished. Called by the trial.
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from rtbench.errors import RtbenchError, SubjectError, UserError
 from rtbench.machine.sockets import observe
 from rtbench.messages.load import Finish, LoadReport, Window
 from rtbench.messages.publisher import PostCounts
+from rtbench.processes.scratch import scratch
 from rtbench.records import tables
 from rtbench.records.manifest import Event, Idle, Ladder
 from rtbench.records.reason import Reason
@@ -67,7 +67,7 @@ def measure(run: Run, found: Measured) -> None:
     """Run the trial's processes and fill `found`. Raises SubjectError, MeasurementError or UserError."""
     scenario, subject = run.spec.scenario, run.spec.subject
     with contextlib.ExitStack() as stack:
-        sockets = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rtbench-")))
+        sockets = stack.enter_context(scratch())
         run.stage("starting")
         group = ProcessGroup(run, sockets, stack, length_s(scenario))
         found.events = group.events
@@ -164,7 +164,7 @@ def _finish(group: ProcessGroup) -> list[LoadReport]:
     except SubjectError:
         raise
     except RtbenchError as error:
-        raise UserError(error.message, "free the disk; finished trials are kept, continue with --resume") from error
+        raise UserError(error.message, error.remedy) from error
     if several:
         kinds = ["deliveries", "connections", *(["requests"] if polling else [])]
         kinds += ["sends"] if run.spec.scenario.chat.senders else []

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rtbench.errors import UserError
 from rtbench.machine.placement import Place
+from rtbench.records.replacing import unwritable
 from rtbench.scenario.model import Scenario
 from rtbench.subjects import Subject
 from rtbench.subjects.names import folder_of
@@ -56,7 +56,4 @@ def store(write: Callable[[], T], folder: Path) -> T:
     try:
         return write()
     except OSError as error:
-        raise UserError(
-            f"cannot write into {folder} ({error.strerror})",
-            "free the disk; finished trials are kept, continue with --resume",
-        ) from error
+        raise unwritable(folder, error) from error

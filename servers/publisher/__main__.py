@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from rtbench.messages.lines import say
-from rtbench.messages.publisher import CONFIG, Ready, Written
+from rtbench.messages.publisher import CONFIG, Ready, Unwritten, Written
+from rtbench.records.replacing import unwritable
 from rtbench.servers.publisher.publisher import Publisher, hurry
 
 _PR_SET_TIMERSLACK = 29
@@ -36,8 +37,13 @@ def main() -> int:
 
         if publisher.poster is not None:
             publisher.poster.settle(_SETTLE_S)
-        rows = write_table(Path(target), "ticks", publisher.ticks())
-        say(Written(rows, publisher.posts()))
+        try:
+            rows = write_table(Path(target), "ticks", publisher.ticks())
+        except OSError as error:
+            found = unwritable(Path(target).parent, error)
+            say(Unwritten(found.message, found.remedy))
+        else:
+            say(Written(rows, publisher.posts()))
     return 0
 
 

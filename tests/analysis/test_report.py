@@ -544,7 +544,7 @@ def test_many_subjects_of_unknown_kinds(tmp_path: Path, make: ModuleType) -> Non
 
 def test_a_report_that_cannot_be_written(golden: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(ResultsError, match="cannot be written"):
+    with pytest.raises(ResultsError, match="cannot write into"):
         build([golden], tmp_path / "file")
 
 

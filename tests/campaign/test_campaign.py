@@ -20,6 +20,7 @@ import pytest
 from rtbench.campaign import campaign as campaigns
 from rtbench.campaign import preflight, schedule
 from rtbench.campaign.campaign import Campaign, stay_on
+from rtbench.campaign.journal import alone
 from rtbench.campaign.preflight import prepare
 from rtbench.campaign.schedule import block_seed, estimate, order
 from rtbench.errors import ResultsError, UserError
@@ -652,6 +653,39 @@ def test_a_full_disk_at_a_refused_subject(tmp_path: Path, told: Told, monkeypatc
     monkeypatch.setattr(tables, "write_json", full)
     with pytest.raises(UserError, match=r"No space left on device.*--resume"):
         campaign.run(PLACE, told, told.verify)
+
+
+# One campaign at a time
+
+
+def test_a_folder_is_of_one_campaign_at_a_time(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    with alone(folder):
+        (folder / "campaign.json").touch()
+        with pytest.raises(ResultsError, match="another rtbench measures into it: wait for its end"), alone(folder):
+            raise AssertionError
+    with alone(folder):
+        pass
+    assert [path.name for path in folder.iterdir()] == ["campaign.json"]
+
+
+def test_a_folder_that_stays_empty_is_removed(tmp_path: Path) -> None:
+    with alone(tmp_path / "out"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "mine").mkdir()
+    with alone(tmp_path / "mine"):
+        pass
+    assert (tmp_path / "mine").is_dir()
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(ResultsError, match=r"file/out \(Not a directory\): choose another --out"),
+        alone(tmp_path / "file" / "out"),
+    ):
+        raise AssertionError
 
 
 # Its end

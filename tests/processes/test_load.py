@@ -110,7 +110,9 @@ def test_messages_of_a_load_process_arrive(load: Callable[[str], LoadProcess]) -
 
 
 def test_load_process_in_trouble_says_why(load: Callable[[str], LoadProcess]) -> None:
-    process = load(CONNECT + "say(Failure('cannot write /results (No space left on device)')); connection.recv(1)")
+    process = load(
+        CONNECT + "say(Failure('cannot write /results (No space left)', 'free the disk')); connection.recv(1)"
+    )
     process.connect(PATIENCE_S)
     with pytest.raises(RtbenchError, match="No space left"):
         process.receive()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import select
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from rtbench.errors import SubjectError
+from rtbench.errors import ResultsError, SubjectError, UserError
 from rtbench.messages.publisher import Pause, Stop
 from rtbench.processes.process import Process
 
@@ -179,6 +180,31 @@ def test_stop_escalates_and_takes_the_whole_group(start: Start) -> None:
     assert process.stopped_in_s is None
     assert ended(grandchild)
     os.close(grandchild)
+
+
+def test_stop_takes_what_a_polite_program_left_behind(start: Start) -> None:
+    process = start(f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {STUBBORN!r}])\n{WAIT}")
+    assert [process.line(PATIENCE_S) for _ in range(2)] == ["up", "up"]
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    grandchild = os.pidfd_open(int(children[0]))
+    process.stop(PATIENCE_S)
+    assert process.exited() == -signal.SIGTERM
+    assert ended(grandchild)
+    os.close(grandchild)
+
+
+def test_a_log_that_cannot_be_written_is_a_user_error(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match=r"cannot write into .*missing \(No such file or directory\)"):
+        Process(python(WAIT), (), tmp_path / "missing" / "log")
+
+
+def test_a_process_that_cannot_be_started_is_a_user_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(subprocess, "Popen", full)
+    with pytest.raises(UserError, match=r"cannot start the process \(Resource temporarily unavailable\): raise the"):
+        Process(python(WAIT), (), tmp_path / "log")
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])

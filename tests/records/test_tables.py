@@ -125,7 +125,7 @@ def test_nothing_is_left_of_a_table_on_a_full_disk(
 def test_nothing_is_left_of_json_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "manifest.json"
     write_json(path, {"trial": 1})
-    monkeypatch.setattr(Path, "write_text", full_disk)
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
     with pytest.raises(OSError, match="No space left"):
         write_json(path, {"trial": 2})
     assert left_in(tmp_path) == [path.name]

@@ -41,7 +41,7 @@ def quiet(_: str) -> None:
 @pytest.mark.parametrize(
     ("error", "kind", "remedy"),
     [
-        (RtbenchError("cannot write /results (No space left on device)"), UserError, "free the disk"),
+        (RtbenchError("cannot write /results (No space left on device)", "free the disk"), UserError, "free the disk"),
         (SubjectError("the server ended early"), SubjectError, ""),
     ],
 )
