@@ -27,6 +27,7 @@ from rtbench.analysis.report.condense import condense
 from rtbench.analysis.report.several import several
 from rtbench.analysis.sweep import curves
 from rtbench.errors import ResultsError
+from rtbench.records.inside import own, own_all
 from rtbench.records.record import plain, typed
 from rtbench.records.report import ReportRecord
 from rtbench.records.tables import SCHEMA, write_json
@@ -70,7 +71,9 @@ def build(
     campaign = given.campaign
     reportable(campaign)
     evidence = gather(campaign, calibration)
-    folder = out if out is not None else Path(paths[0]) / "report"
+    folder = out if out is not None else own(Path(paths[0]), Path(paths[0]) / "report")
+    for place in (folder, folder / "figures"):
+        own_all(folder, place)
     try:
         return write(evidence, folder, given.beside, given.caveats, with_claims)
     except OSError as error:
