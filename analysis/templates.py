@@ -41,7 +41,7 @@ def policy(css: str, js: str = "") -> Markup:
         rules = f"script-src {_hash(js)}; style-src 'unsafe-inline'; style-src-elem {_hash(css)}"
     else:
         rules = f"style-src {_hash(css)}"
-    return Markup(f"default-src 'none'; {rules}; base-uri 'none'; form-action 'none'")
+    return Markup(f"default-src 'none'; {rules}; base-uri 'none'; form-action 'none'")  # noqa: S704 - words and hashes
 
 
 def _hash(text: str) -> str:
@@ -50,4 +50,5 @@ def _hash(text: str) -> str:
 
 def parts() -> dict[str, Markup]:
     """`css` and `js` of the report, which stand inside each page."""
-    return {part: Markup((_REPORT / f"report.{part}").read_text(encoding="utf-8")) for part in ("css", "js")}
+    own = {part: (_REPORT / f"report.{part}").read_text(encoding="utf-8") for part in ("css", "js")}
+    return {part: Markup(text) for part, text in own.items()}  # noqa: S704 - our own files
