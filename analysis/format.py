@@ -88,11 +88,17 @@ def span(ends: tuple[float, float]) -> str:
 
 
 def markdown(value: object) -> str:
-    """Text that cannot break out of a Markdown table or start HTML."""
+    """Text that cannot break out of a Markdown table, start HTML, or become a link, an image, or a link's address."""
     text = " ".join(str(value).split())
-    for raw, safe in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("`", "'")):
+    for raw, safe in _MARKDOWN:
         text = text.replace(raw, safe)
     return text
+
+
+_MARKDOWN = (
+    ("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("`", "'"),
+    ("](", "]\\("), ("]:", "]\\:"), ("][", "]\\["),
+)  # fmt: skip
 
 
 def share(value: float) -> str:

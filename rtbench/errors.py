@@ -29,6 +29,17 @@ class RtbenchError(Exception):
         return f"{self.message}: {self.remedy}" if self.remedy else self.message
 
 
+def printable(text: str) -> str:
+    """The text with a space for what a terminal would obey (escape sequences) or that turns the direction of what
+    follows. Lines stay. What comes from a file or a server may hold both."""
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
+
+
+def line(text: object) -> str:
+    """The same in one line."""
+    return " ".join(printable(str(text)).split())
+
+
 def meant(word: str, known: Iterable[str]) -> str:
     """`did you mean 'NAME'? ` for the closest of `known`; "" without a close one."""
     near = difflib.get_close_matches(word, list(known), 1)

@@ -24,7 +24,7 @@ from rtbench.analysis.campaigns.load import load
 from rtbench.analysis.evidence import Evidence, gather, naming
 from rtbench.analysis.statistics.judgement import Comparison
 from rtbench.analysis.sweep.cells import cells
-from rtbench.errors import ResultsError
+from rtbench.errors import ResultsError, UserError, one_of
 
 TRIVIAL = 0.05
 """Share of a core below which costs do not decide between two servers."""
@@ -149,12 +149,21 @@ class Advice:
 def of_folder(folder: Path, needs: Needs, every: bool = False) -> Advice:
     """Advice from a results folder. `every`: all subjects, not the best of each transport. Raises ResultsError for a
     folder that cannot be read or has too few usable trials, UserError for impossible needs."""
-    needs.check()
-    found = advise(gather(load(folder)), needs, every)
+    evidence = gather(load(folder))
+    _measured_on(needs.check().stack, evidence, folder)
+    found = advise(evidence, needs, every)
     if not found.ranking:
         why = "; ".join(f"{name}: {reason}" for name, reason in found.left) or "it has no subjects"
         raise ResultsError(f"{folder}: nothing can be advised ({why})", "run more blocks: `rtbench run ci`")
     return found
+
+
+def _measured_on(stack: str | None, evidence: Evidence, folder: Path) -> None:
+    """Refuse a stack on which nothing was measured: costs depend on the stack (R17)."""
+    stacks = list(dict.fromkeys(s.stack for s in evidence.subjects))
+    if stack is not None and stack not in stacks:
+        remedy = f"{one_of(stack, stacks)}, or describe your server in a TOML file and `rtbench run` it beside these"
+        raise UserError(f"--stack {stack}: nothing was measured on it in {folder}", remedy)
 
 
 def advise(evidence: Evidence, needs: Needs, every: bool = False) -> Advice:
@@ -174,7 +183,7 @@ def advise(evidence: Evidence, needs: Needs, every: bool = False) -> Advice:
         ranking=tuple(ranking),
         equal=tuple(text for known, text in _places(ranking) if known),
         open=tuple(text for known, text in _places(ranking) if not known),
-        changes=(*_unmeasured(evidence, needs), *_changes(ranking, costs, needs)),
+        changes=tuple(_changes(ranking, costs, needs)),
         left=tuple(left),
     )
 
@@ -291,17 +300,6 @@ def _changes(ranking: Sequence[Ranked], costs: Costs, needs: Needs) -> list[str]
     if not needs.bidirectional and any(r.option.subject.transport != "websocket" for r in ranking):
         lines.append("If clients also send (--bidirectional), WebSocket uses its connection; all others need a POST.")
     return lines
-
-
-def _unmeasured(evidence: Evidence, needs: Needs) -> list[str]:
-    """That nothing was measured on the reader's stack."""
-    stacks = list(dict.fromkeys(s.stack for s in evidence.subjects))
-    if needs.stack is None or needs.stack in stacks:
-        return []
-    return [
-        f"Nothing was measured on {needs.stack}, only on {', '.join(stacks)}; costs depend on the stack. Describe your "
-        "server in a TOML file and `rtbench run` it beside these."
-    ]
 
 
 def _too_old(option: Option, needs: Needs) -> bool:

@@ -19,6 +19,7 @@ from rtbench.errors import ResultsError
 from rtbench.machine.fingerprint import CHECKED
 from rtbench.records import campaign, manifest, tables
 from rtbench.records.campaign import Asked, CampaignRecord, SubjectRow, TrialRow, Workload
+from rtbench.records.inside import own_all
 from rtbench.records.manifest import Counts, Manifest
 from rtbench.records.record import DAMAGED, Maybe, plain
 
@@ -91,8 +92,8 @@ class Campaign:
 def load(path: str | Path | Sequence[str | Path]) -> Campaign:
     """Load one results folder, or several of one environment and scenario.
 
-    Raises ResultsError: a folder or its campaign.json is missing or damaged, of a newer schema, or the folders differ
-    in a checked key.
+    Raises ResultsError: a folder or its campaign.json is missing or damaged, of a newer schema, the folders differ in a
+    checked key, or a link in one leads out of it.
     """
     paths = tuple(Path(p) for p in ([path] if isinstance(path, (str, Path)) else path))
     if not paths:
@@ -194,6 +195,7 @@ def _trial(
 ) -> tuple[Trial, Warning_ | None]:
     """The trial that campaign.json lists, and a warning when its manifest cannot be read."""
     directory = folder / "trials" / Path(listed.directory).name
+    own_all(folder, directory)
     file = directory / "manifest.json"
     scenario = record.scenario or Asked()
     cell = plain(listed.cell) if listed.cell else {}

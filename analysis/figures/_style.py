@@ -8,13 +8,14 @@ by the figures and the report.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import re
 import textwrap
 import warnings
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import matplotlib
@@ -66,6 +67,7 @@ WIDTH_IN = 7.4
 
 _RC: dict[str, Any] = {
     "svg.fonttype": "none",
+    "text.parse_math": False,
     "svg.hashsalt": "rtbench",
     "hatch.linewidth": 0.5,
     "font.family": ["DejaVu Sans"],
@@ -95,9 +97,15 @@ _RC: dict[str, Any] = {
 }
 
 
-def style() -> Any:
-    """Context in which figures are drawn and written; leaves matplotlib's settings as they were."""
-    return matplotlib.rc_context(_RC)  # type: ignore[arg-type]
+@contextlib.contextmanager
+def style() -> Iterator[None]:
+    """Context in which figures are drawn and written; leaves matplotlib's settings as they were.
+
+    A name may have letters that the PNGs' font lacks: browsers have them.
+    """
+    with matplotlib.rc_context(_RC), warnings.catch_warnings():  # type: ignore[arg-type]
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from", UserWarning)
+        yield
 
 
 def colour(transport: str) -> str:
@@ -319,12 +327,14 @@ def to_svg(canvas: Figure) -> str:
     canvas.set_layout_engine(
         "none"
     )  # the layout stays as found: finding it again for the PNG takes longer than drawing
-    text = buffer.getvalue()
+    text = _NOT_XML.sub(" ", buffer.getvalue())
     text = re.sub(r"<!DOCTYPE.*?>\s*", "", text, flags=re.DOTALL)
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     return _MARK.sub(_marked, _PLACES.sub(_rounded, text))
 
 
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
+"""Letters of a name that would make the file ill-formed (XML 1.0, section 2.2)."""
 _PLACES = re.compile(r' (?:d|x|y|x1|x2|y1|y2|width|height|points|transform)="[^"]*"')
 _LONG = re.compile(r"-?\d+\.\d{3,}")
 
@@ -368,6 +378,7 @@ def to_png(canvas: Figure) -> bytes:
 def inline(svg: str, name: str, title: str) -> str:
     """The SVG as a part of the page: its own ids, the page's font, and colours that follow the theme."""
     text = svg[svg.index("<svg") :]
+    text = re.sub(r"\s*<defs>\s*<style[^>]*>[^<]*</style>\s*</defs>", "", text)  # its rule is in report.css
     text = re.sub(r'\s(?:xmlns(?::\w+)?|version)="[^"]*"', "", text)
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r"url\(#", f"url(#{name}-", text)

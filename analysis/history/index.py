@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from rtbench.analysis import templates
 from rtbench.records import past
+from rtbench.records.inside import inside
 from rtbench.records.replacing import write
 
 MARK = '<meta name="generator" content="rtbench">'
@@ -40,6 +41,10 @@ def rebuild(holder: Path) -> Path | None:
 
 def render(found: list[past.Past]) -> str:
     """The page. Text of a results folder cannot break out of it."""
-    rows = [(row, [(label, name) for label, name in FILES if (row.folder / name).is_file()]) for row in found]
+    rows = [(row, [(label, name) for label, name in FILES if _there(row.folder, name)]) for row in found]
     template = templates.environment(Path(__file__).parent).get_template("index.html.j2")
-    return template.render(rows=rows, mark=Markup(MARK))
+    return template.render(rows=rows, mark=Markup(MARK))  # noqa: S704 - a constant
+
+
+def _there(folder: Path, name: str) -> bool:
+    return (folder / name).is_file() and inside(folder, folder / name)

@@ -13,8 +13,9 @@ from rtbench.analysis import format, templates
 from rtbench.analysis.regression.changes import FAULTS, Change, Difference
 
 _HERE = Path(__file__).parent
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-"""What no text node of HTML may hold (WHATWG, control characters), and no terminal should get."""
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What no text node of HTML may hold (WHATWG, control characters), and no terminal should get: escape sequences (C0 and
+C1), and what turns the direction of text."""
 _ORDER = ("worse", "better", "not comparable")
 
 

@@ -88,7 +88,7 @@ def _draw(evidence: Evidence, folder: Path) -> list[Shown]:
             svg = _style.to_svg(drawing.canvas)
             write(folder / f"{figure.name}.svg", svg)
             write(folder / f"{figure.name}.png", _style.to_png(drawing.canvas))
-            page = Markup(_style.inline(svg, figure.name, figure.title))
+            page = Markup(_style.inline(svg, figure.name, figure.title))  # noqa: S704 - matplotlib escaped its texts
             values = tables.values(evidence, drawing.values)
             metrics = drawing.metrics or tuple(metric for metric, _ in drawing.values)
             how = made(evidence, figure.title, [m for m in metrics if evidence.known(m)])
@@ -133,7 +133,11 @@ def _context(
         },
         "costs": bool(paying or split) or bool({"memory", "floor"} & {figure.name for figure in shown}),
         "bytes": any(cell != format.MISSING for _, cells in heights for cell in cells),
-        "swatches": {name: Markup(_style.swatch(s)) for s in evidence.subjects for name in (s.base, s.name)},
+        "swatches": {
+            name: Markup(_style.swatch(s))  # noqa: S704 - of our own colours and shapes
+            for s in evidence.subjects
+            for name in (s.base, s.name)
+        },
         "facts": facts(document),
         "pair_columns": pair_columns,
         "pairs": paired,
@@ -201,7 +205,7 @@ def _fitting(text: str) -> str:
 
 def _ticked(text: str) -> Markup:
     """Text with `commands` in backticks set as code."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
 
 
 def _marked(text: str) -> str:

@@ -26,6 +26,7 @@ from rtbench.analysis.report.caveat import Caveat
 from rtbench.analysis.report.condense import condense
 from rtbench.analysis.report.several import several
 from rtbench.analysis.sweep import curves
+from rtbench.records.inside import own, own_all
 from rtbench.records.record import plain, typed
 from rtbench.records.replacing import create, unwritable
 from rtbench.records.replacing import write as write_file
@@ -71,7 +72,9 @@ def build(
     campaign = given.campaign
     reportable(campaign)
     evidence = gather(campaign, calibration)
-    folder = out if out is not None else Path(paths[0]) / "report"
+    folder = out if out is not None else own(Path(paths[0]), Path(paths[0]) / "report")
+    for place in (folder, folder / "figures"):
+        own_all(folder, place)
     try:
         return write(evidence, folder, given.beside, given.caveats, with_claims)
     except OSError as error:

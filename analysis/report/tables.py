@@ -161,14 +161,18 @@ def calibration(evidence: Evidence) -> list[tuple[str, str, str, str, str, bool]
     return [
         (
             row["name"],
-            f"{format.number(row['expected'])} {row['unit']}".strip(),
-            format.number(row["measured"]),
+            f"{_number(row.get('expected'))} {row.get('unit') or ''}".strip(),
+            _number(row.get("measured")),
             f"{row['deviation']:+.3g}" if row["deviation"] else "0",
-            row["allowed"],
+            row.get("allowed") or format.MISSING,
             row["met"],
         )
         for row in evidence.calibration["checks"]
     ]
+
+
+def _number(value: float | None) -> str:
+    return format.MISSING if value is None else format.number(value)
 
 
 def settings(table: Mapping[str, Any]) -> list[tuple[str, str]]:

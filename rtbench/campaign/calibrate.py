@@ -103,10 +103,10 @@ def store(result: Mapping[str, Any]) -> Path:
 def newest(machine: str) -> dict[str, Any] | None:
     """The calibration of a machine; None without a readable one."""
     try:
-        value: dict[str, Any] = json.loads((home() / f"{machine}.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        value = json.loads((home() / f"{machine}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return None
-    return value
+    return value if isinstance(value, dict) else None
 
 
 def table(checks: list[dict[str, Any]]) -> list[str]:

@@ -67,7 +67,7 @@ class Campaign:
         record = begun(scenario, folder, command, self._environment, calibration, warnings)
         if resume:
             record = taken_up(record, folder)
-        elif (folder / "campaign.json").exists():
+        elif os.path.lexists(folder / "campaign.json"):
             raise ResultsError(f"{folder}: holds a campaign already", "choose another --out, or continue with --resume")
         self.journal = Journal(folder, record)
         self.journal.note("environment.json", inventory())

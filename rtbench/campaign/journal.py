@@ -23,6 +23,7 @@ from rtbench.machine.fingerprint import difference
 from rtbench.records import campaign as records
 from rtbench.records import tables
 from rtbench.records.campaign import Asked, Calibration, CampaignRecord, Channel, SubjectRow, TrialRow, numbered
+from rtbench.records.inside import own_all
 from rtbench.records.manifest import Manifest
 from rtbench.records.reason import Reason
 from rtbench.records.record import DAMAGED, Cell, Record, changed, plain, read, typed
@@ -69,6 +70,8 @@ class Journal:
     def __init__(self, folder: Path, record: CampaignRecord) -> None:
         """Write `record` into `folder`, which is created if needed. Raises ResultsError."""
         self.folder, self.record = folder, record
+        for place in ("trials", "verification"):
+            own_all(folder, folder / place)
         try:
             create(folder / "trials")
             tables.write_json(folder / "campaign.json", plain(record))

@@ -11,6 +11,7 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from rtbench.errors import printable
 from rtbench.records.manifest import Counts, Manifest
 from rtbench.trial import Spec
 
@@ -79,6 +80,7 @@ class Display:
 
     def note(self, text: str) -> None:
         """Print a permanent line."""
+        text = printable(text)
         if self._live is not None:
             self._live.console.print(text, markup=False, soft_wrap=True)
         else:

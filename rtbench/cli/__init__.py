@@ -9,12 +9,13 @@ from __future__ import annotations
 import importlib
 import signal
 import sys
+from collections.abc import Sequence
 from typing import NoReturn
 
 import click
 
 import rtbench
-from rtbench.errors import RtbenchError
+from rtbench.errors import RtbenchError, UserError, line
 
 FINDING, USER, TOO_FEW, INTERRUPTED = 1, 2, 3, 130
 """Exit codes (interface.md); 0 is done."""
@@ -93,21 +94,31 @@ def _interrupt(number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
+def _texts(words: Sequence[str]) -> None:
+    """Refuse an argument that is not UTF-8 (PEP 383): JSON cannot hold it, so a results folder could not either."""
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError as error:
+            raise UserError(f"the argument {word!a} is not UTF-8", "write it in UTF-8") from error
+
+
 def main() -> NoReturn:
     """The console script."""
     for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell had it ignored; a polite end is an interruption
         signal.signal(number, _interrupt)
     try:
+        _texts(sys.argv[1:])
         code = cli.main(standalone_mode=False, prog_name="rtbench")
     except click.exceptions.Abort:
         code = INTERRUPTED
     except click.ClickException as error:
         text = error.format_message()
         # Without arguments the message is the whole help; every other message is one line (interface.md).
-        click.echo(text if text.startswith("Usage:") else f"rtbench: {' '.join(text.split())}", err=True)
+        click.echo(text if text.startswith("Usage:") else f"rtbench: {line(text)}", err=True)
         code = USER
     except RtbenchError as error:
-        click.echo(f"rtbench: {error}", err=True)
+        click.echo(f"rtbench: {line(error)}", err=True)
         code = USER
     except KeyboardInterrupt:
         code = INTERRUPTED

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from rtbench.cli import FINDING, INTERRUPTED, TOO_FEW, USER
+from rtbench.errors import line
 
 PRECEDENCE = (INTERRUPTED, USER, FINDING, TOO_FEW, 0)
 """If several codes apply, the first counts (interface.md)."""
@@ -30,6 +31,13 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON i
 quiet_option = click.option("--quiet", is_flag=True, help="Print only problems and the result.")
 
 
+def warn(text: str) -> None:
+    """A line on stderr; the command goes on."""
+    click.echo(f"rtbench: {line(text)}", err=True)
+
+
 def results(name: str) -> Path:
-    """The default results folder of a campaign that begins now."""
-    return Path("results") / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{name}"
+    """The default results folder of a campaign that begins now. `name` comes from a file: it cannot lead elsewhere."""
+    from rtbench.subjects.names import folder_of
+
+    return Path("results") / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{folder_of(name)}"

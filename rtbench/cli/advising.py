@@ -11,6 +11,7 @@ import click
 from rtbench.analysis.advice import advice
 from rtbench.analysis.advice.option import Needs
 from rtbench.cli._options import json_option
+from rtbench.errors import printable
 
 
 @click.command(epilog="Example: rtbench advise results/20261124-031500-ci --subscribers 5000 --freshness-ms 200")
@@ -29,4 +30,4 @@ from rtbench.cli._options import json_option
 def advise(folder: Path, every: bool, as_json: bool, **needs: Any) -> None:
     """Rank the transports for these needs by a campaign's measurements, with reasons and what would change the rank."""
     found = advice.of_folder(folder, Needs(**needs), every)
-    click.echo(json.dumps(found.row(), indent=1, allow_nan=False) if as_json else found.text())
+    click.echo(json.dumps(found.row(), indent=1, allow_nan=False) if as_json else printable(found.text()))

@@ -18,7 +18,7 @@ from rtbench.campaign.progress import Display
 from rtbench.cli import FINDING
 from rtbench.cli._options import json_option, quiet_option, results, settings_option
 from rtbench.cli.running import check_quickly
-from rtbench.errors import SubjectError
+from rtbench.errors import ResultsError, SubjectError
 from rtbench.machine.placement import Place
 from rtbench.records.loopback import Loopback
 from rtbench.scenario import loading as scenarios
@@ -62,6 +62,10 @@ def _loopback(place: Place, folder: Path, display: Display) -> Loopback | None:
 
 def _known_truths(folder: Path, tables: list[Scenario], quiet: bool, as_json: bool, aa: bool) -> int:
     """Measure, judge, store and print. Returns the exit code."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResultsError(f"cannot write into {folder} ({error.strerror})", "choose another --out") from error
     takes = [schedule.estimate(table) for table in tables]
     place = Place.here(tables[0].place)
     campaigns.stay_on(place)

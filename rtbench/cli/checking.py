@@ -10,12 +10,13 @@ from pathlib import Path
 import click
 
 from rtbench.cli import FINDING, USER
-from rtbench.cli._options import json_option
+from rtbench.cli._options import json_option, warn
 from rtbench.conformance.verify import FAILED, PASSED, SKIPPED, Verification
 from rtbench.conformance.verify import verify as verify_one
 from rtbench.errors import UserError
 from rtbench.machine.doctor import examine
 from rtbench.scenario import loading as scenarios
+from rtbench.scenario import strangers
 from rtbench.subjects import Subject
 from rtbench.subjects.names import folder_of
 from rtbench.subjects.registry import Registry
@@ -74,12 +75,14 @@ def _all_known(word: str) -> list[Subject | str]:
     if "://" in word:
         return [word]
     if not word.endswith(".toml"):
+        for text in strangers.of_module(word):
+            warn(text)
         registry, name = Registry().reading(word)
         try:
             return [registry.find(name)]
         except UserError as error:
             raise UserError(error.message, f"{error.remedy}; for a [[subject]] give its file, FILE.toml") from error
-    scenario = scenarios.load(word)
+    scenario = scenarios.load(word, warn=warn)
     if not scenario.subject:
         raise UserError(f"{word}: defines no subject", "add a [[subject]] table; see README, Your own server")
     return [scenario.registry.find(row.name) for row in scenario.subject]

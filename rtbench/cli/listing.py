@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from rtbench.cli._options import json_option
+from rtbench.errors import UserError
 
 Rows = list[dict[str, Any]]
 
@@ -73,6 +74,13 @@ def _results(holder: Path) -> Rows:
     ]
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long, a folder that may not be looked into
+        return False
+
+
 LISTS: Mapping[str, tuple[Callable[[Path], Rows], tuple[str, ...]]] = {
     "subjects": (_subjects, ("subject", "arm", "technique", "description", "here")),
     "streams": (_streams, ("stream", "description")),
@@ -89,14 +97,15 @@ LISTS: Mapping[str, tuple[Callable[[Path], Rows], tuple[str, ...]]] = {
     "--in",
     "holder",
     type=click.Path(path_type=Path),
-    default=Path("results"),
-    show_default=True,
-    help="The folder of past campaigns, for `rtbench list results`.",
+    help="The folder of past campaigns, for `rtbench list results` (default: results).",
 )
 @json_option
-def list_(what: str, holder: Path, as_json: bool) -> None:
+def list_(what: str, holder: Path | None, as_json: bool) -> None:
     """List subjects, streams, scenarios or metrics. `results` lists past campaigns, newest first."""
     found, shown = LISTS[what]
+    if holder is not None and not _is_folder(holder):
+        raise UserError(f"--in {holder}: is not a folder", "name one that holds results folders")
+    holder = holder or Path("results")
     rows = found(holder)
     if as_json:
         click.echo(json.dumps(rows, indent=1))

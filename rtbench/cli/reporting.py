@@ -10,6 +10,7 @@ import click
 from rtbench.analysis.history import index
 from rtbench.analysis.report.report import build
 from rtbench.cli._options import PRECEDENCE, calibration_option
+from rtbench.errors import line
 from rtbench.records.campaign import load_calibration
 
 claims_option = click.option(
@@ -25,10 +26,8 @@ def write_report(
     Prints the answer, the next step, the grave caveats, the command that opens the report, and its path.
     """
     made = build(folders, out, load_calibration(calibration) if calibration else None, claims)
-    for line in (*made.headlines, made.next):
-        click.echo(line)
-    for line in made.caveats:
-        click.echo(f"caveat: {line}")
+    for text in (*made.headlines, made.next, *(f"caveat: {one}" for one in made.caveats)):
+        click.echo(line(text))
     click.echo(f"open it: python3 -m webbrowser {shlex.quote(made.path.absolute().as_uri())}")
     click.echo(f"report: {made.path}")
     for holder in dict.fromkeys(folder.resolve().parent for folder in folders):

@@ -19,7 +19,7 @@ from rtbench.campaign import preflight, schedule
 from rtbench.campaign.journal import alone
 from rtbench.campaign.progress import Display
 from rtbench.cli import INTERRUPTED
-from rtbench.cli._options import json_option, quiet_option, results, seed_option, settings_option
+from rtbench.cli._options import json_option, quiet_option, results, seed_option, settings_option, warn
 from rtbench.cli.reporting import claims_option, write_report
 from rtbench.conformance.verify import quick_check
 from rtbench.errors import UserError, meant, one_of
@@ -72,11 +72,11 @@ def run(
         overrides["netns"] = True
     if owned:
         overrides["i_own_this_host"] = True
-    table = scenarios.load(scenario, settings, overrides, unnamed := {"seed": _seed(resume, out)})
+    table = scenarios.load(scenario, settings, overrides, unnamed := {"seed": _seed(resume, out)}, warn)
     _judgeable(table)
     table, warnings = preflight.available(table)
     for warning in warnings:
-        click.echo(f"rtbench: {warning.message}; {warning.remedy}", err=True)
+        warn(f"{warning.message}; {warning.remedy}")
     preflight.prepare(table)
     table, place, shared = preflight.placed(table)
     take = schedule.estimate(table)
@@ -132,7 +132,7 @@ def _seed(resume: bool, out: Path | None) -> int:
         return schedule.drawn_seed()
     if out is None:
         raise UserError("--resume needs the folder of a campaign", "name it with --out")
-    if not (out / "campaign.json").exists():
+    if not os.path.lexists(out / "campaign.json"):
         raise UserError(f"{out}: holds no campaign to resume", "leave out --resume to begin one")
     recorded = records.load(out).seed
     return recorded if isinstance(recorded, int) else schedule.drawn_seed()

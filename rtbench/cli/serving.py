@@ -10,11 +10,12 @@ from dataclasses import replace
 import click
 
 from rtbench import streams as stream_catalogue
-from rtbench.cli._options import seed_option, settings_option
+from rtbench.cli._options import seed_option, settings_option, warn
 from rtbench.cli._scenario import build
 from rtbench.processes.publisher import PublisherProcess
 from rtbench.processes.scratch import scratch
 from rtbench.processes.starting import publish_into, server_of
+from rtbench.scenario import strangers
 from rtbench.subjects import Subject
 from rtbench.subjects.names import module_at
 from rtbench.subjects.registry import Registry
@@ -38,6 +39,8 @@ def serve(subject: str, host: str, port: int, real: bool, seed: int | None, sett
 
     `--set workload.trace=FILE` adds the stream `replay`. The page at / shows the streams in a browser.
     """
+    for text in strangers.of_module(subject):
+        warn(text)
     registry, name = Registry().reading(subject)
     _play(registry.find(name), host, port, real, seed, settings)
 

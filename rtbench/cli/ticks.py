@@ -26,7 +26,10 @@ def ticks(stream: str, seed: int | None, count: int, channel: int, settings: tup
     table = build({"stream": [stream]}, seed, settings)
     if not found.foreseen(table.make_workload().pace):
         raise UserError(f"stream {stream}: real figures do not exist before they are due", "leave out workload.real")
-    number = channel if table.workload.channels == "unicast" else 0
-    for tick in islice(table.make_workload().ticks_of(Channel(number, stream, channel)), count):
+    channels = table.subscribers if table.workload.channels == "unicast" else 1
+    if channel >= channels:
+        more = "set workload.channels=unicast, or subscribers" if channels == 1 else "set subscribers"
+        raise UserError(f"--channel {channel}: the stream {stream} has {channels:,}, numbered from 0", more)
+    for tick in islice(table.make_workload().ticks_of(Channel(channel, stream, channel)), count):
         row = {"channel": channel, "seq": tick.seq, "due_ns": tick.due_ns, "payload": tick.payload.decode()}
         click.echo(json.dumps(row, ensure_ascii=False))

@@ -17,6 +17,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from rtbench.errors import UserError
+from rtbench.scenario.strangers import whose
+
 SOURCE = Path(__file__).parents[1] / "loadtests" / "reactor" / "inner_loop.c"
 SWITCH = "RTBENCH_INNER_LOOP"
 """The value `python` in this environment variable disables the C loop."""
@@ -28,8 +31,14 @@ _PATIENCE_S = 60
 
 @functools.cache
 def library() -> Path | None:
-    """The shared library of `loadtests/reactor/inner_loop.c`; None without a compiler, or where C is disabled."""
-    if os.environ.get(SWITCH) == "python":
+    """The shared library of `loadtests/reactor/inner_loop.c`; None without a compiler, or where C is disabled.
+
+    Raises UserError for an unknown value of RTBENCH_INNER_LOOP, and for a library that others may have put there.
+    """
+    wanted = os.environ.get(SWITCH, "")
+    if wanted not in ("", "python"):
+        raise UserError(f"{SWITCH}={wanted}: unknown value", 'set it to "python", or remove it for the C loop')
+    if wanted:
         return None
     try:
         return _built(SOURCE.read_bytes())
@@ -56,5 +65,7 @@ def _built(source: bytes) -> Path:
             command = [compiler, *FLAGS, "-o", str(made)]
             subprocess.run(command, input=source, check=True, capture_output=True, timeout=_PATIENCE_S)
             made.replace(kept)  # atomic: other processes may build it at the same time
+    if why := whose(kept):  # its code would run here
+        raise UserError(f"{kept} {why}", "remove it, or set XDG_CACHE_HOME to a folder of your own")
     ctypes.CDLL(str(kept))
     return kept

@@ -36,7 +36,7 @@ def main() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     os.environ["PATH"] = programs.search_path()
-    os.execvp(command[0], command)
+    os.execvp(command[0], command)  # noqa: S606 - without a shell, on purpose
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def scratch() -> Iterator[Path]:
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
             stack.enter_context(_guarded(folder))
         except OSError as error:
-            raise unwritable(Path(error.filename or tempfile.tempdir or "/tmp"), error) from error
+            raise unwritable(Path(error.filename or tempfile.tempdir or "/tmp"), error) from error  # noqa: S108 - a message's name
         yield folder
 
 

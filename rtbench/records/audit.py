@@ -78,11 +78,15 @@ def match(deliveries: Table, ticks: Table, channel_of: npt.ArrayLike) -> Match:
     """Join deliveries (subscriber, channel, seq) with ticks (channel, seq).
 
     `channel_of[s]` is the channel of subscriber s, -1 when s expects nothing. Raises ValueError when a tick is listed
-    twice.
+    twice, or is none that can be (a damaged table).
     """
     channels = np.asarray(channel_of, dtype=np.int64)
     tick_channel = np.asarray(ticks["channel"], dtype=np.int64)
-    key = (tick_channel << _SEQ_BITS) | np.asarray(ticks["seq"], dtype=np.int64)
+    tick_seq = np.asarray(ticks["seq"], dtype=np.int64)
+    for values, bits in ((tick_channel, 63 - _SEQ_BITS), (tick_seq, _SEQ_BITS)):
+        if values.size and not 0 <= int(values.min()) <= int(values.max()) < 1 << bits:
+            raise ValueError("a tick's channel or number is out of range")
+    key = (tick_channel << _SEQ_BITS) | tick_seq
     order = np.argsort(key, kind="stable").astype(np.int64)
     key = key[order]
     if key.size > 1 and bool((key[1:] == key[:-1]).any()):

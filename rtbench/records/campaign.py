@@ -15,6 +15,7 @@ from msgspec import UNSET, Meta
 
 from rtbench.errors import ResultsError
 from rtbench.records import record, tables
+from rtbench.records.inside import own
 from rtbench.records.loopback import Loopback
 from rtbench.records.reason import Reason
 from rtbench.records.record import DAMAGED, Cell, Maybe, Number, Place, Record, Status, Subscribers, Whole
@@ -84,6 +85,14 @@ class CalibrationCheck(Record, frozen=True, kw_only=True):
     """Whether it was met."""
     deviation: Number
     """number: measured less expected, in the check's unit."""
+    expected: Maybe[Number] = UNSET
+    """number: what is known, in the check's unit."""
+    measured: Maybe[Number] = UNSET
+    """number: what was measured, in the check's unit."""
+    unit: Maybe[str] = UNSET
+    """The unit."""
+    allowed: Maybe[str] = UNSET
+    """Which deviation is allowed, in words."""
 
 
 class Noise(Record, frozen=True, kw_only=True):
@@ -221,7 +230,7 @@ class CampaignRecord(Record, frozen=True, kw_only=True):
 
 def load(folder: Path) -> CampaignRecord:
     """campaign.json of a results folder. Raises ResultsError that names the file and the key."""
-    file = folder / "campaign.json"
+    file = own(folder, folder / "campaign.json")
     found = record.load(CampaignRecord, file)
     for key in ("trial", "directory"):
         seen = [getattr(row, key) for row in found.trials or ()]

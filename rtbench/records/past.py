@@ -17,8 +17,9 @@ from typing import Any
 
 from msgspec import UNSET
 
-from rtbench.errors import ResultsError
+from rtbench.errors import ResultsError, line
 from rtbench.records import campaign
+from rtbench.records.inside import inside
 
 MOST_FOLDERS = 500
 """Folders that are read: the ones that changed last."""
@@ -99,45 +100,40 @@ def read(folder: Path) -> Past:
             return Past(folder, fault=f"campaign.json has more than {MOST_BYTES:,} bytes")
         found = campaign.load(folder)
     except ResultsError as error:
-        return Past(folder, fault=_line(error.message.replace(f"{file}: ", "campaign.json: ")))
+        return Past(folder, fault=line(error.message.replace(f"{file}: ", "campaign.json: ")))
     except OSError as error:
-        return Past(folder, fault=_line(f"cannot be read ({error})"))
+        return Past(folder, fault=line(f"cannot be read ({error})"))
     trials = found.trials or []
     code = found.exit
     started = found.started_unix
     return Past(
         folder,
-        _line(found.scenario.name or "") if found.scenario else "",
+        line(found.scenario.name or "") if found.scenario else "",
         None if started is UNSET or started is None else float(started),
         _machine(found.environment or {}),
         sum(trial.status == "ok" for trial in trials),
         len(trials),
         None if code is UNSET else code,
-        _answer(folder / "report" / "report.md"),
+        _answer(folder, folder / "report" / "report.md"),
     )
 
 
 def _machine(environment: Mapping[str, Any]) -> str:
     cpu, cores = environment.get("cpu"), environment.get("cores")
-    return _line(", ".join([*([str(cpu)] if cpu else []), *([f"{cores} cores"] if cores else [])]))
+    return line(", ".join([*([str(cpu)] if cpu else []), *([f"{cores} cores"] if cores else [])]))
 
 
-def _answer(report: Path) -> str:
+def _answer(folder: Path, report: Path) -> str:
     """The first line of a report that is neither empty nor a heading, without its Markdown."""
     try:
-        if not report.is_file():
+        if not (report.is_file() and inside(folder, report)):
             return ""
         with report.open("rb") as file:
             head = file.read(HEAD_BYTES).decode("utf-8", "replace")
     except OSError:
         return ""
-    for line in head.splitlines():
-        if line.strip() and not line.startswith(("#", "<!--")):
-            text = re.sub(r"^\s*(?:\d+\.|[-*>])\s+", "", line).replace("**", "").replace("\\|", "|")
-            return _line(html.unescape(text))
+    for raw in head.splitlines():
+        if raw.strip() and not raw.startswith(("#", "<!--")):
+            text = re.sub(r"^\s*(?:\d+\.|[-*>])\s+", "", raw).replace("**", "").replace("\\|", "|")
+            return line(html.unescape(text))
     return ""
-
-
-def _line(text: str) -> str:
-    """One line of printable text."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

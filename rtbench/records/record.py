@@ -31,7 +31,7 @@ Place = Annotated[int, Meta(ge=0, le=1 << 30)]
 Subscribers = Annotated[int, Meta(ge=0, le=1 << 20)]
 Status = Literal["ok", "invalid", "failed"]
 
-DAMAGED = "the file is damaged; measure again"
+DAMAGED = tables.DAMAGED
 _WORDS = {"int": "a whole number", "float": "a number", "str": "a text", "array": "a list", "object": "an object"}
 
 

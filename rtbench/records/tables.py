@@ -30,6 +30,9 @@ FOR_GOOD = ("ended", "failed by its stream", "stopped (status 204)")
 SUCCEEDED = ("open", "closed", "closed by the subscriber", *FOR_GOOD)
 """Outcomes of a connection that did its work: still open at the end, or ended cleanly by either side."""
 
+DAMAGED = "the file is damaged; measure again"
+"""The remedy."""
+
 Columns = dict[str, npt.NDArray[Any]]
 
 _I64, _I32 = np.dtype(np.int64), np.dtype(np.int32)
@@ -211,14 +214,26 @@ def read_table(path: Path, kind: str, columns: list[str] | None = None) -> Colum
                 raise ResultsError(
                     f"{path}: has no column {lacking[0]}", f"a {kind} table of schema {SCHEMA} is expected"
                 )
+            for name in (name for name in wanted if name not in missing):
+                _check_type(path, kind, file.schema_arrow.field(name))
             table = file.read([name for name in wanted if name not in missing])
+            if nulls := next((name for name in table.column_names if table.column(name).null_count), ""):
+                raise ResultsError(f"{path}: column {nulls} has empty values", DAMAGED)
             unknown = np.full(file.metadata.num_rows, -1, dtype=np.int64)
     except FileNotFoundError as error:
         raise ResultsError(f"{path}: is missing", "measure again, or name a complete results folder") from error
     except (OSError, pa.ArrowException) as error:
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ResultsError(f"{path}: cannot be read ({line})", "the file is damaged; measure again") from error
+        raise ResultsError(f"{path}: cannot be read ({line})", DAMAGED) from error
     return {name: unknown if name in missing else table.column(name).to_numpy() for name in wanted}
+
+
+def _check_type(path: Path, kind: str, field: pa.Field) -> None:
+    """Raises ResultsError for a column that is not of its table's type."""
+    dtype = TABLES[kind][field.name]
+    wanted = pa.string() if dtype == _TEXT else pa.from_numpy_dtype(dtype)
+    if field.type != wanted:
+        raise ResultsError(f"{path}: column {field.name} is of type {field.type}, not {wanted}", DAMAGED)
 
 
 def concatenate(kind: str, parts: list[Columns]) -> Columns:
@@ -241,7 +256,7 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError as error:
         raise ResultsError(f"{path}: is missing", "name a folder that `rtbench run` wrote") from error
     except (OSError, ValueError, RecursionError) as error:  # bad bytes, bad JSON, numbers and depths beyond all reason
-        raise ResultsError(f"{path}: cannot be read ({error})", "the file is damaged; measure again") from error
+        raise ResultsError(f"{path}: cannot be read ({error})", DAMAGED) from error
 
 
 def sums(folder: Path) -> dict[str, dict[str, Any]]:

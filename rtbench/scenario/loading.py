@@ -9,12 +9,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from rtbench.errors import ScenarioError, meant, one_of
-from rtbench.scenario import checks
+from rtbench.scenario import checks, strangers
 from rtbench.scenario.cells import combinations, put
 from rtbench.scenario.model import Cell, Scenario, keys
 from rtbench.scenario.own_subjects import known_with
@@ -36,10 +36,12 @@ def load(
     settings: Iterable[str] = (),
     overrides: Mapping[str, Any] | None = None,
     unnamed: Mapping[str, Any] | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> Scenario:
     """The scenario called `name`, or at the path `name`, with `KEY=VALUE` settings and then `overrides` laid over it.
 
-    `unnamed`: values for top-level keys that none of them sets. Raises ScenarioError for a missing or broken file, an
+    `unnamed`: values for top-level keys that none of them sets. `warn` gets a line about a file that others may have
+    written (`strangers`), before anything in it is acted on. Raises ScenarioError for a missing or broken file, an
     unknown key, a wrong type, an impossible value.
     """
     path = Path(name) if "/" in name or name.endswith(".toml") else FOLDER / f"{name}.toml"
@@ -49,7 +51,7 @@ def load(
         raise ScenarioError(
             f"unknown scenario {name!r}", f"{one_of(name, names())}, or give the path of a TOML file"
         ) from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # also bad UTF-8, bad TOML, tables too deep
         raise ScenarioError(f"{path}: cannot be read as TOML ({error})", "correct the file") from error
     table = {**(unnamed or {}), "name": path.stem, **table}
     workload = table.get("workload")
@@ -59,6 +61,9 @@ def load(
     for row in rows if isinstance(rows, list) else [rows]:
         if isinstance(row, dict) and isinstance(row.get("cwd"), str) and row["cwd"]:
             row["cwd"] = str(path.parent / row["cwd"])
+    if warn is not None:
+        for text in strangers.notes(path, {**table, **(overrides or {})}):
+            warn(text)
     return build(table, str(path), settings, overrides)
 
 
@@ -88,8 +93,7 @@ def build(
 
 def _resolved(scenario: Scenario, registry: Registry, source: str) -> Scenario:
     """The scenario with its registry, its trace and its cells, all checked."""
-    trace = Path(scenario.workload.trace)
-    sha256 = hashlib.sha256(trace.read_bytes()).hexdigest() if trace.is_file() else ""
+    sha256 = _sha256(Path(scenario.workload.trace))
     scenario = dataclasses.replace(scenario, registry=registry, trace_sha256=sha256)
     checks.check(scenario, source)
     cells = []
@@ -104,13 +108,21 @@ def _resolved(scenario: Scenario, registry: Registry, source: str) -> Scenario:
     return dataclasses.replace(scenario, swept=tuple(cells))
 
 
+def _sha256(trace: Path) -> str:
+    """Of the trace; empty where it cannot be read, which its stream says if it is played."""
+    try:
+        return hashlib.sha256(trace.read_bytes()).hexdigest() if trace.is_file() else ""
+    except (OSError, ValueError):  # a name that is too long, or that holds a NUL
+        return ""
+
+
 def _set(table: dict[str, Any], setting: str) -> None:
     key, equals, text = setting.partition("=")
     if not equals or not key:
         raise ScenarioError(f"--set {setting}: expected KEY=VALUE", "for example --set poll.interval_s=0.5")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         value = text  # a bare word is a string
     put(table, key, value, f"--set {setting}")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import re
 from pathlib import Path
 
@@ -28,8 +29,8 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9@+._-]+")
 
 
 def folder_of(name: str) -> str:
-    """A subject's name, or URL, as the name of a folder."""
-    return _UNSAFE.sub("-", name).strip("-")[:80]
+    """A name, or a URL, as the name of a folder: one that is seen, and that leads nowhere else."""
+    return _UNSAFE.sub("-", name).lstrip("-.").rstrip("-")[:80] or "unnamed"
 
 
 def base_of(name: str) -> str:
@@ -52,7 +53,7 @@ def module_at(module: str, what: str = "") -> Subject:
     remedy = "define SUBJECT = Subject(…) in it; see README, Your own server"
     if module.endswith(".py"):
         path = Path(module)
-        if not path.exists():
+        if not os.path.lexists(path):
             raise UserError(f"{module} does not exist", "give a Python file that defines SUBJECT")
         spec = importlib.util.spec_from_file_location(f"rtbench_subject_{path.stem}", path)
         assert spec is not None and spec.loader is not None

@@ -64,6 +64,8 @@ def refuse(spec: Spec, campaign: Path, problems: Sequence[str]) -> Manifest:
 
 def _emptied(folder: Path) -> Path:
     """The folder, emptied of an interrupted trial's files."""
+    if folder.is_symlink():
+        folder.unlink()
     shutil.rmtree(folder, ignore_errors=True)
     store(lambda: create(folder), folder)
     return folder

@@ -39,7 +39,7 @@ def main() -> NoReturn:
     os.dup2(listener.fileno(), DESCRIPTOR)
     os.set_inheritable(DESCRIPTOR, True)
     os.environ |= {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid()), "LISTEN_OPTIONS": json.dumps(options)}
-    os.execvp(command[0], command)
+    os.execvp(command[0], command)  # noqa: S606 - without a shell, on purpose
 
 
 if __name__ == "__main__":

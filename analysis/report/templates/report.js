@@ -32,7 +32,12 @@
   };
 
   // One rule for all that carries a subject's name, in tables and in figures.
-  const sheet = () => document.head.appendChild(document.createElement("style"));
+  // Constructed sheets: the page's policy takes no style element but its own.
+  const sheet = () => {
+    const made = new CSSStyleSheet();
+    document.adoptedStyleSheets = [...document.adoptedStyleSheets, made];
+    return made;
+  };
   const rule = sheet(), picked = sheet(), dim = sheet();
   const of = (name) => `[data-subject=${CSS.escape(name)}]`;
   const along = (name) => `[data-with=${CSS.escape(name)}]`;
@@ -52,7 +57,7 @@
     for (const button of buttons) button.setAttribute("aria-pressed", button === chosen);
     const on = new Set(names(chosen));
     const off = names(buttons[0]).filter((name) => !on.has(name));
-    rule.textContent = off.map((name) => `${of(name)}, ${along(name)} { display: none !important; }`).join("\n");
+    rule.replaceSync(off.map((name) => `${of(name)}, ${along(name)} { display: none !important; }`).join("\n"));
     hidden = new Set(off);
     armed();
   };
@@ -75,7 +80,7 @@
   const others = (keep_) => `figure [data-subject]${keep_.map((name) => `:not(${of(name)})`).join("")} { opacity: 0.22; }`;
   const pick = (row, other) => {
     const rows = row && `tr${of(row)}${other ? along(other) : ":not([data-with])"}`;
-    picked.textContent = row ? `${rows} > * { background: var(--pick) !important; }\n${others([row, other].filter(Boolean))}` : "";
+    picked.replaceSync(row ? `${rows} > * { background: var(--pick) !important; }\n${others([row, other].filter(Boolean))}` : "");
     for (const head of heads) head.firstChild.setAttribute("aria-pressed", Boolean(row) && head.parentNode.matches(rows));
   };
   const turn = (row, other) => {
@@ -164,7 +169,7 @@
     title.remove();
   }
   const around = [[0, 0], [3, 0], [-3, 0], [0, 3], [0, -3], [6, 0], [-6, 0], [0, 6], [0, -6]];
-  const away = () => { tip.hidden = true; dim.textContent = ""; };
+  const away = () => { tip.hidden = true; dim.replaceSync(""); };
   for (const svg of document.querySelectorAll("figure svg")) {
     svg.addEventListener("pointermove", (event) => {
       let found = null;
@@ -181,7 +186,7 @@
       tip.style.top = `${event.clientY + 18 + box.height > innerHeight ? event.clientY - box.height - 10 : event.clientY + 18}px`;
       const all = svg.querySelectorAll(of(found.dataset.subject)).length;
       const id = svg.closest("figure").id;
-      dim.textContent = all ? `#${CSS.escape(id)} [data-subject]:not(${of(found.dataset.subject)}) { opacity: 0.22; }` : "";
+      dim.replaceSync(all ? `#${CSS.escape(id)} [data-subject]:not(${of(found.dataset.subject)}) { opacity: 0.22; }` : "");
     });
     svg.addEventListener("pointerleave", away);
   }

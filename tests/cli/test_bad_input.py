@@ -1,0 +1,184 @@
+"""Every command with every kind of bad argument: exit 2, one line with a remedy, no traceback.
+
+A table of what is known to be wrong, and, for each option and argument that click knows, values that no one means.
+Nothing is measured or started here: what would begin is cut off.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+import pytest
+
+from rtbench import cli
+from rtbench.campaign import calibrate, campaign, loopback
+from rtbench.cli import COMMANDS, serving
+from rtbench.errors import UserError
+
+from .conftest import Call, refused
+
+GOLDEN = str(Path(__file__).parents[1] / "golden/results")
+BARE = {"schema": 2, "rtbench": "1", "command": "c", "seed": 1, "scenario": {"name": "bare"}, "trials": []}
+"""campaign.json of a campaign in which nothing was measured."""
+BEGAN = "cut off: it would begin now"
+
+WRONG: dict[str, tuple[str, ...]] = {
+    "list": ("", "nothing", "subjects more", "results --in gone", "results --in file", "results --in", "--nothing"),
+    "ticks": (
+        "", "nothing", "stocks more", "stocks --count -1", "stocks --count many", "stocks --channel -1",
+        "stocks --channel 5", "fanout --set workload.channels=unicast --channel 1000", "stocks --seed -1",
+        "stocks --seed x", "stocks --set x", "stocks --set =1",
+        "stocks --set nothing=1", "stocks --set workload=1", "stocks --set workload.rate_hz=nan",
+        "stocks --set workload.rate_hz=inf", "stocks --set epoch_s=1e999", "stocks --set seed=99999999999999999999",
+        "replay", "replay --set workload.trace=gone", "replay --set workload.trace=file",
+        "replay --set workload.trace=empty",
+        "replay --set workload.trace=/dev/null", "metrics --set workload.real=true",
+    ),
+    "serve": ("", "nothing", "gone.py", "broken.py", "empty.py", "sse-aiohttp --port 70000", "sse-aiohttp --port x",
+              "sse-aiohttp --seed -1", "sse-aiohttp --set x", "http://127.0.0.1:1/", "ftp://127.0.0.1/"),
+    "demo": ("more", "--port -1", "--port x", "--seed x", "--set nothing=1"),
+    "verify": ("", "nothing", "gone.py", "broken.py", "empty.py", "gone.toml", "broken.toml", "nobody.toml",
+        "binary.toml",
+               "ftp://127.0.0.1/", "http://", "http://[::1", "http://127.0.0.1:99999/"),
+    "doctor": ("more", "--nothing"),
+    "run": (
+        "", "nothing", "gone.toml", "broken.toml", "binary.toml", "empty/", "smoke more", "smoke --seed x",
+        "smoke --set x", "smoke --set subject=1", "smoke --set subject.name=1", "smoke --set sweep=1",
+        "smoke --set sweep.nothing=[1]", "smoke --set 'sweep.poll.interval_s=[0]'", "smoke --set thresholds.x=1",
+        "smoke --set 'thresholds.\"sse-aiohttp.nothing\"={max=1}'", "smoke --set faults.stop=1",
+        "smoke --set subjects=[]",
+        "smoke --set subjects=1", "smoke --set 'subjects=[1]'", "smoke --set stream=1", "smoke --set 'stream=[]'",
+        "smoke --subjects nothing", "smoke --subjects gone.py", "smoke --subjects broken.py",
+        "smoke --subjects ftp://x/",
+        "smoke --subjects sse-aiohttp,sse-aiohttp", "smoke --resume", "smoke --resume --out gone",
+        "smoke --resume --out damaged",
+        "smoke --out damaged", "smoke --out file/out", "smoke --out file",
+    ),
+    "calibrate": ("more", "--out file/out", "--out file"),
+    "aa": ("more", "--set x", "--set nothing=1", "--out file/out", "--out file"),
+    "report": ("", "gone", "file", "empty", "damaged", "links", f"{GOLDEN} {GOLDEN}",
+        f"{GOLDEN} --calibration gone",
+               f"{GOLDEN} --calibration file", f"{GOLDEN} --calibration damaged/campaign.json",
+        f"{GOLDEN} --out file/out",
+               f"{GOLDEN} --out file"),
+    "compare": ("", GOLDEN, f"{GOLDEN} {GOLDEN} {GOLDEN}", f"{GOLDEN} gone", f"gone {GOLDEN}", f"{GOLDEN} damaged",
+                f"{GOLDEN} {GOLDEN} --format yaml", f"{GOLDEN} {GOLDEN} --tolerance -1",
+        f"{GOLDEN} {GOLDEN} --tolerance nan",
+                f"{GOLDEN} {GOLDEN} --tolerance x", f"{GOLDEN} --subjects a", f"{GOLDEN} --subjects a,b",
+        f"{GOLDEN} --subjects ,",
+                f"{GOLDEN} {GOLDEN} --calibration gone", f"{GOLDEN} {GOLDEN} --out file/out",
+        f"{GOLDEN} {GOLDEN} --out empty"),
+    "advise": ("", "gone", "empty", "damaged", f"{GOLDEN} more", f"{GOLDEN} --subscribers 0",
+        f"{GOLDEN} --subscribers x",
+               f"{GOLDEN} --rate nan", f"{GOLDEN} --rate inf", f"{GOLDEN} --rate -1", f"{GOLDEN} --rate x",
+               f"{GOLDEN} --freshness-ms 0", f"{GOLDEN} --payload-bytes nan", f"{GOLDEN} --stack nothing",
+        f"{GOLDEN} --stack ''"),
+}  # fmt: skip
+"""Command to the rest of wrong command lines."""
+
+ODD = (
+    "",
+    " ",
+    "-",
+    "--",
+    "\x1b[31m",
+    "x" * 5000,
+    "../../..",
+    "/dev/null",
+    "/proc/self/mem",
+    "%s%n{}{0}$(x)`x`",
+    "1e999",
+    "\u202e",
+    "ä" * 300,
+)
+"""Values that no one means."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with damaged files. What would start something is cut off."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    Path("broken.toml").write_text("subscribers = \n")
+    Path("nobody.toml").write_text("subscribers = 5\n")
+    Path("binary.toml").write_bytes(bytes(range(256)))
+    Path("empty.py").write_text("X = 1\n")
+    Path("broken.py").write_text("import nothing_of_that_name\n")
+    Path("file").write_text("")
+    Path("empty").mkdir()
+    for name in ("damaged", "links"):
+        Path(name).mkdir()
+    Path("damaged/campaign.json").write_text('{"schema": ')
+    Path("links/campaign.json").symlink_to(Path(GOLDEN, "campaign.json"))
+    Path("bare").mkdir()
+    Path("bare/campaign.json").write_text(json.dumps(BARE))
+
+    def cut(*_: Any, **__: Any) -> NoReturn:
+        raise UserError(BEGAN)
+
+    monkeypatch.setattr(campaign.Campaign, "run", cut)
+    monkeypatch.setattr(loopback, "measure", cut)
+    monkeypatch.setattr(calibrate, "measure", cut)
+    monkeypatch.setattr(serving, "PublisherProcess", cut)
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", WRONG)
+def test_wrong_arguments_are_one_line(call: Call, folder: Path, command: str) -> None:
+    for rest in WRONG[command]:
+        line = refused(call(command, *shlex.split(rest)))
+        assert BEGAN not in line, rest
+        assert line.isprintable(), rest
+
+
+def test_every_command_is_in_the_table() -> None:
+    assert WRONG.keys() == COMMANDS.keys()
+
+
+NEEDED = {
+    "list": ["subjects"],
+    "ticks": ["stocks"],
+    "serve": ["sse-aiohttp"],
+    "run": ["smoke"],
+    "report": ["bare"],
+    "compare": ["bare", "bare"],
+    "advise": ["bare"],
+}
+"""The arguments without which a command does nothing."""
+
+
+def odd(command: str) -> Iterator[list[str]]:
+    """Each option and each argument of a command, with each odd value."""
+    found = cli.cli.get_command(click.Context(cli.cli), command)
+    assert found is not None
+    for one in found.params:
+        if isinstance(one, click.Argument):
+            yield from ([value] for value in ODD)
+        elif not getattr(one, "is_flag", False):
+            for value in ODD:
+                yield [*NEEDED.get(command, []), f"{one.opts[-1]}={value}"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "verify"])
+def test_odd_values_make_no_traceback(call: Call, folder: Path, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rtbench.analysis.report import page, report
+
+    monkeypatch.setattr(page, "render", lambda *_: None)
+    monkeypatch.setattr(report.page, "render", lambda *_: None)
+    for words in odd(command):
+        ran = call(command, *words)
+        assert ran.code in (0, 1, 2, 3), words
+        assert "Traceback" not in ran.err, words
+        assert ran.code != 2 or ran.err.splitlines()[-1].startswith("rtbench: "), words
+        assert "\x1b" not in ran.err and "\u202e" not in ran.err, words
+
+
+def test_an_argument_that_is_no_text_is_refused(call: Call) -> None:
+    assert refused(call("report", "\udcff")) == "the argument '\\udcff' is not UTF-8: write it in UTF-8"
