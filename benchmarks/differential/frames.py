@@ -19,7 +19,7 @@ from benchmarks.fuzz.targets import unmasked
 from benchmarks.fuzz.wires import KEY, UPGRADE
 from rtbench.transports import Closed, Heartbeat, Message
 from rtbench.transports.envelope import reader
-from rtbench.transports.websocket import WebSocketClient
+from rtbench.transports.websocket import FrameError, FrameSplitter, WebSocketClient
 
 LIMIT = 65536
 EXPLAINED = {
@@ -27,6 +27,8 @@ EXPLAINED = {
     "message is not UTF-8": "websockets leaves UTF-8 to the layer above its protocol",
 }
 """Beginnings of our faults, and why websockets differs."""
+SHORTEST = EXPLAINED["payload length not in its shortest form"]
+TWO_FAULTS = "a header with two faults: we name reserved bits or the form first, websockets the length"
 BY_ITS_HEADER = "we refuse a frame when its header is there, websockets when it is whole"
 
 
@@ -87,6 +89,19 @@ class Reference:
         return str(self._protocol.parser_exc or "")
 
 
+_1002, _1009 = [(0x88, b"\x03\xea")], [(0x88, b"\x03\xf1")]
+
+
+def _long_form(data: bytes) -> bool:
+    """Whether the frame that we refuse has its length in the form for 126 bytes and more."""
+    try:
+        FrameSplitter(LIMIT).feed(data)
+    except FrameError as error:
+        at = sum(map(len, error.events))
+        return data[at + 1] & 0x7F >= 126
+    return False
+
+
 def _codes(data: bytes) -> list[tuple[int, bytes]]:
     """Frames sent; of a close frame only its code, for the texts of reasons differ."""
     return [(first, payload[:2] if first == 0x88 else payload) for first, payload in unmasked(data)]
@@ -103,6 +118,15 @@ def compare(number: int, data: bytes, counts: Counts) -> None:
     if (events, bool(fault), sent) == (other.events, bool(other.fault), other.sent):
         return
     reason = next((why for known, why in EXPLAINED.items() if fault.startswith(known)), "")
+    if fault.startswith("control frame") and _long_form(data):
+        reason = SHORTEST
+    if (
+        not reason
+        and fault
+        and other.fault
+        and (sent[:-1], sent[-1:], other.sent[-1:]) == (other.sent[:-1], _1002, _1009)
+    ):
+        reason = TWO_FAULTS
     if not reason and fault and not other.fault and events == other.events:
         other.feed(bytes(LIMIT))  # the rest of the frame that we refused by its header
         if other.fault and events == other.events and sent == other.sent:

@@ -254,8 +254,8 @@ def elements(text: str, at: int) -> Iterator[tuple[int, int]]:
 
 
 def _check_depth(text: str, start: int, stop: int) -> None:
-    """Raises ValueError where the JSON value at `text[start:stop]` nests too deep. Counting first is enough mostly."""
-    if text.count("[", start, stop) + text.count("{", start, stop) <= MAX_DEPTH:
+    """Raises ValueError where the JSON value at `text[start:stop]` nests too deep. Its size or a count tells mostly."""
+    if stop - start <= 2 * MAX_DEPTH or text.count("[", start, stop) + text.count("{", start, stop) <= MAX_DEPTH:
         return
     depth = 0
     for found in _BRACKETS.finditer(text, start, stop):

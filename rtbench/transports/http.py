@@ -81,10 +81,15 @@ class _Mode(Enum):
 
 
 class ResponseParser:
-    """The responses of one connection, in order. `between_chunks`: no byte of the next chunk was read yet."""
+    """The responses of one connection, in order.
+
+    `between_chunks`: no byte of the next chunk was read yet. `skipped`: the caller adds the bytes of whole chunks that
+    it parsed itself, between two chunks.
+    """
 
     def __init__(self) -> None:
         self.between_chunks = False
+        self.skipped = 0
         self._parser = httptools.HttpResponseParser(self)
         self._mode = _Mode.HEAD
         self._partial = bytearray()  # of a head
@@ -139,12 +144,6 @@ class ResponseParser:
         self._fault = f"connection closed inside a response ({self._mode.value})"
         raise ProtocolError(self._fault)
 
-    def skip(self, size: int) -> None:
-        """Skip whole chunks of so many bytes that the caller parsed itself. Only between two chunks."""
-        whole, self._block = divmod(self._block + size, _BLOCK_BYTES)
-        self._still = 0 if whole else self._still
-        self._moved = self._block > 0
-
     def _step(self, data: bytes, position: int, end: int) -> int:
         if self._mode is _Mode.HEAD:
             return self._head(data, position, end)
@@ -186,6 +185,10 @@ class ResponseParser:
 
     def _chunks(self, data: bytes, position: int, end: int) -> int:
         # A chunked body ends with CR LF CR LF (RFC 9112 §7.1), so a piece that is cut there holds at most one end.
+        if self.skipped:
+            whole, self._block = divmod(self._block + self.skipped, _BLOCK_BYTES)
+            self._still = 0 if whole else self._still
+            self._moved, self.skipped = self._block > 0, 0
         end = min(end, position + _BLOCK_BYTES - self._block)
         straddle = (self._tail + data[position : min(position + 3, end)]).find(END_OF_HEAD)
         found = position + straddle - len(self._tail) if straddle >= 0 else data.find(END_OF_HEAD, position, end)

@@ -296,6 +296,8 @@ def glance(data: bytes) -> Glance | None:
     elif body != len(data):
         return None
     at = head.find(b"\r\netag:")
+    if at >= 0 and head.find(b"\r\netag:", at + 7) >= 0:
+        return None
     etag = data[at + 7 : head.find(b"\r\n", at + 7)].strip() if at >= 0 else b""
     return Glance(status, cursor, etag, end)
 

@@ -73,7 +73,7 @@ class EventStreamParser:
         self._data = bytearray()  # each value with a line feed after it
         self._type = b""
         self._id = b""  # the spec's "last event ID buffer"
-        self._id_text = ""  # decoded once: all events after it share it
+        self._id_text: str | None = ""  # decoded once, at the first event: all events after it share it
         self._dispatched_id = b""  # the spec's "last event ID string"
 
     @property
@@ -89,7 +89,7 @@ class EventStreamParser:
     def skip_to(self, last_event_id: bytes) -> None:
         """Skip whole blocks that the caller parsed itself; the last has this decimal id. Only for an idle parser."""
         self._id = self._dispatched_id = last_event_id
-        self._id_text = _text(last_event_id)
+        self._id_text = None
 
     def feed(self, data: bytes) -> list[Item]:
         """Items completed by `data`. Raises ProtocolError if the bytes to keep exceed the limit."""
@@ -142,7 +142,7 @@ class EventStreamParser:
             self._data.append(LF)
         elif name == b"id":
             if b"\0" not in value:
-                self._id, self._id_text = value, _text(value)
+                self._id, self._id_text = value, None
         elif name == b"event":
             self._type = value
         elif name == b"retry":
@@ -157,6 +157,8 @@ class EventStreamParser:
         if self._data:
             self._data.pop()
             data = bytes(self._data)
+            if self._id_text is None:
+                self._id_text = _text(self._id)
             items.append(ServerSentEvent(_text(self._type) or "message", _scalar(data), self._id_text))
             self._data.clear()
         self._type = b""
@@ -290,7 +292,7 @@ class SSEClient:
             last = number
             position = stop + 4
         if position:
-            self._http.skip(position)
+            self._http.skipped += position
             self._stream.skip_to(last)
         return position
 
