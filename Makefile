@@ -37,7 +37,7 @@ $(VENV)/.stacks: pyproject.toml constraints.txt | $(BIN)/python
 
 # atheris has wheels for some Pythons and machines only; the target says in one line where it has none.
 $(VENV)/.fuzz: pyproject.toml | $(VENV)/.dev
-	@$(PIP) install --quiet --only-binary atheris --editable '.[fuzz]' >/dev/null 2>&1 || { echo "rtbench: atheris has no wheel for this Python and machine: https://pypi.org/project/atheris/#files" >&2; exit 2; }
+	@$(PIP) install --quiet --constraint constraints.txt --only-binary atheris --editable '.[fuzz]' >/dev/null 2>&1 || { echo "rtbench: atheris has no wheel for this Python and machine: https://pypi.org/project/atheris/#files" >&2; exit 2; }
 	@touch $@
 
 $(VENV)/.docs: pyproject.toml constraints.txt | $(BIN)/python

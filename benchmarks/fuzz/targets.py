@@ -14,6 +14,7 @@ from benchmarks.fuzz import capture
 from benchmarks.fuzz.harness import VECTORS, Finding, Outcome, Target, drive, vectors
 from benchmarks.fuzz.wires import ASKED, BODIES, FIELDS, FRAMES, HEADS, KEY, STREAM_HEAD, UPGRADE, after, asked
 from rtbench.servers.kit import feed
+from rtbench.servers.publisher.post import _Line as PostLine
 from rtbench.transports import Message, ProtocolError
 from rtbench.transports.conditional import CODECS
 from rtbench.transports.envelope import _unwrap as unwrap_whole
@@ -262,6 +263,33 @@ def _feed_seeds() -> list[bytes]:
     ]
 
 
+# Answers to the publisher's requests
+
+
+class _Answers:
+    """A socket of the publisher that has one read."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def recv(self, _size: int) -> bytes:
+        return self._data
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _posts(mode: int, pieces: Sequence[bytes]) -> Outcome:
+    line: Any = PostLine(("127.0.0.1", 9))
+    line.sent.extend(b"POST /%d HTTP/1.1\r\n\r\n" % number for number in range(mode & 7))
+    line.socket = _Answers(b"")
+    for piece in pieces:
+        if piece and line.socket is not None:
+            line.socket = _Answers(piece)
+            line.receive()
+    return line.posted, line.refused, line.refusal, list(line.sent), line.socket is None
+
+
 TARGETS = {
     target.name: target
     for target in (
@@ -290,6 +318,7 @@ TARGETS = {
             (feed.frame(feed.LIVE), feed.frame(feed.TICKS, b"x" * 24), b"\0", b"\xff\xff\xff\x7f"),
             _feed_seeds,
         ),
+        Target("posts", _posts, HEADS, lambda: [b"HTTP/1.1 202 x\r\nContent-Length: 0\r\n\r\n" * 3]),
         Target("capture", capture.decode, (*HEADS[:9], *FRAMES, *BODIES, b"ok\n"), capture.seeds),
     )
 }

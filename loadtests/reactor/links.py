@@ -146,9 +146,10 @@ class PushLink(Link):
         held = len(self._head)
         self._head += self.reactor.capture.view[start:end]
         stop = self._head.find(self.head_end, max(0, held - len(self.head_end) + 1))
+        if (stop + len(self.head_end) if stop >= 0 else len(self._head)) > MAX_HEAD_BYTES:
+            self.over("error (no response head)")
+            return
         if stop < 0:
-            if len(self._head) > MAX_HEAD_BYTES:
-                self.over("error (no response head)")
             return
         head, rest = bytes(self._head[:stop]), bytes(self._head[stop + len(self.head_end) :])
         self._head.clear()

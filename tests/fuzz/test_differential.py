@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.differential import __main__ as command
 from benchmarks.differential import events, frames
 from benchmarks.differential.__main__ import event_streams
 from benchmarks.differential.counts import Counts
@@ -53,6 +54,18 @@ def test_chromium_s_difference_is_explained_only_where_it_is_the_one_that_is_kno
     assert events.chromium_differs(data, [["message", "b", ""]])
     assert not events.chromium_differs(data, [])
     assert not events.chromium_differs(data[1:], [["message", "b", ""]])
+
+
+def test_what_is_missing_is_left_out(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(command.shutil, "which", lambda name: None)
+    monkeypatch.setattr(command.programs, "find", lambda name: None)
+    assert command.main(["--count", "20"]) == 0
+    out, err = capsys.readouterr()
+    assert [line.split()[0] for line in out.splitlines() if not line.startswith(" ")] == ["beside", "websockets"]
+    assert err.splitlines() == [
+        "left out: npm: npm and Node are missing: https://nodejs.org",
+        "left out: chromium: a browser is missing: apt-get install chromium chromium-driver",
+    ]
 
 
 def test_every_type_of_an_event_is_listened_to() -> None:

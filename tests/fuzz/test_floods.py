@@ -8,12 +8,14 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.fuzz.targets import unmasked
 from benchmarks.fuzz.wires import KEY, STREAM_HEAD, UPGRADE
+from rtbench.loadtests.reactor import links
 from rtbench.transports import Asked, Message, ProtocolError, TooLarge, Undecodable, tcp
 from rtbench.transports.conditional import codec as conditional
 from rtbench.transports.envelope import MAX_DEPTH, is_json, reader, unwrap, wrap
@@ -318,3 +320,18 @@ def test_work_grows_with_the_bytes(name: str) -> None:
     make, head, unit = GROWING[name]
     few = 500
     assert cpu_ns(make, head, unit, 16 * few) < 64 * max(cpu_ns(make, head, unit, few), 200_000)
+
+
+def test_the_page_has_the_limits_as_they_are() -> None:
+    page = (Path(__file__).parents[2] / "docs/explanation/parsers.md").read_text()
+    for value, name in (
+        (f"{MAX_HEAD_BYTES:,} bytes", "http.MAX_HEAD_BYTES"),
+        (f"{MAX_HEAD_FIELDS:,}", "http.MAX_HEAD_FIELDS"),
+        (f"{MAX_EVENT_BYTES:,} bytes", "sse.MAX_EVENT_BYTES"),
+        (f"{MAX_MESSAGE_BYTES:,} bytes", "websocket.MAX_MESSAGE_BYTES"),
+        (f"{MAX_LINE_BYTES:,} bytes", "tcp.MAX_LINE_BYTES"),
+        (f"{MAX_BODY_BYTES:,} bytes", "poll.MAX_BODY_BYTES"),
+        (f"{MAX_DEPTH}", "envelope.MAX_DEPTH"),
+        (f"{links.MAX_UNSENT_BYTES:,} bytes", "links.MAX_UNSENT_BYTES"),
+    ):
+        assert f"| {value} | `{name}`" in page

@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.fuzz import __main__ as command
+from benchmarks.fuzz import harness
 from benchmarks.fuzz.harness import Finding, Target, examine, findings
 from benchmarks.fuzz.targets import TARGETS
 
@@ -66,3 +69,36 @@ def test_an_exception_of_another_kind_comes_out() -> None:
     assert examine(planted(numbers), b"\x0012") == 12
     with pytest.raises(ValueError, match="invalid literal"):
         examine(planted(numbers), b"\x00x")
+
+
+def test_what_is_missing_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(command.importlib.util, "find_spec", lambda name: None)
+    assert command.main([]) == 2
+    assert capsys.readouterr().err == (
+        "atheris is missing (no wheel for this Python or machine?): pip install 'rtbench[fuzz]'\n"
+    )
+    monkeypatch.setattr(command.importlib.util, "find_spec", lambda name: object())
+    assert command.main(["--target", "nothing"]) == 2
+    assert capsys.readouterr().err.startswith("--target nothing: choose one of event-stream, sse, ")
+
+
+def test_findings_are_counted_and_become_vectors(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = tmp_path / "crash-1"
+    found.write_bytes(b"\x00bytes")
+    kept = tmp_path / "fuzz.json"
+    kept.write_text('{"lines": []}')
+    monkeypatch.setattr(harness, "FINDINGS", kept)
+    monkeypatch.setattr(command.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(command, "fuzz", lambda name, seconds: (1234, 60.0, [found], "Finding: so and so"))
+    assert command.main(["--target", "lines", "--seconds", "60", "--keep"]) == 1
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "lines               1,234      1.0        1",
+        "Finding: so and so",
+        str(found),
+    ]
+    assert harness.findings("lines") == [("crash-1", b"\x00bytes")]
+    monkeypatch.setattr(command, "fuzz", lambda name, seconds: (99, 60.0, [], ""))
+    assert command.main(["--seconds", "60"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1 + len(TARGETS)
