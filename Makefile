@@ -13,7 +13,7 @@ REFERENCE_OUT := $(or $(OUT),results/$(shell date -u +%Y%m%d-%H%M%S)-$(NAME))
 RUSTUP := curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test bench bench-full bench-matrix report demo calibrate aa reference stacks hyperlane go node docs faults lint types clean
+.PHONY: help setup test bench bench-full bench-matrix report demo calibrate aa reference stacks hyperlane go node docs faults fuzz differential lint types clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,6 +34,11 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.stacks: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[stacks]'
 	@touch $@ $(VENV)/.run
+
+# atheris has wheels for some Pythons and machines only; the target says in one line where it has none.
+$(VENV)/.fuzz: pyproject.toml | $(VENV)/.dev
+	@$(PIP) install --quiet --constraint constraints.txt --only-binary atheris --editable '.[fuzz]' >/dev/null 2>&1 || { echo "rtbench: atheris has no wheel for this Python and machine: https://pypi.org/project/atheris/#files" >&2; exit 2; }
+	@touch $@
 
 $(VENV)/.docs: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[docs]'
@@ -115,6 +120,12 @@ lint: $(VENV)/.dev ## ruff: rules and format; import-linter: the arrows of ARCHI
 types: $(VENV)/.dev ## mypy --strict on all packages
 	$(BIN)/mypy
 
+fuzz: $(VENV)/.fuzz ## put the parsers under attack, SECONDS=600 each (TARGET= for one; corpus and findings in .fuzz/)
+	$(BIN)/python -m benchmarks.fuzz --seconds $(or $(SECONDS),600) $(if $(TARGET),--target $(TARGET)) $(ARGS)
+
+differential: $(VENV)/.dev ## COUNT=100000 streams through our parsers, npm's eventsource-parser, Chromium and websockets
+	$(BIN)/python -m benchmarks.differential --count $(or $(COUNT),100000) $(ARGS)
+
 clean: ## remove derived files: caches and builds (.venv and results stay)
-	rm -rf build dist site servers/hyperlane/target servers/go/bin servers/node/node_modules .pytest_cache .mypy_cache .ruff_cache .coverage .hypothesis
+	rm -rf build dist site servers/hyperlane/target servers/go/bin servers/node/node_modules .pytest_cache .mypy_cache .ruff_cache .coverage .hypothesis .fuzz
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

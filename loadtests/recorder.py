@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 Array = npt.NDArray[np.int64]
 
 _STAMP = struct.Struct("qq")
+_LATEST_S = 2**33
+"""The latest due time, in Unix seconds, that fits nanoseconds of 64 bits. (JSON has 1e999; Python reads NaN, too.)"""
 
 
 class Clock:
@@ -108,13 +110,15 @@ class Recorder:
             if link.last_stamp_ns == stamp_ns and link.last_row >= 0 and stamp_ns:
                 self.deliveries.put(link.last_row, "kernel_ns", -1)
             link.last_stamp_ns, link.last_row = stamp_ns, -1
+            fault = ""
             try:
                 events = link.codec.feed(bytes(data[at : at + size]))
             except ProtocolError as error:
-                events = error.events
-                self._fault(link, str(error))
+                events, fault = error.events, str(error)
             at += size
             self._events(link, events, stamp_ns, app_ns, size == READ_BYTES)
+            if fault:
+                self._fault(link, fault)
         self._read, self._at = stop, at
         if stop == total:
             self._read = self._at = 0
@@ -145,6 +149,7 @@ class Recorder:
                 self._count(event.kind)
             elif kind is Heartbeat:
                 self._count("heartbeat")
+                link.codec.to_send()  # the scanner has answered it; what nothing takes would pile up
             elif kind is Undecodable:
                 cursor = link.subscriber.cursor
                 self._message(link, event, stamp_ns, app_ns)
@@ -182,7 +187,7 @@ class Recorder:
         key = channel, message.id
         if key not in self.due:
             value = at_path(message.payload, self.due_path)
-            if isinstance(value, (int, float)) and not isinstance(value, bool):
+            if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _LATEST_S:
                 self.due[key] = round(value * 1e9)
 
     def _count(self, kind: str) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from rtbench.loadtests.reactor.links import Link, WebSocketLink
@@ -20,7 +20,7 @@ from rtbench.messages.load import ChatSettings
 from rtbench.streams import Pace, Source
 from rtbench.streams.chat import utterance
 from rtbench.transports import ProtocolError
-from rtbench.transports.http import Complete, Head, ResponseParser, request_head
+from rtbench.transports.http import Complete, Head, Part, ResponseParser, request_head
 
 if TYPE_CHECKING:
     from rtbench.loadtests.subscriber import Subscriber
@@ -73,16 +73,18 @@ class PostLink(Link):
     def _watch(self, start: int, end: int, now_ns: int) -> None:
         if self.response_ns < 0:
             self.response_ns = now_ns
+        fault = ""
         try:
-            parts = self._parser.feed(bytes(self.reactor.capture.view[start:end]))
+            parts: Sequence[Part] = self._parser.feed(bytes(self.reactor.capture.view[start:end]))
         except ProtocolError as error:
-            self.over(f"error ({error})")
-            return
+            parts, fault = error.events, str(error)
         for part in parts:
             if isinstance(part, Head):
                 self._status = part.status
             elif isinstance(part, Complete) and self._rows:
                 self._answered(self._rows.popleft(), now_ns, self._status)
+        if fault:
+            self.over(f"error ({fault})")
 
 
 class Sender:

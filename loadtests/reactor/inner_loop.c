@@ -53,7 +53,7 @@ static int plain_text(const unsigned char *data, int64_t size) {
 
 /* Read into the capture; the number of bytes, 0 at the end, -1 and errno as recvmsg(2). */
 static int64_t take(struct drain *s, int descriptor) {
-    char control[64];
+    _Alignas(struct cmsghdr) char control[64];
     char *stamp = s->stamps + 16 * s->made;
     struct iovec io = {s->capture + s->at, READ_BYTES};
     struct msghdr message = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};

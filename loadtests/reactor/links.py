@@ -16,6 +16,7 @@ from rtbench.records.tables import FOR_GOOD
 from rtbench.streams import find
 from rtbench.transports import Asked, Codec, ProtocolError
 from rtbench.transports.catalogue import Transport
+from rtbench.transports.http import MAX_HEAD_BYTES
 from rtbench.transports.tcp import OK
 from rtbench.transports.websocket import ControlScanner, plain, text_frame
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
 """The end of a chunked body (RFC 9112 §7.1), after the chunk or the head before it."""
+MAX_UNSENT_BYTES = 4 * 1024 * 1024
+"""What a connection owes a server that does not read, at most: pongs to a flood of pings, messages of the uplink."""
 
 
 class Link:
@@ -82,6 +85,9 @@ class Link:
         """Send; keep the rest until the socket has room."""
         if self._unsent:
             self._unsent += data
+            if len(self._unsent) > MAX_UNSENT_BYTES:
+                self._unsent = b""
+                self.over("error (the server does not read)")
             return
         try:
             sent = self.socket.send(data)
@@ -128,7 +134,7 @@ class PushLink(Link):
     def __init__(self, reactor: Reactor, subscriber: Subscriber, asked: Asked) -> None:
         super().__init__(reactor, subscriber)
         self.codec = subscriber.make(asked)
-        self._head = b""
+        self._head = bytearray()
         self.look = self._opening
 
     def request(self) -> bytes:
@@ -137,14 +143,16 @@ class PushLink(Link):
     def _opening(self, start: int, end: int, now_ns: int) -> None:
         if self.response_ns < 0:
             self.response_ns = now_ns
-        self._head += bytes(self.reactor.capture.view[start:end])
-        stop = self._head.find(self.head_end)
-        if stop < 0:
-            if len(self._head) > 65536:
-                self.over("error (no response head)")
+        held = len(self._head)
+        self._head += self.reactor.capture.view[start:end]
+        stop = self._head.find(self.head_end, max(0, held - len(self.head_end) + 1))
+        if (stop + len(self.head_end) if stop >= 0 else len(self._head)) > MAX_HEAD_BYTES:
+            self.over("error (no response head)")
             return
-        head, rest = self._head[:stop], self._head[stop + len(self.head_end) :]
-        self._head = b""
+        if stop < 0:
+            return
+        head, rest = bytes(self._head[:stop]), bytes(self._head[stop + len(self.head_end) :])
+        self._head.clear()
         if refused := self.accepts(head):
             self.over(refused)
             return

@@ -26,6 +26,11 @@ class ProtocolError(Exception):
         self.events = tuple(events)
 
 
+class TooLarge(ProtocolError):
+    """The peer sent more than a codec keeps. The limit is the codec's own, so that no peer decides how much memory it
+    takes (explanation/parsers.md)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Opened:
     """The response head arrived: `status` is the HTTP status, `headers` has lower-case names."""

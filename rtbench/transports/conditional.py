@@ -55,12 +55,6 @@ class ConditionalClient(Responses):
         """Always None: `feed` has to read every answer."""
         return None
 
-    def feed(self, data: bytes) -> list[PollResponse]:
-        """Answers completed by `data`. Raises ProtocolError; the connection is then unusable."""
-        answers: list[PollResponse] = []
-        self._take(self._http.feed(data), answers)
-        return answers
-
     def _response(self, head: Head, body: bytes, complete: Complete) -> PollResponse:
         messages: list[Message] = []
         controls: list[Control] = []

@@ -27,13 +27,19 @@ _JUDGE = json.JSONDecoder(parse_constant=_refuse, parse_int=str, parse_float=str
 _SPACE = re.compile(r"[ \t\n\r]*")
 _PLAIN = re.compile(rb'\{"id":(0|[1-9][0-9]{0,17}),"data":')
 _QUOTE, _BRACE, _END_BRACE = b'"{}'
+MAX_DEPTH = 200
+"""What nests deeper is not JSON here (RFC 8259 §9 allows a limit). Without it the caller's stack would decide."""
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 
 
 def is_json(payload: bytes) -> bool:
     """Whether `payload` is one JSON text (RFC 8259) with no white space around it, which an envelope would lose."""
     try:
         text = payload.decode()
-        return _JUDGE.raw_decode(text)[1] == len(text)
+        if _JUDGE.raw_decode(text)[1] != len(text):
+            return False
+        _check_depth(text, 0, len(text))
+        return True
     except (ValueError, RecursionError):
         return False
 
@@ -232,6 +238,7 @@ def members(text: str, at: int) -> Iterator[tuple[str, Any, int, int]]:
             raise ValueError(f"no member at character {at}")
         start = _skip(text, at + 1)
         value, stop = (_JUDGE if name == "data" else _DECODER).raw_decode(text, start)
+        _check_depth(text, start, stop)
         yield name, value, start, stop
         at = _next(text, stop, "}")
 
@@ -241,8 +248,21 @@ def elements(text: str, at: int) -> Iterator[tuple[int, int]]:
     at = _open(text, at, "[")
     while not text.startswith("]", at):
         _, stop = _JUDGE.raw_decode(text, at)
+        _check_depth(text, at, stop)
         yield at, stop
         at = _next(text, stop, "]")
+
+
+def _check_depth(text: str, start: int, stop: int) -> None:
+    """Raises ValueError where the JSON value at `text[start:stop]` nests too deep. Its size or a count tells mostly."""
+    if stop - start <= 2 * MAX_DEPTH or text.count("[", start, stop) + text.count("{", start, stop) <= MAX_DEPTH:
+        return
+    depth = 0
+    for found in _BRACKETS.finditer(text, start, stop):
+        bracket = found[0]
+        depth += (bracket in "[{") - (bracket in "]}")
+        if depth > MAX_DEPTH:
+            raise ValueError(f"nested deeper than {MAX_DEPTH}")
 
 
 def _skip(text: str, at: int) -> int:

@@ -17,9 +17,13 @@ from enum import Enum
 
 import httptools
 
-from rtbench.transports import ProtocolError
+from rtbench.transports import ProtocolError, TooLarge
 
 MAX_HEAD_BYTES = 64 * 1024
+MAX_HEAD_FIELDS = 1000
+_BLOCK_BYTES = 16 * 1024
+"""A chunked body is judged in blocks of this size, counted from its first byte: reads have any size, blocks do not."""
+_STILL_BLOCKS = MAX_HEAD_BYTES // _BLOCK_BYTES
 END_OF_HEAD = b"\r\n\r\n"
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 §5.6.2
@@ -77,18 +81,24 @@ class _Mode(Enum):
 
 
 class ResponseParser:
-    """The responses of one connection, in order. `between_chunks`: no byte of the next chunk was read yet."""
+    """The responses of one connection, in order.
+
+    `between_chunks`: no byte of the next chunk was read yet. `skipped`: the caller adds the bytes of whole chunks that
+    it parsed itself, between two chunks.
+    """
 
     def __init__(self) -> None:
         self.between_chunks = False
+        self.skipped = 0
         self._parser = httptools.HttpResponseParser(self)
         self._mode = _Mode.HEAD
         self._partial = bytearray()  # of a head
         self._fields: list[tuple[bytes, bytes]] = []
         self._left = 0  # of a body of known length
         self._tail = b""  # last three bytes of a chunked body: its end may straddle two reads
-        self._stalled = 0  # bytes of a chunked body that brought neither data nor the end of a chunk
-        self._moved = False
+        self._block = 0  # bytes of the current block of a chunked body
+        self._moved = False  # the current block brought data or the end of a chunk
+        self._still = 0  # whole blocks before it, one after another, that brought neither
         self._chunk_done = False
         self._heads = 0
         self._interim = False
@@ -115,6 +125,8 @@ class ResponseParser:
             self._fault = str(error)
             error.events = tuple(parts)
             raise
+        finally:
+            self._parts = []
         # A byte after the end of a chunk belongs to a chunk-size line, whose LF makes llhttp report a chunk header.
         self.between_chunks = self._chunk_done and data.endswith(b"\n")
         return parts
@@ -157,11 +169,14 @@ class ResponseParser:
             size = stop - position
             head = data[position : min(stop, position + MAX_HEAD_BYTES + 1)]
         if size > MAX_HEAD_BYTES:
-            raise ProtocolError(f"response head longer than {MAX_HEAD_BYTES} bytes")
+            self._partial.clear()
+            raise TooLarge(f"response head longer than {MAX_HEAD_BYTES} bytes")
         if found < 0:
             self._partial[:] = head
             return end
         self._partial.clear()
+        if head.count(b"\n") - 2 > MAX_HEAD_FIELDS:
+            raise TooLarge(f"response head with more than {MAX_HEAD_FIELDS} fields")
         self._heads = 0
         self._execute(head)
         if self._heads != 1:
@@ -170,17 +185,24 @@ class ResponseParser:
 
     def _chunks(self, data: bytes, position: int, end: int) -> int:
         # A chunked body ends with CR LF CR LF (RFC 9112 §7.1), so a piece that is cut there holds at most one end.
-        straddle = (self._tail + data[position : position + 3]).find(END_OF_HEAD)
-        found = position + straddle - len(self._tail) if straddle >= 0 else data.find(END_OF_HEAD, position)
+        if self.skipped:
+            whole, self._block = divmod(self._block + self.skipped, _BLOCK_BYTES)
+            self._still = 0 if whole else self._still
+            self._moved, self.skipped = self._block > 0, 0
+        end = min(end, position + _BLOCK_BYTES - self._block)
+        straddle = (self._tail + data[position : min(position + 3, end)]).find(END_OF_HEAD)
+        found = position + straddle - len(self._tail) if straddle >= 0 else data.find(END_OF_HEAD, position, end)
         stop = found + 4 if straddle >= 0 or found >= 0 else end
         piece = data[position:stop]
         self._tail = piece[-3:] if len(piece) >= 3 else (self._tail + piece)[-3:]
-        self._moved = False
         self._execute(piece)
         # Chunk extensions and trailers have no bound in llhttp, and httptools keeps a field until it is whole.
-        self._stalled = 0 if self._moved else self._stalled + len(piece)
-        if self._stalled > MAX_HEAD_BYTES:
-            raise ProtocolError(f"chunk framing longer than {MAX_HEAD_BYTES} bytes")
+        self._block += len(piece)
+        if self._block == _BLOCK_BYTES:
+            self._still = 0 if self._moved else self._still + 1
+            self._block, self._moved = 0, False
+            if self._still == _STILL_BLOCKS:
+                raise TooLarge(f"chunk framing longer than {MAX_HEAD_BYTES} bytes")
         return stop
 
     def _execute(self, piece: bytes) -> None:
@@ -215,7 +237,7 @@ class ResponseParser:
         if coding is not None:
             chunked = coding.rpartition(",")[2].strip().lower() == "chunked"
             self._mode = _Mode.CHUNKED if chunked else _Mode.UNTIL_EOF
-            self._tail, self._stalled = b"", 0
+            self._tail, self._block, self._still, self._moved = b"", 0, 0, False
         elif "content-length" in headers:
             self._mode, self._left = _Mode.LENGTH, int(headers["content-length"])
         else:

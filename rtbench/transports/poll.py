@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from rtbench.transports import Asked, Closed, Control, Message, ProtocolError
+from rtbench.transports import Asked, Closed, Control, Message, ProtocolError, TooLarge
 from rtbench.transports.catalogue import Transport
 from rtbench.transports.envelope import elements, members, unwrap
 from rtbench.transports.http import Body, Complete, Head, Part, ResponseParser, request_head
 
+MAX_BODY_BYTES = 128 * 1024 * 1024
 _MESSAGES = '{"messages":'
 _ETAG_CURSOR = re.compile(r'"([0-9]{1,18})"')
 
@@ -66,8 +67,30 @@ class Responses(ABC):
         """Begin a new connection: drop an incomplete response of the old one, keep the cursor."""
         self._http = ResponseParser()
         self._head: Head | None = None
-        self._body: list[bytes] = []
+        self._body = bytearray()
         self._closed = False
+        self._fault = ""
+
+    def feed(self, data: bytes) -> list[PollResponse]:
+        """Responses completed by `data`. Raises ProtocolError; after that, every call raises it."""
+        if self._fault:
+            raise ProtocolError(self._fault)
+        responses: list[PollResponse] = []
+        fault: ProtocolError | None = None
+        try:
+            parts: list[Part] = self._http.feed(data)
+        except ProtocolError as error:
+            parts, fault = list(error.events), error
+        try:
+            self._take(parts, responses)
+        except ProtocolError as error:
+            fault = error
+        if fault is not None:
+            self._fault = str(fault)
+            self._body.clear()
+            fault.events = tuple(responses)
+            raise fault
+        return responses
 
     def eof(self) -> list[PollResponse | Closed]:
         """The response that ended with the connection, if one did, and Closed; clean between two responses."""
@@ -75,6 +98,8 @@ class Responses(ABC):
             return []
         self._closed = True
         responses: list[PollResponse] = []
+        if self._fault:
+            return [Closed(False, reason=self._fault)]
         try:
             self._take(self._http.eof(), responses)
         except ProtocolError as error:
@@ -86,10 +111,12 @@ class Responses(ABC):
             if isinstance(part, Head):
                 self._head = part
             elif isinstance(part, Body):
-                self._body.append(part.data)
+                if len(self._body) + len(part.data) > MAX_BODY_BYTES:
+                    raise TooLarge(f"body longer than {MAX_BODY_BYTES} bytes")
+                self._body += part.data
             else:
                 assert self._head is not None
-                head, body = self._head, b"".join(self._body)
+                head, body = self._head, bytes(self._body)
                 self._head = None
                 self._body.clear()
                 responses.append(self._response(head, body, part))
@@ -135,23 +162,6 @@ class PollClient(Responses):
         start = self._query if since or self._timeout else b""
         etag = b"If-None-Match: %b\r\n" % self.etag.encode("latin-1") if self.etag and self._use_etag else b""
         return b"%b%b%b%b%b%b%b\r\n" % (self._target, start, since, between, self._timeout, self._fields, etag)
-
-    def feed(self, data: bytes) -> list[PollResponse]:
-        """Responses completed by `data`. Raises ProtocolError; the connection is then unusable."""
-        responses: list[PollResponse] = []
-        fault: ProtocolError | None = None
-        try:
-            parts: list[Part] = self._http.feed(data)
-        except ProtocolError as error:
-            parts, fault = list(error.events), error
-        try:
-            self._take(parts, responses)
-        except ProtocolError as error:
-            fault = error
-        if fault is not None:
-            fault.events = tuple(responses)
-            raise fault
-        return responses
 
     def glance(self, data: bytes) -> Glance | None:
         """`glance` at the answer to a request and take over its cursor; None: `feed` has to read it."""
@@ -207,7 +217,7 @@ def _parse(text: str, json_payload: bool | None) -> tuple[tuple[Message, ...], i
             if name == "messages":
                 spans = list(elements(text, start))
     cursor, end, gap, retry = fields.get("next"), fields.get("end"), fields.get("gap"), fields.get("retry")
-    if "messages" not in fields or type(cursor) is not int or cursor < 0 or not isinstance(end, bool):
+    if "messages" not in fields or type(cursor) is not int or not 0 <= cursor < 2**63 or not isinstance(end, bool):
         raise ValueError("not messages, next and end")
     messages = []
     for start, stop in spans:
@@ -286,6 +296,8 @@ def glance(data: bytes) -> Glance | None:
     elif body != len(data):
         return None
     at = head.find(b"\r\netag:")
+    if at >= 0 and head.find(b"\r\netag:", at + 7) >= 0:
+        return None
     etag = data[at + 7 : head.find(b"\r\n", at + 7)].strip() if at >= 0 else b""
     return Glance(status, cursor, etag, end)
 

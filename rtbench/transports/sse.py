@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from rtbench.transports import Asked, Closed, Control, Event, Heartbeat, Message, Opened, ProtocolError
+from rtbench.transports import Asked, Closed, Control, Event, Heartbeat, Message, Opened, ProtocolError, TooLarge
 from rtbench.transports.catalogue import Transport
 from rtbench.transports.envelope import Reader, reader
 from rtbench.transports.http import Body, Complete, Head, Part, ResponseParser, request_head
@@ -69,12 +69,11 @@ class EventStreamParser:
         self._limit = max_event_bytes
         self._start: bytes | None = b""  # the first bytes while they may still become a BOM, then None
         self._after_cr = False
-        self._line: list[bytes] = []  # pieces of the unfinished line
-        self._line_bytes = 0
-        self._data: list[bytes] = []
-        self._data_bytes = 0
+        self._line = bytearray()  # the unfinished one
+        self._data = bytearray()  # each value with a line feed after it
         self._type = b""
         self._id = b""  # the spec's "last event ID buffer"
+        self._id_text: str | None = ""  # decoded once, at the first event: all events after it share it
         self._dispatched_id = b""  # the spec's "last event ID string"
 
     @property
@@ -90,6 +89,7 @@ class EventStreamParser:
     def skip_to(self, last_event_id: bytes) -> None:
         """Skip whole blocks that the caller parsed itself; the last has this decimal id. Only for an idle parser."""
         self._id = self._dispatched_id = last_event_id
+        self._id_text = None
 
     def feed(self, data: bytes) -> list[Item]:
         """Items completed by `data`. Raises ProtocolError if the bytes to keep exceed the limit."""
@@ -112,24 +112,24 @@ class EventStreamParser:
         *lines, rest = data.split(b"\n")
         try:
             if lines and self._line:
-                lines[0] = b"".join((*self._line, lines[0]))
+                lines[0] = bytes(self._line) + lines[0]
                 self._line.clear()
-                self._line_bytes = 0
             for line in lines:
                 self._check(len(line))
                 self._take(line, items)
             if rest:
-                self._line.append(rest)
-                self._line_bytes += len(rest)
-                self._check(self._line_bytes)
+                self._line += rest
+                self._check(len(self._line))
         except ProtocolError as error:
+            self._line.clear()
+            self._data.clear()
             error.events = tuple(items)
             raise
         return items
 
     def _check(self, line_bytes: int) -> None:
-        if self._data_bytes + line_bytes > self._limit:
-            raise ProtocolError(f"event longer than {self._limit} bytes")
+        if len(self._data) + line_bytes > self._limit:
+            raise TooLarge(f"event longer than {self._limit} bytes")
 
     def _take(self, line: bytes, items: list[Item]) -> None:
         if not line:
@@ -138,11 +138,11 @@ class EventStreamParser:
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":
-            self._data.append(value)
-            self._data_bytes += len(value) + 1
+            self._data += value
+            self._data.append(LF)
         elif name == b"id":
             if b"\0" not in value:
-                self._id = value
+                self._id, self._id_text = value, None
         elif name == b"event":
             self._type = value
         elif name == b"retry":
@@ -155,10 +155,12 @@ class EventStreamParser:
     def _dispatch(self, items: list[Item]) -> None:
         self._dispatched_id = self._id  # also when there is no data to dispatch
         if self._data:
-            data = b"\n".join(self._data)
-            items.append(ServerSentEvent(_text(self._type) or "message", _scalar(data), _text(self._id)))
+            self._data.pop()
+            data = bytes(self._data)
+            if self._id_text is None:
+                self._id_text = _text(self._id)
+            items.append(ServerSentEvent(_text(self._type) or "message", _scalar(data), self._id_text))
             self._data.clear()
-            self._data_bytes = 0
         self._type = b""
 
 
@@ -290,6 +292,7 @@ class SSEClient:
             last = number
             position = stop + 4
         if position:
+            self._http.skipped += position
             self._stream.skip_to(last)
         return position
 
@@ -311,7 +314,7 @@ class SSEClient:
             fault = error
         if fault is not None and not self._closed:  # what comes after the end does not matter
             self._steady, self._fault = False, str(fault)
-            raise ProtocolError(self._fault, events) from fault
+            raise type(fault)(self._fault, events) from fault
         at_boundary = self._http.between_chunks and self._stream.idle
         self._steady = at_boundary and self._read is None and not self._closed
 

@@ -7,7 +7,7 @@ feed (streams.md), so nothing is escaped. Called by the load generator, `rtbench
 
 from __future__ import annotations
 
-from rtbench.transports import Asked, Closed, Event, Heartbeat, Opened, ProtocolError
+from rtbench.transports import Asked, Closed, Event, Heartbeat, Opened, ProtocolError, TooLarge
 from rtbench.transports.catalogue import Transport
 from rtbench.transports.envelope import Reader, reader
 
@@ -26,7 +26,7 @@ class LineClient:
     def __init__(self, path: str, read: Reader) -> None:
         self._path = path
         self._read = read
-        self._held = b""
+        self._held = bytearray()  # the unfinished line
         self._open = False
         self._closed = False
 
@@ -39,24 +39,33 @@ class LineClient:
         return b""
 
     def feed(self, data: bytes) -> list[Event]:
-        """Events completed by `data`. Raises ProtocolError."""
+        """Events completed by `data`; after a refusal or a fault nothing is read any more. Raises ProtocolError."""
         events: list[Event] = []
-        *lines, self._held = (self._held + data).split(b"\n")
-        if len(self._held) > MAX_LINE_BYTES:
-            self._held = b""
-            raise ProtocolError(f"line longer than {MAX_LINE_BYTES} bytes")
-        for line in lines:
-            if self._closed:  # by a refusal or a fault: ignore what follows
-                break
-            try:
+        *lines, rest = data.split(b"\n")
+        if lines and self._held:
+            lines[0] = bytes(self._held) + lines[0]
+            self._held.clear()
+        try:
+            for line in lines:
+                if self._closed:
+                    break
                 self._line(line, events)
-            except ProtocolError as error:
-                self._closed = True
-                error.events = tuple(events)
-                raise
+            if not self._closed:
+                self._held += rest
+                self._check(len(self._held))
+        except ProtocolError as error:
+            self._closed = True
+            self._held.clear()
+            error.events = tuple(events)
+            raise
         return events
 
+    def _check(self, size: int) -> None:
+        if size > MAX_LINE_BYTES:
+            raise TooLarge(f"line longer than {MAX_LINE_BYTES} bytes")
+
     def _line(self, line: bytes, events: list[Event]) -> None:
+        self._check(len(line))
         if not self._open:
             self._open = True
             events.append(Opened(200 if line == OK else 400, {}))

@@ -14,14 +14,14 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from websockets.client import ClientProtocol
-from websockets.exceptions import InvalidHandshake
+from websockets.exceptions import InvalidHandshake, PayloadTooBig
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
-from rtbench.transports import Asked, Closed, Event, Heartbeat, Opened, ProtocolError
+from rtbench.transports import Asked, Closed, Event, Heartbeat, Opened, ProtocolError, TooLarge
 from rtbench.transports.catalogue import Transport
 from rtbench.transports.envelope import Reader, reader
 from rtbench.transports.http import END_OF_HEAD, MAX_HEAD_BYTES, Head, ResponseParser, request_head
@@ -39,6 +39,10 @@ class FrameError(ProtocolError):
     def __init__(self, message: str, events: Sequence[object] = (), code: int = 1002) -> None:
         super().__init__(message, events)
         self.code = code
+
+
+class FrameTooLong(FrameError, TooLarge):
+    """A frame that is longer than the limit."""
 
 
 def plain(data: bytes, start: int, end: int) -> bool:
@@ -116,7 +120,7 @@ class FrameSplitter:
             if length < shortest:
                 raise FrameError("payload length not in its shortest form")  # §5.2
         if length > self._limit:
-            raise FrameError(f"frame of {length} bytes, limit {self._limit}", code=1009)
+            raise FrameTooLong(f"frame of {length} bytes, limit {self._limit}", code=1009)
         return header + length
 
 
@@ -173,7 +177,7 @@ class WebSocketClient:
         self._limit = max_message_bytes
         self._splitter = FrameSplitter(max_message_bytes)
         self._head = bytearray()
-        self._fragments: list[bytes] | None = None
+        self._fragments: bytearray | None = None  # of the unfinished message; websockets limits their sum
         self._open = False
         self._closed = False
         self._fault = ""
@@ -231,7 +235,8 @@ class WebSocketClient:
         found = self._head.find(END_OF_HEAD, max(0, held - 3))
         size = found + 4 if found >= 0 else len(self._head)
         if size > MAX_HEAD_BYTES:
-            raise ProtocolError(f"response head longer than {MAX_HEAD_BYTES} bytes")
+            self._head.clear()
+            raise TooLarge(f"response head longer than {MAX_HEAD_BYTES} bytes")
         if found < 0:
             return
         head, rest = bytes(self._head[:size]), bytes(self._head[size:])
@@ -318,11 +323,12 @@ class WebSocketClient:
 
     def _unusual(self, raw: bytes, events: list[Event]) -> None:
         self._protocol.receive_data(raw)
-        if self._protocol.parser_exc is not None:
-            raise ProtocolError(str(self._protocol.parser_exc))
+        fault = self._protocol.parser_exc
+        if fault is not None:
+            self._fragments = None
+            raise (TooLarge if isinstance(fault, PayloadTooBig) else ProtocolError)(str(fault))
         for frame in self._protocol.events_received():
             assert isinstance(frame, Frame)
-            data = bytes(frame.data)
             if frame.opcode is Opcode.PING:
                 events.append(Heartbeat())
             elif frame.opcode is Opcode.CLOSE:
@@ -331,11 +337,12 @@ class WebSocketClient:
                 self._closed = True
                 events.append(Closed(close.code in (1000, 1001), close.code, close.reason))
             elif frame.opcode is not Opcode.PONG:
-                fragments = self._fragments or []
-                fragments.append(data)
-                self._fragments = None if frame.fin else fragments
+                if self._fragments is None:
+                    self._fragments = bytearray()
+                self._fragments += frame.data
                 if frame.fin:
-                    self._message(b"".join(fragments), events)
+                    message, self._fragments = bytes(self._fragments), None
+                    self._message(message, events)
 
 
 class ControlScanner:
@@ -369,7 +376,7 @@ class ControlScanner:
             return b""
         if self._head is not None:
             data = self._step_over(data)
-        owed = b""
+        owed: list[bytes] = []
         fault: FrameError | None = None
         try:
             frames = self._splitter.feed(data)
@@ -378,22 +385,25 @@ class ControlScanner:
         for frame in frames:
             opcode = frame[0] & 0x0F
             if opcode == _PING:
-                owed += _client_frame(Opcode.PONG, frame[2:])
+                owed.append(_client_frame(Opcode.PONG, frame[2:]))
             elif opcode == _CLOSE:
                 body = frame[2:]
                 self.close_code = int.from_bytes(body[:2], "big") if len(body) >= 2 else 1005  # §7.1.5
-                return owed + _client_frame(Opcode.CLOSE, body[:2] if len(body) >= 2 else b"")
+                owed.append(_client_frame(Opcode.CLOSE, body[:2] if len(body) >= 2 else b""))
+                return b"".join(owed)
         if fault is not None:
             raise fault
-        return owed
+        return b"".join(owed)
 
     def _step_over(self, data: bytes) -> bytes:
         assert self._head is not None
+        held = len(self._head)
         self._head += data
-        found = self._head.find(END_OF_HEAD)
+        found = self._head.find(END_OF_HEAD, max(0, held - 3))
+        if (found + 4 if found >= 0 else len(self._head)) > MAX_HEAD_BYTES:
+            self._head.clear()
+            raise TooLarge(f"response head longer than {MAX_HEAD_BYTES} bytes")
         if found < 0:
-            if len(self._head) > MAX_HEAD_BYTES:
-                raise ProtocolError(f"response head longer than {MAX_HEAD_BYTES} bytes")
             return b""
         head, self._head = bytes(self._head), None
         if not head.startswith(_SWITCHING):

@@ -5,7 +5,8 @@ ticks and notices (seq 0: retry, failure, end) that were due together, LIVE ends
 goes from server to publisher with a subscriber's message: the publisher numbers it and plays it to everyone as a tick.
 Invariant: between HELLO and LIVE a server gets everything that the publisher's ring holds, and it gets every tick once;
 the current notice is sent again after each refill.
-Used by the publisher (pack) and the hub (Reader).
+Used by the publisher (pack) and the hub (Reader). The publisher also reads what a server under test sends, so the
+readers raise FeedError for whatever breaks the format.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ __all__ = [
     "LIVE",
     "TICKS",
     "UPLINK",
+    "FeedError",
     "Reader",
     "frame",
     "pack",
@@ -33,6 +35,10 @@ _TICK = struct.Struct("<iqqI")
 _CHANNEL = struct.Struct("<i")
 
 
+class FeedError(ValueError):
+    """The other end of the feed broke its format."""
+
+
 def frame(kind: int, body: bytes = b"") -> bytes:
     """One frame on the wire."""
     return _FRAME.pack(len(body), kind) + body
@@ -44,11 +50,15 @@ def pack(channel: int, seq: int, due_ns: int, payload: bytes) -> bytes:
 
 
 def unpack(body: bytes) -> Iterator[tuple[int, int, int, bytes]]:
-    """The ticks of a TICKS frame: (channel, seq, due_ns, payload)."""
+    """The ticks of a TICKS frame: (channel, seq, due_ns, payload). Raises FeedError."""
     at, end, head = 0, len(body), _TICK.size
     while at < end:
+        if end - at < head:
+            raise FeedError(f"a tick's head of {end - at} bytes")
         channel, seq, due_ns, size = _TICK.unpack_from(body, at)
         at += head + size
+        if at > end:
+            raise FeedError(f"a tick of {size} bytes, {at - end} too many for its frame")
         yield channel, seq, due_ns, body[at - size : at]
 
 
@@ -58,24 +68,29 @@ def pack_uplink(channel: int, payload: bytes) -> bytes:
 
 
 def unpack_uplink(body: bytes) -> tuple[int, bytes]:
-    """Channel and payload of an UPLINK frame."""
+    """Channel and payload of an UPLINK frame. Raises FeedError."""
+    if len(body) < _CHANNEL.size:
+        raise FeedError(f"an uplink of {len(body)} bytes")
     return _CHANNEL.unpack_from(body)[0], body[_CHANNEL.size :]
 
 
 class Reader:
-    """Reads frames from a byte stream that may be split anywhere."""
+    """Reads frames from a byte stream that may be split anywhere. A body has `most_bytes` at most."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int = 2**32 - 1) -> None:
         self._buffer = bytearray()
+        self._most_bytes = most_bytes
 
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Complete frames as (kind, body)."""
+        """Complete frames as (kind, body). Raises FeedError for a frame that is too long."""
         buffer = self._buffer
         buffer += data
         at = 0
         while len(buffer) - at >= _FRAME.size:
             size, kind = _FRAME.unpack_from(buffer, at)
             start = at + _FRAME.size
+            if size > self._most_bytes:
+                raise FeedError(f"a frame of {size} bytes, limit {self._most_bytes}")
             if len(buffer) < start + size:
                 break
             at = start + size

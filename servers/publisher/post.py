@@ -213,7 +213,7 @@ class _Line:
         self._answer_bytes += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             if not self._answered:
                 self.refused += 1
                 self._lost()

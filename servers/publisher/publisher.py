@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sys
 import time
 import zlib
 from array import array
@@ -32,6 +33,8 @@ from rtbench.workload import Workload
 
 _GAP_NS = 500_000
 """The shortest time between batches (2,000 a second): channels share a wake-up, on average half of this late."""
+_MOST_UPLINK_BYTES = 2**20
+"""The longest frame from a server. A subscriber's message has 65,536 bytes at most."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -43,7 +46,7 @@ class _Server:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * 2**20)
         self.socket = connection
         self.waiting: deque[memoryview] = deque()
-        self.reader = feed.Reader()
+        self.reader = feed.Reader(_MOST_UPLINK_BYTES)
         self.events = 0
         """The events that the publisher's selector waits for on its socket."""
 
@@ -183,7 +186,7 @@ class Publisher:
         batch: list[bytes] = []
         now_ns = time.monotonic_ns()
         for channel, payload in messages:
-            if not self.workload.takes(channel):
+            if not 0 <= channel < len(self._rings) or not self.workload.takes(channel):
                 continue
             ring = self._rings[channel]
             seq = ring.last + 1
@@ -281,8 +284,14 @@ class Publisher:
         except OSError:
             data = b""
         if data:
-            frames = server.reader.feed(data)
-            self._take_uplinks(feed.unpack_uplink(body) for kind, body in frames if kind == feed.UPLINK)
+            try:
+                frames = list(server.reader.feed(data))
+                uplinks = [feed.unpack_uplink(body) for kind, body in frames if kind == feed.UPLINK]
+            except feed.FeedError as error:
+                sys.stderr.write(f"dropped a server that broke the feed's format: {error}\n")
+                self._forget(server)
+                return
+            self._take_uplinks(uplinks)
         elif data is not None:
             self._forget(server)
 

@@ -11,6 +11,7 @@ from typing import Any
 import gevent
 import pytest
 
+from rtbench.loadtests.reactor import links
 from rtbench.loadtests.reactor.reactor import outcome
 from rtbench.loadtests.reactor.tcp_info import TcpCounts, tcp_counts
 from rtbench.transports.poll import PollClient
@@ -506,3 +507,32 @@ def test_no_tcp_no_bytes() -> None:
             return bytes(104)  # a kernel before 4.19
 
     assert tcp_counts(Old()) == TcpCounts()
+
+
+@pytest.mark.parametrize("size", [100, 50_000])
+def test_a_head_over_the_limit_is_refused_with_its_end_too(bench: Make, wire: Any, size: int) -> None:
+    """The codec refuses it when it decodes: the link must not go on as if the subscription stood."""
+    here = bench()
+    link = here.link("sse")
+    head = wire.sse_head[:-2] + b"A: " + b"a" * 65536 + b"\r\n\r\n"
+    for at in range(0, len(head), size):
+        if link.closed_ns < 0:
+            here.reactor.read(link, head[at : at + size])
+    assert link.outcome == "error (no response head)"
+    assert not link.accepted
+
+
+def test_a_server_that_pings_and_does_not_read_is_given_up(bench: Make, wire: Any, monkeypatch: Any) -> None:
+    """Without a limit its pongs would fill the memory of the load process."""
+    monkeypatch.setattr(links, "MAX_UNSENT_BYTES", 100_000)
+    here = bench()
+    link = here.link("websocket")
+    here.reactor.read(link, wire.upgrade(link.socket.sent))
+    link.socket.room = 0
+    pings = wire.frame(9, b"p" * 100) * 600
+    for _ in range(3):
+        if link.closed_ns < 0:
+            here.reactor.read(link, pings)
+    assert link.outcome == "error (the server does not read)"
+    assert link.socket.closed
+    assert link._unsent == b""

@@ -246,6 +246,28 @@ def test_a_read_that_was_cut_carries_a_later_messages_stamp(bench: Make, wire: A
     assert here.deliveries("seq", "kernel_ns") == [(1, -1), (2, 200)]
 
 
+def test_pongs_that_the_scanner_has_sent_do_not_pile_up_in_the_codec(bench: Make, wire: Any) -> None:
+    """The codec owes them again when the recorder decodes. Nothing sends them then."""
+    here = bench()
+    link = here.link("websocket")
+    here.reactor.read(link, wire.upgrade(link.socket.sent))
+    for _ in range(20):
+        here.reactor.read(link, wire.frame(9, b"p") * 100)
+    assert here.deliveries("seq") == []
+    assert here.load.recorder.controls == {"heartbeat": 2000}
+    assert link.codec.to_send() == b""
+
+
+@pytest.mark.parametrize("due", [b"1e999", b"NaN", b"-1e300", b"9300000000", b"true", b'"5"', b"[5]"])
+def test_a_due_time_that_is_none_is_left_out(bench: Make, wire: Any, due: bytes) -> None:
+    here = bench(due="due")
+    link = here.link("websocket")
+    here.reactor.read(link, wire.upgrade(link.socket.sent))
+    here.reactor.read(link, wire.text(1, b'{"due":5}') + wire.text(2, b'{"due":%b}' % due))
+    assert here.deliveries("seq") == [(1,), (2,)]
+    assert here.load.recorder.due == {(0, 1): 5_000_000_000}
+
+
 def test_heartbeats_and_controls_are_counted_and_take_no_stamp(bench: Make, wire: Any) -> None:
     here = bench()
     link, send = push(here, wire, "sse")

@@ -155,8 +155,9 @@ def test_an_answer_that_is_not_http_ends_it(talk: Callable[[str], Talk]) -> None
     here.sender.begin(101 * SECOND, 102 * SECOND)
     here.run()
     posting = here.here.reactor.links[1]
-    here.here.reactor.read(posting, b"what?\r\n\r\n")
+    here.here.reactor.read(posting, ACCEPTED + b"what?\r\n\r\n", app_ns=1)
     assert posting.outcome.startswith("error (")
+    assert here.rows()[0]["status"] == 202  # what came before it counts
 
 
 def test_messages_sent_before_the_connection_is_open_go_out_with_it(talk: Callable[[str], Talk]) -> None:

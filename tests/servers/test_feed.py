@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,3 +55,16 @@ def test_the_reader_survives_a_consumer_that_stops_in_the_middle():
     first = list(reader.feed(wire[:7]))
     assert first == [(feed.LIVE, b"")]
     assert list(reader.feed(wire[7:])) == [(feed.TICKS, b"[]")]
+
+
+@pytest.mark.parametrize("body", [b"x", feed.pack(0, 1, 2, b"abc")[:-1], feed.pack(0, 1, 2, b"") + b"x" * 23])
+def test_a_tick_that_is_cut_off_is_an_error_and_no_shorter_tick(body: bytes):
+    with pytest.raises(feed.FeedError, match="a tick"):
+        list(feed.unpack(body))
+
+
+def test_a_frame_s_length_is_judged_before_its_body_is_kept():
+    reader = feed.Reader(100)
+    assert list(reader.feed(feed.frame(feed.LIVE, b"x" * 100))) == [(feed.LIVE, b"x" * 100)]
+    with pytest.raises(feed.FeedError, match="a frame of 101 bytes, limit 100"):
+        list(reader.feed(feed.frame(feed.LIVE, b"x" * 101)[:5]))

@@ -246,11 +246,14 @@ def test_a_server_that_is_away_is_tried_again_without_another_message(poster: An
         after.close()
 
 
-def test_an_answer_that_is_not_http_is_a_lost_connection(taker: Taker, poster: Any) -> None:
+@pytest.mark.parametrize(
+    "answer", [b"what?\r\n\r\n", b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"]
+)
+def test_an_answer_that_is_not_http_is_a_lost_connection(taker: Taker, poster: Any, answer: bytes) -> None:
     one = poster()
     one.post([(0, 1, b"1")])
     taker.accept()
-    taker.connections[0].sendall(b"what?\r\n\r\n")
+    taker.connections[0].sendall(answer)
     settle(one, lambda: one.counts().refused == 1)
     assert one.waiting
 

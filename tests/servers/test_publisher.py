@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from queue import Queue
+from typing import Any
 
 import numpy as np
 import pytest
@@ -189,6 +190,31 @@ def test_what_servers_say_is_numbered_recorded_and_sent_to_all_of_them(tmp_path:
     assert table["seq"].tolist() == [1, 2, 3]
     assert table["due_ns"].tolist() == table["sent_ns"].tolist()
     assert table["digest"].tolist() == [zlib.crc32(payload) for _, _, payload in wanted]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"\xff\xff\xff\x7f\x04",  # a frame of 2 GiB
+        feed.frame(feed.UPLINK, b"xy"),
+        feed.pack_uplink(0, b"{}") + feed.frame(feed.UPLINK),
+    ],
+)
+def test_a_server_that_breaks_the_format_is_dropped_and_others_are_served(tmp_path: Path, broken: bytes, capfd: Any):
+    path = tmp_path / "feed"
+    here = Running(Publisher(Workload(("chat",), pace=Pace(conversation=True)), path, 100, 2**20), path)
+    try:
+        bad, good = here.server(), here.server()
+        bad.until(feed.LIVE)
+        bad.link.sendall(broken)
+        assert bad.link.recv(10) == b""
+        for channel in (7, -1, 2**31 - 1):  # none of these exists
+            good.link.sendall(feed.pack_uplink(channel, b"{}"))
+        good.link.sendall(feed.pack_uplink(0, b"{}"))
+        assert [(channel, seq) for channel, seq, _, _ in good.ticks(1)] == [(0, 1)]
+    finally:
+        here.stop()
+    assert "broke the feed's format" in capfd.readouterr().err
 
 
 # Its clock stops and goes on
