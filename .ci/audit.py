@@ -1,0 +1,158 @@
+"""Known vulnerabilities in what is locked: the Python, Rust, Go and Node packages. Called by `make audit`.
+
+Invariant: a check that did not get its answer (a program is missing, its database cannot be reached) prints "not
+checked" and the reason in one line; it never counts as clean. Exit code 1: something was found.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+TIMEOUT_S = 300
+_decoder = json.JSONDecoder()
+
+
+class NotCheckedError(Exception):
+    """There is no answer; the text is the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One auditor. `read` makes lines of what it prints, one a vulnerability, or raises NotCheckedError."""
+
+    name: str
+    command: tuple[str, ...]
+    read: Callable[[str], list[str]]
+    folder: str = "."
+    remedy: str = ""
+    """The command that installs the program."""
+
+
+def documents(text: str) -> Iterator[Any]:
+    """The JSON documents of a text, one after the other. Raises NotCheckedError for any other text."""
+    at, end = 0, len(text.rstrip())
+    while at < end:
+        try:
+            value, at = _decoder.raw_decode(text, at)
+        except ValueError as error:
+            raise NotCheckedError("its answer is not JSON") from error
+        yield value
+        while at < end and text[at].isspace():
+            at += 1
+
+
+def _only(text: str, key: str) -> Any:
+    """What the one document has under `key`."""
+    for document in documents(text):
+        if isinstance(document, dict) and key in document:
+            return document[key]
+    raise NotCheckedError("it gave no answer")
+
+
+def of_pip_audit(text: str) -> list[str]:
+    """pip-audit --format json: `dependencies` with their `vulns`. One that was skipped has `skip_reason`."""
+    packages = _only(text, "dependencies")
+    if skipped := [row for row in packages if "skip_reason" in row]:
+        raise NotCheckedError(f"{len(skipped)} of {len(packages)} packages: {skipped[0]['skip_reason']}")
+    return sorted({f"{row['name']} {row['version']}: {one['id']}" for row in packages for one in row.get("vulns", ())})
+
+
+def of_cargo_audit(text: str) -> list[str]:
+    """cargo audit --json: `vulnerabilities.list`."""
+    rows = _only(text, "vulnerabilities")["list"]
+    return [f"{row['package']['name']} {row['package']['version']}: {row['advisory']['id']}" for row in rows]
+
+
+def of_govulncheck(text: str) -> list[str]:
+    """govulncheck -format json: a document for each finding; `config` names the database that was read."""
+    rows = list(documents(text))
+    if not any("SBOM" in row or "progress" in row for row in rows):
+        raise NotCheckedError("it gave no answer")
+    called = [row["finding"] for row in rows if "finding" in row and "function" in row["finding"]["trace"][0]]
+    return sorted({f"{row['trace'][0]['module']} {row['trace'][0].get('version', '')}: {row['osv']}" for row in called})
+
+
+def of_npm_audit(text: str) -> list[str]:
+    """npm audit --json: `vulnerabilities` by package; without its registry `error` or `message`."""
+    return [f"{name}: {row['severity']}" for name, row in sorted(_only(text, "vulnerabilities").items())]
+
+
+def checks() -> list[Check]:
+    """All of them. Locks are read, not environments: what is audited is what anyone installs."""
+    beside = str(Path(sys.executable).parent / "pip-audit")
+    pip = (
+        beside,
+        "--disable-pip",
+        "--require-hashes",
+        "--progress-spinner",
+        "off",
+        "--format",
+        "json",
+        "--requirement",
+    )
+    go = ("go", "run", "golang.org/x/vuln/cmd/govulncheck@v1.1.4", "-format", "json", "./...")
+    return [
+        *(
+            Check(f"pip-audit of requirements/{lock.name}", (*pip, str(lock)), of_pip_audit)
+            for lock in sorted((ROOT / "requirements").glob("*.txt"))
+        ),
+        Check(
+            "cargo audit of servers/hyperlane", ("cargo-audit", "audit", "--json"), of_cargo_audit, "servers/hyperlane",
+            "cargo install cargo-audit --locked",
+        ),
+        Check("govulncheck of servers/go", go, of_govulncheck, "servers/go", "apt-get install golang-go"),
+        Check(
+            "npm audit of servers/node", ("npm", "audit", "--json", "--package-lock-only"), of_npm_audit,
+            "servers/node", "apt-get install npm",
+        ),
+    ]  # fmt: skip
+
+
+def run(check: Check) -> list[str]:
+    """What one check finds, a line each. Raises NotCheckedError."""
+    if shutil.which(check.command[0]) is None:
+        raise NotCheckedError(f"{check.command[0]} is missing: {check.remedy}")
+    try:
+        done = subprocess.run(
+            check.command, cwd=ROOT / check.folder, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=TIMEOUT_S, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise NotCheckedError(f"no answer within {TIMEOUT_S} s") from error
+    try:
+        return check.read(done.stdout)
+    except (NotCheckedError, KeyError, IndexError, TypeError) as error:
+        why = str(error) if isinstance(error, NotCheckedError) else "its answer has another form"
+        last = [line.strip() for line in done.stderr.splitlines() if line.strip()][-1:]
+        raise NotCheckedError(": ".join([why, *last])[:200]) from error
+
+
+def audit(every: Sequence[Check], line: Callable[[str], None]) -> int:
+    """Run each check and print its result; the exit code."""
+    found, without = 0, []
+    for check in every:
+        try:
+            rows = run(check)
+        except NotCheckedError as why:
+            without.append(check.name)
+            line(f"{check.name}: not checked: {why}")
+            continue
+        found += len(rows)
+        line(f"{check.name}: {'nothing known' if not rows else f'{len(rows)} known vulnerabilities'}")
+        for row in rows:
+            line(f"  {row}")
+    checked = len(every) - len(without)
+    line(f"{found} found; {checked} of {len(every)} checked; not checked: {', '.join(without) or 'none'}")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(audit(checks(), lambda text: sys.stdout.write(f"{text}\n") and sys.stdout.flush()))
