@@ -31,6 +31,8 @@ class Check:
     name: str
     command: tuple[str, ...]
     read: Callable[[str], list[str]]
+    exits: tuple[int, ...] = (0, 1)
+    """Its exit codes when it has an answer."""
     folder: str = "."
     remedy: str = ""
     """The command that installs the program."""
@@ -52,8 +54,10 @@ def documents(text: str) -> Iterator[Any]:
 def _only(text: str, key: str) -> Any:
     """What the one document has under `key`."""
     for document in documents(text):
-        if isinstance(document, dict) and key in document:
-            return document[key]
+        if isinstance(document, dict):
+            if key in document:
+                return document[key]
+            raise NotCheckedError(str(document.get("message") or document.get("error") or "it gave no answer"))
     raise NotCheckedError("it gave no answer")
 
 
@@ -61,7 +65,7 @@ def of_pip_audit(text: str) -> list[str]:
     """pip-audit --format json: `dependencies` with their `vulns`. One that was skipped has `skip_reason`."""
     packages = _only(text, "dependencies")
     if skipped := [row for row in packages if "skip_reason" in row]:
-        raise NotCheckedError(f"{len(skipped)} of {len(packages)} packages: {skipped[0]['skip_reason']}")
+        raise NotCheckedError(f"{len(skipped)} of {len(packages)} packages, the first: {skipped[0]['skip_reason']}")
     return sorted({f"{row['name']} {row['version']}: {one['id']}" for row in packages for one in row.get("vulns", ())})
 
 
@@ -72,9 +76,9 @@ def of_cargo_audit(text: str) -> list[str]:
 
 
 def of_govulncheck(text: str) -> list[str]:
-    """govulncheck -format json: a document for each finding; `config` names the database that was read."""
+    """govulncheck -format json: a document for each finding. Without its database it prints some, and exits with 1."""
     rows = list(documents(text))
-    if not any("SBOM" in row or "progress" in row for row in rows):
+    if not any("SBOM" in row for row in rows):
         raise NotCheckedError("it gave no answer")
     called = [row["finding"] for row in rows if "finding" in row and "function" in row["finding"]["trace"][0]]
     return sorted({f"{row['trace'][0]['module']} {row['trace'][0].get('version', '')}: {row['osv']}" for row in called})
@@ -83,6 +87,10 @@ def of_govulncheck(text: str) -> list[str]:
 def of_npm_audit(text: str) -> list[str]:
     """npm audit --json: `vulnerabilities` by package; without its registry `error` or `message`."""
     return [f"{name}: {row['severity']}" for name, row in sorted(_only(text, "vulnerabilities").items())]
+
+
+AUDITED = ("dev", "docs", "supply")
+"""The locks. `run` and `stacks` are parts of `dev`."""
 
 
 def checks() -> list[Check]:
@@ -99,20 +107,17 @@ def checks() -> list[Check]:
         "--requirement",
     )
     go = ("go", "run", "golang.org/x/vuln/cmd/govulncheck@v1.1.4", "-format", "json", "./...")
+    npm = ("npm", "audit", "--json", "--package-lock-only")
     return [
-        *(
-            Check(f"pip-audit of requirements/{lock.name}", (*pip, str(lock)), of_pip_audit)
-            for lock in sorted((ROOT / "requirements").glob("*.txt"))
+        *(Check(f"pip-audit of {name}.txt", (*pip, f"requirements/{name}.txt"), of_pip_audit) for name in AUDITED),
+        Check(
+            "cargo audit of servers/hyperlane", ("cargo-audit", "audit", "--json"), of_cargo_audit,
+            folder="servers/hyperlane", remedy="cargo install cargo-audit --locked",
         ),
         Check(
-            "cargo audit of servers/hyperlane", ("cargo-audit", "audit", "--json"), of_cargo_audit, "servers/hyperlane",
-            "cargo install cargo-audit --locked",
+            "govulncheck of servers/go", go, of_govulncheck, (0,), "servers/go", "apt-get install golang-go",
         ),
-        Check("govulncheck of servers/go", go, of_govulncheck, "servers/go", "apt-get install golang-go"),
-        Check(
-            "npm audit of servers/node", ("npm", "audit", "--json", "--package-lock-only"), of_npm_audit,
-            "servers/node", "apt-get install npm",
-        ),
+        Check("npm audit of servers/node", npm, of_npm_audit, folder="servers/node", remedy="apt-get install npm"),
     ]  # fmt: skip
 
 
@@ -127,12 +132,15 @@ def run(check: Check) -> list[str]:
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise NotCheckedError(f"no answer within {TIMEOUT_S} s") from error
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    if done.returncode not in check.exits:
+        raise NotCheckedError(f"exit code {done.returncode}: {(lines or ['it printed nothing'])[0]}"[:200])
     try:
         return check.read(done.stdout)
-    except (NotCheckedError, KeyError, IndexError, TypeError) as error:
-        why = str(error) if isinstance(error, NotCheckedError) else "its answer has another form"
-        last = [line.strip() for line in done.stderr.splitlines() if line.strip()][-1:]
-        raise NotCheckedError(": ".join([why, *last])[:200]) from error
+    except (KeyError, IndexError, TypeError) as error:
+        raise NotCheckedError("its answer has another form") from error
+    except NotCheckedError as why:
+        raise NotCheckedError(f"{why}{f': {lines[0]}' * (not done.stdout.strip() and bool(lines))}"[:200]) from why
 
 
 def audit(every: Sequence[Check], line: Callable[[str], None]) -> int:

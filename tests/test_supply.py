@@ -75,6 +75,11 @@ def test_one_environment_takes_all_locks(lock: str) -> None:
     assert not differ
 
 
+def test_what_is_audited_has_every_package(audit: ModuleType) -> None:
+    audited = {name for lock in audit.AUDITED for name in locked(lock)}
+    assert {name for lock in LOCKS for name in locked(lock)} <= audited
+
+
 def test_an_extra_is_in_some_lock() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert set(project["optional-dependencies"]) == {extra for extras in LOCKS.values() for extra in extras}
@@ -109,11 +114,18 @@ def test_what_an_auditor_found_is_a_line_each(audit: ModuleType, name: str) -> N
 def test_go_counts_what_is_called(audit: ModuleType) -> None:
     rows: list[object] = [
         {"config": {"protocol_version": "v1"}},
-        {"progress": {"message": "Scanning"}},
+        {"SBOM": {"go_version": "go1"}},
         {"finding": {"osv": "GO-1", "trace": [{"module": "m", "version": "v1", "function": "F"}]}},
         {"finding": {"osv": "GO-2", "trace": [{"module": "m", "version": "v1"}]}},
     ]
     assert audit.of_govulncheck("\n".join(map(json.dumps, rows))) == ["m v1: GO-1"]
+
+
+def test_go_without_its_database_prints_a_part_and_fails(audit: ModuleType) -> None:
+    program = "import sys; print('{\"SBOM\": {}} {\"progress\": {}}'); sys.exit('no such host')"
+    check = audit.Check("go", (sys.executable, "-c", program), audit.of_govulncheck, (0,))
+    with pytest.raises(audit.NotCheckedError, match="exit code 1: no such host"):
+        audit.run(check)
 
 
 @pytest.mark.parametrize("name", [*ANSWERS, "of_govulncheck"])
