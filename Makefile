@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 OUT ?=
+SUPPLY := build/supply
 
 HYPERLANE := servers/hyperlane/target/release/rtbench-hyperlane
 GO := servers/go/bin/rtbench-go
@@ -13,7 +14,7 @@ REFERENCE_OUT := $(or $(OUT),results/$(shell date -u +%Y%m%d-%H%M%S)-$(NAME))
 RUSTUP := curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test bench bench-full bench-matrix report demo calibrate aa reference stacks hyperlane go node docs faults fuzz differential lint types clean
+.PHONY: help setup test bench bench-full bench-matrix report demo calibrate aa reference stacks hyperlane go node docs faults fuzz differential lint types lock audit licences sbom clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,26 +24,35 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 # The packages of a run, and the packages of its tests and linters: each set is installed once; later calls work offline.
-$(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) install --quiet --constraint constraints.txt --editable .
+# A lock has the version and the hashes of every package: pip refuses any other file. `make lock` writes the locks.
+INSTALL = $(PIP) install --quiet --require-hashes --requirement $< && $(PIP) install --quiet --no-index --no-deps --no-build-isolation --editable .
+
+$(VENV)/.run: requirements/run.txt pyproject.toml | $(BIN)/python
+	$(INSTALL)
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[test,lint]'
+$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python
+	$(INSTALL)
 	@touch $@ $(VENV)/.run $(VENV)/.stacks
 
-$(VENV)/.stacks: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[stacks]'
+$(VENV)/.stacks: requirements/stacks.txt pyproject.toml | $(BIN)/python
+	$(INSTALL)
 	@touch $@ $(VENV)/.run
 
 # atheris has wheels for some Pythons and machines only; the target says in one line where it has none.
-$(VENV)/.fuzz: pyproject.toml | $(VENV)/.dev
-	@$(PIP) install --quiet --constraint constraints.txt --only-binary atheris --editable '.[fuzz]' >/dev/null 2>&1 || { echo "rtbench: atheris has no wheel for this Python and machine: https://pypi.org/project/atheris/#files" >&2; exit 2; }
+$(VENV)/.fuzz: requirements/fuzz.txt | $(VENV)/.dev
+	@$(PIP) install --quiet --require-hashes --only-binary :all: --requirement $< >/dev/null 2>&1 || { echo "rtbench: atheris has no wheel for this Python and machine: https://pypi.org/project/atheris/#files" >&2; exit 2; }
 	@touch $@
 
-$(VENV)/.docs: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[docs]'
+$(VENV)/.docs: requirements/docs.txt pyproject.toml | $(BIN)/python
+	$(INSTALL)
 	@touch $@ $(VENV)/.run
+
+# The tools of the supply chain have an environment of their own: what is audited is not what audits.
+$(SUPPLY)/.done: requirements/supply.txt
+	$(PYTHON) -m venv $(SUPPLY)
+	$(SUPPLY)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --require-hashes --requirement $<
+	@touch $@
 
 setup: $(VENV)/.dev ## create .venv with all packages for running, testing and linting
 
@@ -125,6 +135,28 @@ fuzz: $(VENV)/.fuzz ## put the parsers under attack, SECONDS=600 each (TARGET= f
 
 differential: $(VENV)/.dev ## COUNT=100000 streams through our parsers, npm's eventsource-parser, Chromium and websockets
 	$(BIN)/python -m benchmarks.differential --count $(or $(COUNT),100000) $(ARGS)
+
+# Each lock has what its extras need, for CPython 3.11 to 3.13 on Linux; versions stay unless ARGS=--upgrade. The
+# documentation's packages need 3.11.5.
+LOCK = $(SUPPLY)/bin/uv pip compile --quiet --universal --generate-hashes --no-strip-extras --custom-compile-command 'make lock' $(ARGS)
+OURS = pyproject.toml requirements/build.in
+lock: $(SUPPLY)/.done ## write requirements/*.txt, the locks, from pyproject.toml (ARGS=--upgrade for newer versions)
+	$(LOCK) --python-version 3.11 --extra test --extra lint $(OURS) --output-file requirements/dev.txt
+	$(LOCK) --python-version 3.11 --constraint requirements/dev.txt $(OURS) --output-file requirements/run.txt
+	$(LOCK) --python-version 3.11 --constraint requirements/dev.txt --extra stacks $(OURS) --output-file requirements/stacks.txt
+	$(LOCK) --python-version 3.11.5 --constraint requirements/dev.txt --extra docs $(OURS) --output-file requirements/docs.txt
+	$(LOCK) --python-version 3.11 --constraint requirements/dev.txt --extra fuzz $(OURS) --output-file requirements/fuzz.txt
+	$(LOCK) --python-version 3.11 requirements/supply.in --output-file requirements/supply.txt
+
+audit: $(SUPPLY)/.done ## known vulnerabilities in the locked packages of Python, Rust, Go and Node; names what could not be checked
+	$(SUPPLY)/bin/python .ci/audit.py
+
+licences: $(VENV)/.dev $(SUPPLY)/.done ## the licence of every Python package of the environment
+	$(SUPPLY)/bin/pip-licenses --python $(BIN)/python --order license --from mixed $(ARGS)
+
+sbom: $(VENV)/.dev $(SUPPLY)/.done ## write build/sbom.json: what the environment is made of (CycloneDX)
+	$(SUPPLY)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file build/sbom.json $(BIN)/python
+	@echo build/sbom.json
 
 clean: ## remove derived files: caches and builds (.venv and results stay)
 	rm -rf build dist site servers/hyperlane/target servers/go/bin servers/node/node_modules .pytest_cache .mypy_cache .ruff_cache .coverage .hypothesis .fuzz
