@@ -14,7 +14,7 @@ REFERENCE_OUT := $(or $(OUT),results/$(shell date -u +%Y%m%d-%H%M%S)-$(NAME))
 RUSTUP := curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test bench bench-full bench-matrix report demo calibrate aa reference stacks hyperlane go node docs faults fuzz differential lint types lock audit licences sbom clean
+.PHONY: help setup test bench bench-full bench-matrix report demo calibrate aa hostile reference stacks hyperlane go node docs faults fuzz differential lint types lock audit licences sbom clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -67,6 +67,9 @@ bench-full: $(VENV)/.run ## the same with longer windows and more blocks (some 5
 
 bench-matrix: $(VENV)/.run ## SSE, WebSocket and both polls on five stacks; what is not installed is left out (some 20 minutes)
 	$(BIN)/rtbench run matrix $(if $(OUT),--out $(OUT)) $(ARGS)
+
+hostile: $(VENV)/.run ## attack servers, and show what attackers get and what other subscribers notice (some 4 minutes)
+	$(BIN)/python benchmarks/hostile.py $(ARGS)
 
 demo: $(VENV)/.run ## four transports side by side in your browser (PORT=8000 for a port of your choice)
 	$(BIN)/rtbench demo --port $(or $(PORT),0) $(ARGS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from rtbench.servers.kit import aiohttp_app, websocket_encoder
+from rtbench.servers.kit import aiohttp_app, guard, websocket_encoder
 from rtbench.servers.kit.app import FAREWELL_S, Server
 from rtbench.servers.kit.channel import Connection
 from rtbench.servers.kit.cursor import cursor
@@ -19,9 +19,10 @@ else:
     web = Framework("aiohttp.web")
 
 
-def socket_response() -> web.WebSocketResponse:
+def socket_response(server: Server) -> web.WebSocketResponse:
     """The same for both techniques: no compression (R11), and no pings beside the hub's heartbeat."""
-    return web.WebSocketResponse(compress=False, timeout=FAREWELL_S / 2, max_msg_size=2**20)
+    most = server.options.bounds.message_bytes
+    return web.WebSocketResponse(compress=False, timeout=FAREWELL_S / 2, max_msg_size=most)
 
 
 async def converse(server: Server, hub: Hub, socket: web.WebSocketResponse, connection: Connection) -> None:
@@ -64,10 +65,12 @@ def handler(server: Server, hub: Hub) -> aiohttp_app.Handler:
     async def subscribe(request: web.Request) -> web.StreamResponse:
         channel = aiohttp_app.pick(hub, request)
         at = cursor(request.query.get("since"), "since")
-        socket = socket_response()
+        aiohttp_app.same_site(server, request)
+        socket = socket_response(server)
         if not socket.can_prepare(request):
             return aiohttp_app.answer(400, "this is a WebSocket: ask for an upgrade")
         await socket.prepare(request)
+        guard.converse(aiohttp_app.transport_of(request))
         connection = await aiohttp_app.attach(hub, request, channel, at)
         try:
             await converse(server, hub, socket, connection)

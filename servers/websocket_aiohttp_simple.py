@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-from rtbench.servers.kit import aiohttp_app, websocket_encoder
+from rtbench.servers.kit import aiohttp_app, guard, websocket_encoder
 from rtbench.servers.kit.app import Server
 from rtbench.servers.kit.cursor import cursor
 from rtbench.servers.kit.framework import Framework
@@ -30,10 +30,12 @@ async def serve(server: Server) -> None:
     async def subscribe(request: web.Request) -> web.StreamResponse:
         channel = aiohttp_app.pick(hub, request)
         at = cursor(request.query.get("since"), "since")
-        socket = socket_response()
+        aiohttp_app.same_site(server, request)
+        socket = socket_response(server)
         if not socket.can_prepare(request):
             return aiohttp_app.answer(400, "this is a WebSocket: ask for an upgrade")
         await socket.prepare(request)
+        guard.converse(aiohttp_app.transport_of(request))
         queue = QueuedTransport(aiohttp_app.transport_of(request))
         sender = asyncio.create_task(_send(socket, queue))
         try:

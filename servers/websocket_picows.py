@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from rtbench.servers.kit import pages, websocket_encoder
+from rtbench.servers.kit import origin, pages, websocket_encoder
 from rtbench.servers.kit.app import BACKLOG, FAREWELL_S, Server
 from rtbench.servers.kit.channel import Connection
 from rtbench.servers.kit.queue import Queued
@@ -39,7 +39,7 @@ async def serve(server: Server) -> None:
     )
 
     hub = server.hub(Queued(wrap, websocket_encoder.notice, PING))
-    prefix = find("websocket").prefix
+    prefix, bounds = find("websocket").prefix, server.options.bounds
 
     class Sent:
         """The hub's transport: `write` calls picows's `send`."""
@@ -120,6 +120,8 @@ async def serve(server: Server) -> None:
                 return respond(200, hub.schedule(channel.address.stream, channel.address.index, since or 0))
             if "upgrade" not in request.headers.get("Connection", "").lower():
                 return respond(400, {"error": "this is a WebSocket: ask for an upgrade"})
+            if server.refuses(request.headers.get("Origin"), request.headers.get("Host", "")):
+                return respond(403, {"error": origin.REFUSAL})
             return Subscriber(target)
         except websocket_encoder.Refused as refused:
             return respond(refused.status, {"error": str(refused)})
@@ -129,7 +131,8 @@ async def serve(server: Server) -> None:
         route,
         sock=server.socket,
         backlog=BACKLOG,
-        max_frame_size=2**20,
+        max_frame_size=bounds.message_bytes,
+        websocket_handshake_timeout=bounds.head_s,
     )
     await server.ready()
     await server.stopped.wait()

@@ -33,7 +33,9 @@ async def serve(server: Server) -> None:
     async def subscribe(socket: WebSocket) -> None:
         channel = starlette_app.pick(hub, socket, socket.path_params["stream"])
         at = cursor(socket.query_params.get("since"), "since")
+        starlette_app.same_site(server, socket)
         await socket.accept()
+        starlette_app.converse(socket.scope)
         task = asyncio.current_task()
         assert task is not None
         server.conversing.add(task)

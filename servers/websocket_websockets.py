@@ -10,9 +10,9 @@ import asyncio
 import json
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
-from rtbench.servers.kit import pages, websocket_encoder
+from rtbench.servers.kit import guard, origin, pages, websocket_encoder
 from rtbench.servers.kit.app import BACKLOG, FAREWELL_S, Server
 from rtbench.subjects import Subject
 from rtbench.transports.catalogue import find
@@ -36,6 +36,7 @@ def _reply(status: int, body: bytes, fields: Mapping[str, str]) -> Response:
 
 async def serve(server: Server) -> None:
     """Serve WebSocket until stopped."""
+    from websockets.asyncio.server import ServerConnection
     from websockets.asyncio.server import serve as websockets_serve
     from websockets.exceptions import ConnectionClosedError
 
@@ -62,10 +63,13 @@ async def serve(server: Server) -> None:
             return _response(refused.status, {"error": str(refused)})
         if "upgrade" not in request.headers.get("Connection", "").lower():
             return _response(400, {"error": "this is a WebSocket: ask for an upgrade"})
+        if server.refuses(request.headers.get("Origin"), request.headers.get("Host", "")):
+            return _response(403, {"error": origin.REFUSAL})
         return None
 
     async def subscribe(socket: ServerConnection) -> None:
         assert socket.request is not None
+        guard.converse(socket.transport)
         channel, at = websocket_encoder.target(hub, socket.request.path, prefix)
         connection = await hub.attach(socket.transport, channel, at)
         closing: list[asyncio.Task[None]] = []
@@ -88,6 +92,9 @@ async def serve(server: Server) -> None:
         for task in closing:
             await task
 
+    def behind(*protocol: Any, **options: Any) -> Any:
+        return guard.Door(server.guard, lambda: ServerConnection(*protocol, **options))
+
     await server.filled()
     async with websockets_serve(
         subscribe,
@@ -97,7 +104,9 @@ async def serve(server: Server) -> None:
         ping_interval=None,  # the hub's heartbeat pings, as in every subject (R11)
         close_timeout=FAREWELL_S / 2,
         process_request=answer,
-        max_size=2**20,
+        max_size=server.options.bounds.message_bytes,
+        open_timeout=server.options.bounds.head_s,
+        create_connection=cast(Any, behind),
         server_header=None,
     ) as running:
         await server.ready()

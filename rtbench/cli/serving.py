@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 import time
 from dataclasses import replace
@@ -24,6 +25,13 @@ _host = click.option("--host", default="127.0.0.1", show_default=True, help="Add
 _port = click.option(
     "--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="Port; 0: any free one."
 )
+_allow = click.option(
+    "--allow-origin",
+    "origins",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Origin whose pages may connect, post and read answers, such as https://example.org; * for every site.",
+)
 _real = click.option("--real", is_flag=True, help="Stream `metrics`: send this machine's figures, not simulated ones.")
 
 
@@ -31,10 +39,19 @@ _real = click.option("--real", is_flag=True, help="Stream `metrics`: send this m
 @click.argument("subject")
 @_host
 @_port
+@_allow
 @_real
 @seed_option
 @settings_option
-def serve(subject: str, host: str, port: int, real: bool, seed: int | None, settings: tuple[str, ...]) -> None:
+def serve(
+    subject: str,
+    host: str,
+    port: int,
+    origins: tuple[str, ...],
+    real: bool,
+    seed: int | None,
+    settings: tuple[str, ...],
+) -> None:
     """Run one server and play every stream into it, until Ctrl-C or SIGTERM.
 
     `--set workload.trace=FILE` adds the stream `replay`. The page at / shows the streams in a browser.
@@ -42,21 +59,24 @@ def serve(subject: str, host: str, port: int, real: bool, seed: int | None, sett
     for text in strangers.of_module(subject):
         warn(text)
     registry, name = Registry().reading(subject)
-    _play(registry.find(name), host, port, real, seed, settings)
+    _play(registry.find(name), host, port, real, seed, _with(origins, settings))
 
 
 @click.command(epilog="Example: rtbench demo --port 8000, then open http://127.0.0.1:8000/ in a browser")
 @_host
 @_port
+@_allow
 @_real
 @seed_option
 @settings_option
-def demo(host: str, port: int, real: bool, seed: int | None, settings: tuple[str, ...]) -> None:
+def demo(
+    host: str, port: int, origins: tuple[str, ...], real: bool, seed: int | None, settings: tuple[str, ...]
+) -> None:
     """Serve the race page and the article's pages, until Ctrl-C or SIGTERM.
 
     One server offers all four transports. The page can stop and cut each lane, so the default address is local.
     """
-    _play(replace(module_at(DEMO), module=DEMO), host, port, real, seed, settings, DEMO_PAGES)
+    _play(replace(module_at(DEMO), module=DEMO), host, port, real, seed, _with(origins, settings), DEMO_PAGES)
 
 
 DEMO = "rtbench.servers.demo.demo"
@@ -66,6 +86,11 @@ DEMO_PAGES = (
     ("/pages/dashboard.html", "the article's dashboard"),
     ("/", "all of them"),
 )
+
+
+def _with(origins: tuple[str, ...], settings: tuple[str, ...]) -> tuple[str, ...]:
+    """The settings with `--allow-origin`."""
+    return (*settings, f"server.allow_origin={json.dumps(origins)}") if origins else settings
 
 
 def _play(

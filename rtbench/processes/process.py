@@ -178,10 +178,26 @@ class Process:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._child.pid, signal.SIGKILL)  # what a program started and left behind
         self._child.wait()
+        self._over()
         for stream in (self._child.stdin, self._child.stdout, self._log_file):
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
+
+    def _over(self) -> None:
+        """It has ended; its output can still be read. A server reads its counts here."""
+
+    def rest(self) -> list[bytes]:
+        """The lines of its standard output that were not read; never waits."""
+        lines, self._unread = list(self._unread), deque()
+        output = self._child.stdout
+        if output is None or output.closed:
+            return lines
+        with contextlib.suppress(OSError, ValueError, MessageError):
+            os.set_blocking(output.fileno(), False)
+            while data := os.read(output.fileno(), 65536):
+                lines += self._lines.feed(data)
+        return lines
 
     def __enter__(self) -> Self:
         return self

@@ -25,11 +25,15 @@ from rtbench.machine.topology import Cores
 from rtbench.messages.lines import MessageError
 from rtbench.messages.server import PROGRAM_READINESS
 from rtbench.processes.process import Process
+from rtbench.processes.server import refused_in
 from rtbench.scenario.model import Scenario
 from rtbench.subjects import Launch, Program, Subject
 
 ASK_S = 0.02
 """Seconds between readiness checks of a program that does not report its readiness."""
+
+_LAST_BYTES, _KEEP_S = 4096, 1.0
+"""The end of its output that is searched for what it refused, and how long that may take to come."""
 
 
 class ProgramServer(Process):
@@ -62,6 +66,10 @@ class ProgramServer(Process):
         scheme = {"tcp": "tcp"}.get(subject.transport, "https" if subject.tls_ca else "http")
         self.url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
         self.uses: dict[str, Any] = {}
+        self.refused: dict[str, int] = {}
+        """How often it refused a client, if it says that as our servers do; known once it has stopped."""
+        self._keeper: threading.Thread | None = None
+        self._last = b""
         self._said = False
         self._inside = bool(network)
         command = self.program.command
@@ -82,7 +90,8 @@ class ProgramServer(Process):
                 text = f"expected one JSON line with the server's url, got {line[:60]!r}"
                 raise SubjectError(text, 'correct the program, or set ready = "/PATH"') from error
             self.url, self.uses = readiness.url or self.url, readiness.uses
-            threading.Thread(target=self._keep, daemon=True).start()
+            self._keeper = threading.Thread(target=self._keep, daemon=True)
+            self._keeper.start()
         else:
             deadline = time.monotonic() + timeout_s
             while not self._answers():
@@ -105,6 +114,12 @@ class ProgramServer(Process):
             while data := os.read(output.fileno(), 65536):
                 log.write(data)
                 log.flush()
+                self._last = (self._last + data)[-_LAST_BYTES:]
+
+    def _over(self) -> None:
+        if self._keeper is not None:
+            self._keeper.join(_KEEP_S)  # it reads to the end, unless a child of the program holds the pipe
+        self.refused = refused_in(self._last.splitlines()) or self.refused
 
     def _answers(self) -> bool:
         """Whether it listens and answers a request (in a namespace of its own: only whether it listens)."""

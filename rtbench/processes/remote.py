@@ -22,6 +22,7 @@ class RemoteServer:
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self.url = f"{parts.scheme}://{parts.netloc}"
+        self.refused: dict[str, int] = {}
         self.uses: dict[str, Any] = {"stack": "unknown: a foreign server"}
 
     def ready(self, timeout_s: float = 10) -> str:

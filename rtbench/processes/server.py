@@ -5,18 +5,29 @@ Invariant: `ready` returns once it accepts and its ring is full. Started by `rtb
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from rtbench.errors import SubjectError, UserError
 from rtbench.machine.topology import Cores
-from rtbench.messages.lines import text
-from rtbench.messages.server import READINESS, Limits, ServerOptions
+from rtbench.messages.lines import MessageError, text
+from rtbench.messages.server import COUNTS, READINESS, Bounds, Limits, ServerOptions
 from rtbench.processes.process import STARTS_S, Process
 from rtbench.scenario.model import Scenario
 from rtbench.subjects.names import is_faulty
+
+
+def refused_in(lines: Iterable[bytes]) -> dict[str, int]:
+    """What the last of these lines that is a server's `Counts` says; empty without one."""
+    found: dict[str, int] = {}
+    for line in lines:
+        with contextlib.suppress(MessageError):
+            found = COUNTS(line).refused
+    return found
 
 
 class ServerProcess(Process):
@@ -47,11 +58,15 @@ class ServerProcess(Process):
             poll_timeout_s=scenario.poll.long_timeout_s,
             inject=scenario.faults.inject if is_faulty(subject) else (),
             module=module,
+            bounds=Bounds.of(table),
+            allow_origin=table.allow_origin,
         )
         command = [sys.executable, "-m", "rtbench.servers", subject, text(options)]
         super().__init__(command, cores, log, network=network)
         self.url = ""
         self.uses: dict[str, Any] = {}
+        self.refused: dict[str, int] = {}
+        """How often it refused a client, by the key of the bound; known once it has stopped."""
 
     def ready(self, timeout_s: float = STARTS_S) -> str:
         """Wait until it accepts; its URL. Raises UserError for an error that the user can correct (a port in use)."""
@@ -64,6 +79,9 @@ class ServerProcess(Process):
         readiness = READINESS(line)
         self.url, self.uses = readiness.url, readiness.uses
         return self.url
+
+    def _over(self) -> None:
+        self.refused = refused_in(self.rest()) or self.refused
 
     def tidy(self) -> str:
         """Signal it to collect its garbage and return free memory. Returns a description for the record (R4)."""

@@ -83,6 +83,8 @@ class Process(Record, frozen=True, kw_only=True):
     """number: cpus that it may run on."""
     workers: Maybe[Whole] = UNSET
     """count: load processes."""
+    refused: Maybe[dict[str, Whole]] = UNSET
+    """count: clients refused by the server, by the key of the bound in [server]; `origin`, `frames`."""
     cpu_ns_at_start: Maybe[Whole] = UNSET
     """total: processor time of the whole tree, all threads."""
     cpu_ns_at_end: Maybe[Whole] = UNSET

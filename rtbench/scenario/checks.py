@@ -33,6 +33,7 @@ def check(scenario: Scenario, source: str) -> None:
             f"{source}: memory.ladder ends with {scenario.memory.ladder[-1]:,}",
             f"expected subscribers ({scenario.subscribers:,}) as the last rung",
         )
+    _bounds(scenario, source)
     _conversation(scenario, source)
     _interruptions(scenario, source)
     if scenario.faults.inject and not all(is_faulty(name) for name in scenario.subjects):
@@ -45,6 +46,19 @@ def check(scenario: Scenario, source: str) -> None:
             f"{source}: grace_s = {scenario.grace_s:g}",
             f"expected more than poll.interval_s ({scenario.poll.interval_s:g})",
         )
+
+
+def _bounds(scenario: Scenario, source: str) -> None:
+    """A server must not refuse what the scenario itself asks for."""
+    needed, table = scenario.subscribers + scenario.chat.senders, scenario.server
+    for key in ("connections", "connections_by_peer"):
+        if (most := getattr(table, key)) < needed:
+            text = f"{source}: server.{key} = {most:,}: {needed:,} connections are asked for"
+            raise ScenarioError(text, f"--set server.{key}={2 * needed}")
+    hz = scenario.chat.senders * scenario.chat.rate_hz
+    if hz > table.publishes_hz:
+        text = f"{source}: server.publishes_hz = {table.publishes_hz:g}: [chat] sends {hz:g} messages a second"
+        raise ScenarioError(text, f"--set server.publishes_hz={2 * hz:g}")
 
 
 def _conversation(scenario: Scenario, source: str) -> None:

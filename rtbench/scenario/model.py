@@ -44,7 +44,23 @@ from rtbench.workload import Workload
 MOST_WORKERS = 4
 """Maximum number of load processes unless the scenario sets `workers`."""
 
-_LATER: Mapping[str, Any] = {"warmup_messages": 0, "validity.moved_share": ValidityTable().moved_share}
+_LATER: Mapping[str, Any] = {
+    "warmup_messages": 0,
+    "validity.moved_share": ValidityTable().moved_share,
+    **{
+        f"server.{name}": [] if name == "allow_origin" else getattr(ServerTable(), name)
+        for name in (
+            "connections",
+            "connections_by_peer",
+            "head_bytes",
+            "head_s",
+            "idle_s",
+            "message_bytes",
+            "publishes_hz",
+            "allow_origin",
+        )
+    },
+}
 """Keys that older scenarios lack, and the value that gives the same campaign as without the key."""
 
 _DERIVED = {"derived": True}

@@ -15,6 +15,7 @@ from typing import Any
 from rtbench.errors import ScenarioError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
+_ORIGIN = re.compile(r"\*|https?://[^/\s]+")
 _CPU_LIST = re.compile(r"\d{1,4}(-\d{1,4})?(,\d{1,4}(-\d{1,4})?)*", re.ASCII)
 
 
@@ -77,6 +78,29 @@ class ServerTable:
     """The event loop of our servers."""
     host: str = ruled(choice("127.0.0.1", "::1"), "127.0.0.1")
     """The address on which servers listen."""
+    connections: int = ruled(number(int, 1, 10_000_000, " connections"), 25_000)
+    """How many connections a server holds at once. It refuses more."""
+    connections_by_peer: int = ruled(number(int, 1, 10_000_000, " connections from one address"), 25_000)
+    """How many of them may come from one address."""
+    head_bytes: int = ruled(number(int, 256, 2**20, " bytes"), 16 * 1024)
+    """The longest head of a request, with its request line."""
+    head_s: float = ruled(number(float, 0.1, 3600, " seconds"), 10.0)
+    """How long a client may take to send the head of a request."""
+    idle_s: float = ruled(number(float, 0.1, 86_400, " seconds between two requests"), 3600.0)
+    """How long a kept-alive connection may wait for its next request."""
+    message_bytes: int = ruled(number(int, 125, 2**24, " bytes"), 64 * 1024)
+    """The longest message of a client: the body of a POST, or a WebSocket message with all its fragments."""
+    publishes_hz: float = ruled(number(float, 0.1, 1_000_000, " messages a second from one address"), 1000.0)
+    """How many messages a second a server takes from one address; on one WebSocket also how many frames, pings too."""
+    allow_origin: tuple[str, ...] = ruled(
+        Rule(
+            list,
+            'expected a list of origins such as "https://example.org", or "*"',
+            lambda v: all(type(item) is str and bool(_ORIGIN.fullmatch(item)) for item in v),
+        ),
+        [],
+    )
+    """Origins of other sites whose pages may open WebSockets, POST and read answers (CORS). Empty: none."""
 
 
 def _cpus() -> Rule:

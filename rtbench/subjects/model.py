@@ -39,6 +39,7 @@ CLAIMS: Mapping[str, str] = {
     "polls": "an answer to a poll has `next` and `ETag`; nothing new gets 304 or 204",
     "conversation": "subscribers send messages, and all get them in one order",
     "uncompressed": "nothing is compressed, also for a client that offers it",
+    "origin": "a page of another site can neither open a WebSocket nor post (403), nor read an answer (no CORS)",
     "quiet-log": "the server logs no exception",
 }
 """What a subject may claim, and what that means."""

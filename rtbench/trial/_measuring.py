@@ -117,6 +117,7 @@ def measure(run: Run, found: Measured) -> None:
             found.due, found.unknown, warnings = infer_ticks(run, found.reports, group.server.url)
             found.warnings += warnings
         found.warnings += _stop(group)
+        counters.processes["server"]["refused"] = group.server.refused
         if subject.played and scenario.chat.senders:
             found.sends, warnings = settle(run, found.window)
             found.warnings += warnings

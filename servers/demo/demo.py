@@ -13,7 +13,6 @@ import contextlib
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -24,7 +23,7 @@ from rtbench.servers import short_poll_aiohttp as short_poll
 from rtbench.servers import sse_aiohttp as sse
 from rtbench.servers import websocket_aiohttp as websocket
 from rtbench.servers.demo import meter
-from rtbench.servers.kit import aiohttp_app, pages, poll_answer, sse_encoder, websocket_encoder
+from rtbench.servers.kit import aiohttp_app, guard, pages, poll_answer, sse_encoder, websocket_encoder
 from rtbench.servers.kit.app import Server
 from rtbench.servers.kit.channel import Connection, Encoder
 from rtbench.servers.kit.cursor import BadParameter, cursor, seconds
@@ -190,9 +189,7 @@ async def serve(server: Server) -> None:
 
     async def control(request: web.Request) -> web.Response:
         """Stop, cut or resume a lane. Refuses pages of other sites."""
-        origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc != request.host:
-            return aiohttp_app.answer(403, "another site's page cannot steer this server")
+        aiohttp_app.same_site(server, request)
         lane = lanes.get(request.match_info["lane"])
         if lane is None:
             raise web.HTTPNotFound(text=f"unknown lane; choose one of {', '.join(lanes)}")
@@ -212,10 +209,12 @@ async def serve(server: Server) -> None:
         address = aiohttp_app.pick(plan, request).address
         page, since = request.query.get("page"), cursor(request.query.get("since"), "since") or 0
         costs = {name: accounts.find(page, name) or meter.Account() for name in lanes}
-        socket = websocket.socket_response()
+        aiohttp_app.same_site(server, request)
+        socket = websocket.socket_response(server)
         if not socket.can_prepare(request):
             return aiohttp_app.answer(400, "this is a WebSocket: ask for an upgrade")
         await socket.prepare(request)
+        guard.converse(aiohttp_app.transport_of(request))
         task = asyncio.current_task()
         assert task is not None
         server.conversing.add(task)
@@ -249,11 +248,11 @@ async def serve(server: Server) -> None:
         await socket.close(code=websocket_encoder.CLOSE["stop"])
         return socket
 
-    app = aiohttp_app.application(around=[_metered])
+    app = aiohttp_app.application(server, around=[_metered])
     for name, lane in lanes.items():
         aiohttp_app.mount(app, name, lane.gate(handlers[name], accounts), aliases=name == "sse")
     aiohttp_app.mount_plan(app, plan)
-    aiohttp_app.mount_send(app, plan)
+    aiohttp_app.mount_send(app, server, plan)
     aiohttp_app.mount_pages(app, lambda: pages.about(SUBJECT.name, SUBJECT.stack, lanes, plan.streams, demo=True))
     app.router.add_get("/demo/watch/{stream}", watch, allow_head=False)
     app.router.add_post("/demo/lanes/{lane}/{do}", control)

@@ -68,9 +68,9 @@ func run(arguments []string) error {
 	case <-stop:
 		return nil
 	}
-	answers := server.New(to, pollTimeout)
-	// No timeout: a connection is kept alive for as long as its client keeps it.
-	web := &http.Server{Handler: answers.Handler(options.Transport)}
+	guard := server.NewGuard(options.Bounds, options.Pages)
+	answers := server.New(to, pollTimeout, guard)
+	web := guard.Serve(answers.Handler(options.Transport))
 	failed := make(chan error, 1)
 	go func() { failed <- web.Serve(listener) }()
 	if err := json.NewEncoder(os.Stdout).Encode(ready(listener.Addr(), options, watch)); err != nil {
@@ -84,7 +84,9 @@ func run(arguments []string) error {
 	time.AfterFunc(last, func() { os.Exit(0) })
 	listener.Close()
 	to.Stop()
-	return goodbye(web, answers)
+	err = goodbye(web, answers)
+	counts := map[string]map[string]int{"refused": guard.Refused()}
+	return errors.Join(err, json.NewEncoder(os.Stdout).Encode(counts))
 }
 
 // goodbye ends streams as their protocol wants, answers waiting polls, and gives the clients time to take it in.

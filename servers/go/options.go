@@ -16,6 +16,8 @@ type options struct {
 	Port      int                   `json:"port"`   // 0: any free one
 	Ingest    string                `json:"ingest"` // the Unix socket of the publisher's feed
 	Limits    hub.Limits            `json:"limits"`
+	Bounds    server.Bounds         `json:"bounds"`
+	Pages     []string              `json:"allow_origin"`
 	Streams   map[string]hub.Traits `json:"streams"`
 }
 
@@ -34,6 +36,9 @@ func parse(arguments []string) (*options, error) {
 		return nil, errors.New("the options are wrong (host or ingest is missing)")
 	case !(0.01 <= found.Limits.HeartbeatS && found.Limits.HeartbeatS <= 86400):
 		return nil, fmt.Errorf("limits.heartbeat_s must be from 0.01 to 86400, not %g", found.Limits.HeartbeatS)
+	}
+	if err := found.Bounds.Check(); err != nil {
+		return nil, err
 	}
 	return found, nil
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"rtbench-go/hub"
+	"rtbench-go/server"
 )
 
 // readiness is the line that is printed when the server accepts.
@@ -34,7 +35,12 @@ type uses struct {
 	KeepaliveIdleS     int64  `json:"keepalive_idle_s"`
 	KeepaliveIntervalS int64  `json:"keepalive_interval_s"`
 	hub.Limits
-	HeartbeatS seconds `json:"heartbeat_s"`
+	server.Bounds
+	HeadS       seconds  `json:"head_s"`
+	IdleS       seconds  `json:"idle_s"`
+	PublishesHz seconds  `json:"publishes_hz"`
+	Pages       []string `json:"allow_origin"`
+	HeartbeatS  seconds  `json:"heartbeat_s"`
 }
 
 // seconds is a number that JSON has with a fraction, as Python writes it: manifests are compared.
@@ -67,6 +73,11 @@ func ready(address net.Addr, options *options, watch watch) readiness {
 		KeepaliveIdleS:     int64(watch.idle.Seconds()),
 		KeepaliveIntervalS: int64(watch.interval.Seconds()),
 		Limits:             options.Limits,
+		Bounds:             options.Bounds,
+		HeadS:              seconds(options.Bounds.HeadS),
+		IdleS:              seconds(options.Bounds.IdleS),
+		PublishesHz:        seconds(options.Bounds.PublishesHz),
+		Pages:              append([]string{}, options.Pages...),
 		HeartbeatS:         seconds(options.Limits.HeartbeatS),
 	}}
 }

@@ -16,7 +16,9 @@ from rtbench.servers.kit.app import BACKLOG, FAREWELL_S, READ_BUFFER_BYTES, Serv
 from rtbench.servers.kit.channel import Channel, ClientTransport, Connection
 from rtbench.servers.kit.cursor import BadParameter, cursor, number
 from rtbench.servers.kit.framework import Framework
-from rtbench.servers.kit.hub import MOST_SAID_BYTES, Hub
+from rtbench.servers.kit.guard import Protocols
+from rtbench.servers.kit.hub import Hub
+from rtbench.servers.kit.origin import REFUSAL, cors
 from rtbench.servers.kit.poll_answer import Answer
 from rtbench.servers.kit.queue import QueuedTransport
 from rtbench.transports.catalogue import find
@@ -41,31 +43,45 @@ __all__ = [
     "relay",
     "reply",
     "run",
+    "same_site",
     "serve",
     "transport_of",
 ]
 
 Handler: TypeAlias = "Callable[[web.Request], Awaitable[web.StreamResponse]]"
-Protocols = Callable[[], asyncio.Protocol]
-"""Called for each connection."""
-
 GENERAL = "general"
 """The stream of the article's own routes when the path names an unknown one."""
 
 
 async def serve(server: Server, hub: Hub, handler: Handler, aliases: bool = False) -> None:
     """Serve `handler` under the subject's prefix until the server is stopped. `aliases`: see `mount`."""
-    app, transport = application(server.middlewares), server.subject.transport
+    app, transport = application(server, server.middlewares), server.subject.transport
     mount(app, transport, handler, aliases)
     mount_plan(app, hub)
-    mount_send(app, hub)
+    mount_send(app, server, hub)
     mount_pages(app, lambda: pages.about(server.subject.name, server.subject.stack, [transport], hub.streams))
     await run(server, app)
 
 
-def application(inside: Iterable[Middleware] = (), around: Iterable[Middleware] = ()) -> web.Application:
+def application(
+    server: Server, inside: Iterable[Middleware] = (), around: Iterable[Middleware] = ()
+) -> web.Application:
     """An application without routes; `inside` sees errors as handlers raise them, `around` sees them as answers."""
-    return web.Application(middlewares=[*around, web.middleware(_errors), *inside], client_max_size=2 * MOST_SAID_BYTES)
+    most = server.options.bounds.message_bytes
+    app = web.Application(middlewares=[*around, web.middleware(_errors), *inside], client_max_size=most)
+    if listed := server.options.allow_origin:
+
+        async def share(request: web.Request, response: web.StreamResponse) -> None:
+            response.headers.update(cors(request.headers.get("Origin"), listed))
+
+        app.on_response_prepare.append(share)
+    return app
+
+
+def same_site(server: Server, request: web.Request) -> None:
+    """Refuse another site's page, before a WebSocket is accepted or a POST taken. Raises 403."""
+    if server.refuses(request.headers.get("Origin"), request.host):
+        raise web.HTTPForbidden(text=REFUSAL)
 
 
 def mount(app: web.Application, transport: str, handler: Handler, aliases: bool = False) -> None:
@@ -86,12 +102,26 @@ def mount_plan(app: web.Application, hub: Hub) -> None:
     app.router.add_get("/plan/{stream}", plan, allow_head=False)
 
 
-def mount_send(app: web.Application, hub: Hub) -> None:
+def mount_send(app: web.Application, server: Server, hub: Hub) -> None:
     """`POST /send/STREAM`: the uplink of transports that carry nothing upwards; the body is the payload."""
 
     async def send(request: web.Request) -> web.Response:
+        same_site(server, request)
         channel = pick(hub, request)
-        refused = hub.uplink(channel, await request.read())
+        if not server.guard.publishes(request.remote or ""):
+            return answer(429, "too many messages; try again", {"Retry-After": "1"})
+        try:
+            async with asyncio.timeout(server.options.bounds.head_s):
+                body = await request.read()
+        except TimeoutError:
+            server.guard.refused["head_s"] += 1
+            slow = answer(408, "the message took too long", {"Connection": "close"})
+            slow.force_close()
+            return slow
+        except web.HTTPRequestEntityTooLarge:
+            server.guard.refused["message_bytes"] += 1
+            return answer(413, f"a message may have up to {server.options.bounds.message_bytes:,} bytes")
+        refused = hub.uplink(channel, body)
         if refused is not None:
             return answer(*refused)
         return web.Response(status=202, text='{"accepted":true}', content_type="application/json")
@@ -114,6 +144,7 @@ def mount_pages(app: web.Application, about: Callable[[], pages.Page]) -> None:
 
 async def run(server: Server, app: web.Application, wrap: Callable[[Protocols], Protocols] = lambda made: made) -> None:
     """Serve `app` until the server is stopped. `wrap` puts a layer between aiohttp and its connections."""
+    bounds = server.options.bounds
     runner = web.AppRunner(
         app,
         access_log=None,
@@ -121,13 +152,15 @@ async def run(server: Server, app: web.Application, wrap: Callable[[Protocols], 
         handler_cancellation=True,
         shutdown_timeout=FAREWELL_S / 4,  # aiohttp waits this long twice: for the handlers, then after cancelling them
         read_bufsize=READ_BUFFER_BYTES,
-        keepalive_timeout=3600,  # a slow poller keeps its connection
+        keepalive_timeout=bounds.idle_s,  # also ends a later head that stays half sent
+        max_line_size=bounds.head_bytes,
+        max_field_size=bounds.head_bytes,
     )
     await runner.setup()
     assert runner.server is not None
     loop = asyncio.get_running_loop()
     await server.filled()
-    listener = await loop.create_server(wrap(runner.server), sock=server.socket, backlog=BACKLOG)
+    listener = await loop.create_server(server.guard.behind(wrap(runner.server)), sock=server.socket, backlog=BACKLOG)
     await server.ready()
     await server.stopped.wait()
     if server.conversing:
@@ -209,6 +242,8 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return answer(499, "the client left")  # during the answer: not an error, and the client does not see this
     except web.HTTPMethodNotAllowed as error:
         return answer(405, f"{error.method} is not allowed here", {"Allow": ", ".join(sorted(error.allowed_methods))})
+    except web.HTTPForbidden as error:
+        return answer(403, error.text or REFUSAL)
     except web.HTTPNotFound as error:
         return answer(404, error.text if error.text and not error.text.startswith("404") else "there is nothing here")
 

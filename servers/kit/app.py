@@ -1,6 +1,7 @@
 """The frame of every server process of ours: options, socket, feed, readiness, signals.
 
-Invariant: the readiness line is printed when the listening socket accepts and the ring is refilled; after SIGTERM or
+Invariant: the readiness line is printed when the listening socket accepts and the ring is refilled, and a line with
+what was refused (`Counts`) at the end; after SIGTERM or
 SIGINT the process is gone within two seconds, whatever its connections do. A subject's `serve(server)` gets a
 `Server`, awaits `server.filled()`, accepts on `server.socket`, calls `server.ready()` and returns when `server.stopped`
 is set and its farewells are sent.
@@ -21,11 +22,14 @@ from collections.abc import Awaitable, Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
 
+from msgspec import to_builtins
+
 from rtbench.errors import UserError
 from rtbench.messages.lines import say
-from rtbench.messages.server import Limits, Readiness, ServerOptions
-from rtbench.servers.kit import liveness
+from rtbench.messages.server import Counts, Limits, Readiness, ServerOptions
+from rtbench.servers.kit import liveness, origin
 from rtbench.servers.kit.channel import Encoder
+from rtbench.servers.kit.guard import Guard
 from rtbench.servers.kit.hub import Hub
 from rtbench.servers.kit.ingest import ingest
 from rtbench.subjects import Subject
@@ -52,6 +56,7 @@ class Server:
         self.options = options
         self.stopped = asyncio.Event()
         self.socket = listen(options.host, options.port)
+        self.guard = Guard(options.bounds)
         self._watched = liveness.watch(self.socket, options.limits.heartbeat_s)
         self.conversing: set[asyncio.Task[Any]] = set()
         """Handlers that wait for the answer to their farewell (WebSocket): the server waits for them, then closes."""
@@ -95,6 +100,13 @@ class Server:
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         say(Readiness(url, self._uses()))
 
+    def refuses(self, page: str | None, host: str) -> bool:
+        """Whether a request with this `Origin` and this `Host` is a page's that may neither connect nor post."""
+        if origin.allowed(page, host, self.options.allow_origin):
+            return False
+        self.guard.refused["origin"] += 1
+        return True
+
     def _uses(self) -> dict[str, Any]:
         """The settings in use (R11), for the trial's manifest."""
         limits = self.options.limits
@@ -114,6 +126,8 @@ class Server:
             **self._watched,
             "ring_messages": limits.ring_messages,
             "ring_bytes": limits.ring_bytes,
+            **to_builtins(self.options.bounds),
+            "allow_origin": list(self.options.allow_origin),
         }
 
     def _stop(self) -> None:
@@ -125,6 +139,7 @@ class Server:
                 task.cancel()
             for hub in self._hubs:
                 hub.stop()
+            self.guard.close()
             self.stopped.set()
 
 
@@ -164,4 +179,8 @@ async def run(subject: Subject, options: ServerOptions) -> None:
     server = Server(subject, options)
     with contextlib.suppress(asyncio.CancelledError):
         assert subject.serve is not None, f"{subject.name} has no serve()"
-        await subject.serve(server)
+        try:
+            await subject.serve(server)
+        finally:
+            with contextlib.suppress(OSError):  # the process that started it is away
+                say(Counts(dict(server.guard.refused)))

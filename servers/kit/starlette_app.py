@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
@@ -25,20 +26,28 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request as Upgrade
 
-from rtbench.servers.kit import pages
+from rtbench.servers.kit import guard, pages
 from rtbench.servers.kit.app import BACKLOG, FAREWELL_S, Server
 from rtbench.servers.kit.channel import Channel, ClientTransport
 from rtbench.servers.kit.cursor import BadParameter, cursor, number
+from rtbench.servers.kit.guard import Door, Guard
 from rtbench.servers.kit.hub import Hub
+from rtbench.servers.kit.origin import REFUSAL
 from rtbench.servers.kit.poll_answer import Answer
 
-__all__ = ["pick", "protocol_of", "reply", "run", "transport_of", "websocket_routes"]
+__all__ = ["converse", "pick", "protocol_of", "reply", "run", "same_site", "transport_of", "websocket_routes"]
 
 PROTOCOL = "rtbench.protocol"
 """The key of uvicorn's protocol in scope["extensions"]."""
 
 
 class _Http(HttpToolsProtocol):
+    def handle_websocket_upgrade(self) -> None:
+        door = self.transport.get_protocol()
+        super().handle_websocket_upgrade()
+        if isinstance(door, Door):
+            door.serve(cast(asyncio.Protocol, self.transport.get_protocol()))
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope["extensions"] = {PROTOCOL: {"self": self}}
@@ -54,6 +63,11 @@ class _WebSocket(WebSocketsSansIOProtocol):
         """Send a ping: uvicorn would do so at its own interval, here the hub decides."""
         self.conn.send_ping(b"")
         self.transport.write(b"".join(self.conn.data_to_send()))
+
+
+def _behind(guard: Guard) -> Callable[..., Door]:
+    """uvicorn's factory of protocols, each behind a door."""
+    return lambda **options: Door(guard, lambda: _Http(**options))
 
 
 class _Uvicorn(uvicorn.Server):
@@ -76,7 +90,7 @@ async def run(server: Server, hub: Hub, routes: Sequence[BaseRoute]) -> None:
     """Serve these routes, the plan and the pages until the server is stopped."""
     config = uvicorn.Config(
         _application(server, hub, routes),
-        http=_Http,
+        http=cast(Any, _behind(server.guard)),
         ws=_WebSocket,
         lifespan="off",
         log_config=None,
@@ -86,8 +100,8 @@ async def run(server: Server, hub: Hub, routes: Sequence[BaseRoute]) -> None:
         server_header=False,
         ws_per_message_deflate=False,
         ws_ping_interval=None,  # the hub's heartbeat pings, as in every subject (R11)
-        ws_max_size=2**20,
-        timeout_keep_alive=3600,
+        ws_max_size=server.options.bounds.message_bytes,
+        timeout_keep_alive=max(1, int(server.options.bounds.idle_s)),
         timeout_graceful_shutdown=max(1, int(FAREWELL_S)),
     )
     running = _Uvicorn(config)
@@ -109,8 +123,11 @@ def _application(server: Server, hub: Hub, routes: Sequence[BaseRoute]) -> Starl
         return JSONResponse(hub.schedule(channel.address.stream, channel.address.index, since))
 
     async def send(request: Request) -> Response:
+        same_site(server, request)
         channel = pick(hub, request, request.path_params["stream"])
-        if (refused := hub.uplink(channel, await request.body())) is not None:
+        if not server.guard.publishes(request.client.host if request.client else ""):
+            raise HTTPException(429, "too many messages; try again", {"Retry-After": "1"})
+        if (refused := hub.uplink(channel, await _body(server, request))) is not None:
             return refusal(HTTPException(*refused))
         return JSONResponse({"accepted": True}, 202)
 
@@ -130,8 +147,37 @@ def _application(server: Server, hub: Hub, routes: Sequence[BaseRoute]) -> Starl
     ]
     handlers: Any = {HTTPException: _refuse, BadParameter: _refuse}
     app = Starlette(routes=[*shared, *routes], exception_handlers=handlers)
+    if listed := server.options.allow_origin:
+        app.add_middleware(CORSMiddleware, allow_origins=listed, expose_headers=["ETag"])
     app.router.redirect_slashes = False
     return app
+
+
+async def _body(server: Server, request: Request) -> bytes:
+    """A message, bounded in bytes and in time. Raises HTTPException 413 and 408."""
+    most, body = server.options.bounds.message_bytes, b""
+    try:
+        async with asyncio.timeout(server.options.bounds.head_s):
+            async for piece in request.stream():
+                body += piece
+                if len(body) > most:
+                    server.guard.refused["message_bytes"] += 1
+                    raise HTTPException(413, f"a message may have up to {most:,} bytes", {"Connection": "close"})
+    except TimeoutError:
+        server.guard.refused["head_s"] += 1
+        raise HTTPException(408, "the message took too long", {"Connection": "close"}) from None
+    return body
+
+
+def same_site(server: Server, asked: HTTPConnection) -> None:
+    """Refuse another site's page, before a WebSocket is accepted or a POST taken. Raises HTTPException 403."""
+    if server.refuses(asked.headers.get("Origin"), asked.headers.get("Host", "")):
+        raise HTTPException(403, REFUSAL)
+
+
+def converse(scope: Scope) -> None:
+    """A WebSocket was accepted: bound what its client sends (`guard.converse`)."""
+    guard.converse(transport_of(scope))
 
 
 def pick(hub: Hub, asked: HTTPConnection, stream: str) -> Channel:

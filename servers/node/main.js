@@ -4,9 +4,11 @@
    refilled; after SIGTERM or SIGINT the process is gone within two seconds. One process, one thread of JavaScript. */
 
 import { once } from "node:events";
+import { writeSync } from "node:fs";
 import { createRequire } from "node:module";
 
 import { follow } from "./feed.js";
+import { Guard } from "./guard.js";
 import { Hub } from "./hub.js";
 import { listen, serverOf, USES } from "./server.js";
 
@@ -17,7 +19,8 @@ const options = parse(process.argv[2]);
 const { limits } = options;
 const transport = await import(`./${options.transport}.js`);
 const hub = new Hub(transport.encoder, limits, options.streams ?? {});
-const server = serverOf(hub, transport);
+const guard = new Guard(options.bounds, options.allow_origin ?? []);
+const server = serverOf(hub, transport, guard);
 
 for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, stop);
 process.on("SIGUSR2", () => globalThis.gc?.()); // memory is read in a declared state (R4); SIGUSR1 is Node's own
@@ -25,6 +28,11 @@ follow(options.ingest, hub);
 await once(hub, "live");
 const url = await listen(server, options).catch(({ code }) => {
   refuse(`cannot listen on ${options.host}:${options.port} (${code}): free that port or take --port 0`);
+});
+process.on("exit", () => {
+  try {
+    writeSync(1, `${JSON.stringify({ refused: guard.refused })}\n`);
+  } catch {} // the process that started it is away
 });
 process.stdout.write(`${JSON.stringify({ url, uses: uses() })}\n`);
 
@@ -36,7 +44,7 @@ function parse(text) {
     refuse(`the options are missing or wrong (${error.message}): give one JSON object`);
   }
   if (!TRANSPORTS.includes(found.transport)) refuse(`transport must be one of ${TRANSPORTS.join(", ")}`);
-  for (const name of ["host", "port", "ingest", "limits"]) {
+  for (const name of ["host", "port", "ingest", "limits", "bounds"]) {
     if (found[name] === undefined) refuse(`the options lack ${name}`);
   }
   return found;
@@ -62,6 +70,8 @@ function uses() {
     compression: "none",
     slow_consumer: "drop",
     ...limits,
+    ...options.bounds,
+    allow_origin: guard.pages,
   };
 }
 

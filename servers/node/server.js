@@ -1,6 +1,6 @@
 /* The node:http server of one transport: its subscriptions, /plan/STREAM, and an answer to everything else.
 
-   Invariant: nothing cuts an idle connection, which node:http would do after 5 s. It sets TCP_NODELAY by itself. */
+   Invariant: an idle connection is cut after `idle_s` (node:http's own limit is 5 s), a late head after `head_s`. */
 
 import { once } from "node:events";
 import http from "node:http";
@@ -9,22 +9,23 @@ import { hangUp, json, Refusal, send } from "./answer.js";
 import { onlyGet, Target } from "./request.js";
 
 const BACKLOG = 4096;
-const OPTIONS = { keepAliveTimeout: 0, headersTimeout: 0, requestTimeout: 0, noDelay: true };
+const NO_DELAY = true;
 
 /** The listening socket that the parent handed over, as systemd does (sd_listen_fds(3)); null: none. */
 const HANDED_OVER = process.env.LISTEN_PID === String(process.pid) ? { fd: 3 } : null;
 
 /** What the server uses (R11). The kernel's limits on its connections are the parent's doing. */
 export const USES = {
-  nodelay: OPTIONS.noDelay,
+  nodelay: NO_DELAY,
   backlog: BACKLOG,
-  keep_alive_timeout_s: OPTIONS.keepAliveTimeout,
   ...(HANDED_OVER && JSON.parse(process.env.LISTEN_OPTIONS ?? "{}")),
 };
 
-export function serverOf(hub, transport) {
-  const server = http.createServer(OPTIONS, (request, response) => {
+export function serverOf(hub, transport, guard) {
+  const server = http.createServer({ ...guard.httpOptions, noDelay: NO_DELAY }, (request, response) => {
     try {
+      guard.asked(request, response);
+      guard.share(request, response);
       const target = new Target(request);
       if (target.names(transport.prefix) || (transport.aliases && target.isAlias)) {
         onlyGet(request);
@@ -40,17 +41,19 @@ export function serverOf(hub, transport) {
       send(response, answerOf(error));
     }
   });
+  server.on("connection", (socket) => guard.enter(socket));
   server.on("clientError", (error, socket) => {
     if (!socket.writable || socket.bytesWritten > 0) socket.destroy();
-    else hangUp(socket, new Refusal(400, `this is not HTTP: ${error.message}`).answer);
+    else hangUp(socket, guard.badHead(error));
   });
   if (transport.upgrade !== undefined) {
     server.on("upgrade", (request, socket, head) => {
+      guard.asked(request);
       try {
         const target = new Target(request);
         onlyGet(request);
         if (!target.names(transport.prefix)) throw new Refusal(404, "there is nothing here");
-        transport.upgrade(hub, request, socket, head, target);
+        transport.upgrade(hub, request, socket, head, target, guard);
       } catch (error) {
         hangUp(socket, answerOf(error));
       }

@@ -11,7 +11,6 @@ import { Subscriber } from "./subscriber.js";
 
 const TEXT = 1;
 const PING = 9;
-const MOST_BYTES = 2 ** 20;
 const CLOSE = { end: 1000, stop: 1001, failure: 1011 };
 
 export const prefix = "ws";
@@ -48,20 +47,28 @@ class Conversation extends Subscriber {
   }
 }
 
-const server = new WebSocketServer({
-  noServer: true,
-  clientTracking: false,
-  perMessageDeflate: false,
-  maxPayload: MOST_BYTES,
-});
-// By itself ws refuses a bad handshake with a text.
-server.on("wsClientError", (error, socket) => hangUp(socket, new Refusal(400, error.message).answer));
+let server;
 
-export function upgrade(hub, request, socket, head, target) {
+/** ws, which does handshakes; `guard` bounds the messages. */
+function serverOf(guard) {
+  const made = new WebSocketServer({
+    noServer: true,
+    clientTracking: false,
+    perMessageDeflate: false,
+    maxPayload: guard.bounds.message_bytes,
+  });
+  // By itself ws refuses a bad handshake with a text.
+  made.on("wsClientError", (error, socket) => hangUp(socket, new Refusal(400, error.message).answer));
+  return made;
+}
+
+export function upgrade(hub, request, socket, head, target, guard) {
   const channel = target.channel(hub, target.stream);
   const cursor = target.since;
+  guard.sameSite(request);
+  server ??= serverOf(guard);
   server.handleUpgrade(request, socket, head, (websocket) => {
-    websocket.on("error", () => {}); // a frame that no client may send: ws closes the connection
+    guard.converse(websocket);
     new Conversation(hub, channel, socket, websocket).replay(cursor);
   });
 }

@@ -1,8 +1,9 @@
 """nginx with Nchan, the C reference: our own configuration and folder, one worker, apart from the system's nginx.
 
-The publisher posts to it, a channel each. Subscribers get `{"id":N,"data":PAYLOAD}` as the message, since event ids
-are Nchan's own. Its buffer holds as many messages as our ring. It limits a slow consumer by nginx's own means and drops
-none, so it does not claim that capability. Shared by the nchan subjects.
+The publisher posts to it, a channel each: from this machine alone, and with a token that no other process knows.
+Subscribers get `{"id":N,"data":PAYLOAD}` as the message, since event ids are Nchan's own. Its buffer holds as many
+messages as our ring. It limits a slow consumer by nginx's own means and drops none, so it does not claim that
+capability. Shared by the nchan subjects.
 
 nginx calls ngx_tcp_nodelay for a connection that is kept alive after an answer (ngx_http_set_keepalive), for what it
 proxies unbuffered or upgrades (ngx_http_upstream_send_response and …_upgrade), for TLS and for HTTP/2. `tcp_nodelay on`
@@ -15,12 +16,15 @@ own listening socket once it listens (`Program.nodelay`). That needs no patch, m
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 
 from rtbench.subjects import Launch, Post, Program, Subject, needs_file, needs_program
 
 MODULES = ("/usr/lib/nginx/modules/ngx_nchan_module.so", "/usr/share/nginx/modules/ngx_nchan_module.so")
 MODULE = next((path for path in MODULES if Path(path).exists()), MODULES[0])
+TOKEN = secrets.token_hex(16)
+"""What the publisher shows with each post: another of each process that starts servers."""
 _REMEDY = "apt-get install nginx libnginx-mod-nchan"
 
 
@@ -54,6 +58,11 @@ http {{
   server {{
     listen {f"[{launch.host}]" if ":" in launch.host else launch.host}:{launch.port} backlog=4096;
     location ~ ^/publish/([^/]+)/([0-9]+)$ {{
+      allow 127.0.0.1;
+      allow ::1;
+      allow {launch.host};
+      deny all;
+      if ($http_x_rtbench_token != "{TOKEN}") {{ return 403; }}
       nchan_publisher http;
       nchan_channel_id "$1/$2";
       client_max_body_size 2m;
@@ -93,7 +102,7 @@ def subject(transport: str, description: str, codec: str = "", accept: str = "",
         stack="nchan",
         technique="per-connection",
         program=Program(_command, version=("nginx", "-v"), nodelay=True),
-        publish=Post("/publish/{stream}/{channel}"),
+        publish=Post("/publish/{stream}/{channel}", headers={"X-Rtbench-Token": TOKEN}),
         path=f"/{place}/{{stream}}/{{channel}}",
         carries_id="payload",
         codec=codec,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from rtbench.messages.server import Bounds
 from rtbench.streams import catalogue
 from rtbench.subjects import Launch
 
@@ -18,6 +19,8 @@ def argument(launch: Launch, transport: str = "") -> str:
         "port": launch.port,
         "ingest": str(launch.feed),
         "limits": {name: launch.limits[name] for name in _LIMITS},
+        "bounds": {name: launch.limits[name] for name in Bounds.__struct_fields__},
+        "allow_origin": list(launch.limits["allow_origin"]),
     }
     if transport:
         options |= {"transport": transport, "streams": _traits()}

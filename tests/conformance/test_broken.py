@@ -21,7 +21,7 @@ from rtbench.conformance.verify import verify
 from rtbench.scenario.model import Scenario
 from rtbench.scenario.tables import ServerTable, WorkloadTable
 from rtbench.servers import websocket_aiohttp
-from rtbench.servers.kit import aiohttp_app, liveness, poll_answer, sse_encoder, websocket_encoder
+from rtbench.servers.kit import aiohttp_app, liveness, origin, poll_answer, sse_encoder, websocket_encoder
 from rtbench.servers.kit.channel import Gap
 from rtbench.servers.kit.hub import Hub
 from rtbench.subjects import CAPABILITIES
@@ -190,6 +190,10 @@ def wrong_number(hub: Hub, patch: pytest.MonkeyPatch) -> None:
     hub.encoder.message = lambda seq, data: encode(seq, data.replace(b'"cpu":', b'"cpu":1'))
 
 
+def any_origin(hub: Hub, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(origin, "allowed", lambda *_: True)
+
+
 BROKEN = [
     ("sse-aiohttp", wrong_bytes, {"bytes"}),
     ("websocket-aiohttp", wrong_bytes, {"bytes"}),
@@ -209,6 +213,7 @@ BROKEN = [
     ("sse-aiohttp", no_404, {"errors"}),
     ("short-poll-aiohttp", bare_errors, {"errors", "method"}),
     ("sse-aiohttp", bad_headers, {"headers"}),
+    ("websocket-aiohttp", any_origin, {"origin"}),
     ("websocket-aiohttp", compressed, {"no-compression"}),
     ("short-poll-aiohttp", no_etag, {"cursor-and-etag", "not-modified"}),
     ("long-poll-aiohttp", never_waits, {"long-poll-timeout"}),

@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import asdict
 
 from rtbench.errors import SubjectError, UserError
+from rtbench.messages.server import Bounds
 from rtbench.processes.process import Process
 from rtbench.processes.publisher import PublisherProcess
 from rtbench.processes.server import ServerProcess
 from rtbench.scenario.loading import build
 from rtbench.scenario.model import Scenario
+from rtbench.scenario.tables import ServerTable
 
 PATIENCE_S = 60
 
@@ -101,6 +104,7 @@ def test_a_server_gets_its_part_of_the_scenario(commands: list[tuple[list[str], 
     assert here[:4] == [sys.executable, "-m", "rtbench.servers", "sse-aiohttp"]
     limits = {"heartbeat_s": 15.0, "ring_messages": 7, "ring_bytes": 2**26, "buffer_bytes": 2**20}
     table = {"ingest": "feed", "loop": "asyncio", "poll_timeout_s": 25.0, "limits": limits, "inject": [], "module": ""}
+    table |= {"bounds": asdict(Bounds.of(ServerTable())), "allow_origin": []}
     assert options(here) == {**table, "host": "::1", "port": 0}
     assert options(there) == {**table, "host": "10.77.0.1", "port": 80}
     assert network == "/proc/5/ns/net"

@@ -395,6 +395,7 @@ OTHERWISE: dict[str, Any] = {
     "faults.kill": [{"for_s": 0.2}],
     "faults.starve": [{"what": "load"}],
     "proxy": "nginx-tuned",
+    "server.allow_origin": ["https://example.org"],
     "sweep": {"seed": [1, 2]},
     "thresholds": {"sse-aiohttp.lost": {"max": 0}},
     "subject": [{"name": "mine", "transport": "sse", "url": "http://127.0.0.1:9"}],

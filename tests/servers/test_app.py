@@ -12,12 +12,14 @@ import weakref
 from pathlib import Path
 
 import pytest
+from msgspec.structs import asdict
 
 from rtbench.conformance import HTTP, POLL
 from rtbench.conformance._client import Subscriber
 from rtbench.conformance._target import Target
 from rtbench.errors import UserError
 from rtbench.machine import probes
+from rtbench.messages.server import Limits, ServerOptions
 from rtbench.processes.program import free_port
 from rtbench.processes.publisher import PublisherProcess
 from rtbench.processes.server import ServerProcess
@@ -37,6 +39,8 @@ OPTIONS = {
     "limits": {"ring_messages": 10, "ring_bytes": 10_000, "buffer_bytes": 10_000, "heartbeat_s": 15},
     "inject": [],
     "module": "",
+    "bounds": asdict(ServerOptions("", 0, "", Limits(1, 1, 1, 1), "", 1).bounds),
+    "allow_origin": [],
 }
 
 

@@ -12,13 +12,17 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from msgspec.structs import asdict
 
+from rtbench.messages.server import Bounds
 from rtbench.processes.publisher import PublisherProcess
 from rtbench.processes.starting import server_of
 from rtbench.scenario.model import Scenario
+from rtbench.scenario.tables import ServerTable
 from rtbench.servers.stacks import go
 from rtbench.subjects.registry import find
 
+BOUNDS = asdict(Bounds.of(ServerTable()))
 FOLDER = Path(__file__).parents[2] / "servers" / "go"
 USUAL = "/usr/local/go/bin"
 
@@ -82,7 +86,15 @@ def test_it_says_what_it_uses(transport: str, stack: str, technique: str, tmp_pa
             "limits.heartbeat_s must be from 0.01 to 86400, not 0",
         ),
         (
-            json.dumps({"transport": "sse", "host": "192.0.2.1", "ingest": "i", "limits": {"heartbeat_s": 15}}),
+            json.dumps(
+                {
+                    "transport": "sse",
+                    "host": "192.0.2.1",
+                    "ingest": "i",
+                    "limits": {"heartbeat_s": 15},
+                    "bounds": BOUNDS,
+                }
+            ),
             "cannot listen on 192.0.2.1:0 (cannot assign requested address): free that port or take --port 0",
         ),
     ],

@@ -65,6 +65,7 @@ class Hyperlane(ServerProcess):
         Process.__init__(self, [binary(), json.dumps(table)], (), folder / "server.log")
         self.url = ""
         self.uses = {}
+        self.refused = {}
 
     @property
     def address(self) -> tuple[str, int]:

@@ -91,7 +91,7 @@ def test_it_says_which_versions_it_is_made_of(start: Start) -> None:
     version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)
     assert uses["stack"] == f"node {version.stdout.strip().removeprefix('v')}, ws {PACKAGE['dependencies']['ws']}"
     # 15 s is the default heartbeat; the kernel gives up after three quarters of it.
-    assert (uses["user_timeout_ms"], uses["keep_alive_timeout_s"]) == (11_250, 0)
+    assert (uses["user_timeout_ms"], uses["idle_s"], uses["connections"]) == (11_250, 3600, 25_000)
 
 
 @pytest.mark.slow

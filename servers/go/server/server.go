@@ -23,13 +23,14 @@ var Encoders = map[string]hub.Encoder{
 type Server struct {
 	hub         *hub.Hub
 	pollTimeout time.Duration
+	guard       *Guard
 	// Sockets counts the WebSockets. An http.Server does not wait for them when it shuts down.
 	Sockets sync.WaitGroup
 }
 
 // New returns a server. pollTimeout is how long a long poll waits that does not say it.
-func New(h *hub.Hub, pollTimeout time.Duration) *Server {
-	return &Server{hub: h, pollTimeout: pollTimeout}
+func New(h *hub.Hub, pollTimeout time.Duration, guard *Guard) *Server {
+	return &Server{hub: h, pollTimeout: pollTimeout, guard: guard}
 }
 
 // Handler returns the routes of a transport, /plan, and for SSE the article's routes.

@@ -37,6 +37,8 @@ func (c counted) Write(data []byte) (int, error) {
 	return c.Conn.Write(data)
 }
 
+var generous = Bounds{1000, 1000, 16384, 10, 60, 65536, 1000}
+
 // serve returns a server of one stream, stocks, that holds the messages 1 to 3.
 func serve(t *testing.T, transport string) (h *hub.Hub, web *httptest.Server, writes *atomic.Int64) {
 	t.Helper()
@@ -45,7 +47,7 @@ func serve(t *testing.T, transport string) (h *hub.Hub, web *httptest.Server, wr
 	h.Hello(&feed.Greeting{Epoch: "e", BootID: "b", Workload: feed.Workload{Streams: []string{"stocks"}, Seed: []byte("7")}})
 	publish(t, h, 1, 2, 3)
 	writes = &atomic.Int64{}
-	web = httptest.NewUnstartedServer(New(h, time.Minute).Handler(transport))
+	web = httptest.NewUnstartedServer(New(h, time.Minute, NewGuard(generous, nil)).Handler(transport))
 	web.Listener = counting{web.Listener, writes}
 	web.Start()
 	t.Cleanup(func() {
