@@ -23,7 +23,7 @@ from rtbench.machine import probes
 from rtbench.machine.topology import Cores
 from rtbench.messages.lines import Lines, Message, MessageError, line
 from rtbench.processes._log import telling
-from rtbench.processes.scratch import guard
+from rtbench.processes.scratch import clean_up
 from rtbench.records.replacing import KEPT, unwritable
 
 STARTS_S = 60.0
@@ -78,7 +78,7 @@ class Process:
             self._log_file.close()
             text = f"cannot start the {self.name} ({error.strerror})"
             raise UserError(text, f"raise the limit (ulimit -a){KEPT}") from error
-        guard(self._child.pid)
+        clean_up(self._child.pid)
         self._lines = Lines(MOST_LINE_BYTES)
         self._unread: deque[bytes] = deque()
 

@@ -1,7 +1,7 @@
 """A folder for sockets and configurations while processes run: in TMPDIR, mode 0700.
 
-Invariant: it is removed when its block ends. If its owner is killed, a guard (`_guard.py`) removes it and ends the
-process groups that were started meanwhile. If the guard is killed, too, the next owner of the same user removes it: a
+Invariant: it is removed when its block ends. If its owner is killed, a cleaner (`_cleaner.py`) removes it and ends the
+process groups that were started meanwhile. If the cleaner is killed, too, the next owner of the same user removes it: a
 living owner holds a lock (flock) on its folder, and the kernel releases it however the owner ends. Called by the trial,
 `rtbench verify` and `rtbench serve`; `Process` names its group.
 """
@@ -21,10 +21,10 @@ from pathlib import Path
 from rtbench.records.replacing import unwritable
 
 PREFIX = "rtbench."
-_GUARD_S = 2.0
-"""How long a guard may take to exit."""
-_guards: list[int] = []
-"""The pipes to the guards of the open blocks, the innermost last."""
+_CLEANER_S = 2.0
+"""How long a cleaner may take to exit."""
+_cleaners: list[int] = []
+"""The pipes to the cleaners of the open blocks, the innermost last."""
 
 
 @contextlib.contextmanager
@@ -33,49 +33,49 @@ def scratch() -> Iterator[Path]:
     with contextlib.ExitStack() as stack:
         try:
             holder = Path(tempfile.gettempdir())
-            sweep(holder)
+            clear(holder)
             folder, lock = _locked(holder)
             stack.callback(os.close, lock)
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
-            stack.enter_context(_guarded(folder))
+            stack.enter_context(_watched(folder))
         except OSError as error:
             raise unwritable(Path(error.filename or tempfile.tempdir or "/tmp"), error) from error  # noqa: S108 - a message's name
         yield folder
 
 
-def guard(group: int) -> None:
-    """Have the guard of the innermost block, if there is one, end this process group when the owner is killed."""
-    if _guards:
-        with contextlib.suppress(OSError):  # the guard was killed
-            os.write(_guards[-1], f"{group}\n".encode())
+def clean_up(group: int) -> None:
+    """Have the cleaner of the innermost block, if there is one, end this process group when the owner is killed."""
+    if _cleaners:
+        with contextlib.suppress(OSError):  # the cleaner was killed
+            os.write(_cleaners[-1], f"{group}\n".encode())
 
 
 @contextlib.contextmanager
-def _guarded(folder: Path) -> Iterator[None]:
-    """A guard beside this process."""
-    command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("_guard.py")), str(folder)]
+def _watched(folder: Path) -> Iterator[None]:
+    """A cleaner beside this process."""
+    command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("_cleaner.py")), str(folder)]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
     assert process.stdin is not None
     pipe = process.stdin.fileno()
-    _guards.append(pipe)
+    _cleaners.append(pipe)
     try:
         yield
     finally:
-        _guards.remove(pipe)
+        _cleaners.remove(pipe)
         with contextlib.suppress(OSError):
             os.write(pipe, b"done\n")
         with contextlib.suppress(OSError):
             process.stdin.close()
         try:
-            process.wait(_GUARD_S)
+            process.wait(_CLEANER_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
 
-def sweep(holder: Path) -> None:
+def clear(holder: Path) -> None:
     """Remove the folders in `holder` that this user's ended processes left."""
     with os.scandir(holder) as entries:
         names = [entry.name for entry in entries if entry.name.startswith(PREFIX)]
@@ -94,7 +94,7 @@ def _locked(holder: Path) -> tuple[Path, int]:
     """A new folder and the descriptor that holds its lock."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=holder))
-        with contextlib.suppress(FileNotFoundError):  # another owner swept it before the lock
+        with contextlib.suppress(FileNotFoundError):  # another owner cleared it before the lock
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             if folder.exists():

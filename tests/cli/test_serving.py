@@ -188,7 +188,7 @@ def test_serve_answers_and_ends_cleanly(number: signal.Signals) -> None:
         process.send_signal(number)
         assert (process.stdout.read(), process.stderr.read()) == ("", "")
         assert process.wait(PATIENCE_S) == 0
-    assert len(children) == 2
+    assert len(children) == 3  # publisher, server, and the cleaner
     assert not any(Path(f"/proc/{child}").exists() for child in children)
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from rtbench.errors import ResultsError
 from rtbench.processes import scratch as scratch_module
-from rtbench.processes.scratch import PREFIX, scratch, sweep
+from rtbench.processes.scratch import PREFIX, clear, scratch
 
 PATIENCE_S = 60
 
@@ -37,11 +37,11 @@ def test_a_folder_is_private_and_gone_afterwards(temporary: Path) -> None:
 
 def test_living_owners_keep_theirs(temporary: Path) -> None:
     with scratch() as mine, scratch() as yours:
-        sweep(temporary)
+        clear(temporary)
         assert sorted(temporary.iterdir()) == sorted([mine, yours])
 
 
-def test_what_an_owner_left_whose_guard_was_killed_too_is_removed_by_the_next(temporary: Path) -> None:
+def test_what_an_owner_left_whose_cleaner_was_killed_too_is_removed_by_the_next(temporary: Path) -> None:
     others = [temporary / f"{PREFIX}file", temporary / "rtbench-other"]
     others[0].touch()
     others[1].mkdir()
@@ -66,7 +66,7 @@ with scratch() as folder:
 
 
 @pytest.mark.slow
-def test_the_guard_of_a_killed_owner_ends_and_removes_everything(temporary: Path) -> None:
+def test_the_cleaner_of_a_killed_owner_ends_and_removes_everything(temporary: Path) -> None:
     environment = {"TMPDIR": str(temporary), "PYTHONPATH": ":".join(sys.path), "PATH": os.environ["PATH"]}
     owner = subprocess.Popen(
         [sys.executable, "-c", KILLED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
@@ -74,10 +74,10 @@ def test_the_guard_of_a_killed_owner_ends_and_removes_everything(temporary: Path
     with owner:
         assert owner.stdout is not None
         grandchild = os.pidfd_open(int(owner.stdout.readline()))
-        (guard,) = [pid for pid in children(owner.pid) if b"_guard.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-        guard_ends = os.pidfd_open(guard)
+        (cleaner,) = [pid for pid in children(owner.pid) if b"_cleaner.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        cleaner_ends = os.pidfd_open(cleaner)
         owner.kill()
-    for descriptor in (grandchild, guard_ends):
+    for descriptor in (grandchild, cleaner_ends):
         assert select.select([descriptor], [], [], PATIENCE_S)[0]
         os.close(descriptor)
     assert list(temporary.iterdir()) == []
@@ -87,13 +87,13 @@ def children(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def test_a_killed_guard_does_no_harm(temporary: Path) -> None:
+def test_a_killed_cleaner_does_no_harm(temporary: Path) -> None:
     before = set(children(os.getpid()))
     with scratch():
         (pid,) = set(children(os.getpid())) - before
         os.kill(pid, signal.SIGKILL)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-        scratch_module.guard(os.getpid())
+        scratch_module.clean_up(os.getpid())
     assert list(temporary.iterdir()) == []
 
 

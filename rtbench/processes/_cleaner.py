@@ -1,4 +1,4 @@
-"""`python _guard.py FOLDER`: ends what a killed owner left: process groups and the folder of its sockets.
+"""`python _cleaner.py FOLDER`: ends what a killed owner left: process groups and the folder of its sockets.
 
 Standard input has the process groups, one number a line, then `done`. Its end without `done` means that the owner was
 killed: then every group gets SIGKILL. FOLDER goes in any case: the owner may lack a descriptor for that. The kernel
