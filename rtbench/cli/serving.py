@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import sys
 import tempfile
 import time
@@ -69,6 +70,13 @@ DEMO_PAGES = (
 )
 
 
+def _local(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _play(
     served: Subject,
     host: str,
@@ -78,6 +86,9 @@ def _play(
     settings: tuple[str, ...],
     pages: tuple[tuple[str, str], ...] = (),
 ) -> None:
+    if not _local(host):
+        text = "every machine that reaches this one can use this server, without a password and without TLS"
+        warn(f"--host {host}: {text}; leave out --host to serve this machine only")
     if not any(setting.startswith("epoch_s=") for setting in settings):
         settings = (f"epoch_s={int(time.time())}", *settings)
     if real:
