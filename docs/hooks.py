@@ -11,7 +11,11 @@ from typing import Any
 from mkdocs.structure.files import File
 
 ROOT = Path(__file__).parent.parent
-ADOPTED = {"ARCHITECTURE.md": "explanation/architecture.md", "CHANGELOG.md": "changelog.md"}
+ADOPTED = {
+    "ARCHITECTURE.md": "explanation/architecture.md",
+    "CHANGELOG.md": "changelog.md",
+    "SECURITY.md": "security.md",
+}
 """Files of the repository that are pages of the site, too."""
 LINK = re.compile(r"(!?\[[^\]]*\])\(([\w./-]+)(#[\w.-]+)?\)")
 FIRST = "tutorial/first-report.md"

@@ -64,7 +64,7 @@ MADE_UP = re.compile(
             r"servers/node/node_modules\b.*",  # what `make node` installs
             r"\.github/workflows/benchmark\.yml",  # where a reader puts examples/ci/benchmark.yml
             r"this\.svg",  # JavaScript
-            r"explanation/architecture\.md|changelog\.md|.*-cells\.md",  # pages that docs/hooks.py makes
+            r"explanation/architecture\.md|changelog\.md|security\.md|.*-cells\.md",  # pages that docs/hooks.py makes
         )
     )
 )

@@ -149,8 +149,9 @@ class Advice:
 def of_folder(folder: Path, needs: Needs, every: bool = False) -> Advice:
     """Advice from a results folder. `every`: all subjects, not the best of each transport. Raises ResultsError for a
     folder that cannot be read or has too few usable trials, UserError for impossible needs."""
+    needs.check()
     evidence = gather(load(folder))
-    _measured_on(needs.check().stack, evidence, folder)
+    _measured_on(needs.stack, evidence, folder)
     found = advise(evidence, needs, every)
     if not found.ranking:
         why = "; ".join(f"{name}: {reason}" for name, reason in found.left) or "it has no subjects"

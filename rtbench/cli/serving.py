@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import json
 import sys
 import time
@@ -93,6 +94,13 @@ def _with(origins: tuple[str, ...], settings: tuple[str, ...]) -> tuple[str, ...
     return (*settings, f"server.allow_origin={json.dumps(origins)}") if origins else settings
 
 
+def _local(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _play(
     served: Subject,
     host: str,
@@ -102,6 +110,9 @@ def _play(
     settings: tuple[str, ...],
     pages: tuple[tuple[str, str], ...] = (),
 ) -> None:
+    if not _local(host):
+        text = "every machine that reaches this one can use this server, without a password and without TLS"
+        warn(f"--host {host}: {text}; leave out --host to serve this machine only")
     if not any(setting.startswith("epoch_s=") for setting in settings):
         settings = (f"epoch_s={int(time.time())}", *settings)
     if real:

@@ -136,7 +136,9 @@ def test_a_row_and_a_sorting_can_be_sent(chromium: Any, url: str) -> None:
     assert (of(page, chosen), of(page, other)) == ("false", "1")
     page.find_element("css selector", "#bytes tr[data-subject=sse-aiohttp] .how").send_keys("\n")
     assert of(page, "document.getElementById('made-1').checkVisibility()") is True
-    assert "at=made-1" in of(page, "location.hash")
+    selenium = pytest.importorskip("selenium.webdriver.support.wait")
+    # The event of a new hash comes after the click has returned.
+    selenium.WebDriverWait(page, PATIENCE_S, 0.05).until(lambda _: "at=made-1" in of(page, "location.hash"))
 
 
 def test_every_control_is_reached_and_worked_by_keyboard_alone(chromium: Any, url: str) -> None:

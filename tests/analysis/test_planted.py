@@ -51,7 +51,7 @@ def folder(make: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
         warnings=({"kind": "k", "message": "m `c`", "remedy": "r `c`", "metrics": []},),
         extra={"calibration": {"measured_unix": 1, "checks": [{"name": "n", "met": False, "deviation": 1}]}},
     )  # fmt: skip
-    made = Path(make.write(tmp_path_factory.mktemp("planted") / "results/a", plan))
+    made = Path(make.write(tmp_path_factory.mktemp("planted") / "results" / "a", plan))
     for file in (made / "campaign.json", *made.glob("trials/*/manifest.json")):
         file.write_text(json.dumps(planted(json.loads(file.read_text()))))
     some = [one for one in figures.catalogue() if one.name == "decision"]

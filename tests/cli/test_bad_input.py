@@ -19,6 +19,7 @@ from rtbench import cli
 from rtbench.campaign import calibrate, campaign, loopback
 from rtbench.cli import COMMANDS, serving
 from rtbench.errors import UserError
+from rtbench.machine import inner_loop
 
 from .conftest import Call, refused
 
@@ -122,6 +123,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         raise UserError(BEGAN)
 
     monkeypatch.setattr(campaign.Campaign, "run", cut)
+    monkeypatch.setattr(campaign, "fingerprint", lambda: {"cores": 2})
+    monkeypatch.setattr(campaign, "inventory", lambda: None)
+    monkeypatch.setattr(campaign.Journal, "note", lambda *_: None)
     monkeypatch.setattr(loopback, "measure", cut)
     monkeypatch.setattr(calibrate, "measure", cut)
     monkeypatch.setattr(serving, "PublisherProcess", cut)
@@ -182,3 +186,32 @@ def test_odd_values_make_no_traceback(call: Call, folder: Path, command: str, mo
 
 def test_an_argument_that_is_no_text_is_refused(call: Call) -> None:
     assert refused(call("report", "\udcff")) == "the argument '\\udcff' is not UTF-8: write it in UTF-8"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.net"])
+def test_a_server_for_other_machines_warns(call: Call, folder: Path, host: str) -> None:
+    warning, began = call("serve", "sse-aiohttp", "--host", host).err.splitlines()
+    assert warning.startswith(f"rtbench: --host {host}: every machine that reaches this one can use this server")
+    assert BEGAN in began
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.1.2.3"])
+def test_a_server_for_this_machine_does_not(call: Call, folder: Path, host: str) -> None:
+    assert BEGAN in refused(call("serve", "sse-aiohttp", "--host", host))
+
+
+def test_environment_variables(call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inner_loop, "library", inner_loop.library.__wrapped__)
+    monkeypatch.setenv("RTBENCH_INNER_LOOP", "perl")
+    assert "RTBENCH_INNER_LOOP=perl: unknown value" in refused(call("doctor"))
+    monkeypatch.setenv("RTBENCH_INNER_LOOP", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    if inner_loop.library() is not None:  # there is a compiler
+        (folder / "rtbench").chmod(0o777)
+        line = refused(call("doctor"))
+        assert "lies in a folder that every user can write to: remove it, or set XDG_CACHE_HOME" in line
+    for value in ("[]", "{", "[" * 100_000, "\0"):
+        file = calibrate.home() / "a.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(value)
+        assert calibrate.newest("a") is None

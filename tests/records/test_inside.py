@@ -27,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "secret").write_text("root:x:0:0\n")
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/mine.svg").write_text("precious")
-    return Path(shutil.copytree(GOLDEN, tmp_path / "results/a"))
+    return Path(shutil.copytree(GOLDEN, tmp_path / "results" / "a"))
 
 
 def test_inside_and_outside(tmp_path: Path) -> None:
