@@ -26,7 +26,7 @@ _SMALL: tuple[tuple[Any, str, int], ...] = (
     (http, "MAX_HEAD_FIELDS", 8),
     (http, "_BLOCK_BYTES", 32),
     (websocket, "MAX_HEAD_BYTES", 256),
-    (tcp, "MAX_LINE_BYTES", 64),
+    (tcp, "MAX_LINE_BYTES", 40),
     (poll, "MAX_BODY_BYTES", 256),
 )
 """Limits so small that inputs of some hundred bytes meet them."""

@@ -61,7 +61,16 @@ FIELDS = (
     b"\xef\xbb\xbf",
 )
 FIELDS += (b"\0", b"\xff", "€".encode(), b"1", b"end", b"gap", b"{}", b" ", b'{"id":1,"data":1}')
-_CHUNKS = (b"HTTP/1.1 200 OK\r\n", b"\r\n\r\n", b"\r\n", b"5\r\n", b"0\r\n", b"a;x=y\r\n", b"ffffffffffffffff\r\n")
+_CHUNKS = (
+    b"HTTP/1.1 200 OK\r\n",
+    b"\r\n\r\n",
+    b"\r\n",
+    b"5\r\n",
+    b"0\r\n",
+    b"a;x=y\r\n",
+    b"5;" + b"e" * 60,
+    b"ffffffffffffffff\r\n",
+)
 HEADS = (
     *_CHUNKS,
     b"Transfer-Encoding: chunked\r\n",
