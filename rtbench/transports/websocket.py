@@ -174,6 +174,7 @@ class WebSocketClient:
         self._splitter = FrameSplitter(max_message_bytes)
         self._head = bytearray()
         self._fragments: list[bytes] | None = None
+        self._binary = False  # the message of these fragments; UTF-8 is for text only (§5.6)
         self._open = False
         self._closed = False
         self._fault = ""
@@ -308,8 +309,8 @@ class WebSocketClient:
             position = stop
         return position
 
-    def _message(self, text: bytes, events: list[Event]) -> None:
-        if not text.isascii():
+    def _message(self, text: bytes, events: list[Event], binary: bool = False) -> None:
+        if not binary and not text.isascii():
             try:
                 text.decode()
             except UnicodeDecodeError as error:
@@ -317,6 +318,8 @@ class WebSocketClient:
         events.append(self._read(text))
 
     def _unusual(self, raw: bytes, events: list[Event]) -> None:
+        if self._fragments is not None and raw[0] & 0x0F == _CLOSE:
+            self._protocol.current_size = None  # §5.4 allows a close between fragments, websockets refuses it
         self._protocol.receive_data(raw)
         if self._protocol.parser_exc is not None:
             raise ProtocolError(str(self._protocol.parser_exc))
@@ -331,11 +334,13 @@ class WebSocketClient:
                 self._closed = True
                 events.append(Closed(close.code in (1000, 1001), close.code, close.reason))
             elif frame.opcode is not Opcode.PONG:
+                if frame.opcode is not Opcode.CONT:
+                    self._binary = frame.opcode is Opcode.BINARY
                 fragments = self._fragments or []
                 fragments.append(data)
                 self._fragments = None if frame.fin else fragments
                 if frame.fin:
-                    self._message(b"".join(fragments), events)
+                    self._message(b"".join(fragments), events, self._binary)
 
 
 class ControlScanner:
