@@ -14,7 +14,7 @@ REFERENCE_OUT := $(or $(OUT),results/$(shell date -u +%Y%m%d-%H%M%S)-$(NAME))
 RUSTUP := curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test bench bench-full bench-matrix report demo calibrate aa hostile reference stacks hyperlane go node docs faults fuzz differential lint types lock audit licences sbom clean
+.PHONY: help setup test bench bench-full bench-matrix report demo calibrate aa hostile reference stacks hyperlane go node docs faults fuzz differential lint types lock audit licences sbom autobahn slow-http clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -160,6 +160,12 @@ licences: $(VENV)/.dev $(SUPPLY)/.done ## the licence of every Python package of
 sbom: $(VENV)/.dev $(SUPPLY)/.done ## write build/sbom.json: what the environment is made of (CycloneDX)
 	$(SUPPLY)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file build/sbom.json $(BIN)/python
 	@echo build/sbom.json
+
+autobahn: $(VENV)/.dev ## Autobahn's WebSocket cases against our client codec and each stack: a table (some 2 minutes)
+	$(BIN)/python benchmarks/autobahn.py $(ARGS)
+
+slow-http: $(VENV)/.run ## slowhttptest against each HTTP subject: a table (some 12 minutes)
+	$(BIN)/python benchmarks/slow_http.py $(ARGS)
 
 clean: ## remove derived files: caches and builds (.venv and results stay)
 	rm -rf build dist site servers/hyperlane/target servers/go/bin servers/node/node_modules .pytest_cache .mypy_cache .ruff_cache .coverage .hypothesis .fuzz

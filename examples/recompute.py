@@ -223,7 +223,30 @@ class Trial:
         found["machine_busy_ns_per_message"] = self._per_message(
             self._gained(processes.get("machine") or {}, "busy_ns")
         )
+        for process in ("server", "load") if self.end - self.start >= 60 * 10**9 else ():
+            row = processes.get(process) or {}
+            begin, end = row.get("descriptors_at_start", -1), row.get("descriptors_at_end", -1)
+            found[f"{process}_descriptors_growth"] = end - begin if min(begin, end) >= 0 else None
+            found |= self._growth(process)
         return found | {name: (self.manifest.get(table) or {}).get(key) for name, (table, key) in SLOPES.items()}
+
+    def _growth(self, process: str) -> Json:
+        """The line through the means of twelve equal parts of the window."""
+        rows = self.table("probes")
+        at, values = rows["at_ns"], rows[f"{process}_memory_bytes"]
+        kept = (at >= self.start) & (at < self.end) & (values >= 0)
+        part = (at[kept] - self.start) * 12 // (self.end - self.start)
+        if len(set(part.tolist())) < 12:
+            return {}
+        base = values[kept][0]
+        means = np.array([float(np.mean(values[kept][part == number] - base)) for number in range(12)])
+        x = (np.arange(12) - 5.5) / 12
+        slope = float((x * means).sum() / (x**2).sum())
+        left = means - means.mean() - slope * x
+        half = t_quantile(10) * math.sqrt(float((left**2).sum()) / 10 / float((x**2).sum()))
+        hours = (self.end - self.start) / 3.6e12
+        ends = {"": slope, "_low": slope - half, "_high": slope + half}
+        return {f"{process}_memory_growth_bytes_per_hour{end}": value / hours for end, value in ends.items()}
 
     def _bytes(self) -> Json:
         """Section 7: payload, TCP stream, wire."""
@@ -585,7 +608,8 @@ def check(folders: list[Path], report: Json) -> Check:
             unlisted = set(mine) - set(theirs["metrics"])
             result.same(f"trial {theirs['trial']}: metrics that the report lacks", set(), unlisted)
             for metric, value in theirs["metrics"].items():
-                result.same(f"trial {theirs['trial']}, {metric}", value, mine.get(metric))
+                rounding = ROUNDING if "_memory_growth_" in metric else 0.0  # a fitted line, and its t
+                result.same(f"trial {theirs['trial']}, {metric}", value, mine.get(metric), rounding)
                 result.metrics |= {metric} if value is not None else set()
     result.same("trials that no folder has", [], rows)
     items = {subject["subject"]: subject["cell"] for subject in report["subjects"]}

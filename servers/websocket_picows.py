@@ -84,7 +84,10 @@ async def serve(server: Server) -> None:
                     link.disconnect(graceful=False)
 
         def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-            if frame.msg_type == WSMsgType.CLOSE:
+            if frame.rsv1 or frame.rsv2 or frame.rsv3:  # RFC 6455 §5.2: no extension was agreed on
+                transport.send_close(WSCloseCode.PROTOCOL_ERROR)
+                transport.disconnect()
+            elif frame.msg_type == WSMsgType.CLOSE:
                 transport.send_close(WSCloseCode.OK)
                 transport.disconnect()
             elif frame.msg_type in (WSMsgType.TEXT, WSMsgType.BINARY) and frame.fin and self.sent is not None:

@@ -106,6 +106,7 @@ def _context(
     together = condense(warned)
     pair_columns, paired = pairs.pairs(evidence)
     recovery_columns, recovery = tables.recovery(evidence)
+    growth_columns, growth = tables.growth(evidence)
     paying, heights = loopback.table(evidence), tables.layers(evidence)
     split = [(one, found) for one in (factors.POLL, factors.PUSH) if (found := factors.table(evidence, one))]
     lead = [name for name in LEAD if name in {figure.name for figure in shown}][:OPEN]
@@ -143,6 +144,8 @@ def _context(
         "pairs": paired,
         "recovery_columns": recovery_columns,
         "recovery": recovery,
+        "growth_columns": growth_columns,
+        "growth": growth,
         "paying_columns": loopback.HEADINGS,
         "paying": paying,
         "split": split,

@@ -1,4 +1,4 @@
-"""The report's tables as rows of text: audit, bytes, recovery, trials, every metric, set-up.
+"""The report's tables as rows of text: audit, bytes, recovery, growth, trials, every metric, set-up.
 
 Invariant: a cell is what a reader sees (formatted), a row begins with its subject's name. The first table is
 `overview`'s, comparisons are `pairs`'. Called by the report, for HTML and Markdown alike.
@@ -50,6 +50,38 @@ def recovery(evidence: Evidence) -> tuple[list[str], list[tuple[str, list[str]]]
     headings, rows = values(evidence, [(metric, title) for metric, title in RECOVERY if metric in known])
     lost = {name: total(evidence.of(name), "lost") for name in evidence.names}
     return [*headings, "lost"], [(name, [*cells, f"{lost[name]:,}"]) for name, cells in rows]
+
+
+GROWTH = {"server": "server memory / hour", "load": "load memory / hour"}
+Slope = tuple[float | None, float | None, float | None]
+
+
+def growth(evidence: Evidence) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """What server and load gained over a long window: a row a trial; no rows where no window is long enough."""
+    rows = []
+    for result in evidence.results:
+        slopes = [_slope(result.metrics, process) for process in GROWTH]
+        if all(slope[0] is None for slope in slopes):
+            continue
+        gained = [result.metrics.get(f"{process}_descriptors_growth") for process in GROWTH]
+        cells = [
+            *(format.interval(slope, "bytes") for slope in slopes),
+            *(_flat(slope) for slope in slopes),
+            *(format.MISSING if value is None else f"{value:+.0f}" for value in gained),
+        ]
+        rows.append((result.trial.item, cells))
+    flat = [f"{process}'s holds 0" for process in GROWTH]
+    return [*GROWTH.values(), *flat, *(f"{process} descriptors" for process in GROWTH)], rows
+
+
+def _slope(metrics: Mapping[str, float | None], process: str) -> Slope:
+    name = f"{process}_memory_growth_bytes_per_hour"
+    return metrics.get(name), metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
+
+
+def _flat(slope: Slope) -> str:
+    _, low, high = slope
+    return format.MISSING if low is None or high is None else "yes" if low <= 0 <= high else "no"
 
 
 def audit(evidence: Evidence) -> list[tuple[str, list[str]]]:

@@ -176,6 +176,22 @@ def wire_bytes(pid: int, interface: str) -> int:
     return -1
 
 
+def descriptors(pid: int) -> int:
+    """Open descriptors of the process tree of `pid`; -1: cannot be read.
+
+    Since Linux 6.2 the size of the folder is their number, so that thousands cost one call.
+    """
+    total = 0
+    for process in tree(pid):
+        folder = Path(f"/proc/{process}/fd")
+        try:
+            total += folder.stat().st_size or sum(1 for _ in folder.iterdir())
+        except OSError:
+            if process == pid:
+                return -1
+    return total
+
+
 def descriptors_share(pid: int) -> float:
     """Open descriptors of a process as a share of its limit; -1: cannot be read."""
     try:

@@ -113,6 +113,10 @@ class Process(Record, frozen=True, kw_only=True):
     """count: times that a core was throttled for heat (the machine)."""
     throttles_at_end: Maybe[Whole] = UNSET
     """count: the same."""
+    descriptors_at_start: Maybe[Whole] = UNSET
+    """count: open file descriptors of the whole tree (the server, the load processes)."""
+    descriptors_at_end: Maybe[Whole] = UNSET
+    """count: the same."""
     memory_bytes: Maybe[Whole] = UNSET
     """bytes: proportional set size after the window."""
     largest_memory_bytes: Maybe[Whole] = UNSET

@@ -178,6 +178,7 @@ class WebSocketClient:
         self._splitter = FrameSplitter(max_message_bytes)
         self._head = bytearray()
         self._fragments: bytearray | None = None  # of the unfinished message; websockets limits their sum
+        self._binary = False  # the message of these fragments; UTF-8 is for text only (§5.6)
         self._open = False
         self._closed = False
         self._fault = ""
@@ -313,8 +314,8 @@ class WebSocketClient:
             position = stop
         return position
 
-    def _message(self, text: bytes, events: list[Event]) -> None:
-        if not text.isascii():
+    def _message(self, text: bytes, events: list[Event], binary: bool = False) -> None:
+        if not binary and not text.isascii():
             try:
                 text.decode()
             except UnicodeDecodeError as error:
@@ -322,6 +323,8 @@ class WebSocketClient:
         events.append(self._read(text))
 
     def _unusual(self, raw: bytes, events: list[Event]) -> None:
+        if self._fragments is not None and raw[0] & 0x0F == _CLOSE:
+            self._protocol.current_size = None  # §5.4 allows a close between fragments, websockets refuses it
         self._protocol.receive_data(raw)
         fault = self._protocol.parser_exc
         if fault is not None:
@@ -337,12 +340,14 @@ class WebSocketClient:
                 self._closed = True
                 events.append(Closed(close.code in (1000, 1001), close.code, close.reason))
             elif frame.opcode is not Opcode.PONG:
+                if frame.opcode is not Opcode.CONT:
+                    self._binary = frame.opcode is Opcode.BINARY
                 if self._fragments is None:
                     self._fragments = bytearray()
                 self._fragments += frame.data
                 if frame.fin:
                     message, self._fragments = bytes(self._fragments), None
-                    self._message(message, events)
+                    self._message(message, events, self._binary)
 
 
 class ControlScanner:

@@ -101,6 +101,8 @@ class Counters:
         if group.network is not None:
             self.wire[f"wire_bytes_{suffix}"] = probes.wire_bytes(group.server.pid, namespaces.INTERFACE)
         self._network(suffix)
+        table["server"][f"descriptors_{suffix}"] = probes.descriptors(group.server.pid)
+        table["load"][f"descriptors_{suffix}"] = sum(probes.descriptors(load.pid) for load in group.loads)
         table["machine"][f"read_ns_{suffix}"] = time.monotonic_ns()
         self._row()
 

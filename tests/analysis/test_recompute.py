@@ -161,6 +161,26 @@ def everything(make: ModuleType, folder: Path) -> Path:
     return made
 
 
+def grown(where: Path, manifest: dict[str, Any]) -> None:
+    """Memory that wanders, with a reading that is missing, and descriptors that stay open."""
+    for name, row in {"server": (1010, 1013), "load": (1020, 1020)}.items():
+        manifest["processes"][name] |= {"descriptors_at_start": row[0], "descriptors_at_end": row[1]}
+    table = read_table(where / "probes.parquet", "probes")
+    second = np.arange(table["at_ns"].size)
+    table["server_memory_bytes"] = 40_000_000 + second * 70_001 + (second * 7919 % 13) * 10_007
+    table["load_memory_bytes"] = np.where(second == 30, -1, 60_000_000 + (second * 7919 % 17) * 5_003)
+    write_table(where / "probes.parquet", "probes", table)
+
+
+def long(make: ModuleType, folder: Path) -> Path:
+    """Windows of 60 s, for growth."""
+    plan = make.Plan(subjects=("sse-aiohttp", "websocket-aiohttp"), blocks=2, subscribers=2, window_s=60.0)
+    made = Path(make.write(folder, plan))
+    for trial in (1, 2):
+        edit(made, trial, grown)
+    return made
+
+
 def seeds(make: ModuleType, folder: Path) -> list[Path]:
     """Three campaigns that differ in nothing but the seed and their blocks, and in what they say: there is a tau."""
     plans = ((1, 3, 1.0), (2, 2, 1.4), (3, 4, 0.9))
@@ -188,7 +208,7 @@ def checked(make: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[
     with pytest.MonkeyPatch.context() as patch:
         first = figures.catalogue()[:1]
         patch.setattr(figures, "catalogue", lambda: first)
-        for one in (golden, unicast, streams, swept, everything, seeds, stacks):
+        for one in (golden, unicast, streams, swept, everything, long, seeds, stacks):
             top = tmp_path_factory.mktemp(one.__name__)
             made = one(make, top / "results")
             folders = made if isinstance(made, list) else [made]
@@ -197,7 +217,7 @@ def checked(make: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[
     return {name: (MADE["check"](*pair), pair[1]) for name, pair in found.items()}
 
 
-@pytest.mark.parametrize("name", ["golden", "unicast", "streams", "swept", "everything", "seeds", "stacks"])
+@pytest.mark.parametrize("name", ["golden", "unicast", "streams", "swept", "everything", "long", "seeds", "stacks"])
 def test_every_number_is_the_same(checked: dict[str, Any], name: str) -> None:
     result, report = checked[name]
     assert result.differing == []

@@ -188,6 +188,7 @@ def test_missing_process_gives_minus_one(gone: int) -> None:
     assert probes.resident_bytes(gone) == -1
     assert probes.run_delay_ns(gone) == -1
     assert probes.descriptors_share(gone) == -1
+    assert probes.descriptors(gone) == -1
     assert probes.ports_share(gone) == -1
     assert probes.wire_bytes(gone, "lo") == -1
     assert probes.namespace(gone) == 0
@@ -363,6 +364,7 @@ def test_descriptors_are_a_share_of_the_soft_limit() -> None:
         while child.stdout.readline() != "up\n":
             pass
         assert probes.descriptors_share(child.pid) == 0.5  # 47, and its three standard ones
+        assert probes.descriptors(child.pid) == 50
         child.stdin.close()
 
 

@@ -117,12 +117,14 @@ def test_edges_have_the_counters_that_are_quick_to_read(
     monkeypatch.setattr(probes, "machine_ns", lambda: (90, 3))
     monkeypatch.setattr(probes, "throttles", lambda: 4)
     monkeypatch.setattr(probes, "running_ns", lambda cores: 6)
+    monkeypatch.setattr(probes, "descriptors", lambda pid: 12)
     monkeypatch.setattr(group.server, "memory_bytes", None)  # tens of milliseconds: not within the window
     counters.edge("at_start")
     table = counters.processes
     assert table["server"].items() >= {
-        "cpu_ns_at_start": 507, "run_delay_ns_at_start": 8, "cores_running_ns_at_start": 6,
+        "cpu_ns_at_start": 507, "run_delay_ns_at_start": 8, "cores_running_ns_at_start": 6, "descriptors_at_start": 12,
     }.items()  # fmt: skip
+    assert table["load"]["descriptors_at_start"] == 12 * len(group.loads)
     assert table["publisher"]["cpu_ns_at_start"] == group.publisher.cpu
     machine = {"busy_ns_at_start": 90, "steal_ns_at_start": 3, "throttles_at_start": 4}
     assert table["machine"] == {**machine, "read_ns_at_start": NOW}
