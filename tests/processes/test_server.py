@@ -13,9 +13,9 @@ from msgspec.structs import asdict
 
 from rtbench.errors import SubjectError, UserError
 from rtbench.messages.server import Bounds
-from rtbench.processes.process import Process
+from rtbench.processes.process import STARTS_S, Process
 from rtbench.processes.publisher import PublisherProcess
-from rtbench.processes.server import ServerProcess
+from rtbench.processes.server import ServerProcess, refused_in
 from rtbench.scenario.loading import build
 from rtbench.scenario.model import Scenario
 from rtbench.scenario.tables import ServerTable
@@ -118,3 +118,23 @@ def test_only_a_faulty_server_gets_injections(commands: list[tuple[list[str], An
     (plain, _), (faulty, _) = commands
     assert options(plain)["inject"] == []
     assert options(faulty)["inject"] == [{"delay_s": 0.0, **inject[0]}]
+
+
+def test_the_last_line_of_a_server_says_what_it_refused() -> None:
+    lines = [
+        b'{"url":"http://h:1","uses":{}}',
+        b"nonsense",
+        b'{"refused":{"origin":2}}',
+        b'{"refused":{"head_s":3}}',
+        b"",
+    ]
+    assert refused_in(lines) == {"head_s": 3}
+    assert refused_in(lines[:2]) == {}
+
+
+def test_what_a_process_printed_and_nobody_read_is_its_rest(tmp_path: Path) -> None:
+    with Process([sys.executable, "-c", "print('one\\ntwo\\nthree')"], (), tmp_path / "log") as process:
+        assert process.line(STARTS_S) == "one"
+        process._child.wait(STARTS_S)
+        assert process.rest() == [b"two", b"three"]
+        assert process.rest() == []

@@ -662,3 +662,33 @@ def test_how_subscribers_come_back_has_limits() -> None:
     assert "reconnect.eventsource_s = 0.0: expected a number from 0.01 to 600" in refused(
         {"reconnect": {"eventsource_s": 0}}
     )
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (
+            {"subscribers": 30_000},
+            "here: server.connections = 25,000: 30,000 connections are asked for: --set server.connections=60000",
+        ),
+        (
+            {"subscribers": 30_000, "server": {"connections": 60_000}},
+            "here: server.connections_by_peer = 25,000: 30,000 connections are asked for: "
+            "--set server.connections_by_peer=60000",
+        ),
+        (
+            {"stream": ["chat"], "chat": {"senders": 500, "rate_hz": 4}},
+            "here: server.publishes_hz = 1000: [chat] sends 2000 messages a second: --set server.publishes_hz=4000",
+        ),
+    ],
+)
+def test_a_server_must_not_refuse_what_the_scenario_asks_for(table: dict[str, Any], message: str):
+    with pytest.raises(ScenarioError) as error:
+        build(table, "here")
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize("origins", [["example.org"], ["https://example.org/"], ["ftp://example.org"], [1], "*"])
+def test_an_origin_is_a_scheme_and_a_host(origins: Any):
+    with pytest.raises(ScenarioError, match="expected a list of origins"):
+        build({"server": {"allow_origin": origins}}, "here")
