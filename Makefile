@@ -139,17 +139,16 @@ fuzz: $(VENV)/.fuzz ## put the parsers under attack, SECONDS=600 each (TARGET= f
 differential: $(VENV)/.dev ## COUNT=100000 streams through our parsers, npm's eventsource-parser, Chromium and websockets
 	$(BIN)/python -m benchmarks.differential --count $(or $(COUNT),100000) $(ARGS)
 
-# Each lock has what its extras need, for CPython 3.11 to 3.13 on Linux; versions stay unless ARGS=--upgrade. The
-# documentation's packages need 3.11.5.
-LOCK = $(SUPPLY)/bin/uv pip compile --quiet --universal --generate-hashes --no-strip-extras --custom-compile-command 'make lock' $(ARGS)
+# Each lock has what its extras need, for CPython 3.11 to 3.13 on Linux; versions stay unless ARGS=--upgrade.
+LOCK = $(SUPPLY)/bin/uv pip compile --quiet --universal --generate-hashes --no-strip-extras --python-version 3.11 --custom-compile-command 'make lock' $(ARGS)
 OURS = pyproject.toml requirements/build.in
 lock: $(SUPPLY)/.done ## write requirements/*.txt, the locks, from pyproject.toml (ARGS=--upgrade for newer versions)
-	$(LOCK) --python-version 3.11 --extra test --extra lint $(OURS) --output-file requirements/dev.txt
-	$(LOCK) --python-version 3.11 --constraint requirements/dev.txt $(OURS) --output-file requirements/run.txt
-	$(LOCK) --python-version 3.11 --constraint requirements/dev.txt --extra stacks $(OURS) --output-file requirements/stacks.txt
-	$(LOCK) --python-version 3.11.5 --constraint requirements/dev.txt --extra docs $(OURS) --output-file requirements/docs.txt
-	$(LOCK) --python-version 3.11 --constraint requirements/dev.txt --extra fuzz $(OURS) --output-file requirements/fuzz.txt
-	$(LOCK) --python-version 3.11 requirements/supply.in --output-file requirements/supply.txt
+	$(LOCK) --extra test --extra lint $(OURS) --output-file requirements/dev.txt
+	$(LOCK) --constraint requirements/dev.txt $(OURS) --output-file requirements/run.txt
+	$(LOCK) --constraint requirements/dev.txt --extra stacks $(OURS) --output-file requirements/stacks.txt
+	$(LOCK) --constraint requirements/dev.txt --extra docs $(OURS) --output-file requirements/docs.txt
+	$(LOCK) --constraint requirements/dev.txt --extra fuzz $(OURS) --output-file requirements/fuzz.txt
+	$(LOCK) requirements/supply.in --output-file requirements/supply.txt
 
 audit: $(SUPPLY)/.done ## known vulnerabilities in the locked packages of Python, Rust, Go and Node; names what could not be checked
 	$(SUPPLY)/bin/python .ci/audit.py
