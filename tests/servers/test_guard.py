@@ -20,6 +20,7 @@ from rtbench.scenario.tables import ServerTable
 from rtbench.servers.kit import feed as wire
 from rtbench.servers.kit import frames, origin
 from rtbench.servers.kit.frames import FLOOD, PROTOCOL, TOO_BIG, Bucket, Frames
+from rtbench.servers.stacks import nchan
 from rtbench.subjects.registry import find
 from rtbench.transports.http import request_head
 
@@ -233,6 +234,19 @@ def test_a_post_is_bounded_in_bytes_in_time_and_in_number(guarded: Guard, subjec
         counts = server.refused()
     assert (counts["message_bytes"], counts["head_s"]) == (1, 1)
     assert counts["publishes_hz"] == sum(answer[9:12] == b"429" for answer in answers)
+
+
+@pytest.mark.slow
+def test_nchan_takes_posts_with_the_token_alone(tmp_path: Path):
+    if (found := find("sse-nchan").missing())[0]:
+        pytest.skip(f"sse-nchan needs {found[0]}: {found[1]}")
+    with server_of(find("sse-nchan"), Scenario(), tmp_path, tmp_path, (), tmp_path / "server.log") as running:
+        running.ready()
+        server = Guarded("sse-nchan", running)
+        for token, status in ((nchan.TOKEN, b"2"), ("another", b"403")):
+            asked = {"Content-Length": "2", "X-Rtbench-Token": token}
+            answer = server.ask(asked, path="/publish/fanout/0", method="POST", body=b"{}")
+            assert answer[9:12].startswith(status)
 
 
 # Origins
