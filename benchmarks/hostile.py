@@ -123,7 +123,7 @@ def _wrong(target: Target, number: int) -> bytes:
     path = target.path("fanout")
     paths = (
         f"{path}?since=-1", f"{path}?since={'9' * 400}", f"{path}?timeout=1e308", f"{path}?channel=99999999999",
-        "/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "//etc/passwd", "/pages/..%2f..%2fREADME.md", "/\x7f", "*",
+        "/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "//etc/passwd", "/pages/..%2f..%2fsecret", "/\x7f", "*",
     )  # fmt: skip
     methods = ("DELETE", "PUT", "TRACE", "CONNECT", "PATCH", "BREW")
     choice = number % (len(paths) + len(methods))
