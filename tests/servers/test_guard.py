@@ -166,8 +166,17 @@ def test_an_idle_connection_ends(guarded: Guard, subject: str):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("subject", [*HTTP_OF_OURS, "websocket-websockets"])
-@pytest.mark.parametrize("key", ["connections", "connections_by_peer"])
+@pytest.mark.parametrize(
+    ("subject", "key"),
+    [
+        ("sse-aiohttp", "connections"),
+        ("sse-aiohttp", "connections_by_peer"),  # the others on asyncio have the same door
+        ("short-poll-go", "connections"),
+        ("short-poll-go", "connections_by_peer"),
+        ("long-poll-node", "connections"),
+        ("long-poll-node", "connections_by_peer"),
+    ],
+)
 def test_connections_are_bounded(guarded: Guard, subject: str, key: str):
     with guarded(subject, **{key: 3}) as server:
         kept = [server.connect() for _ in range(3)]
@@ -253,7 +262,7 @@ def test_nchan_takes_posts_with_the_token_alone(tmp_path: Path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("subject", [*SOCKETS, "websocket-picows"])
+@pytest.mark.parametrize("subject", ["websocket-aiohttp", "websocket-picows", "websocket-go", "websocket-node"])
 def test_a_listed_origin_may_connect_and_others_are_counted(guarded: Guard, subject: str):
     with guarded(subject, allow_origin=("https://good.example",)) as server:
         assert server.ask({**UPGRADE, "Origin": "https://good.example"}).startswith(HEAD % 101)
