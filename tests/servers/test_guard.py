@@ -20,6 +20,7 @@ from rtbench.scenario.tables import ServerTable
 from rtbench.servers.kit import feed as wire
 from rtbench.servers.kit import frames, origin
 from rtbench.servers.kit.frames import FLOOD, PROTOCOL, TOO_BIG, Bucket, Frames
+from rtbench.servers.stacks import nchan
 from rtbench.subjects.registry import find
 from rtbench.transports.http import request_head
 
@@ -165,8 +166,17 @@ def test_an_idle_connection_ends(guarded: Guard, subject: str):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("subject", [*HTTP_OF_OURS, "websocket-websockets"])
-@pytest.mark.parametrize("key", ["connections", "connections_by_peer"])
+@pytest.mark.parametrize(
+    ("subject", "key"),
+    [
+        ("sse-aiohttp", "connections"),
+        ("sse-aiohttp", "connections_by_peer"),  # the others on asyncio have the same door
+        ("short-poll-go", "connections"),
+        ("short-poll-go", "connections_by_peer"),
+        ("long-poll-node", "connections"),
+        ("long-poll-node", "connections_by_peer"),
+    ],
+)
 def test_connections_are_bounded(guarded: Guard, subject: str, key: str):
     with guarded(subject, **{key: 3}) as server:
         kept = [server.connect() for _ in range(3)]
@@ -235,11 +245,24 @@ def test_a_post_is_bounded_in_bytes_in_time_and_in_number(guarded: Guard, subjec
     assert counts["publishes_hz"] == sum(answer[9:12] == b"429" for answer in answers)
 
 
+@pytest.mark.slow
+def test_nchan_takes_posts_with_the_token_alone(tmp_path: Path):
+    if (found := find("sse-nchan").missing())[0]:
+        pytest.skip(f"sse-nchan needs {found[0]}: {found[1]}")
+    with server_of(find("sse-nchan"), Scenario(), tmp_path, tmp_path, (), tmp_path / "server.log") as running:
+        running.ready()
+        server = Guarded("sse-nchan", running)
+        for token, status in ((nchan.TOKEN, b"2"), ("another", b"403")):
+            asked = {"Content-Length": "2", "X-Rtbench-Token": token}
+            answer = server.ask(asked, path="/publish/fanout/0", method="POST", body=b"{}")
+            assert answer[9:12].startswith(status)
+
+
 # Origins
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("subject", [*SOCKETS, "websocket-picows"])
+@pytest.mark.parametrize("subject", ["websocket-aiohttp", "websocket-picows", "websocket-go", "websocket-node"])
 def test_a_listed_origin_may_connect_and_others_are_counted(guarded: Guard, subject: str):
     with guarded(subject, allow_origin=("https://good.example",)) as server:
         assert server.ask({**UPGRADE, "Origin": "https://good.example"}).startswith(HEAD % 101)

@@ -17,6 +17,7 @@ from rtbench.conformance import HTTP
 from rtbench.errors import UnavailableError, UserError
 from rtbench.scenario.own_subjects import of_table
 from rtbench.scenario.tables import SubjectTable
+from rtbench.servers.stacks import nchan
 from rtbench.subjects import (
     CAPABILITIES,
     FEED,
@@ -104,7 +105,7 @@ def test_a_subject_may_have_a_place_of_its_own() -> None:
 def test_ways_of_publishing() -> None:
     assert find("sse-aiohttp").publish == FEED
     assert find("sse-hyperlane").publish == find("sse-go").publish == FEED
-    assert find("sse-nchan").publish == Post("/publish/{stream}/{channel}")
+    assert find("sse-nchan").publish == Post("/publish/{stream}/{channel}", headers={"X-Rtbench-Token": nchan.TOKEN})
     assert not replace(find("sse-nchan"), publish=NOBODY).played
 
 

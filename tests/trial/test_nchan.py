@@ -32,7 +32,7 @@ def launch(folder: Path, host: str = "127.0.0.1", **limits: Any) -> Launch:
 @pytest.mark.parametrize("name", NAMES)
 def test_what_an_nchan_subject_is(name: str) -> None:
     subject = find(name)
-    assert subject.publish == Post("/publish/{stream}/{channel}")
+    assert subject.publish == Post("/publish/{stream}/{channel}", headers={"X-Rtbench-Token": nchan.TOKEN})
     place = "poll" if name == "short-poll-nchan" else "subscribe"
     assert (subject.carries_id, subject.template) == ("payload", f"/{place}/{{stream}}/{{channel}}")
     # Ids are its own, it drops nobody, it knows no end.
