@@ -6,6 +6,7 @@ Invariant: after `receive` the attributes hold the answer; `receive` raises when
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import sys
@@ -60,6 +61,10 @@ class LoadProcess(Process):
         command = [sys.executable, "-m", "locust", "-f", str(locustfile), "--headless", "--skip-log-setup"]
         command += ["--users", str(share), "--spawn-rate", str(share), "--only-summary", user]
         environment = {"RTBENCH_TRIAL": text(LoadStart(str(path), first, settings)), "LOCUST_SKIP_UPDATE_CHECK": "1"}
+        # Locust takes options from such variables, too: a LOCUST_RUN_TIME of the user's would end the trial.
+        foreign = [name for name in os.environ if name.startswith("LOCUST_") and name not in environment]
+        if foreign:
+            command = ["env", *(word for name in foreign for word in ("-u", name)), *command]
         super().__init__(command, cores, log, environment, network)
 
     def connect(self, timeout_s: float = STARTS_S) -> None:

@@ -155,3 +155,15 @@ def test_a_load_process_waits_in_its_control_socket(load: Callable[[str], LoadPr
     process = load(CONNECT + "say(Subscribed(1, {}, 0)); connection.recv(1)")
     process.connect(PATIENCE_S)
     assert select.select([process], [], [], PATIENCE_S)[0] == [process]
+
+
+def test_locusts_own_variables_do_not_reach_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[Any] = []
+    monkeypatch.setattr(Process, "__init__", lambda _, *arguments: begun.append(arguments))
+    monkeypatch.setenv("LOCUST_RUN_TIME", "1s")
+    monkeypatch.setenv("LOCUST_SKIP_UPDATE_CHECK", "0")
+    process = LoadProcess("SSEUser", LoadSettings(capture_bytes=5), 1, 7, tmp_path, (), tmp_path / "load.log")
+    process._listener.close()
+    ((command, _, _, environment, _),) = begun
+    assert command[0] == "env" and command[command.index("LOCUST_RUN_TIME") - 1] == "-u"
+    assert "LOCUST_SKIP_UPDATE_CHECK" not in command and environment["LOCUST_SKIP_UPDATE_CHECK"] == "1"
