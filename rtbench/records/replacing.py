@@ -45,8 +45,12 @@ def unwritable(path: Path, error: OSError, then: str = KEPT) -> ResultsError:
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path to write to; it becomes `path` when the block ends well, and is removed when it does not.
 
-    OSError (a full disk) passes through.
+    What is no regular file (`/dev/null`, `/dev/stdout`, a pipe) is written to, never replaced. OSError (a full disk)
+    passes through.
     """
+    if path.exists() and not path.is_file():
+        yield path
+        return
     discard(path.parent, path.name)
     temporary = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
