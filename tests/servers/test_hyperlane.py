@@ -61,7 +61,7 @@ class Hyperlane(ServerProcess):
     """The program, started as our own servers are."""
 
     def __init__(self, folder: Path, **options: Any) -> None:
-        table = {"host": "127.0.0.1", "port": 0, "limits": LIMITS, **options}
+        table = {"host": "127.0.0.1", "port": 0, "limits": LIMITS, "token": "open", **options}
         Process.__init__(self, [binary(), json.dumps(table)], (), folder / "server.log")
         self.url = ""
         self.uses = {}
@@ -207,7 +207,7 @@ def test_one_connection_takes_a_stream_and_then_polls(fed: Callable[..., Hyperla
 
 def post(server: Hyperlane, path: str, body: bytes) -> tuple[int, Any]:
     with contextlib.closing(http.client.HTTPConnection(*server.address, timeout=PATIENCE_S)) as link:
-        link.request("POST", path, body)
+        link.request("POST", path, body, {"Authorization": "Bearer open"})
         response = link.getresponse()
         return response.status, json.loads(response.read())
 
@@ -239,6 +239,11 @@ def test_messages_can_be_published_over_http(alone: Callable[..., Hyperlane]):
     assert fetch(server.target("sse", ""), "/publish/mine").status == 405
 
 
+def test_publishing_is_off_without_a_token_and_needs_the_right_one(alone: Callable[..., Hyperlane]):
+    for token, status in (("", 403), ("another", 401)):
+        assert post(alone(token=token), "/publish/stocks", b"x")[0] == status
+
+
 def test_a_stream_that_is_fed_is_the_publisher_s(fed: Callable[..., Hyperlane]):
     status, answer = post(fed("stocks"), "/publish/stocks", b"x")
     assert (status, list(answer)) == (409, ["error"])
@@ -246,7 +251,7 @@ def test_a_stream_that_is_fed_is_the_publisher_s(fed: Callable[..., Hyperlane]):
 
 def test_publishing_is_pipelined(alone: Callable[..., Hyperlane]):
     server = alone()
-    request = b"POST /publish/stocks HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n%02d"
+    request = b"POST /publish/stocks HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer open\r\nContent-Length: 2\r\n\r\n%02d"
     with socket.create_connection(server.address, 5) as link, Subscriber(server.target("sse", "stocks")) as subscriber:
         assert subscriber.open()
         link.sendall(b"".join(request % number for number in range(1, 51)))

@@ -305,6 +305,12 @@ pub struct Hub {
     waiting: usize,
     /// How long a poll waits that does not say for how long.
     pub poll_timeout_s: f64,
+    /// Origins of other sites whose pages may connect.
+    pub allow_origin: Vec<String>,
+    /// How many of other sites' pages were refused.
+    pub foreign: u64,
+    /// What a post must show; empty: posts are off.
+    pub token: String,
     run: Run,
     stopping: bool,
     /// How many slow consumers were cut off.
@@ -331,6 +337,9 @@ impl Hub {
             connections: Slab::new(),
             waiting: 0,
             poll_timeout_s: options.poll_timeout_s,
+            allow_origin: options.allow_origin.clone(),
+            foreign: 0,
+            token: options.token.clone(),
             run: Run {
                 seed: RawValue::from_string("0".to_owned()).expect("a number is JSON"),
                 epoch: format!("{:x}", clock::unix_ns()),

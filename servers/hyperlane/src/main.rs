@@ -94,6 +94,14 @@ async fn serve(options: Options) {
     let empty = Arc::clone(&hub().empty);
     unconstrained(async { hub().stop() }).await;
     let _ = timeout(FAREWELL, empty.notified()).await;
+    println!("{}", json!({ "refused": { "origin": hub().foreign } }));
+}
+
+/// How long a connection may be silent: hyperlane has one limit for heads and for idle connections.
+fn idle_ms(idle_s: f64) -> u64 {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a day at most
+    let limit = (1000.0 * idle_s).max(100.0) as u64;
+    limit
 }
 
 async fn listen(options: &Options) -> ServerControlHook {
@@ -106,10 +114,10 @@ async fn listen(options: &Options) -> ServerControlHook {
             buffer_size: READ_BUFFER,
             max_path_size: 8192,
             max_header_count: 100,
-            max_header_key_size: 8192,
-            max_header_value_size: 8192,
+            max_header_key_size: options.bounds.head_bytes,
+            max_header_value_size: options.bounds.head_bytes,
             max_body_size: MOST_BODY,
-            read_timeout_ms: 3_600_000, // nobody is cut off for being slow to come back
+            read_timeout_ms: idle_ms(options.bounds.idle_s),
         })
         .request_error::<routes::BadRequest>()
         .task_panic::<routes::Panicked>()
@@ -157,6 +165,9 @@ fn uses(options: &Options) -> serde_json::Value {
         "user_timeout_ms": listener::user_timeout_ms(limits.heartbeat_s),
         "ring_messages": limits.ring_messages,
         "ring_bytes": limits.ring_bytes,
+        "head_bytes": options.bounds.head_bytes,
+        "idle_s": options.bounds.idle_s,
+        "allow_origin": options.allow_origin,
     })
 }
 

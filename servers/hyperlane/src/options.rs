@@ -23,6 +23,30 @@ pub struct Options {
     pub channels: usize,
     #[serde(default)]
     pub fanout: Fanout,
+    /// What `POST /publish/{stream}` must show (`Authorization: Bearer TOKEN`). Without one it is off.
+    #[serde(default)]
+    pub token: String,
+    #[serde(default)]
+    pub bounds: Bounds,
+    /// Origins of other sites whose pages may connect.
+    #[serde(default)]
+    pub allow_origin: Vec<String>,
+}
+
+/// What a client may take, as far as hyperlane can be told (servers/kit/guard.py).
+#[derive(Clone, Copy, Deserialize)]
+pub struct Bounds {
+    pub head_bytes: usize,
+    pub idle_s: f64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            head_bytes: 16_384,
+            idle_s: 3600.0,
+        }
+    }
 }
 
 /// The scenario's [server] table, as far as this server is concerned.

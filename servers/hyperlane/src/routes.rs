@@ -145,6 +145,45 @@ fn only(request: &Request, method: &Method, allow: &'static str) -> Answered {
     })
 }
 
+/// Refuse another site's page; a request without `Origin` is none (servers/kit/origin.py).
+fn same_site(request: &Request) -> Answered {
+    let Some(origin) = header(request, "origin") else {
+        return Ok(());
+    };
+    let place = origin
+        .strip_prefix("http://")
+        .or_else(|| origin.strip_prefix("https://"));
+    let host = header(request, "host").unwrap_or_default();
+    let mut hub = hub();
+    let listed = hub.allow_origin.iter().any(|one| one == origin || one == "*");
+    if listed || place.is_some_and(|place| place.eq_ignore_ascii_case(host)) {
+        return Ok(());
+    }
+    hub.foreign += 1;
+    let message = "a page of another site may not do this; --allow-origin lists those that may";
+    Err(Refusal::new(403, message))
+}
+
+/// Whether this request may publish: with the token that the server was given.
+fn may_publish(request: &Request) -> Answered {
+    same_site(request)?;
+    let hub = hub();
+    if hub.token.is_empty() {
+        return Err(Refusal::new(
+            403,
+            "publishing over HTTP is off: start the server with a token",
+        ));
+    }
+    let shown = header(request, "authorization").and_then(|field| field.strip_prefix("Bearer "));
+    if shown == Some(hub.token.as_str()) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        401,
+        "publishing needs the server's token: Authorization: Bearer TOKEN",
+    ))
+}
+
 /// A response with a JSON body.
 async fn json(stream: &mut Stream, ctx: &mut Context, status: usize, allow: &str, body: impl AsRef<[u8]>) {
     let response = ctx.get_mut_response();
@@ -274,6 +313,7 @@ async fn websocket(stream: &mut Stream, ctx: &mut Context, name: &str) -> Answer
     if !has("sec-websocket-version", "13") {
         return Err(Refusal::new(400, "this is a WebSocket of version 13"));
     }
+    same_site(request)?;
     let accept = WebSocketFrame::generate_accept_key(key);
     let head = format!(
         "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
@@ -392,6 +432,7 @@ async fn plan(stream: &mut Stream, ctx: &mut Context, name: &str) -> Answered {
 async fn publish(stream: &mut Stream, ctx: &mut Context, name: &str) -> Answered {
     let request = ctx.get_request();
     only(request, &Method::Post, "POST")?;
+    may_publish(request)?;
     let Address { index, .. } = Address::of(request, name)?;
     // Without tokio's budget for one task: the message goes to all connections in this one.
     let posted = unconstrained(async { hub().post(name, index, request.get_body()) }).await;
