@@ -8,6 +8,7 @@ campaign to write; by the campaign and the analysis to read.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -287,6 +288,9 @@ class _replacing:
         self._path = path
 
     def __enter__(self) -> Path:
+        if self._path.exists() and not (self._path.is_file() or self._path.is_dir()):
+            # Root would put a file in the place of /dev/null.
+            raise OSError(errno.EEXIST, "exists and is not a file", str(self._path))
         descriptor, name = tempfile.mkstemp(prefix=f".{self._path.name}.", dir=self._path.parent)
         os.fchmod(descriptor, 0o644)
         os.close(descriptor)
