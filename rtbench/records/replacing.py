@@ -45,12 +45,11 @@ def unwritable(path: Path, error: OSError, then: str = KEPT) -> ResultsError:
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path to write to; it becomes `path` when the block ends well, and is removed when it does not.
 
-    What is no regular file (`/dev/null`, `/dev/stdout`, a pipe) is written to, never replaced. OSError (a full disk)
-    passes through.
+    OSError passes through: a full disk, or a name that is a device or a pipe. As root, a rename would put a file in
+    place of /dev/null for the whole machine, and a pipe would make the writer wait.
     """
-    if path.exists() and not path.is_file():
-        yield path
-        return
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(errno.EEXIST, "exists and is not a file", str(path))
     discard(path.parent, path.name)
     temporary = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)

@@ -7,6 +7,7 @@ Nothing is measured or started here: what would begin is cut off.
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,8 +91,7 @@ ODD = (
     "\x1b[31m",
     "x" * 5000,
     "../../..",
-    "/dev/null",
-    "/proc/self/mem",
+    "/proc/self/none",
     "%s%n{}{0}$(x)`x`",
     "1e999",
     "\u202e",
@@ -103,7 +103,9 @@ ODD = (
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with damaged files. What would start something is cut off."""
-    monkeypatch.chdir(tmp_path)
+    inside = tmp_path / "a" / "b" / "c"  # so that ODD's "../../.." stays in this test's folder
+    inside.mkdir(parents=True)
+    monkeypatch.chdir(inside)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     Path("broken.toml").write_text("subscribers = \n")
     Path("nobody.toml").write_text("subscribers = 5\n")
@@ -129,7 +131,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(loopback, "measure", cut)
     monkeypatch.setattr(calibrate, "measure", cut)
     monkeypatch.setattr(serving, "PublisherProcess", cut)
-    return tmp_path
+    return inside
 
 
 @pytest.mark.slow
@@ -215,3 +217,10 @@ def test_environment_variables(call: Call, folder: Path, monkeypatch: pytest.Mon
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(value)
         assert calibrate.newest("a") is None
+
+
+def test_a_device_is_not_replaced_by_a_file(call: Call, folder: Path) -> None:
+    os.mkfifo("pipe")
+    line = refused(call("compare", GOLDEN, GOLDEN, "--out", "pipe"))
+    assert line == "pipe: cannot be written ([Errno 17] exists and is not a file: 'pipe'): choose another --out"
+    assert Path("pipe").is_fifo()
