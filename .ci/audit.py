@@ -89,7 +89,7 @@ def of_npm_audit(text: str) -> list[str]:
     return [f"{name}: {row['severity']}" for name, row in sorted(_only(text, "vulnerabilities").items())]
 
 
-AUDITED = ("dev", "docs", "supply")
+AUDITED = ("dev", "docs", "fuzz", "supply")
 """The locks. `run` and `stacks` are parts of `dev`."""
 
 

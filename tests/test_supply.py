@@ -17,7 +17,7 @@ packaging_requirements = pytest.importorskip("packaging.requirements")
 packaging_version = pytest.importorskip("packaging.version")
 
 ROOT = Path(__file__).parent.parent
-LOCKS = {"run": (), "stacks": ("stacks",), "dev": ("test", "lint", "stacks"), "docs": ("docs",)}
+LOCKS = {"run": (), "stacks": ("stacks",), "dev": ("test", "lint", "stacks"), "docs": ("docs",), "fuzz": ("fuzz",)}
 """A lock to the extras that it has."""
 PYTHONS = ("3.11", "3.12", "3.13")
 _LINE = re.compile(r"^([a-zA-Z0-9._-]+)(?:\[[^\]]*\])?==(\S+)(?: ; (.+?))?(?: \\)?$", re.MULTILINE)

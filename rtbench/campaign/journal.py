@@ -41,8 +41,8 @@ def alone(folder: Path) -> Iterator[None]:
 
     The kernel lets go of it however the process ends. A folder that is still empty afterwards is removed.
     """
-    made = not folder.exists()
     try:
+        made = not folder.exists()
         create(folder)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:

@@ -138,7 +138,7 @@ def bad_headers(hub: Hub, patch: pytest.MonkeyPatch) -> None:
 
 
 def compressed(hub: Hub, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(websocket_aiohttp, "socket_response", web.WebSocketResponse)
+    patch.setattr(websocket_aiohttp, "socket_response", lambda server: web.WebSocketResponse())
 
 
 def no_etag(hub: Hub, patch: pytest.MonkeyPatch) -> None:

@@ -98,7 +98,7 @@ def test_a_client_that_comes_before_the_rings_are_filled_waits(subject: str, tmp
 
 @pytest.mark.slow
 def test_a_server_that_was_restarted_goes_on_where_the_other_one_stopped(tmp_path: Path):
-    scenario = Scenario(server=ServerTable(ring_messages=500), workload=WorkloadTable(rate_hz=100))
+    scenario = Scenario(server=ServerTable(ring_messages=50_000), workload=WorkloadTable(rate_hz=100))
     log = tmp_path / "server.log"
     with PublisherProcess(scenario.make_workload(), scenario, tmp_path, (), tmp_path / "publisher.log") as publisher:
         publisher.ready()

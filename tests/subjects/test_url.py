@@ -183,7 +183,8 @@ def test_not_a_port(url: str) -> None:
 
 def may(url: str, transport: str = "sse", **table: Any) -> None:
     subject = Subject("x", transport, "x", url=url, publish=NOBODY)
-    allow(subject, build({"subscribers": 200, "ramp_hz": 20, **table}, "here"))
+    bounds = {"connections": 100_000, "connections_by_peer": 100_000}
+    allow(subject, build({"subscribers": 200, "ramp_hz": 20, "server": bounds, **table}, "here"))
 
 
 @pytest.fixture
