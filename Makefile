@@ -57,7 +57,7 @@ $(SUPPLY)/.done: requirements/supply.txt
 setup: $(VENV)/.dev ## create .venv with all packages for running, testing and linting
 
 test: $(VENV)/.dev ## set up and pass the tests, several files at a time: half of their time is waiting (8 to 11 minutes)
-	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: $(VENV)/.run ## set up, measure four transports with 1,000 subscribers each, write the report (7 to 9 minutes)
 	$(BIN)/rtbench run ci $(if $(OUT),--out $(OUT)) $(ARGS)
