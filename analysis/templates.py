@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from functools import cache
 from pathlib import Path
 
 import jinja2
@@ -17,8 +18,9 @@ from markupsafe import Markup
 _REPORT = Path(__file__).parent / "report" / "templates"
 
 
+@cache
 def environment(folder: Path) -> jinja2.Environment:
-    """The templates of a folder: HTML is escaped, Markdown is not."""
+    """The templates of a folder, compiled once in a process: HTML is escaped, Markdown is not."""
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
         autoescape=jinja2.select_autoescape(["html.j2"]),

@@ -6,6 +6,8 @@ envelope that WebSocket needs to carry an id against an event's field names.
 
 from __future__ import annotations
 
+from functools import cache
+
 from rtbench.analysis import format
 from rtbench.analysis.claims.claim import Finding, Hypothesis, Point
 from rtbench.analysis.claims.points import OVER_STACKS, compared, judged, pairs, sentence
@@ -39,6 +41,7 @@ def _flips(points: list[Point], evidence: Evidence) -> str:
     return f"{seen}{bytes_by_specification()}"
 
 
+@cache
 def bytes_by_specification(seq: int = 1000) -> str:
     """Where the bytes of one event and one frame cross, by arithmetic, at an id of four digits."""
     difference = [(n, FRAMED["sse"](seq, n) - FRAMED["websocket"](seq, n)) for n in PAYLOADS]
