@@ -54,6 +54,8 @@ BOUNDS = ServerTable(connections=4000, connections_by_peer=1000, head_s=2.0, pub
 ATTACKER = "127.0.0.2"
 MOST_MB = 64
 MOST_AT_ONCE = 3000
+WARM_UP_S = 5.0
+"""20 messages and more, as TCP needs them (R14)."""
 CALM_S, RECOVERY_S, PATIENCE_S = 5.0, 30.0, 60.0
 
 
@@ -322,7 +324,7 @@ def run(
         stack.callback(load.kill)
         if not ours.poll(PATIENCE_S) or ours.recv() != "subscribed":
             raise RtbenchError(f"{subject.name}: not all subscribed", "try fewer: --subscribers 100")
-        time.sleep(2)
+        time.sleep(WARM_UP_S)
         phases = [_phase(server, target, None, 0, CALM_S)]
         phases += [_phase(server, target, what, rate, seconds) for what in attacks]
         due = _plan(target)

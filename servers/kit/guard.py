@@ -175,6 +175,7 @@ class Door(asyncio.Protocol):
         """The head is whole: the library's protocol takes over."""
         self._guard.heads.pop(self, None)
         served = self._served = self._make()
+        del self._make  # as long as a connection lives, its memory counts
         served.connection_made(self._transport)
         if _UPGRADE.search(data, 0, end):
             self._head = data[end:]
