@@ -527,7 +527,11 @@ def forgets_what_failed(hub: Hub) -> None:
     ],
 )
 def test_a_wrong_failure_is_named(serve, subject: str, breaks: Any, words: str):
-    problems = conformance.catalogue()["failure"].run(_failing(serve, subject, breaks))
+    case = conformance.catalogue()["failure"]
+    for _ in range(3):
+        problems = case.run(_failing(serve, subject, breaks))
+        if problems:  # none: on a busy machine the subscriber came after the failure, of which nothing is asked then
+            break
     assert any(re.search(words, problem) for problem in problems), problems
 
 

@@ -47,6 +47,8 @@ func (s *Server) socket(w http.ResponseWriter, r *http.Request) error {
 		go s.hangUp(r, conn, "publishes_hz", websocket.StatusPolicyViolation) // Close waits for the reader, which is here
 		return false
 	}
+	// Before the answer: what comes after it is the client's, however late this goroutine goes on.
+	subscriber := s.hub.Subscribe(channel, at, func() { go conn.CloseNow() })
 	conn, err = websocket.Accept(w, r, &websocket.AcceptOptions{
 		InsecureSkipVerify: true, // sameSite has looked
 		CompressionMode:    websocket.CompressionDisabled,
@@ -74,7 +76,6 @@ func (s *Server) socket(w http.ResponseWriter, r *http.Request) error {
 		go conn.Ping(ctx)
 		return nil
 	}
-	subscriber := s.hub.Subscribe(channel, at, func() { go conn.CloseNow() })
 	if code, ok := closeCodes[subscriber.Relay(ctx, write, beat)]; ok {
 		conn.Close(code, "")
 	}
