@@ -21,7 +21,7 @@ _decoder = json.JSONDecoder()
 
 
 class NotCheckedError(Exception):
-    """There is no answer; the text is the reason."""
+    """No answer came; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import re
 import shutil
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -17,11 +16,7 @@ CI = "results/reference/ci"
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("quoted", ROOT / "benchmarks/quoted.py")
-    assert spec is not None and spec.loader is not None
-    module = sys.modules["quoted"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("benchmarks.quoted")
 
 
 @pytest.mark.slow

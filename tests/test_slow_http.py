@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import shutil
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -18,12 +17,7 @@ HEAD = "Seconds,Closed,Pending,Connected,Service Available\n"
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("rtbench_slow_http", ROOT / "benchmarks/slow_http.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # its dataclasses look themselves up
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("benchmarks.slow_http")
 
 
 def test_rows_are_cumulative(script: ModuleType) -> None:

@@ -92,7 +92,7 @@ def test_what_has_no_end_is_cut_off_and_forgotten(name: str) -> None:
         now, peak = held()
     assert taken <= most
     assert peak <= 2.3 * most  # a growing bytearray is moved, and has an eighth to spare
-    assert now < READ  # nothing of it; other threads of this process (xdist's) may hold some kB of their own
+    assert now < READ  # nothing of it; coverage and xdist, in this process, hold some kB of their own
 
 
 @pytest.mark.slow

@@ -31,7 +31,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def said(file: Path) -> list[str]:
-    """What is said of a file before its Python file is imported, which ends everything."""
+    """The note on a scenario file; importing its Python file ends the test."""
     lines: list[str] = []
     with pytest.raises(SystemExit, match="it was imported"):
         loading.load(str(file), warn=lines.append)
