@@ -129,6 +129,7 @@ class Subscriber:
             carries_id=settings.carries_id,
             payload=settings.payload,
             json_payload=self.json_payload,
+            compression=settings.compression,
         )
 
     def make(self, asked: Asked) -> Any:

@@ -9,6 +9,7 @@ from rtbench.servers.kit.app import Server
 from rtbench.servers.kit.framework import Framework
 from rtbench.servers.kit.hub import Hub
 from rtbench.subjects import Subject
+from rtbench.transports.coding import CODINGS
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -18,11 +19,12 @@ else:
 
 def handler(server: Server, hub: Hub) -> aiohttp_app.Handler:
     """The handler of polls; the hub encodes with `poll_answer.Enveloped`."""
-    default_s = server.options.poll_timeout_s
+    default_s, coding = server.options.poll_timeout_s, server.options.compression
 
     async def poll(request: web.Request) -> web.StreamResponse:
         channel = aiohttp_app.pick(hub, request)
-        return aiohttp_app.reply(await poll_answer.wait(hub, channel, request.query, request.headers, default_s))
+        found = await poll_answer.wait(hub, channel, request.query, request.headers, default_s)
+        return aiohttp_app.reply(found, request, coding)
 
     return poll
 
@@ -40,5 +42,6 @@ SUBJECT = Subject(
     arm="controlled",
     technique="encode-once",
     serve=serve,
+    codings=frozenset(CODINGS),
     description="long polling on aiohttp; messages encoded once, joined into each answer",
 )

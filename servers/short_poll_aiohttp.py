@@ -9,6 +9,7 @@ from rtbench.servers.kit.app import Server
 from rtbench.servers.kit.framework import Framework
 from rtbench.servers.kit.hub import Hub
 from rtbench.subjects import Subject
+from rtbench.transports.coding import CODINGS, NONE
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -16,12 +17,13 @@ else:
     web = Framework("aiohttp.web")
 
 
-def handler(hub: Hub) -> aiohttp_app.Handler:
+def handler(hub: Hub, coding: str = NONE) -> aiohttp_app.Handler:
     """The handler of polls; the hub encodes with `poll_answer.Enveloped`."""
 
     async def poll(request: web.Request) -> web.StreamResponse:
         channel = aiohttp_app.pick(hub, request)
-        return aiohttp_app.reply(poll_answer.short(hub, channel, request.query, request.headers))
+        found = poll_answer.short(hub, channel, request.query, request.headers)
+        return aiohttp_app.reply(found, request, coding)
 
     return poll
 
@@ -29,7 +31,7 @@ def handler(hub: Hub) -> aiohttp_app.Handler:
 async def serve(server: Server) -> None:
     """Serve short polls until stopped."""
     hub = server.hub(poll_answer.Enveloped())
-    await aiohttp_app.serve(server, hub, handler(hub))
+    await aiohttp_app.serve(server, hub, handler(hub, server.options.compression))
 
 
 SUBJECT = Subject(
@@ -39,5 +41,6 @@ SUBJECT = Subject(
     arm="controlled",
     technique="encode-once",
     serve=serve,
+    codings=frozenset(CODINGS),
     description="short polling on aiohttp; messages encoded once, joined into each answer; ETag and 304",
 )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rtbench.servers.kit import aiohttp_app, sse_encoder
+from rtbench.servers.kit import aiohttp_app, compression, sse_encoder
 from rtbench.servers.kit.app import Server
+from rtbench.servers.kit.channel import Encoder
 from rtbench.servers.kit.cursor import cursor
 from rtbench.servers.kit.framework import Framework
 from rtbench.servers.kit.hub import Hub
+from rtbench.servers.kit.queue import Queued
 from rtbench.subjects import Subject
+from rtbench.transports.coding import CODINGS
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -17,8 +20,17 @@ else:
     web = Framework("aiohttp.web")
 
 
-def handler(hub: Hub) -> aiohttp_app.Handler:
-    """The handler of subscriptions; the hub encodes with `sse_encoder.Chunked`."""
+def encoder(coding: str) -> Encoder:
+    """The hub's encoder; with a coding each event is compressed once."""
+    plain = sse_encoder.Chunked()
+    if coding == compression.NONE:
+        return plain
+    texts = Queued(sse_encoder.event, sse_encoder.notice, sse_encoder.COMMENT)
+    return compression.Once(plain, texts, sse_encoder.chunk, compression.pressed(coding))
+
+
+def handler(hub: Hub, coding: str = compression.NONE) -> aiohttp_app.Handler:
+    """The handler of subscriptions; the hub encodes with `encoder(coding)`."""
 
     async def subscribe(request: web.Request) -> web.StreamResponse:
         channel = aiohttp_app.pick(hub, request)
@@ -31,13 +43,20 @@ def handler(hub: Hub) -> aiohttp_app.Handler:
             transport = sse_encoder.Unchunked(transport)
         else:
             response.enable_chunked_encoding()
+        compressed = aiohttp_app.compressed(request, response, coding)
         await response.prepare(request)
+        if compressed:
+            transport = compression.body(transport, coding, sse_encoder.chunk)
+        elif coding != compression.NONE:
+            transport = compression.Plainly(transport)
         connection = await hub.attach(transport, channel, at)
         try:
             await connection.finished
         finally:
             hub.detach(connection)
         if connection.finished.result() not in ("slow", "gone"):
+            if last := compression.end_of(transport):
+                await response.write(last)
             await response.write_eof()
         return response
 
@@ -46,8 +65,9 @@ def handler(hub: Hub) -> aiohttp_app.Handler:
 
 async def serve(server: Server) -> None:
     """Serve SSE until stopped."""
-    hub = server.hub(sse_encoder.Chunked())
-    await aiohttp_app.serve(server, hub, handler(hub), aliases=True)
+    coding = server.options.compression
+    hub = server.hub(encoder(coding))
+    await aiohttp_app.serve(server, hub, handler(hub, coding), aliases=True)
 
 
 def last_event_id(request: web.Request) -> int | None:
@@ -63,5 +83,6 @@ SUBJECT = Subject(
     arm="controlled",
     technique="encode-once",
     serve=serve,
+    codings=frozenset(CODINGS),
     description="Server-Sent Events on aiohttp; one encoded chunk for all connections",
 )

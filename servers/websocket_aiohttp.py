@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from rtbench.servers.kit import aiohttp_app, guard, websocket_encoder
+from rtbench.servers.kit import aiohttp_app, compression, guard, websocket_encoder
 from rtbench.servers.kit.app import FAREWELL_S, Server
 from rtbench.servers.kit.channel import Connection
 from rtbench.servers.kit.cursor import cursor
@@ -19,10 +19,14 @@ else:
     web = Framework("aiohttp.web")
 
 
+WINDOW_BITS = 15
+"""The window of our compressor: a client that can hold less gets uncompressed messages."""
+
+
 def socket_response(server: Server) -> web.WebSocketResponse:
-    """The same for both techniques: no compression (R11), and no pings beside the hub's heartbeat."""
-    most = server.options.bounds.message_bytes
-    return web.WebSocketResponse(compress=False, timeout=FAREWELL_S / 2, max_msg_size=most)
+    """The same for both techniques: compression only if the scenario has it (R11), no pings beside the heartbeat."""
+    most, compress = server.options.bounds.message_bytes, server.options.compression == "deflate"
+    return web.WebSocketResponse(compress=compress, timeout=FAREWELL_S / 2, max_msg_size=most)
 
 
 async def converse(server: Server, hub: Hub, socket: web.WebSocketResponse, connection: Connection) -> None:
@@ -70,8 +74,11 @@ def handler(server: Server, hub: Hub) -> aiohttp_app.Handler:
         if not socket.can_prepare(request):
             return aiohttp_app.answer(400, "this is a WebSocket: ask for an upgrade")
         await socket.prepare(request)
-        guard.converse(aiohttp_app.transport_of(request))
-        connection = await aiohttp_app.attach(hub, request, channel, at)
+        transport = aiohttp_app.transport_of(request)
+        guard.converse(transport)
+        if server.options.compression != compression.NONE and socket.compress != WINDOW_BITS:
+            transport = compression.Plainly(transport)
+        connection = await hub.attach(transport, channel, at)
         try:
             await converse(server, hub, socket, connection)
         finally:
@@ -84,8 +91,14 @@ def handler(server: Server, hub: Hub) -> aiohttp_app.Handler:
 
 async def serve(server: Server) -> None:
     """Serve WebSocket until stopped."""
-    hub = server.hub(websocket_encoder.Framed())
-    await aiohttp_app.serve(server, hub, handler(server, hub))
+    hub = server.hub(websocket_encoder.encoder(server.options.compression))
+    await aiohttp_app.serve(server, hub, handler(server, hub), prepare=_announce)
+
+
+async def _announce(_request: web.Request, response: web.StreamResponse) -> None:
+    """aiohttp leaves it to the client to ask for messages without context; here they never have one."""
+    if response.headers.get("Sec-WebSocket-Extensions") == "permessage-deflate":
+        response.headers["Sec-WebSocket-Extensions"] = websocket_encoder.EXTENSION
 
 
 SUBJECT = Subject(
@@ -95,5 +108,6 @@ SUBJECT = Subject(
     arm="controlled",
     technique="encode-once",
     serve=serve,
+    codings=frozenset({"deflate"}),
     description="WebSocket on aiohttp; one encoded frame for all connections",
 )

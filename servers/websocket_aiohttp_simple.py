@@ -70,5 +70,6 @@ SUBJECT = Subject(
     arm="controlled",
     technique="per-connection",
     serve=serve,
+    codings=frozenset({"deflate"}),
     description="WebSocket on aiohttp; a queue and send_str() for each connection",
 )

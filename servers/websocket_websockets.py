@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
-from rtbench.servers.kit import guard, origin, pages, websocket_encoder
+from rtbench.servers.kit import compression, guard, origin, pages, websocket_encoder
 from rtbench.servers.kit.app import BACKLOG, FAREWELL_S, Server
 from rtbench.subjects import Subject
 from rtbench.transports.catalogue import find
@@ -39,8 +39,10 @@ async def serve(server: Server) -> None:
     from websockets.asyncio.server import ServerConnection
     from websockets.asyncio.server import serve as websockets_serve
     from websockets.exceptions import ConnectionClosedError
+    from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
 
-    hub = server.hub(websocket_encoder.Framed())
+    coding = server.options.compression
+    hub = server.hub(websocket_encoder.encoder(coding))
     prefix = find("websocket").prefix
 
     def answer(_connection: ServerConnection, request: Request) -> Response | None:
@@ -71,7 +73,9 @@ async def serve(server: Server) -> None:
         assert socket.request is not None
         guard.converse(socket.transport)
         channel, at = websocket_encoder.target(hub, socket.request.path, prefix)
-        connection = await hub.attach(socket.transport, channel, at)
+        compressed = any(isinstance(extension, PerMessageDeflate) for extension in socket.protocol.extensions)
+        plain = compressed or coding == compression.NONE
+        connection = await hub.attach(socket.transport if plain else compression.Plainly(socket.transport), channel, at)
         closing: list[asyncio.Task[None]] = []
 
         def farewell(why: str) -> None:
@@ -101,6 +105,8 @@ async def serve(server: Server) -> None:
         sock=server.socket,
         backlog=BACKLOG,  # asyncio would listen again, with 100
         compression=None,
+        # Without a limit of the window: it declines a client that can hold less.
+        extensions=[ServerPerMessageDeflateFactory(server_no_context_takeover=True)] if coding == "deflate" else None,
         ping_interval=None,  # the hub's heartbeat pings, as in every subject (R11)
         close_timeout=FAREWELL_S / 2,
         process_request=answer,
@@ -122,5 +128,6 @@ SUBJECT = Subject(
     arm="idiomatic",
     technique="encode-once",
     serve=serve,
+    codings=frozenset({"deflate"}),
     description="WebSocket on the websockets library; one encoded frame for all connections",
 )

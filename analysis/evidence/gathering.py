@@ -172,8 +172,12 @@ def _measure(trial: Trial, timeline: bool) -> tuple[Result, dict[str, Any] | Non
 
 
 def _framed(samples: Samples) -> float | None:
-    """Bytes per message by arithmetic, over the ticks of the window as their subscribers see them."""
-    size = FRAMED.get(samples.trial.transport)
+    """Bytes per message by arithmetic, over the ticks of the window as their subscribers see them.
+
+    None where they depend on more: polls, and messages that are compressed.
+    """
+    plain = (samples.trial.manifest.get("fairness") or {}).get("compression", "none") in ("none", False)
+    size = FRAMED.get(samples.trial.transport) if plain else None
     ticks, inside = samples.ticks, samples.inside
     weights = samples.audience[inside]
     if size is None or not weights.sum():

@@ -31,12 +31,14 @@ BENT = 0.01
 
 
 def study(evidence: Evidence) -> Sweep | None:
-    """The sweep of a campaign; None without one."""
+    """The sweep of a campaign; None without one, or with one value of each key, over which nothing can change."""
     if not evidence.swept:
         return None
     cells = [cell for cell in evidence.campaign.cells if cell]
     keys = tuple(dict.fromkeys(key for cell in cells for key in cell))
     parts = tuple(_slices(cells, keys))
+    if not parts:
+        return None
     noises = evidence.noises
     exponents, changes, crossovers, curves = [], [], [], []
     for part in parts:

@@ -16,7 +16,7 @@
 #include <sys/timerfd.h>
 #include <time.h>
 
-enum { READ_BYTES = 65536, EVENTS = 512, SECOND = 1000000000, STAMPNS = 35, PLAIN_TEXT = 0x81 };
+enum { READ_BYTES = 65536, EVENTS = 512, SECOND = 1000000000, STAMPNS = 35, PLAIN_TEXT = 0x81, DEFLATED = 0x40 };
 enum { IDLE, DUE, FULL, LOOK, OVER, OTHER };      /* why it returns */
 enum { NOBODY_LOOKS, ALWAYS, UNLESS_PLAIN_TEXT }; /* what `cares` says of a descriptor */
 
@@ -46,7 +46,7 @@ static int64_t now_ns(void) {
 
 /* Exactly one complete, unfragmented text frame of at most 64 KiB (`rtbench.transports.websocket.plain`). */
 static int plain_text(const unsigned char *data, int64_t size) {
-    if (size < 2 || data[0] != PLAIN_TEXT) return 0;
+    if (size < 2 || (data[0] & ~DEFLATED) != PLAIN_TEXT) return 0;
     if (data[1] < 126) return size == data[1] + 2;
     return data[1] == 126 && size >= 130 && size == (data[2] << 8 | data[3]) + 4;
 }

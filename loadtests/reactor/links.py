@@ -235,7 +235,7 @@ class WebSocketLink(PushLink):
     def __init__(self, reactor: Reactor, subscriber: Subscriber, asked: Asked) -> None:
         super().__init__(reactor, subscriber, asked)
         self._greeting = asked.greeting
-        self._scanner = ControlScanner()
+        self._scanner = ControlScanner(deflate=asked.compression == "deflate")
         self._data: Any = reactor.capture.data
 
     def opened(self, rest: bytes) -> None:

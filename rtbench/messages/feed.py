@@ -21,7 +21,7 @@ class PlayedWorkload(Message, frozen=True):
     seed: int
     epoch_s: int
     subscribers: int
-    pace: tuple[str, float, int, str, bool, str, bool, bool]
+    pace: tuple[str, float, int, str, bool, str, bool, bool, str]
 
     @classmethod
     def of(cls, workload: Workload) -> Self:

@@ -50,6 +50,8 @@ class LoadSettings(Message, frozen=True):
     headers: dict[str, str] = field(default_factory=dict)
     subprotocol: str = ""
     greeting: tuple[str, ...] = ()
+    compression: str = "none"
+    """The coding that subscribers offer (the scenario's `compression`)."""
     tls_ca: str = ""
     due: str = ""
     """The place of the due time in payloads (`rtbench.subjects.Subject`)."""

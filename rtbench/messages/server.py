@@ -58,6 +58,8 @@ class ServerOptions(Message, frozen=True):
     bounds: Bounds = field(default_factory=lambda: Bounds.of(ServerTable()))
     allow_origin: tuple[str, ...] = ()
     """Origins of other sites that may connect and post."""
+    compression: str = "none"
+    """The coding for clients that accept it."""
 
 
 class Readiness(Message, frozen=True, forbid_unknown_fields=False):

@@ -60,6 +60,7 @@ class ServerProcess(Process):
             module=module,
             bounds=Bounds.of(table),
             allow_origin=table.allow_origin,
+            compression=scenario.compression,
         )
         command = [sys.executable, "-m", "rtbench.servers", subject, text(options)]
         super().__init__(command, cores, log, network=network)

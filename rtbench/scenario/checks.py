@@ -11,6 +11,7 @@ from rtbench.scenario.model import Scenario
 from rtbench.streams import catalogue
 from rtbench.subjects.names import is_faulty
 from rtbench.subjects.proxies import catalogue as proxies
+from rtbench.transports.coding import NONE
 
 
 def check(scenario: Scenario, source: str) -> None:
@@ -36,6 +37,7 @@ def check(scenario: Scenario, source: str) -> None:
     _bounds(scenario, source)
     _conversation(scenario, source)
     _interruptions(scenario, source)
+    _compression(scenario, source)
     if scenario.faults.inject and not all(is_faulty(name) for name in scenario.subjects):
         raise ScenarioError(f"{source}: faults.inject", "use it with the fault-injecting subjects (`…-faulty`) only")
     if scenario.proxy and scenario.proxy not in proxies():
@@ -75,6 +77,17 @@ def _conversation(scenario: Scenario, source: str) -> None:
     for name in scenario.subjects:
         if "conversation" not in scenario.subject_of(name).capabilities:
             raise ScenarioError(f"{source}: {name} takes no messages from subscribers", "remove it, or chat.senders")
+
+
+def _compression(scenario: Scenario, source: str) -> None:
+    """Each subject must have the coding."""
+    if scenario.compression == NONE:
+        return
+    for name in scenario.subjects:
+        codings = scenario.subject_of(name).codings
+        if scenario.compression not in codings:
+            text = f'{source}: compression = "{scenario.compression}": {name} does not compress with it'
+            raise ScenarioError(text, f"remove it, or choose {', '.join([NONE, *sorted(codings)])}")
 
 
 def _interruptions(scenario: Scenario, source: str) -> None:

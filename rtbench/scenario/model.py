@@ -28,6 +28,7 @@ from rtbench.scenario.tables import (
     SubjectTable,
     ValidityTable,
     WorkloadTable,
+    choice,
     flag,
     names_of,
     number,
@@ -39,6 +40,7 @@ from rtbench.scenario.tables import (
 from rtbench.streams import Pace
 from rtbench.subjects import Subject
 from rtbench.subjects.registry import Registry, behind
+from rtbench.transports.coding import CODINGS, NONE
 from rtbench.workload import Workload
 
 MOST_WORKERS = 4
@@ -46,6 +48,8 @@ MOST_WORKERS = 4
 
 _LATER: Mapping[str, Any] = {
     "warmup_messages": 0,
+    "compression": NONE,
+    "workload.payload": WorkloadTable().payload,
     "validity.moved_share": ValidityTable().moved_share,
     **{
         f"server.{name}": [] if name == "allow_origin" else getattr(ServerTable(), name)
@@ -103,6 +107,8 @@ class Scenario:
     """The Unix time at which the timestamps in payloads begin."""
     netns: bool = ruled(flag(), False)
     """Whether server and load have a network namespace each, so that bytes on the wire are counted. Needs root."""
+    compression: str = ruled(choice(NONE, *CODINGS), NONE)
+    """The coding that clients offer and servers use: `deflate` (a WebSocket's messages, too), `gzip` or `zstd`."""
     proxy: str = ruled(words("expected a proxy's name; empty: none"), "")
     """The proxy before every subject."""
     i_own_this_host: bool = ruled(flag(), False)

@@ -141,6 +141,9 @@ class WorkloadTable:
     """The length of a payload (`fanout`)."""
     arrival: str = ruled(choice("constant", "poisson"), "constant")
     """The gaps between messages: all alike, or exponential (`fanout`)."""
+    payload: str = ruled(choice("random", "json"), "random")
+    """`random`: seeded letters, which compress badly. `json`: documents, which compress like a feed of quotes (`fanout`).
+    """
     real: bool = ruled(flag(), False)
     """This machine's figures instead of simulated ones (`metrics`)."""
     trace: str = ruled(words("expected the path of a trace file"), "")

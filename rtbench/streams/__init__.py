@@ -58,6 +58,8 @@ class Pace:
     """`production`: also send the article's own heartbeat, a message that scripts see."""
     conversation: bool = False
     """`chat`: subscribers send the messages, and the stream never ends (the scenario's [chat])."""
+    payload: str = "random"
+    """`fanout`: `random` letters, or `json`, documents that compress as real ones do."""
 
 
 @dataclass(frozen=True, slots=True)

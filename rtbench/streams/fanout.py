@@ -1,7 +1,8 @@
 """`fanout`: messages of a set size at a set rate, constant or Poisson, for comparing transports.
 
 A payload is JSON of exactly `payload_bytes` bytes: an object with the sequence number, the timestamp and seeded
-padding; where that does not fit, a JSON string of seeded letters. Channels of a constant unicast workload are spread
+padding; where that does not fit, a JSON string of seeded letters. With `payload = "json"` the padding is what a feed
+of quotes sends, so that compression finds what it would find there. Channels of a constant unicast workload are spread
 evenly over one period, so that the load is even and no two channels depend on each other's phase.
 """
 
@@ -21,16 +22,62 @@ class Fanout(Stream):
 
     def emissions(self, source: Source) -> Iterator[Emission]:
         bits = source.random().getrandbits
-        size = source.pace.payload_bytes
+        size, document = source.pace.payload_bytes, source.pace.payload == "json"
         for seq, offset_ns in enumerate(_offsets(source), start=1):
             head = f'{{"type":"fanout","seq":{seq},"timestamp":{source.timestamp(offset_ns)},"pad":"'
             room = size - len(head) - 2
-            if room >= 0:
+            if document and room >= 0:
+                yield Emission(offset_ns, _document(bits, head.removesuffix('"pad":"'), size))
+            elif room >= 0:
                 yield Emission(offset_ns, head + _letters(bits, room) + '"}')
             elif size >= 2:
                 yield Emission(offset_ns, f'"{_letters(bits, size - 2)}"')
             else:
                 yield Emission(offset_ns, str(seq % 10))
+
+
+_SYMBOLS = ("ACME", "BOLT", "CRUX", "DELT", "ECHO", "FLUX", "GLOW", "HIVE", "IRIS", "JADE", "KITE", "LUMA")
+_STATES = ("open", "open", "open", "halted", "auction")
+_WORDS = (
+    "the",
+    "order",
+    "was",
+    "filled",
+    "at",
+    "price",
+    "above",
+    "market",
+    "after",
+    "close",
+    "news",
+    "of",
+    "offer",
+    "for",
+)
+_NOTE = '"note":"'
+
+
+def _document(bits: Callable[[int], int], head: str, size: int) -> str:
+    """`head`, as many quotes as fit, and a note of words that fills the rest."""
+    quotes: list[str] = []
+    room = size - len(head) - len(f'"quotes":[],{_NOTE}"}}')
+    if room < 0:
+        return f'{head}"pad":"{_letters(bits, size - len(head) - 9)}"}}'
+    while True:
+        price, change, volume = bits(17), bits(9) - 256, bits(20)
+        quote = (
+            f'{{"id":{bits(30)},"symbol":"{_SYMBOLS[bits(16) % len(_SYMBOLS)]}",'
+            f'"price":{price // 100}.{price % 100:02d},"change":{change},"volume":{volume},'
+            f'"state":"{_STATES[bits(16) % len(_STATES)]}"}}'
+        )
+        if len(quote) + bool(quotes) > room:
+            break
+        room -= len(quote) + bool(quotes)
+        quotes.append(quote)
+    words = ""
+    while len(words) < room:
+        words += _WORDS[bits(16) % len(_WORDS)] + " "
+    return f'{head}"quotes":[{",".join(quotes)}],{_NOTE}{words[:room]}"}}'
 
 
 def _offsets(source: Source) -> Iterator[int]:

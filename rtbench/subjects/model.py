@@ -168,6 +168,8 @@ class Subject:
     least_heartbeat_s: float = 0.0
     """The shortest heartbeat that it supports, seconds."""
     capabilities: frozenset[str] = CAPABILITIES
+    codings: frozenset[str] = frozenset()
+    """What it can compress with, for a client that accepts it (`rtbench.transports.coding`)."""
     requires: Sequence[Requirement] = ()
     module: str = ""
     """Its definition: a module's name, a Python file, or the scenario file with its [[subject]]."""

@@ -103,6 +103,13 @@ class Asked:
     carries_id: str = "protocol"
     payload: str = ""
     json_payload: bool | None = None
+    compression: str = "none"
+    """The coding that the client offers: `deflate` (a WebSocket's messages, too), `gzip` or `zstd`."""
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """The header fields of an HTTP request, with the coding that the client accepts (RFC 9110 §12.5.3)."""
+        return self.headers if self.compression == "none" else {**self.headers, "Accept-Encoding": self.compression}
 
     @property
     def resuming(self) -> str:

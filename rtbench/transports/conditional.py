@@ -26,14 +26,14 @@ OLDEST = b"If-Modified-Since: Thu, 01 Jan 1970 00:00:01 GMT\r\nIf-None-Match: 0\
 def codec(asked: Asked) -> ConditionalClient:
     """The codec for a subscriber's request. It ignores the cursor, which is rtbench's: a resumption begins from now."""
     return ConditionalClient(
-        asked.host, asked.path, asked.headers, reader(asked.carries_id, asked.json_payload, asked.payload)
+        asked.host, asked.path, asked.fields, reader(asked.carries_id, asked.json_payload, asked.payload)
     )
 
 
 def interval(asked: Asked) -> IntervalClient:
     """The same for interval polling."""
     return IntervalClient(
-        asked.host, asked.path, asked.headers, reader(asked.carries_id, asked.json_payload, asked.payload)
+        asked.host, asked.path, asked.fields, reader(asked.carries_id, asked.json_payload, asked.payload)
     )
 
 

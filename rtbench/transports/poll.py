@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from rtbench.transports import Asked, Closed, Control, Message, ProtocolError, TooLarge
 from rtbench.transports.catalogue import Transport
+from rtbench.transports.coding import decoder
 from rtbench.transports.envelope import elements, members, unwrap
 from rtbench.transports.http import Body, Complete, Head, Part, ResponseParser, request_head
 
@@ -56,7 +57,7 @@ class PollResponse:
 def codec(asked: Asked) -> PollClient:
     """The codec for a subscriber's request."""
     return PollClient(
-        asked.host, asked.path, asked.cursor, asked.timeout_s, asked.headers, json_payload=asked.json_payload
+        asked.host, asked.path, asked.cursor, asked.timeout_s, asked.fields, json_payload=asked.json_payload
     )
 
 
@@ -119,6 +120,8 @@ class Responses(ABC):
                 head, body = self._head, bytes(self._body)
                 self._head = None
                 self._body.clear()
+                if body and (unpack := decoder(head.headers)) is not None:
+                    body = unpack.feed(body)
                 responses.append(self._response(head, body, part))
 
     @abstractmethod

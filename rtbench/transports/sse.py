@@ -17,6 +17,7 @@ from types import MappingProxyType
 
 from rtbench.transports import Asked, Closed, Control, Event, Heartbeat, Message, Opened, ProtocolError, TooLarge
 from rtbench.transports.catalogue import Transport
+from rtbench.transports.coding import Decoder, decoder
 from rtbench.transports.envelope import Reader, reader
 from rtbench.transports.http import Body, Complete, Head, Part, ResponseParser, request_head
 
@@ -189,7 +190,7 @@ def codec(asked: Asked) -> SSEClient:
     numbered = asked.carries_id == "protocol"
     carries_id = "none" if numbered else asked.carries_id
     read = None if numbered and not asked.payload else reader(carries_id, asked.json_payload, asked.payload)
-    return SSEClient(asked.host, asked.path, asked.cursor, asked.headers, read=read, numbered=numbered)
+    return SSEClient(asked.host, asked.path, asked.cursor, asked.fields, read=read, numbered=numbered)
 
 
 class SSEClient:
@@ -221,6 +222,7 @@ class SSEClient:
         self._limit = max_event_bytes
         self.retry_ms: int | None = None
         """The server's last reconnection time, milliseconds; None before the first."""
+        self._decoder: Decoder | None = None
         self._steady = False  # both layers are at a boundary: the short cut may be tried
         self._opened = False
         self._closed = False
@@ -316,14 +318,16 @@ class SSEClient:
             self._steady, self._fault = False, str(fault)
             raise type(fault)(self._fault, events) from fault
         at_boundary = self._http.between_chunks and self._stream.idle
-        self._steady = at_boundary and self._read is None and not self._closed
+        plain = self._read is None and self._decoder is None
+        self._steady = at_boundary and plain and not self._closed
 
     def _part(self, part: Part, events: list[Event]) -> bool:
         """Handle one part. Returns whether the connection is over with it."""
         if isinstance(part, Body):
             fault: ProtocolError | None = None
             try:
-                items = self._stream.feed(part.data)
+                data = part.data if self._decoder is None else self._decoder.feed(part.data)
+                items = self._stream.feed(data)
             except ProtocolError as error:
                 items, fault = list(error.events), error
             for item in items:
@@ -347,6 +351,7 @@ class SSEClient:
                 self._end(events, part.status == 204, f"status {part.status}")
             elif kind.partition(";")[0].strip().lower() != "text/event-stream":
                 self._end(events, False, f"content type {kind!r}")
+            self._decoder = decoder(part.headers)
         else:
             assert isinstance(part, Complete)
             self._end(events, True, "end of the response")

@@ -15,6 +15,7 @@ from types import MappingProxyType
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHandshake, PayloadTooBig
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory, PerMessageDeflate
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.protocol import State
@@ -23,11 +24,13 @@ from websockets.uri import parse_uri
 
 from rtbench.transports import Asked, Closed, Event, Heartbeat, Opened, ProtocolError, TooLarge
 from rtbench.transports.catalogue import Transport
+from rtbench.transports.coding import Inflater
 from rtbench.transports.envelope import Reader, reader
 from rtbench.transports.http import END_OF_HEAD, MAX_HEAD_BYTES, Head, ResponseParser, request_head
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 PLAIN_TEXT = 0x81  # FIN and opcode 1, nothing else
+DEFLATED = 0x40  # RSV1: the message is compressed (RFC 7692 §6)
 _SWITCHING = b"HTTP/1.1 101 "
 _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 _OPCODES = frozenset({_CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG})
@@ -46,9 +49,12 @@ class FrameTooLong(FrameError, TooLarge):
 
 
 def plain(data: bytes, start: int, end: int) -> bool:
-    """Whether `data[start:end]` is exactly one complete, unfragmented text frame of at most 64 KiB."""
+    """Whether `data[start:end]` is exactly one complete, unfragmented text frame of at most 64 KiB, compressed or not.
+
+    A compressed one that was not negotiated is found when it is decoded.
+    """
     size = end - start
-    if size < 2 or data[start] != PLAIN_TEXT:
+    if size < 2 or data[start] & ~DEFLATED != PLAIN_TEXT:
         return False
     length = data[start + 1]
     if length < 126:
@@ -59,8 +65,10 @@ def plain(data: bytes, start: int, end: int) -> bool:
 class FrameSplitter:
     """Complete raw server frames, header included (RFC 6455 §5.2). A header is checked before its payload is kept."""
 
-    def __init__(self, max_frame_bytes: int = MAX_MESSAGE_BYTES) -> None:
+    def __init__(self, max_frame_bytes: int = MAX_MESSAGE_BYTES, *, deflate: bool = False) -> None:
+        """`deflate`: permessage-deflate was negotiated, so that RSV1 may be set on a message's first frame."""
         self._limit = max_frame_bytes
+        self._reserved = 0x30 if deflate else 0x70
         self._held = bytearray()
         self._need = 2
         self._fault: FrameError | None = None
@@ -102,8 +110,8 @@ class FrameSplitter:
             return 2
         first, length = data[at], data[at + 1]
         opcode = first & 0x0F
-        if first & 0x70:
-            raise FrameError("reserved bits set without an extension")  # §5.2
+        if first & self._reserved or (first & DEFLATED and opcode not in (_TEXT, _BINARY)):
+            raise FrameError("reserved bits set without an extension")  # §5.2, RFC 7692 §6.1
         if opcode not in _OPCODES:
             raise FrameError(f"reserved opcode {opcode:#x}")
         if length & 0x80:
@@ -142,13 +150,17 @@ def codec(asked: Asked) -> WebSocketClient:
     """The codec for a subscriber's request."""
     names = (asked.subprotocol,) if asked.subprotocol else ()
     read = reader(asked.carries_id, asked.json_payload, asked.payload)
-    return WebSocketClient(asked.host, asked.resuming, headers=asked.headers, subprotocols=names, read=read)
+    deflate = asked.compression == "deflate"
+    return WebSocketClient(
+        asked.host, asked.resuming, headers=asked.headers, subprotocols=names, read=read, deflate=deflate
+    )
 
 
 class WebSocketClient:
     """A `Codec`. Text and binary messages must be envelopes (`rtbench.transports.envelope`).
 
-    `json_payload`: see `unwrap`.
+    `json_payload`: see `unwrap`. permessage-deflate is negotiated by `websockets`; frames stay as they came, and a
+    message is inflated when it is whole.
 
     Closed comes with the server's close frame (its echo is then in `to_send`), with a refused handshake as soon as
     its head is there, or with `eof`; nothing is read after it.
@@ -164,11 +176,13 @@ class WebSocketClient:
         *,
         json_payload: bool | None = None,
         read: Reader | None = None,
+        deflate: bool = False,
     ) -> None:
+        """`deflate`: offer permessage-deflate, as browsers do."""
         request_head("GET", path, host, headers)  # ValueError for what cannot stand in a request
         self._protocol = ClientProtocol(
             parse_uri(f"ws://{host}{path}"),
-            extensions=None,  # no compression: bytes on the wire are the payload's
+            extensions=[ClientPerMessageDeflateFactory()] if deflate else None,
             subprotocols=[Subprotocol(name) for name in subprotocols] or None,
             max_size=max_message_bytes,
         )
@@ -176,6 +190,8 @@ class WebSocketClient:
         self._read = read or reader("protocol", json_payload)
         self._limit = max_message_bytes
         self._splitter = FrameSplitter(max_message_bytes)
+        self._inflater: Inflater | None = None
+        self._deflated = False  # the message of these fragments
         self._head = bytearray()
         self._fragments: bytearray | None = None  # of the unfinished message; websockets limits their sum
         self._binary = False  # the message of these fragments; UTF-8 is for text only (§5.6)
@@ -256,12 +272,21 @@ class WebSocketClient:
         fault = self._protocol.handshake_exc
         if fault is None:
             self._open = True
+            self._agreed()
             self._frames(rest, events)
         elif isinstance(fault, InvalidHandshake) and events:
             self._closed = True
             events.append(Closed(False, reason=str(fault)))
         else:
             raise ProtocolError(f"handshake: {fault.__cause__ or fault}")
+
+    def _agreed(self) -> None:
+        """Take permessage-deflate over from the protocol if it was negotiated: messages are inflated here."""
+        for extension in self._protocol.extensions:
+            assert isinstance(extension, PerMessageDeflate)
+            self._inflater = Inflater(not extension.remote_no_context_takeover, self._limit)
+            self._splitter = FrameSplitter(self._limit, deflate=True)
+        self._protocol.extensions = []
 
     def _refused(self, head: bytes, events: list[Event]) -> None:
         for part in ResponseParser().feed(head):
@@ -284,8 +309,8 @@ class WebSocketClient:
         except FrameError as error:
             frames, fault = list(error.events), error
         for frame in frames:
-            if frame[0] == PLAIN_TEXT and self._fragments is None:
-                self._message(_payload(frame), events)
+            if frame[0] & ~DEFLATED == PLAIN_TEXT and self._fragments is None:
+                self._message(_payload(frame), events, deflated=frame[0] != PLAIN_TEXT)
             else:
                 self._unusual(frame, events)
                 if self._closed:
@@ -296,7 +321,8 @@ class WebSocketClient:
     def _in_place(self, data: bytes, events: list[Event]) -> int:
         """Takes the plain text frames at the start of `data`; returns how many bytes they were."""
         position, last = 0, len(data) - 2
-        while position <= last and data[position] == PLAIN_TEXT:
+        other = PLAIN_TEXT if self._inflater is None else PLAIN_TEXT | DEFLATED
+        while position <= last and ((first := data[position]) == PLAIN_TEXT or first == other):
             length = data[position + 1]
             if length < 126:
                 start = position + 2
@@ -310,11 +336,14 @@ class WebSocketClient:
             stop = start + length
             if stop - 2 > last or length > self._limit:
                 break
-            self._message(data[start:stop], events)
+            self._message(data[start:stop], events, deflated=first != PLAIN_TEXT)
             position = stop
         return position
 
-    def _message(self, text: bytes, events: list[Event], binary: bool = False) -> None:
+    def _message(self, text: bytes, events: list[Event], binary: bool = False, deflated: bool = False) -> None:
+        if deflated:
+            assert self._inflater is not None
+            text = self._inflater.message(text)
         if not binary and not text.isascii():
             try:
                 text.decode()
@@ -325,7 +354,8 @@ class WebSocketClient:
     def _unusual(self, raw: bytes, events: list[Event]) -> None:
         if self._fragments is not None and raw[0] & 0x0F == _CLOSE:
             self._protocol.current_size = None  # §5.4 allows a close between fragments, websockets refuses it
-        self._protocol.receive_data(raw)
+        deflated = bool(raw[0] & DEFLATED)
+        self._protocol.receive_data(bytes((raw[0] & ~DEFLATED,)) + raw[1:] if deflated else raw)
         fault = self._protocol.parser_exc
         if fault is not None:
             self._fragments = None
@@ -341,13 +371,13 @@ class WebSocketClient:
                 events.append(Closed(close.code in (1000, 1001), close.code, close.reason))
             elif frame.opcode is not Opcode.PONG:
                 if frame.opcode is not Opcode.CONT:
-                    self._binary = frame.opcode is Opcode.BINARY
+                    self._binary, self._deflated = frame.opcode is Opcode.BINARY, deflated
                 if self._fragments is None:
                     self._fragments = bytearray()
                 self._fragments += frame.data
                 if frame.fin:
                     message, self._fragments = bytes(self._fragments), None
-                    self._message(message, events, self._binary)
+                    self._message(message, events, self._binary, self._deflated)
 
 
 class ControlScanner:
@@ -357,9 +387,11 @@ class ControlScanner:
     101, `closed` is true, `close_code` is the reason (1006: the handshake was refused), and nothing more is read.
     """
 
-    def __init__(self, max_frame_bytes: int = MAX_MESSAGE_BYTES, *, handshake: bool = False) -> None:
+    def __init__(
+        self, max_frame_bytes: int = MAX_MESSAGE_BYTES, *, handshake: bool = False, deflate: bool = False
+    ) -> None:
         self.close_code: int | None = None
-        self._splitter = FrameSplitter(max_frame_bytes)
+        self._splitter = FrameSplitter(max_frame_bytes, deflate=deflate)
         self._head: bytearray | None = bytearray() if handshake else None
 
     @property

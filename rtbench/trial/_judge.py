@@ -211,4 +211,6 @@ def compression(headers: Iterable[Mapping[str, str]]) -> str:
     found = {
         head[name] for head in headers for name in ("content-encoding", "sec-websocket-extensions") if name in head
     }
-    return ", ".join(sorted(found)) or "none"
+    # Whether a message refers to those before it is another key (`compression_context`).
+    named = {name.partition(";")[0].strip().removeprefix("permessage-") for name in found}
+    return ", ".join(sorted(named)) or "none"

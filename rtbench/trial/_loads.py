@@ -54,6 +54,7 @@ def loads_of(run: Run, sockets: Path, network: str) -> Iterator[LoadProcess]:
         headers=dict(subject.headers),
         subprotocol=subject.subprotocol,
         greeting=tuple(subject.greeting),
+        compression=scenario.compression,
         tls_ca=subject.tls_ca,
         due=subject.due,
         reconnect_policy=ReconnectPolicy(

@@ -11,7 +11,7 @@ import json
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from rtbench.servers.kit import pages
+from rtbench.servers.kit import compression, pages
 from rtbench.servers.kit.app import BACKLOG, FAREWELL_S, READ_BUFFER_BYTES, Server
 from rtbench.servers.kit.channel import Channel, ClientTransport, Connection
 from rtbench.servers.kit.cursor import BadParameter, cursor, number
@@ -35,6 +35,7 @@ __all__ = [
     "application",
     "attach",
     "close_delimited",
+    "compressed",
     "mount",
     "mount_pages",
     "mount_plan",
@@ -49,13 +50,21 @@ __all__ = [
 ]
 
 Handler: TypeAlias = "Callable[[web.Request], Awaitable[web.StreamResponse]]"
+Prepare: TypeAlias = "Callable[[web.Request, web.StreamResponse], Awaitable[None]]"
 GENERAL = "general"
 """The stream of the article's own routes when the path names an unknown one."""
 
 
-async def serve(server: Server, hub: Hub, handler: Handler, aliases: bool = False) -> None:
-    """Serve `handler` under the subject's prefix until the server is stopped. `aliases`: see `mount`."""
+async def serve(
+    server: Server, hub: Hub, handler: Handler, aliases: bool = False, prepare: Prepare | None = None
+) -> None:
+    """Serve `handler` under the subject's prefix until the server is stopped. `aliases`: see `mount`.
+
+    `prepare` sees each response before its head is sent.
+    """
     app, transport = application(server, server.middlewares), server.subject.transport
+    if prepare is not None:
+        app.on_response_prepare.append(prepare)
     mount(app, transport, handler, aliases)
     mount_plan(app, hub)
     mount_send(app, server, hub)
@@ -223,9 +232,24 @@ async def relay(
         sender.cancel()
 
 
-def reply(found: Answer) -> web.Response:
-    """The answer to a poll."""
-    return web.Response(status=found.status, headers=found.headers, body=found.body or None)
+def reply(found: Answer, request: web.Request, coding: str = compression.NONE) -> web.Response:
+    """The answer to a poll, compressed if the client accepts the coding."""
+    response = web.Response(status=found.status, headers=found.headers)
+    if found.body:
+        pack = compressed(request, response, coding)
+        response.body = compression.packed(coding, found.body) if pack else found.body
+    return response
+
+
+def compressed(request: web.Request, response: web.StreamResponse, coding: str) -> bool:
+    """Whether the body is to be compressed, for it is asked for and the client accepts it; the head then says so."""
+    if coding == compression.NONE:
+        return False
+    response.headers["Vary"] = "Accept-Encoding"
+    if not compression.accepts(request.headers.get("Accept-Encoding"), coding):
+        return False
+    response.headers["Content-Encoding"] = coding
+    return True
 
 
 async def attach(hub: Hub, request: web.Request, channel: Channel, at: int | None) -> Connection:

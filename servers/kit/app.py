@@ -33,6 +33,7 @@ from rtbench.servers.kit.guard import Guard
 from rtbench.servers.kit.hub import Hub
 from rtbench.servers.kit.ingest import ingest
 from rtbench.subjects import Subject
+from rtbench.transports.coding import NONE
 
 __all__ = ["BACKLOG", "FAREWELL_S", "READ_BUFFER_BYTES", "Server", "listen", "run", "tidy"]
 
@@ -109,7 +110,8 @@ class Server:
 
     def _uses(self) -> dict[str, Any]:
         """The settings in use (R11), for the trial's manifest."""
-        limits = self.options.limits
+        limits, coding = self.options.limits, self.options.compression
+        once = self.subject.technique == "encode-once"
         return {
             "loop": type(asyncio.get_running_loop()).__module__.partition(".")[0],
             "stack": ", ".join(_versioned(name) for name in self.subject.packages or (self.subject.stack,)),
@@ -119,7 +121,8 @@ class Server:
             "nodelay": True,
             "backlog": BACKLOG,
             "access_log": False,
-            "compression": "none",
+            "compression": coding,
+            **({} if coding == NONE else {"compression_context": "message" if once else "connection"}),
             "heartbeat_s": limits.heartbeat_s,
             "buffer_bytes": limits.buffer_bytes,
             "slow_consumer": "drop",

@@ -1,4 +1,4 @@
-"""Writes WebSocket messages: RFC 6455 server frames, unmasked (§5.1), one frame a message, no compression."""
+"""Writes WebSocket messages: RFC 6455 server frames, unmasked (§5.1), one frame a message, compressed if asked for."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from rtbench.servers.kit.channel import Channel
+from rtbench.servers.kit import compression
+from rtbench.servers.kit.channel import Channel, Encoder
 from rtbench.servers.kit.cursor import BadParameter, cursor, number
 from rtbench.servers.kit.framework import Framework
 from rtbench.servers.kit.hub import Hub
+from rtbench.servers.kit.queue import Queued
 from rtbench.transports.envelope import wrap
 
 if TYPE_CHECKING:
@@ -17,7 +19,12 @@ if TYPE_CHECKING:
 else:
     frames = Framework("websockets.frames")
 
-__all__ = ["CLOSE", "Framed", "Refused", "notice", "target"]
+__all__ = ["CLOSE", "EXTENSION", "Framed", "Refused", "encoder", "notice", "target"]
+
+DEFLATED = 0x40
+"""RSV1: the message is compressed (RFC 7692 §6)."""
+EXTENSION = "permessage-deflate; server_no_context_takeover"
+"""How a server whose messages are compressed once answers a client that offers compression (RFC 7692 §7.1.1.1)."""
 
 
 def text(data: bytes) -> bytes:
@@ -28,6 +35,21 @@ def text(data: bytes) -> bytes:
 def notice(kind: str, fields: dict[str, Any]) -> bytes:
     """A notice's text (interface.md)."""
     return json.dumps({"control": kind, **fields}, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _deflated(data: bytes) -> bytes:
+    """One text frame whose message is compressed (RFC 7692 §6.1)."""
+    frame = text(data)
+    return bytes((frame[0] | DEFLATED,)) + frame[1:]
+
+
+def encoder(coding: str) -> Encoder:
+    """The hub's encoder: `Framed`; with `deflate` each message is compressed once, without context takeover."""
+    if coding == compression.NONE:
+        return Framed()
+    press = compression.pressed(coding)
+    # RFC 7692 §7.2.1: without the last four bytes of the flush.
+    return compression.Once(Framed(), Queued(wrap, notice, b""), _deflated, lambda text: press(text)[:-4])
 
 
 class Framed:

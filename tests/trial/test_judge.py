@@ -179,7 +179,7 @@ def test_a_saturated_server_is_a_warning_and_the_trial_is_valid(written: Written
         ([], "none"),
         ([{"content-type": "text/event-stream"}], "none"),
         ([{"content-encoding": "gzip"}], "gzip"),
-        ([{}, {"sec-websocket-extensions": "permessage-deflate"}], "permessage-deflate"),
+        ([{}, {"sec-websocket-extensions": "permessage-deflate; server_no_context_takeover"}], "deflate"),
         ([{"content-encoding": "gzip"}, {"content-encoding": "br"}, {"content-encoding": "gzip"}], "br, gzip"),
     ],
 )
