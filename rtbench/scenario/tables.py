@@ -142,7 +142,7 @@ class WorkloadTable:
     arrival: str = ruled(choice("constant", "poisson"), "constant")
     """The gaps between messages: all alike, or exponential (`fanout`)."""
     payload: str = ruled(choice("random", "json"), "random")
-    """`random`: seeded letters, which compress badly. `json`: documents, which compress like a feed of quotes (`fanout`).
+    """`random`: seeded letters, which compress badly. `json`: documents that compress like a feed of quotes (`fanout`).
     """
     real: bool = ruled(flag(), False)
     """This machine's figures instead of simulated ones (`metrics`)."""

@@ -11,11 +11,16 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rtbench.servers.kit.channel import ClientTransport, Encoder
+from rtbench.servers.kit.framework import Framework
 from rtbench.transports.coding import NONE
+
+if TYPE_CHECKING:
+    import zstandard
+else:
+    zstandard = Framework("zstandard")
 
 __all__ = ["NONE", "Coded", "Flushed", "Once", "Plainly", "accepts", "body", "end_of", "packed", "pressed"]
 
@@ -55,7 +60,7 @@ class Coded(bytes):
 def pressed(coding: str) -> Callable[[bytes], bytes]:
     """A function that compresses one message by itself: a part of a deflate stream, or a whole zstd frame."""
     if coding == "zstd":
-        compress: Callable[[bytes], bytes] = import_module("zstandard").ZstdCompressor(level=ZSTD_LEVEL).compress
+        compress: Callable[[bytes], bytes] = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress
         return compress
     press = zlib.compressobj(LEVEL, zlib.DEFLATED, -15)
 
@@ -163,8 +168,8 @@ class Flushed:
 
     def __init__(self, coding: str) -> None:
         if coding == "zstd":
-            self._press = import_module("zstandard").ZstdCompressor(level=ZSTD_LEVEL).compressobj()
-            self._flush: int = import_module("zstandard").COMPRESSOBJ_FLUSH_BLOCK
+            self._press = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compressobj()
+            self._flush: int = zstandard.COMPRESSOBJ_FLUSH_BLOCK
         else:
             self._press = zlib.compressobj(LEVEL, zlib.DEFLATED, _WRAPPED[coding])
             self._flush = zlib.Z_SYNC_FLUSH
