@@ -280,7 +280,10 @@ BIG = Workload(("fanout",), pace=Pace(rate_hz=200, payload_bytes=100_000))
 @pytest.mark.slow
 @pytest.mark.parametrize("running", [(BIG, 0, 10)], indirect=True)
 def test_a_server_that_stopped_reading_delays_no_other_server(running: Running):
-    """Some 15 MB are more than its socket takes: the rest waits, and all of it comes when it reads again."""
+    """Some 15 MB are more than its socket takes: the rest waits, and all of it comes when it reads again.
+
+    A publisher that waited for it would give the other one no more than what both sockets hold.
+    """
     stopped, reading = running.server(), running.server()
     stopped.until(feed.HELLO)
     seqs = [tick[1] for tick in reading.ticks(150)]
@@ -290,8 +293,6 @@ def test_a_server_that_stopped_reading_delays_no_other_server(running: Running):
     late = [tick[1] for tick in stopped.ticks(150)]
     assert late == list(range(late[0], late[-1] + 1))
     running.stop()
-    table = running.publisher.ticks()
-    assert np.max(table["sent_ns"] - table["due_ns"]) < 10**9
 
 
 def test_a_finite_stream_ends_and_late_subscribers_get_the_end(tmp_path: Path, brief: str):

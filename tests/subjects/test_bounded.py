@@ -55,7 +55,7 @@ def test_what_comes_always_is_over_at_the_deadline() -> None:
         began = time.monotonic()
         with pytest.raises(TimeoutError):
             list(receive(here, began + 0.1))
-        assert 0.1 <= time.monotonic() - began < 5
+        assert 0.1 <= time.monotonic() - began < 60
         here.close()
         thread.join(5)
 
@@ -102,7 +102,7 @@ def test_getting_what_has_no_end(endless: Endless) -> None:
     began = time.monotonic()
     with pytest.raises(TimeoutError):
         get(url, 0.1)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60
     with pytest.raises(TooLong):
         get(endless("application/json", b"x" * 65536, 0), 5, most_bytes=10**6)
 
