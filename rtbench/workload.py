@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import heapq
 import json
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 from rtbench.streams import Emission, Pace, Source, Stream, find
@@ -160,3 +162,17 @@ def quiet_instant(due_ns: Iterable[int], after_ns: int, within_ns: int) -> int:
             break
         previous = due
     return best
+
+
+def compressibility(workload: Workload, count: int = 200) -> str:
+    """What zlib at its default level makes of the first `count` messages of the first channel, in words."""
+    payloads = [tick.payload for tick in islice(workload.ticks_of(workload.channel(0)), count)]
+    sizes = []
+    for flush in (zlib.Z_FULL_FLUSH, zlib.Z_SYNC_FLUSH):
+        press = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+        sizes.append(sum(len(press.compress(payload)) + len(press.flush(flush)) for payload in payloads))
+    bytes_each, alone, following = (total / max(1, len(payloads)) for total in (sum(map(len, payloads)), *sizes))
+    return (
+        f"a payload of {workload.streams[0]}: {bytes_each:.0f} bytes; {alone:.0f} when deflate has it alone, "
+        f"{following:.0f} after those before it"
+    )

@@ -7,6 +7,8 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,8 @@ from rtbench.records import campaign as records
 from rtbench.scenario import loading as scenarios
 from rtbench.scenario.model import Scenario
 from rtbench.subjects import Subject
+from rtbench.transports.coding import NONE
+from rtbench.workload import compressibility
 
 
 @click.command(epilog="Example: rtbench run ci --set subscribers=200 --subjects sse-aiohttp,websocket-aiohttp")
@@ -88,6 +92,8 @@ def run(
                 f"{table.name}: {take.trials} trials, about {take.seconds / 60:.1f} minutes, "
                 f"about {take.disk_bytes / 1e6:.0f} MB"
             )
+            if any(cell.scenario.compression != NONE for cell in table.cells()):
+                click.echo(compressibility(table.make_workload()))
         return
     folder = out or results(table.name)
     words = ["rtbench", *(word for word in sys.argv[1:] if word != "--resume")]
@@ -104,7 +110,8 @@ def run(
                 display.note(f"{table.name}: {length}, seed {table.seed}, into {folder}")
                 display.note(f"It measures {', '.join(table.subjects)}.")
                 display.note("Ctrl-C stops it and keeps the finished trials; --resume continues.")
-            campaign.run(place, display, check_quickly)
+            codings = {cell.scenario.compression for cell in table.cells()}
+            campaign.run(place, display, partial(check_quickly, codings=codings))
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         campaign.save(INTERRUPTED)
@@ -172,8 +179,11 @@ def _resume(command: str, folder: Path) -> str:
     return shlex.join([*words, "--resume"])
 
 
-def check_quickly(subject: Subject, logs: Path) -> list[str]:
-    """The quick verification before a subject's first trial: its problems. `logs`: the folder for its logs."""
+def check_quickly(subject: Subject, logs: Path, codings: Collection[str] = ()) -> list[str]:
+    """The quick verification before a subject's first trial: its problems. `logs`: the folder for its logs.
+
+    `codings`: what the campaign compresses with.
+    """
     if subject.url or not subject.played:
         return []  # its messages are not known; `rtbench verify URL` checks servers that keep the contract
-    return quick_check(subject, logs=logs)
+    return quick_check(subject, logs=logs, codings=codings)

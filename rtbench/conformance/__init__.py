@@ -51,6 +51,8 @@ class Case:
     quick: bool
     last: int
     run: Run
+    coding: str = ""
+    """The coding that the server of the case compresses with, if the subject declares it; empty: none."""
 
 
 _FOUND: dict[str, Case] = {}
@@ -64,16 +66,18 @@ def case(
     claims: Collection[str] = (),
     quick: bool = False,
     last: int = 0,
+    coding: str = "",
 ) -> Callable[[Run], Run]:
     """Register a case; its description is the first line of the function's docstring.
 
     `needs`: keys of NEEDS. `claims`: the case applies to subjects that claim all these capabilities. `quick`: also run
-    before a subject's first trial.
+    before a subject's first trial. `coding`: `Case.coding`.
     """
 
     def register(run: Run) -> Run:
         description = (run.__doc__ or "").strip().partition("\n")[0]
-        _FOUND[name] = Case(name, description, tuple(transports), frozenset(needs), frozenset(claims), quick, last, run)
+        applies = tuple(transports), frozenset(needs), frozenset(claims)
+        _FOUND[name] = Case(name, description, *applies, quick, last, run, coding)
         return run
 
     return register

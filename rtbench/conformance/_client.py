@@ -20,6 +20,7 @@ from rtbench.conformance._target import Target
 from rtbench.subjects.bounded import MOST_BYTES, response
 from rtbench.transports import Closed, Codec, Control, Event, Heartbeat, Message, Opened, ProtocolError
 from rtbench.transports.catalogue import find
+from rtbench.transports.coding import NONE
 from rtbench.transports.http import request_head
 from rtbench.transports.poll import PollResponse
 from rtbench.transports.websocket import text_frame
@@ -146,6 +147,7 @@ class Subscriber:
         receive_bytes: int = 0,
         timeout_s: float = 1.0,
         path: str = "",
+        compression: str = NONE,
     ) -> None:
         self.target = target
         self.raw = bytearray()
@@ -165,7 +167,7 @@ class Subscriber:
         """(Polls) The number of responses."""
         self.resting = False
         """(Polls) Send no more requests; a pending answer is still read."""
-        codec = target.codec(path or target.path(stream), since, headers or {}, timeout_s, stream)
+        codec = target.codec(path or target.path(stream), since, headers or {}, timeout_s, stream, compression)
         if find(target.transport).polls:
             self._poll = codec
         else:

@@ -18,6 +18,7 @@ from rtbench.streams import catalogue
 from rtbench.subjects import CAPABILITIES, Subject
 from rtbench.transports import Asked
 from rtbench.transports.catalogue import find, maker
+from rtbench.transports.coding import NONE
 from rtbench.workload import NOTICE, Tick, Workload
 
 PATIENCE_S = 3.0
@@ -54,6 +55,8 @@ class Target:
     uplink: str = ""
     subject: Subject | None = None
     """The subject that the server belongs to; None: the server must keep the whole contract."""
+    coding: str = ""
+    """What the server was started to compress with; empty: it was not."""
 
     @property
     def claims(self) -> frozenset[str]:
@@ -82,7 +85,15 @@ class Target:
         template = self.subject.template if self.subject and elsewhere else find(self.transport).prefix + "/{query}"
         return template.format(query=stream, stream=stream, channel=0, subscriber=0)
 
-    def codec(self, path: str, since: int | None, headers: Mapping[str, str], timeout_s: float, stream: str) -> Any:
+    def codec(
+        self,
+        path: str,
+        since: int | None,
+        headers: Mapping[str, str],
+        timeout_s: float,
+        stream: str,
+        compression: str = NONE,
+    ) -> Any:
         """The codec that requests `path` from the cursor `since` and reads the answer."""
         if self.transport == "sse" and since is not None:  # the other way, Last-Event-ID, has a case of its own
             path, since = f"{path}{'&' if '?' in path else '?'}since={since}", None
@@ -97,6 +108,7 @@ class Target:
             carries_id=subject.carries_id if subject is not None else "protocol",
             payload=subject.payload if subject is not None else "",
             json_payload=self.json_payload(stream),
+            compression=compression,
         )
         return maker(self.transport, subject.codec if subject is not None else "")(asked)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -30,6 +30,7 @@ from rtbench.scenario.model import Scenario
 from rtbench.subjects import Subject
 from rtbench.subjects.url import subject_at
 from rtbench.transports.catalogue import find as find_transport
+from rtbench.transports.coding import NONE
 
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 
@@ -97,23 +98,46 @@ def verify(
     """
     if isinstance(target, str):
         return _verify_url(target, scenario, progress, stream, patience_s)
-    return _verify_subject(target, scenario or Scenario(), progress, list(catalogue().values()), patience_s, logs)
+    return _verify_codings(target, scenario or Scenario(), progress, list(catalogue().values()), patience_s, logs)
 
 
-def quick_check(subject: Subject, logs: Path | None = None) -> list[str]:
-    """Run the quick cases, as a campaign does before a subject's first trial. Returns their problems.
+def quick_check(subject: Subject, logs: Path | None = None, codings: Collection[str] = ()) -> list[str]:
+    """Run the quick cases, as a campaign does before a subject's first trial, and those of these codings.
+
+    Returns their problems.
 
     A subject with problems is verified once more, with three times the patience of `rtbench verify` and a third of the
     rate: a busy machine must not fail a subject.
     """
-    cases = [case for case in catalogue().values() if case.quick]
-    found = _verify_subject(subject, Scenario(), None, cases, PATIENCE_S, logs)
+    cases = [case for case in catalogue().values() if case.quick or case.coding in codings]
+    found = _verify_codings(subject, Scenario(), None, cases, PATIENCE_S, logs)
     if found.failed and not any(case.name == START for case in found.failed):
-        found = _verify_subject(subject, Scenario(), None, cases, 3 * PATIENCE_S, logs)
+        found = _verify_codings(subject, Scenario(), None, cases, 3 * PATIENCE_S, logs)
     return found.problems
 
 
 # A subject
+
+
+def _verify_codings(
+    subject: Subject,
+    scenario: Scenario,
+    progress: Progress | None,
+    cases: Iterable[Case],
+    patience_s: float,
+    logs: Path | None,
+) -> Verification:
+    """The cases on one server, and those of each coding that the subject declares on a server that uses it."""
+    apart: dict[str, list[Case]] = {NONE: []}
+    for case in cases:
+        apart.setdefault(case.coding if case.coding in subject.codings else NONE, []).append(case)
+    results: list[CaseResult] = []
+    for coding, chosen in apart.items():
+        compressing = replace(scenario, compression=coding)
+        results += _verify_subject(subject, compressing, progress, chosen, patience_s, logs).cases
+        if any(result.name == START for result in results):
+            break
+    return Verification(subject.name, tuple(results))
 
 
 def _verify_subject(
@@ -144,7 +168,8 @@ def _verify_subject(
                 stage.begin(publisher)
                 server.ready()
                 stage.fail(publisher)
-                target = replace(stage.target(subject, publisher, server), patience_s=patience_s)
+                coding = "" if scenario.compression == NONE else scenario.compression
+                target = replace(stage.target(subject, publisher, server), patience_s=patience_s, coding=coding)
                 results += _reached(target, publisher, progress) or _run(target, cases, progress)
         except SubjectError as error:
             results += _noted(START, str(error), began, subject.transport, progress)

@@ -167,6 +167,7 @@ class Flushed:
     """A compressor of one connection's own: each message refers to those before it, and is flushed."""
 
     def __init__(self, coding: str) -> None:
+        self._press: Any
         if coding == "zstd":
             self._press = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compressobj()
             self._flush: int = zstandard.COMPRESSOBJ_FLUSH_BLOCK

@@ -364,6 +364,8 @@ def test_a_threshold_of_nothing_is_refused_before_anything_is_measured(
 
 
 def test_quick_check_is_of_the_subject(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "quick_check", lambda subject, logs: [f"{subject.name}: wrong, see {logs}"])
+    monkeypatch.setattr(running, "quick_check", lambda subject, logs, codings: [f"{subject.name}: {codings}, {logs}"])
     logs = Path("there")
-    assert running.check_quickly(subject_catalogue.find("sse-aiohttp"), logs) == ["sse-aiohttp: wrong, see there"]
+    assert running.check_quickly(subject_catalogue.find("sse-aiohttp"), logs, {"gzip"}) == [
+        "sse-aiohttp: {'gzip'}, there"
+    ]

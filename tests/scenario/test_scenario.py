@@ -80,7 +80,7 @@ def test_main_job_is_a_thousand_subscribers_on_four_transports() -> None:
 
 
 def test_missing_scenario_names_the_ones_there_are() -> None:
-    with pytest.raises(ScenarioError, match=r"unknown scenario 'nightly'.*ci, full.*path of a TOML file"):
+    with pytest.raises(ScenarioError, match=r"unknown scenario 'nightly'.*ci, .*full.*path of a TOML file"):
         load("nightly")
 
 
@@ -379,10 +379,14 @@ def test_plan_is_the_workload() -> None:
         SOURCE,
     ).make_workload()
     assert (workload.streams, workload.seed, workload.epoch_s, workload.subscribers) == (("stocks", "fanout"), 7, 5, 9)
-    assert dataclasses.astuple(workload.pace) == ("unicast", 3.0, 77, "poisson", False, "", False, False)
+    assert dataclasses.astuple(workload.pace) == (
+        "unicast", 3.0, 77, "poisson", False, "", False, False, "random",
+    )  # fmt: skip
 
 
 OTHERWISE: dict[str, Any] = {
+    "compression": "gzip",
+    "workload.payload": "json",
     "stream": "stocks",  # the one stream of a scenario stands there as a text
     "subjects": ["websocket-aiohttp"],
     "workers": 2,  # 0 is what is chosen, and counts as one until it is
@@ -451,6 +455,16 @@ def test_subjects_of_a_conversation_can_send(tmp_path: Path) -> None:
     ):
         with pytest.raises(ScenarioError, match=words):
             build(table, SOURCE)
+
+
+def test_every_subject_must_have_the_coding() -> None:
+    table = {"subjects": ["sse-aiohttp", "websocket-aiohttp"], "compression": "gzip"}
+    says = 'compression = "gzip": websocket-aiohttp does not compress with it: remove it, or choose none, deflate'
+    with pytest.raises(ScenarioError, match=says):
+        build(table, SOURCE)
+    with pytest.raises(ScenarioError, match="tcp-floor does not compress with it: remove it, or choose none"):
+        build({"subjects": ["tcp-floor"], "sweep": {"compression": ["none", "deflate"]}}, SOURCE)
+    assert build({**table, "compression": "deflate"}, SOURCE).compression == "deflate"
 
 
 def test_hash_is_of_what_is_in_the_trace(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ OPTIONS = {
     "module": "",
     "bounds": asdict(ServerOptions("", 0, "", Limits(1, 1, 1, 1), "", 1).bounds),
     "allow_origin": [],
+    "compression": "none",
 }
 
 
