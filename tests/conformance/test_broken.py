@@ -232,6 +232,8 @@ BROKEN = [
 def test_a_breakage_is_named(serve, monkeypatch: pytest.MonkeyPatch, subject: str, breaks: Break, named: set[str]):
     url = serve(subject, SCENARIO, lambda hub: breaks(hub, monkeypatch))
     found = verify(url, SCENARIO)
+    if not named <= {case.name for case in found.failed}:  # skipped, for nothing came in time on a busy machine
+        found = verify(url, SCENARIO, patience_s=15.0)
     assert not found.ok
     assert named <= {case.name for case in found.failed}
     assert all(case.problems for case in found.failed)
