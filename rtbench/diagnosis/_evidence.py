@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from rtbench.diagnosis._recording import Item, Recording
 from rtbench.transports.envelope import at_path
 
-HELD_S = 0.5
-"""A longer wait between write and read is not the network's or a busy machine's: something held the bytes back."""
 _ID_KEYS = ("id", "seq", "sequence")
 
 
@@ -23,13 +21,16 @@ class Limits:
     """`seconds`: the longest that a check listens. `least_s`: the shortest, if the stream has shown enough by then.
 
     `silence_s`: the longest silence that the way to the subscriber bears. `patience_s`: for one answer. `bytes`: of
-    one connection.
+    one connection. `held_s`: a longer wait between write and read is neither the network's nor a busy machine's:
+    something held the bytes back. `cut_s`: what breaks off after a longer silence was cut for it.
     """
 
     seconds: float = 45.0
     least_s: float = 10.0
     silence_s: float = 30.0
     patience_s: float = 3.0
+    held_s: float = 0.5
+    cut_s: float = 3.0
     bytes: int = 8 * 2**20
 
 

@@ -98,7 +98,7 @@ def ends(seen: Evidence) -> list[Finding]:
         remedy = "1011: look into the server's log; 1008, 1009 and 1013: the server's own limits"
         text = f"the server closed with code {plain.code}"
         return [Finding("ends-early", WARNING, text, remedy, (f"{after}: {plain.why or 'no reason given'}",))]
-    if plain.state == CUT and plain.stopped_at - last < 1.0 and not _until_closed(seen):
+    if plain.state == CUT and plain.stopped_at - last < seen.limits.cut_s and not _until_closed(seen):
         text = "the connection broke off while it was in use"
         remedy = "end the answer (last chunk, close frame); a crash or a proxy's restart looks like this"
         return [Finding("ends-early", WARNING, text, remedy, (f"{after}: {plain.why}",))]

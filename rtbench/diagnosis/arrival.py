@@ -13,7 +13,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from rtbench.diagnosis import ERROR, EVERY, INFO, PUSH, WARNING, Finding, Undecided, check
-from rtbench.diagnosis._evidence import HELD_S, Evidence, number, seconds
+from rtbench.diagnosis._evidence import Evidence, number, seconds
 from rtbench.diagnosis._recording import EVENT, Item
 
 _LARGE_BYTES = 4096
@@ -30,7 +30,7 @@ def buffered(seen: Evidence) -> list[Finding]:
     """An event arrives when it is written, whatever its size."""
     polled = [item for poll in seen.polls for item in poll.items]
     events = polled or seen.plain.events
-    evidence = [*_late(seen, events), *_apart(seen), *_cut(events), *_stamped(seen, events)]
+    evidence = [*_late(seen, events), *_apart(seen), *_cut(seen, events), *_stamped(seen, events)]
     if evidence:
         text = "events are held back between the server's write and the subscriber"
         return [Finding("buffered", ERROR, text, _REMEDY, tuple(evidence))]
@@ -60,9 +60,9 @@ def _late(seen: Evidence, events: Sequence[Item]) -> Iterator[str]:
     if not seen.due or not seen.plain.status:
         return
     for size, late in lateness(seen, events).items():
-        if late and statistics.median(late) > HELD_S:
+        if late and statistics.median(late) > seen.limits.held_s:
             yield f"{size} events arrive {seconds(statistics.median(late))} after they are due (median of {len(late)})"
-    first, last = seen.plain.head_at + HELD_S, seen.plain.stopped_at - 2 * HELD_S
+    first, last = seen.plain.head_at + seen.limits.held_s, seen.plain.stopped_at - 2 * seen.limits.held_s
     due = [at for at in seen.due.values() if first < at < last]
     if seen.transport in PUSH and len(due) >= _FEW and not any(lateness(seen, events).values()):
         yield f"{len(due)} events were due in {seconds(last - first)}, and none arrived"
@@ -76,7 +76,7 @@ def _apart(seen: Evidence) -> Iterator[str]:
     opened = max(seen.plain.asked_at, seen.second.asked_at) + 0.2
     pairs = [(first[key], second[key]) for key in first.keys() & second.keys()]
     live = [(a, b) for a, b in pairs if min(a.at, b.at) > opened]
-    held = sorted((abs(a.at - b.at) for a, b in live if abs(a.at - b.at) > HELD_S), reverse=True)
+    held = sorted((abs(a.at - b.at) for a, b in live if abs(a.at - b.at) > seen.limits.held_s), reverse=True)
     if len(held) >= 2 and 5 * len(held) >= len(live):
         share = f"{len(held)} of {len(live)} events"
         yield f"{share} came at different times on two connections, up to {seconds(held[0])} apart"
@@ -89,9 +89,9 @@ def _unique(events: Sequence[Item]) -> dict[tuple[str, int, int], Item]:
     )
 
 
-def _cut(events: Sequence[Item]) -> Iterator[str]:
+def _cut(seen: Evidence, events: Sequence[Item]) -> Iterator[str]:
     """Events whose end came long after their beginning."""
-    cut = [item for item in events if item.pause > HELD_S]
+    cut = [item for item in events if item.pause > seen.limits.held_s]
     if len(cut) >= 2:
         longest = max(item.pause for item in cut)
         yield f"{len(cut)} of {len(events)} events were cut in two, the rest up to {seconds(longest)} later"
@@ -103,7 +103,7 @@ def _stamped(seen: Evidence, events: Sequence[Item]) -> Iterator[str]:
         if clump[0].at < seen.plain.head_at + 1 or seen.transport not in PUSH:
             continue  # what a server replays first is old
         stamps = [stamp for item in clump if (stamp := _stamp(item.text)) is not None]
-        if len(stamps) >= _FEW and max(stamps) - min(stamps) > 2 * HELD_S:
+        if len(stamps) >= _FEW and max(stamps) - min(stamps) > 2 * seen.limits.held_s:
             spread = seconds(max(stamps) - min(stamps))
             yield f"{len(clump)} events arrived at once, and their own timestamps lie {spread} apart"
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rtbench.diagnosis import ERROR, EVERY, INFO, WARNING, Finding, Undecided, check
-from rtbench.diagnosis._evidence import HELD_S, Evidence, seconds
+from rtbench.diagnosis._evidence import Evidence, seconds
 
 
 @check("compression-stall", transports=EVERY)
@@ -28,13 +28,13 @@ def compression(seen: Evidence) -> list[Finding]:
     if coding == "identity" or seen.transport != "sse":
         return []
     evidence = (f"Accept-Encoding: gzip, deflate; {offered.header('Content-Encoding')}",)
-    since, until = offered.head_at + HELD_S, offered.stopped_at - 2 * HELD_S
+    since, until = offered.head_at + seen.limits.held_s, offered.stopped_at - 2 * seen.limits.held_s
     due = [item for item in plain.events if since < item.at < until]
     if not due:
         raise Undecided("no event came while both connections were open")
     at = {(item.id, item.digest): item.at for item in offered.events}
     late = [max(0.0, at.get((item.id, item.digest), offered.stopped_at) - item.at) for item in due]
-    held = [one for one in late if one > HELD_S]
+    held = [one for one in late if one > seen.limits.held_s]
     if len(held) * 3 >= len(due):
         remedy = "flush the compressor after every event (Z_SYNC_FLUSH), or leave text/event-stream uncompressed"
         text = "events wait in the compressor for a client that offers compression, and every browser does"

@@ -6,8 +6,6 @@ from rtbench.diagnosis import ERROR, PUSH, WARNING, Finding, Undecided, check
 from rtbench.diagnosis._evidence import Evidence, seconds
 from rtbench.diagnosis._recording import CUT
 
-_CUT_S = 3.0
-"""A connection that breaks off after at least this silence was cut for it."""
 _REMEDIES = {
     "sse": "write a comment line (: and a line feed) after every 15 s without an event",
     "websocket": "send a ping frame every 15 to 20 s (most libraries have a setting)",
@@ -38,7 +36,7 @@ def idle_cut(seen: Evidence) -> list[Finding]:
         raise Undecided("the answer is not a stream")
     last = plain.reads[-1][0]
     silent = plain.stopped_at - last
-    if plain.state != CUT or silent < _CUT_S:
+    if plain.state != CUT or silent < seen.limits.cut_s:
         return []
     text = f"the connection was cut after {seconds(silent)} of silence"
     remedy = f"{_REMEDIES[seen.transport]}; or raise the time-out: {_timeouts(seen)}"

@@ -1,0 +1,95 @@
+"""Each planted fault is found by its kind, a clean server is clean, and nothing hangs, whatever the server sends."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from rtbench.diagnosis import catalogue
+from rtbench.diagnosis._evidence import Limits
+from rtbench.diagnosis.diagnose import Diagnosis, diagnose
+
+from . import planted as servers
+from .planted import Planted, planted
+
+pytestmark = pytest.mark.slow
+
+LIMITS = Limits(seconds=3.0, least_s=2.0, silence_s=1.0, patience_s=1.0, held_s=0.3, cut_s=0.5, bytes=2**20)
+
+FAULTS: dict[str, tuple[Planted, str, str]] = {
+    "buffered": (servers.buffered, "buffered", "error"),
+    "clumps": (servers.in_clumps, "buffered", "error"),
+    "stall": (servers.zipped(zlib.Z_NO_FLUSH), "compression-stall", "error"),
+    "zipped": (servers.zipped(zlib.Z_SYNC_FLUSH), "compression-stall", "info"),
+    "silent": (servers.silent, "no-heartbeat", "warning"),
+    "cut": (servers.cut, "idle-cut", "error"),
+    "nagle": (servers.small_writes, "nagle", "warning"),
+    "cacheable": (servers.bare, "headers", "warning"),
+    "nameless": (servers.bare, "no-resume", "warning"),
+    "length": (servers.with_a_length, "headers", "error"),
+    "charset": (servers.with_a_length, "wrong-content-type", "warning"),
+    "forgets": (servers.forgets, "no-resume", "warning"),
+    "repeats": (servers.repeats, "no-resume", "warning"),
+    "loses": (servers.loses, "gap-in-ids", "warning"),
+    "plain-text": (servers.plain_text, "wrong-content-type", "error"),
+    "unterminated": (servers.unterminated, "unterminated", "error"),
+    "strange-lines": (servers.strange_lines, "unterminated", "warning"),
+    "storms": (servers.storms, "retry", "warning"),
+    "late-head": (servers.late_head, "late-head", "warning"),
+    "again": (servers.ends_and_begins_again, "ends-early", "warning"),
+    "cached": (servers.cached, "cached", "error"),
+    "mute": (servers.mute, "no-answer", "error"),
+    "missing": (servers.missing, "no-answer", "error"),
+    "endless": (servers.endless, "endless-answer", "error"),
+    "no-304": (servers.whole, "no-304", "warning"),
+    "ws-mute": (servers.mute, "no-answer", "error"),
+    "ws-no-pong": (servers.deaf, "no-pong", "warning"),
+    "ws-no-close": (servers.deaf, "close-handshake", "warning"),
+    "ws-any-origin": (servers.deaf, "other-origins", "info"),
+    "ws-deflate": (servers.deaf, "compression-stall", "info"),
+    "ws-fails": (servers.fails, "ends-early", "warning"),
+    "ws-no-upgrade": (servers.no_upgrade, "no-answer", "error"),
+}
+HARMLESS: dict[str, Planted] = {"clean": servers.clean, "ends-for-good": servers.ends_for_good}
+BOUNDED: dict[str, Planted] = {"fire-hose": servers.fire_hose, "one-event": servers.one_event_for_ever}
+
+
+def _one(name: str, handler: Planted) -> Diagnosis:
+    with planted(handler) as url:
+        return diagnose(url.replace("http:", "ws:") if name.startswith("ws-") else url, LIMITS)
+
+
+@pytest.fixture(scope="module")
+def found() -> Iterator[dict[str, Diagnosis]]:
+    """Every planted server checked once, all at the same time: they mostly wait."""
+    chosen = {**{name: handler for name, (handler, _, _) in FAULTS.items()}, **HARMLESS, **BOUNDED}
+    with ThreadPoolExecutor(8) as pool:
+        running = {name: pool.submit(_one, name, handler) for name, handler in chosen.items()}
+        yield {name: one.result() for name, one in running.items()}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_planted_fault_is_found(found: dict[str, Diagnosis], name: str) -> None:
+    _, kind, severity = FAULTS[name]
+    matching = [finding for finding in found[name].findings if finding.kind == kind]
+    assert severity in {finding.severity for finding in matching}, found[name]
+    assert all(finding.evidence and finding.remedy for finding in matching)
+    assert found[name].sound == all(finding.severity == "info" for finding in found[name].findings)
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_what_is_clean_is_clean(found: dict[str, Diagnosis], name: str) -> None:
+    assert found[name].sound, found[name].findings
+
+
+@pytest.mark.parametrize("name", BOUNDED)
+def test_what_never_ends_ends_here(found: dict[str, Diagnosis], name: str) -> None:
+    """The result is there at all: the limit of bytes ended it."""
+    assert found[name].transport == "sse"
+
+
+def test_every_kind_is_planted_or_needs_another_machine() -> None:
+    assert set(catalogue()) - {kind for _, kind, _ in FAULTS.values()} == {"never-waits"}
