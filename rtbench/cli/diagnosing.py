@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import click
 
@@ -97,5 +98,5 @@ def _next(found: Diagnosis) -> str:
     if not found.sound:
         return "correct the first finding, then check again"
     if "://" in found.target:
-        return "rtbench run SCENARIO --subjects URL measures it"
+        return f"rtbench run ci --subjects {shlex.quote(line(found.target))} measures it"
     return f"rtbench verify {line(found.target)} holds it to the contract"

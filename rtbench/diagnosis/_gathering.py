@@ -146,7 +146,7 @@ def _polls(target: Target, path: str, limits: Limits, contract: bool) -> Evidenc
     return Evidence(target.transport, first, limits, offered=offered, polls=tuple(answers), validated=validated)
 
 
-def _polls_of_codec(target: Target, ask: Callable[[str], Recording], path: str) -> Evidence:
+def _polls_of_codec(target: Target, ask: Callable[..., Recording], path: str) -> Evidence:
     """For a subject of ours whose cursor is in headers of its own: the client of `rtbench verify` polls."""
     first = ask(path)
     items: list[Item] = []
@@ -158,7 +158,7 @@ def _polls_of_codec(target: Target, ask: Callable[[str], Recording], path: str) 
                 Item(EVENT, now, now, 0.0, 0, str(message.id), "", message.payload[:256], len(message.payload))
             )
     polled = replace(first, items=tuple(items))
-    return Evidence(target.transport, first, polls=(polled,), offered=None)
+    return Evidence(target.transport, first, polls=(polled,), offered=ask(path, COMPRESSION))
 
 
 def _read(answer: Recording, since: int | None) -> tuple[Recording, int | None]:

@@ -82,8 +82,8 @@ class Recording:
         return max(0.0, self.stopped_at - self.head_at) if self.status else 0.0
 
     def silences(self) -> list[float]:
-        """The waits between two reads, the one before the stop included."""
-        times = [at for at, _ in self.reads] or [self.asked_at]
+        """The waits between two reads, from the request to the stop."""
+        times = [self.asked_at, *(at for at, _ in self.reads)]
         return [later - before for before, later in zip(times, [*times[1:], self.stopped_at], strict=True)]
 
     def header(self, name: str) -> str:

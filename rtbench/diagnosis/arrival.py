@@ -36,7 +36,7 @@ def buffered(seen: Evidence) -> list[Finding]:
         return [Finding("buffered", ERROR, text, _REMEDY, tuple(evidence))]
     if len(events) < 2:
         raise Undecided(f"{len(events) or 'no'} events came in {seconds(seen.plain.seconds)}")
-    clumps = [clump for clump in _clumps(events) if clump[0].at > seen.plain.head_at + 1]
+    clumps = [clump for clump in _clumps(events) if clump[0].at > seen.plain.asked_at + 1]
     gaps = [later[0].at - before[-1].at for before, later in pairwise(clumps)]
     if seen.transport in PUSH and not seen.due and gaps and min(gaps) > 1 and min(map(len, clumps)) >= _FEW:
         text = f"events come in clumps of {min(map(len, clumps))} or more, {seconds(statistics.median(gaps))} apart"
@@ -100,7 +100,7 @@ def _cut(seen: Evidence, events: Sequence[Item]) -> Iterator[str]:
 def _stamped(seen: Evidence, events: Sequence[Item]) -> Iterator[str]:
     """Events of one read whose own timestamps are far apart."""
     for clump in _clumps(events):
-        if clump[0].at < seen.plain.head_at + 1 or seen.transport not in PUSH:
+        if clump[0].at < seen.plain.asked_at + 1 or seen.transport not in PUSH:
             continue  # what a server replays first is old
         stamps = [stamp for item in clump if (stamp := _stamp(item.text)) is not None]
         if len(stamps) >= _FEW and max(stamps) - min(stamps) > 2 * seen.limits.held_s:

@@ -103,7 +103,7 @@ def judged(name: str, seen: Evidence, took_s: float, ignore: tuple[str, ...] = (
             fine.append(kind)
     if any(finding.kind == "no-answer" for finding in findings):
         findings = [finding for finding in findings if finding.kind in ("no-answer", "endless-answer", "buffered")]
-        fine = []
+        fine, undecided = [], {}
     findings.sort(key=lambda finding: (SEVERITIES.index(finding.severity), finding.kind))
     return Diagnosis(
         name, seen.transport, tuple(findings), tuple(fine), undecided, _notes(seen), round(took_s, 1), ignore

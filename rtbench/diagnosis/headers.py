@@ -17,7 +17,9 @@ def headers(seen: Evidence) -> list[Finding]:
         raise Undecided("there is no answer with a body")
     found = []
     control = plain.headers.get("cache-control", "").lower()
-    if not any(word in control for word in ("no-cache", "no-store", "max-age=0")):
+    # Where validators are the cursor, as Nchan has it, a cache keeps one answer for each (RFC 9110 §12.5.5).
+    keyed = seen.transport != "sse" and "if-none-match" in plain.headers.get("vary", "").lower()
+    if not keyed and not any(word in control for word in ("no-cache", "no-store", "max-age=0")):
         text = "a cache on the way may keep the answer and give it to others"
         remedy = f"send Cache-Control: {'no-cache' if seen.transport == 'sse' else 'no-store'}"
         found.append(Finding("headers", WARNING, text, remedy, (plain.header("Cache-Control"),)))

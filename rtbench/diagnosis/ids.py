@@ -24,8 +24,8 @@ def resume(seen: Evidence) -> list[Finding]:
     if not any(item.id for item in events):
         text = "events have no id: what is sent while a client reconnects is lost, and neither side knows"
         return [Finding("no-resume", WARNING, text, remedy, (f"first event {quote(events[0].text)}",))]
-    if seen.resumed is None:
-        raise Undecided("too few ids came")
+    if seen.resumed is None or not seen.resumed.status:
+        raise Undecided("too few ids came" if seen.resumed is None else "the reconnection got no answer in time")
     ids = list(dict.fromkeys(item.id for item in events if item.id))
     asked = f"Last-Event-ID: {seen.resumed_from}"
     wanted = ids[ids.index(seen.resumed_from) + 1]
