@@ -63,7 +63,7 @@ def number(item: Item) -> int | None:
     """The number that counts an event: its id, or the `id` or `seq` of its JSON; None without one."""
     if re.fullmatch(r"[0-9]{1,18}", item.id):
         return int(item.id)
-    if item.id or not item.text.lstrip().startswith(b"{"):
+    if not item.text.lstrip().startswith(b"{"):
         return None
     if found := re.match(rb'\{"id":([0-9]{1,18})[,}]', item.text):  # also where the text is cut
         return int(found[1])

@@ -1,4 +1,4 @@
-"""The clock of sse-starlette's README, on a port of this machine: a server of somebody else's, written as they advise."""
+"""The clock of the README of sse-starlette, on a port of this machine: a server of somebody else."""
 
 from __future__ import annotations
 
