@@ -22,6 +22,8 @@ _FEW = 3
 _STAMPS = re.compile(rb"(?<![\d.])(1[5-9]\d{8}|2[0-4]\d{8})(\.\d{1,9}|\d{3}|\d{6})?(?![\d])")
 _DATES = re.compile(rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)?")
 _NAGLE_S = (0.03, 0.25)
+_CORKED_S = 0.1
+"""Linux sends a corked segment after 200 ms (tcp(7), TCP_CORK); an event waits for half of that on average or more."""
 _REMEDY = "send X-Accel-Buffering: no; nginx: proxy_buffering off; flush after every event in the server"
 
 
@@ -153,6 +155,11 @@ def nagle(seen: Evidence) -> list[Finding]:
     events = [item for item in seen.plain.items if item.kind == EVENT]
     if len(events) < _FEW:
         raise Undecided(f"{len(events) or 'no'} events came")
+    for size, late in lateness(seen, events).items():
+        if len(late) >= _FEW and _CORKED_S < statistics.median(late) <= seen.limits.held_s:
+            text = f"{size} events arrive {seconds(statistics.median(late))} after they are due: a write waits for more"
+            remedy = "set TCP_NODELAY, and flush without MSG_MORE; HAProxy: option http-no-delay"
+            return [Finding("nagle", WARNING, text, remedy, (f"median of {len(late)} events",))]
     low, high = _NAGLE_S
     waited = [item.pause for item in events if low <= item.pause <= high]
     if len(waited) < _FEW or 3 * len(waited) < len(events):

@@ -1,4 +1,4 @@
-"""The clock of the README of sse-starlette, on a port of this machine: a server of somebody else."""
+"""The clock of the README of sse-starlette: a server of somebody else, on the listening socket with number argv[1]."""
 
 from __future__ import annotations
 
@@ -23,4 +23,4 @@ async def clock(request: Request) -> EventSourceResponse:
     return EventSourceResponse(ticks())
 
 
-uvicorn.run(Starlette(routes=[Route("/clock", clock)]), port=int(sys.argv[1]), log_level="warning")
+uvicorn.run(Starlette(routes=[Route("/clock", clock)]), fd=int(sys.argv[1]), log_level="warning")

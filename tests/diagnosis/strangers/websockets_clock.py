@@ -1,8 +1,9 @@
-"""The clock of the tutorial of `websockets`, on a port of this machine: a server of somebody else's."""
+"""The clock of the tutorial of `websockets`: a server of somebody else, on the listening socket with number argv[1]."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 from datetime import UTC, datetime
 
@@ -16,7 +17,7 @@ async def clock(link: ServerConnection) -> None:
 
 
 async def main() -> None:
-    async with serve(clock, "127.0.0.1", int(sys.argv[1])) as server:
+    async with serve(clock, sock=socket.socket(fileno=int(sys.argv[1]))) as server:
         await server.serve_forever()
 
 
