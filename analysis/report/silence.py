@@ -27,7 +27,7 @@ def table(evidence: Evidence) -> list[tuple[str, list[str]]]:
 
 
 def _cells(found: Mapping[str, Any]) -> list[str]:
-    connections, cut = found.get("connections", 0), found.get("cut", 0)
+    connections, cut = found.get("connections") or 0, found.get("cut") or 0
     outcomes = found.get("outcomes") or {}
     seen = ", ".join(f"{name} ({count})" if len(outcomes) > 1 else name for name, count in outcomes.items())
     return [
@@ -46,13 +46,15 @@ def _failed(manifest: Mapping[str, Any]) -> list[str]:
 
 
 def _heartbeat(found: Mapping[str, Any]) -> str:
-    period_s, silent_s = found.get("heartbeat_s", 0.0), 60 * found.get("minutes", 0.0)
+    period_s, silent_s = found.get("heartbeat_s"), 60 * (found.get("minutes") or 0)
+    if period_s is None:
+        return format.MISSING
     return f"every {period_s:g} s" if period_s < silent_s else "none"
 
 
 def _span(seconds: Sequence[float]) -> str:
     """Shortest, median, longest as one text."""
-    if not seconds:
+    if len(seconds) != 3:
         return format.MISSING
     low, middle, high = seconds
     return f"{middle:.3g} s" if high - low < 1 else f"{middle:.3g} s ({low:.3g} to {high:.3g})"
@@ -60,14 +62,15 @@ def _span(seconds: Sequence[float]) -> str:
 
 def _server(found: Mapping[str, Any]) -> str:
     """What the server had done by the end of the silence."""
-    there, left = found.get("server_connections", 0), found.get("server_left", 0)
+    there, left = found.get("server_connections") or 0, found.get("server_left") or 0
+    cut, half = found.get("cut") or 0, found.get("server_half_closed") or 0
     if not there:
         return format.MISSING
     text = f"closed {left:,} of {there:,}"
     if left:
         text += f" after {_span(found.get('server_left_after_s') or ())}"
-    elif found.get("cut", 0):
+    elif cut:
         text = f"has not noticed: holds all {there:,}"
-    if half := found.get("server_half_closed", 0):
+    if half:
         text += f", {half:,} half closed"
-    return text if left or found.get("cut", 0) or half else f"holds all {there:,}"
+    return text if left or cut or half else f"holds all {there:,}"
