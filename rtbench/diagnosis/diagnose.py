@@ -51,7 +51,7 @@ _SNIFF_S, _SNIFF_BYTES = 3.0, 256
 class Diagnosis:
     """What a check came to. `findings`: worst first. `fine`: kinds without a finding; `undecided`: kind and reason.
 
-    `notes`: numbers that are no fault.
+    `notes`: other numbers.
     """
 
     target: str

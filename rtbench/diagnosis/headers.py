@@ -14,7 +14,7 @@ def headers(seen: Evidence) -> list[Finding]:
     """No cache may keep the answer, and the head has nothing that stops a stream."""
     plain = seen.plain
     if plain.status != 200:
-        raise Undecided("there is no answer with a body")
+        raise Undecided("the answer has no body")
     found = []
     control = plain.headers.get("cache-control", "").lower()
     # Where validators are the cursor, as Nchan has it, a cache keeps one answer for each (RFC 9110 §12.5.5).
@@ -45,7 +45,7 @@ def cached(seen: Evidence) -> list[Finding]:
     """The answer comes from the server, not from a cache; what proxies on the way added is shown."""
     plain = seen.plain
     if not plain.status:
-        raise Undecided("there is no answer")
+        raise Undecided("nothing was answered")
     traces = tuple(plain.header(name) for name in _TRACES if name.lower() in plain.headers)
     age = plain.headers.get("age", "0")
     cache = f"{plain.headers.get('x-cache', '')} {plain.headers.get('cf-cache-status', '')}".lower()
