@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import json
 import shlex
+from pathlib import Path
 
 import click
 
 from rtbench.cli import FINDING
-from rtbench.cli._options import json_option, warn
+from rtbench.cli._options import json_option
+from rtbench.cli.checking import named
 from rtbench.diagnosis import catalogue
 from rtbench.diagnosis._evidence import Limits
 from rtbench.diagnosis.diagnose import Diagnosis
 from rtbench.diagnosis.diagnose import diagnose as diagnose_one
 from rtbench.errors import UserError, line, one_of
-from rtbench.scenario import strangers
-from rtbench.subjects import Subject
-from rtbench.subjects.registry import Registry
 
 _MOST_S = 600
 
 
 @click.command(epilog="Example: rtbench check http://127.0.0.1:8000/events")
-@click.argument("target", metavar="SUBJECT|FILE.py|URL")
+@click.argument("target", metavar="SUBJECT|FILE.py|FILE.toml|URL")
 @click.option(
     "--seconds",
     type=click.FloatRange(1, _MOST_S),
@@ -42,6 +41,12 @@ _MOST_S = 600
 @click.option(
     "--i-own-this-host", "owned", is_flag=True, help="The URL is on another machine, and that machine is yours."
 )
+@click.option(
+    "--tls-ca",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Certificates to trust for https:// and wss:// (PEM), instead of the machine's.",
+)
 @json_option
 @click.pass_context
 def check(
@@ -51,6 +56,7 @@ def check(
     silence: float,
     ignore: tuple[str, ...],
     owned: bool,
+    tls_ca: Path | None,
     as_json: bool,
 ) -> None:
     """Find what is wrong with a stream: SSE, WebSocket or polling, of any format.
@@ -62,18 +68,13 @@ def check(
         if kind not in catalogue():
             raise UserError(f"unknown kind {kind!r}", one_of(kind, catalogue()))
     limits = Limits(seconds=seconds, least_s=min(Limits().least_s, seconds), silence_s=silence)
-    found = diagnose_one(_named(target), limits, ignore=ignore, owned=owned)
+    known = named(target)
+    if len(known) > 1:
+        names = ", ".join(one if isinstance(one, str) else one.name for one in known)
+        raise UserError(f"{target} has several subjects ({names})", "keep one [[subject]] in the file")
+    found = diagnose_one(known[0], limits, ignore=ignore, owned=owned, tls_ca=str(tls_ca or ""))
     click.echo(json.dumps(found.as_dict(), indent=1) if as_json else "\n".join(shown(found)))
     context.exit(0 if found.sound else FINDING)
-
-
-def _named(word: str) -> Subject | str:
-    if "://" in word:
-        return word
-    for text in strangers.of_module(word):
-        warn(text)
-    registry, name = Registry().reading(word)
-    return registry.find(name)
 
 
 def shown(found: Diagnosis) -> list[str]:

@@ -25,10 +25,11 @@ from rtbench.transports import Asked, Closed, Heartbeat, Message, Opened, Protoc
 from rtbench.transports.catalogue import find
 from rtbench.transports.http import END_OF_HEAD, Body, Complete, Head, ResponseParser, request_head
 from rtbench.transports.sse import Comment, EventStreamParser, Retry, ServerSentEvent
-from rtbench.transports.websocket import ping_frame
+from rtbench.transports.websocket import ping_frame, text_frame
 
 _SLICE_S = 0.1
-_TEXT_BYTES, _BEGINNING_BYTES, _MOST_ITEMS, _MOST_STRANGE = 2048, 4096, 20_000, 5
+_TEXT_BYTES, _BEGINNING_BYTES, _MOST_STRANGE = 2048, 4096, 5
+_MOST_ITEMS = _MOST_READS = 20_000
 _EVENT_BYTES = 4 * 2**20
 _FIELD = re.compile(rb"(data|event|id|retry)(:|$)|:")
 _LOOKS = re.compile(rb"\s*(data|event|id|retry)?:")
@@ -153,7 +154,8 @@ class Listener(threading.Thread):
     def _read(self, link: socket.socket, deadline: float) -> None:
         while self._state == OPEN and not self._enough.is_set() and not self._until(self):
             left = deadline - time.monotonic()
-            if left <= 0 or self._size >= self._limits.bytes or len(self.items) >= _MOST_ITEMS:
+            full = len(self.items) >= _MOST_ITEMS or len(self.reads) >= _MOST_READS
+            if left <= 0 or self._size >= self._limits.bytes or full:
                 return
             # Pingpong mode: acknowledgements wait for 40 ms, as an interactive client's do (tcp(7), TCP_QUICKACK).
             link.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
@@ -188,6 +190,8 @@ class Listener(threading.Thread):
         for event in events:
             if isinstance(event, Opened):
                 self._opened(event.status, event.headers, now)
+                for text in self._target.subject.greeting if self._target.subject is not None else ():
+                    link.sendall(text_frame(text))
             elif isinstance(event, Heartbeat):
                 self._add(HEARTBEAT, now)
             elif isinstance(event, Message):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import statistics
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import pairwise
@@ -66,7 +67,7 @@ def _late(seen: Evidence, events: Sequence[Item]) -> Iterator[str]:
             yield f"{size} events arrive {seconds(statistics.median(late))} after they are due (median of {len(late)})"
     first, last = seen.plain.head_at + seen.limits.held_s, seen.plain.stopped_at - 2 * seen.limits.held_s
     due = [at for at in seen.due.values() if first < at < last]
-    if seen.transport in PUSH and len(due) >= _FEW and not any(lateness(seen, events).values()):
+    if seen.transport in PUSH and len(due) >= _FEW and not events:
         yield f"{len(due)} events were due in {seconds(last - first)}, and none arrived"
 
 
@@ -86,9 +87,8 @@ def _apart(seen: Evidence) -> Iterator[str]:
 
 def _unique(events: Sequence[Item]) -> dict[tuple[str, int, int], Item]:
     keys = [(item.id, item.size, item.digest) for item in events]
-    return (
-        {key: item for key, item in zip(keys, events, strict=True) if keys.count(key) == 1} if len(keys) < 2000 else {}
-    )
+    count = Counter(keys)
+    return {key: item for key, item in zip(keys, events, strict=True) if count[key] == 1}
 
 
 def _cut(seen: Evidence, events: Sequence[Item]) -> Iterator[str]:

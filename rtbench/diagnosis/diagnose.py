@@ -73,14 +73,18 @@ class Diagnosis:
         return asdict(self)
 
 
-def diagnose(target: Subject | str, limits: Limits, *, ignore: tuple[str, ...] = (), owned: bool = False) -> Diagnosis:
-    """Check a subject of ours, or the stream at a URL. `owned`: another machine's URL is the caller's own.
+def diagnose(
+    target: Subject | str, limits: Limits, *, ignore: tuple[str, ...] = (), owned: bool = False, tls_ca: str = ""
+) -> Diagnosis:
+    """Check a subject, or the stream at a URL. `owned`: another machine's URL is the caller's own.
 
-    Raises UserError for a URL that cannot be checked.
+    `tls_ca`: a PEM file to trust; "": the machine's certificates. Raises UserError for a URL that cannot be checked.
     """
     began = time.monotonic()
     if isinstance(target, str):
-        seen, name = _at_url(target, limits, owned), target
+        seen, name = _at_url(target, limits, owned, tls_ca), target
+    elif target.url:
+        seen, name = _at_url(target.url, limits, owned, tls_ca or target.tls_ca, target), target.name
     else:
         seen, name = _of_subject(target, limits), target.name
     return judged(name, seen, time.monotonic() - began, ignore)
@@ -127,14 +131,15 @@ def _notes(seen: Evidence) -> tuple[str, ...]:
 # A URL
 
 
-def _at_url(url: str, limits: Limits, owned: bool) -> Evidence:
+def _at_url(url: str, limits: Limits, owned: bool, tls_ca: str = "", known: Subject | None = None) -> Evidence:
+    """The evidence about the stream at `url`; `known`: the user's own description of it ([[subject]] with a URL)."""
     check_url(url)
     parts = urlsplit(url)
     if parts.scheme == "tcp":
         raise UserError(f"{url}: plain TCP has no rules to check", "give an http://, https://, ws:// or wss:// URL")
     tls = parts.scheme in ("https", "wss")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    subject = Subject(
+    subject = known or Subject(
         name=url,
         transport="websocket" if parts.scheme in ("ws", "wss") else "sse",
         stack=parts.netloc,
@@ -142,14 +147,16 @@ def _at_url(url: str, limits: Limits, owned: bool) -> Evidence:
         publish=NOBODY,
         path=path.replace("{", "{{").replace("}", "}}"),
         capabilities=frozenset(),
-        tls_ca=_trusted() if tls else "",
     )
+    subject = replace(subject, tls_ca=(tls_ca or _trusted()) if tls else "")
     allow(subject, Scenario(subscribers=_CONNECTIONS, ramp_hz=float(_CONNECTIONS), i_own_this_host=owned))
     target = Target(
         parts.hostname or "", parts.port or (443 if tls else 80), subject.transport, "", subject=subject,
         patience_s=limits.patience_s,
     )  # fmt: skip
-    if subject.transport == "sse":
+    if known is not None:
+        path = known.template.format(query=STREAM, stream=STREAM, channel=0, subscriber=0)
+    elif subject.transport == "sse":
         first = Listener(
             target, path, limits, headers={"Accept": ", ".join(dict.fromkeys(ACCEPT.values()))}, most_s=_SNIFF_S,
             until=lambda one: one.status > 0 and bool(one.items or one.recording.body_bytes > _SNIFF_BYTES),
@@ -196,8 +203,6 @@ def _trace(path: Path) -> None:
 
 
 def _of_subject(subject: Subject, limits: Limits) -> Evidence:
-    if subject.url:
-        return _at_url(subject.url, limits, owned=False)
     if subject.transport not in EVERY:
         raise UserError(f"{subject.name} speaks {subject.transport}", f"check a subject of {', '.join(EVERY)}")
     heartbeat_s = max(_HEARTBEAT_S, subject.least_heartbeat_s)

@@ -67,7 +67,7 @@ def test_the_options_reach_the_check(call: Call, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(diagnosing, "diagnose_one", diagnose)
     call("check", "sse-aiohttp", "--seconds", "5", "--silence", "20", "--ignore", "headers", "--i-own-this-host")
     limits = Limits(seconds=5.0, least_s=5.0, silence_s=20.0)
-    assert asked == [("sse-aiohttp", limits, {"ignore": ("headers",), "owned": True})]
+    assert asked == [("sse-aiohttp", limits, {"ignore": ("headers",), "owned": True, "tls_ca": ""})]
 
 
 @pytest.mark.parametrize(

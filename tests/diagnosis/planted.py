@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import json
 import socket
+import ssl
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -87,13 +88,13 @@ STREAM = {
 
 
 @contextmanager
-def serving(handler: Handler) -> Iterator[str]:
+def serving(handler: Handler, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """The URL of a server in which `handler` answers each connection, on a thread of its own."""
     over, threads = Event(), []
 
     def answer(accepted: socket.socket) -> None:
-        with accepted, contextlib.suppress(Over, OSError):
-            handler(Link(accepted, over))
+        with contextlib.suppress(Over, OSError), accepted if tls is None else tls.wrap_socket(accepted, True) as link:
+            handler(Link(link, over))
 
     def accept() -> None:
         while True:
@@ -108,7 +109,7 @@ def serving(handler: Handler) -> Iterator[str]:
         waiter = Thread(target=accept)
         waiter.start()
         try:
-            yield f"http://127.0.0.1:{door.getsockname()[1]}/events"
+            yield f"http{'s' if tls else ''}://127.0.0.1:{door.getsockname()[1]}/events"
         finally:
             over.set()
             door.shutdown(socket.SHUT_RDWR)
@@ -352,6 +353,17 @@ def deaf(link: Link, clock: Clock) -> None:
     """Answers neither ping nor close frame, takes any origin, and compresses if asked."""
     asked = "permessage-deflate" in link.headers.get("sec-websocket-extensions", "")
     upgraded(link, **({"Sec_WebSocket_Extensions": "permessage-deflate"} if asked else {}))
+    deaf_from_now(link, clock)
+
+
+def greeted(link: Link, clock: Clock) -> None:
+    """Says nothing until its client has."""
+    upgraded(link)
+    if link.socket.recv(100):
+        deaf_from_now(link, clock)
+
+
+def deaf_from_now(link: Link, clock: Clock) -> None:
     for number in numbers(link, clock):
         link.send(text(b'{"seq":%d}' % number))
 
@@ -371,8 +383,8 @@ Planted = Callable[[Link, Clock], None]
 
 
 @contextmanager
-def planted(handler: Planted) -> Iterator[str]:
+def planted(handler: Planted, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """The URL of a server with that fault."""
     clock = Clock()
-    with serving(lambda link: handler(link, clock)) as url:
+    with serving(lambda link: handler(link, clock), tls) as url:
         yield url

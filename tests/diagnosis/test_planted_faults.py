@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+import ssl
+import subprocess
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from rtbench.diagnosis import catalogue
 from rtbench.diagnosis._evidence import Limits
 from rtbench.diagnosis.diagnose import Diagnosis, diagnose
+from rtbench.errors import UserError
+from rtbench.subjects import NOBODY, Subject
 
 from . import planted as servers
 from .planted import Planted, planted
@@ -89,6 +95,41 @@ def test_what_is_clean_is_clean(found: dict[str, Diagnosis], name: str) -> None:
 def test_what_never_ends_ends_here(found: dict[str, Diagnosis], name: str) -> None:
     """The result is there at all: the limit of bytes ended it."""
     assert found[name].transport == "sse"
+
+
+def test_a_subject_of_the_user_has_its_greeting_and_its_path() -> None:
+    with planted(servers.greeted) as url:
+        mine = Subject("mine", "websocket", "mine", url=url, publish=NOBODY, path="/ws/{stream}", greeting=("hello",))
+        found = diagnose(mine, LIMITS)
+    assert (found.target, found.transport) == ("mine", "websocket")
+    assert {"buffered", "gap-in-ids"} <= set(found.fine)
+
+
+def test_https_with_a_certificate_of_ones_own(tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("a certificate needs the program openssl: apt-get install openssl")
+    pem = str(tmp_path / "both.pem")
+    words = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "2",
+    ]
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", pem, "-out", pem + ".crt"]
+    subprocess.run([*words, *names], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem + ".crt", pem)
+    with planted(servers.clean, context) as url:
+        found = diagnose(url, LIMITS, tls_ca=pem + ".crt")
+        with pytest.raises(UserError, match="certificate"):
+            diagnose(url, LIMITS)
+    assert (found.transport, found.sound) == ("sse", True), found.findings
 
 
 def test_every_kind_is_planted_or_needs_another_machine() -> None:
