@@ -159,13 +159,13 @@ def buffered(link: Link, clock: Clock) -> None:
     held = b""
     for number in numbers(link, clock):
         held += event(number, "x" * 50)
-        while len(held) >= 600:
-            link.chunk(held[:600])
-            held = held[600:]
+        while len(held) >= 1000:
+            link.chunk(held[:1000])
+            held = held[1000:]
 
 
 def in_clumps(link: Link, clock: Clock) -> None:
-    """Whole events, all of 0.6 s at once; they bear their time. Every connection gets them at once."""
+    """Whole events, all of 1.2 s at once; they bear their time. Every connection gets them at once."""
     link.stream()
     held = b""
     for number in numbers(link, clock):
