@@ -18,7 +18,18 @@ from rtbench.analysis import claims, figures, format, templates
 from rtbench.analysis.advice.advice import Advice
 from rtbench.analysis.evidence import Evidence, naming, origin
 from rtbench.analysis.figures import _style
-from rtbench.analysis.report import answer, factors, fairness, loopback, overview, pairs, proxied, stacks, tables
+from rtbench.analysis.report import (
+    answer,
+    factors,
+    fairness,
+    loopback,
+    overview,
+    pairs,
+    proxied,
+    silence,
+    stacks,
+    tables,
+)
 from rtbench.analysis.report.caveat import Caveat
 from rtbench.analysis.report.citation import cite, facts
 from rtbench.analysis.report.condense import condense
@@ -146,6 +157,8 @@ def _context(
         "recovery": recovery,
         "growth_columns": growth_columns,
         "growth": growth,
+        "silence_columns": silence.HEADINGS,
+        "silence": silence.table(evidence),
         "paying_columns": loopback.HEADINGS,
         "paying": paying,
         "split": split,

@@ -35,6 +35,7 @@ COMMANDS = {
     "serve": ("serving", "serve", "Run one server and play every stream into it."),
     "demo": ("serving", "demo", "Show four transports side by side, live, in a browser."),
     "verify": ("checking", "verify", "Check a subject or a URL against the contract."),
+    "check": ("diagnosing", "check", "Find what is wrong with a stream, yours or ours."),
     "doctor": ("checking", "doctor", "Check whether this machine can measure."),
     "run": ("running", "run", "Run a campaign, then write its report."),
     "calibrate": ("calibrating", "calibrate", "Measure the harness's own error on this machine."),
@@ -52,6 +53,7 @@ FINDINGS = {
     "report": "a threshold is crossed",
     "compare": "a regression",
     "verify": "a case failed",
+    "check": "an error or a warning",
     "calibrate": "a known truth is not met",
     "aa": "too few intervals contain 1",
 }
@@ -60,7 +62,7 @@ UNSETTLED = ("run", "report", "compare")
 """The commands that can exit with TOO_FEW."""
 
 TASKS = {
-    "Measure": ("doctor", "run", "verify"),
+    "Measure": ("doctor", "run", "verify", "check"),
     "Read and decide": ("report", "compare", "advise"),
     "See it live": ("serve", "demo", "ticks", "list"),
     "Know the harness's own error": ("calibrate", "aa"),

@@ -33,7 +33,7 @@ def verify(context: click.Context, targets: tuple[str, ...], verbose: bool, as_j
     A URL without a path is checked against the whole contract, a URL with a path against the rules for all subjects of
     its transport.
     """
-    found = [_logged(one) for target in targets for one in _all_known(target)]
+    found = [_logged(one) for target in targets for one in named(target)]
     if as_json:
         click.echo(json.dumps([one.as_dict() | ({"logs": str(logs)} if logs else {}) for one, logs in found], indent=1))
     else:
@@ -70,7 +70,7 @@ def _shown(found: Verification, verbose: bool) -> list[str]:
     return lines
 
 
-def _all_known(word: str) -> list[Subject | str]:
+def named(word: str) -> list[Subject | str]:
     """The targets that a word names: a subject, the subjects of a scenario file, or a URL. Raises UserError."""
     if "://" in word:
         return [word]

@@ -15,6 +15,7 @@ from pathlib import Path
 _TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _CPUCLOCK_SCHED = 2
+ESTABLISHED, CLOSE_WAIT = 0x01, 0x08
 _LISTEN = "0A"
 """The state of a listening socket in /proc/net/tcp."""
 
@@ -126,6 +127,16 @@ def listens(pid: int, port: int) -> bool:
     with contextlib.suppress(OSError):
         return any(f[3] == _LISTEN and f[1].endswith(f":{port:04X}") for f in _tcp_sockets(pid))
     return False
+
+
+def peers(pid: int, port: int) -> dict[str, int]:
+    """The peers of a server's connections on TCP `port`, in the network namespace of `pid`, and the state of each
+    (proc(5), net/tcp): ESTABLISHED, CLOSE_WAIT where the peer has closed and the server has not yet. Empty: not known.
+    """
+    with contextlib.suppress(OSError):
+        ours = f":{port:04X}"
+        return {f[2]: int(f[3], 16) for f in _tcp_sockets(pid) if f[1].endswith(ours) and f[3] != _LISTEN}
+    return {}
 
 
 def _tcp_sockets(pid: int) -> Iterator[list[str]]:

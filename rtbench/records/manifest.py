@@ -249,6 +249,36 @@ class Idle(Record, frozen=True, kw_only=True):
     """number: of no bend, as in `memory`."""
 
 
+class Silence(Record, frozen=True, kw_only=True):
+    """`[idle]`: what became of connections on which no message was sent. Empty: the scenario has none.
+
+    Times are from the subscription (the response's first byte, the median of the subscribers) on.
+    """
+
+    minutes: Maybe[Number] = UNSET
+    """number: length of the silence, minutes."""
+    heartbeat_s: Maybe[Number] = UNSET
+    """seconds: between two heartbeats."""
+    heartbeats: Maybe[Whole] = UNSET
+    """count: heartbeats that subscribers got; 0 for a transport without any."""
+    connections: Maybe[Whole] = UNSET
+    """count: subscribers' connections when the silence began."""
+    cut: Maybe[Whole] = UNSET
+    """count: of these, those that ended before the silence did."""
+    cut_after_s: Maybe[list[Number]] = UNSET
+    """seconds: shortest, median and longest life of these; empty: none was cut."""
+    outcomes: Maybe[dict[str, Whole]] = UNSET
+    """count: of these, by how the subscriber saw the end."""
+    server_connections: Maybe[Whole] = UNSET
+    """count: the server's connections when the silence began; behind a proxy they are the proxy's."""
+    server_left: Maybe[Whole] = UNSET
+    """count: of these, those that the server had closed before the silence ended."""
+    server_left_after_s: Maybe[list[Number]] = UNSET
+    """seconds: shortest, median and longest life of these, to the second; empty: none."""
+    server_half_closed: Maybe[Whole] = UNSET
+    """count: of the server's connections, those whose peer had closed and that the server kept (CLOSE_WAIT)."""
+
+
 class File(Record, frozen=True, kw_only=True):
     """A file of the trial as it was written."""
 
@@ -334,6 +364,8 @@ class Manifest(Record, frozen=True, kw_only=True):
     """The memory ladder."""
     idle: Maybe[Idle] = UNSET
     """Idle connections on the ladder."""
+    silence: Maybe[Silence] = UNSET
+    """What became of idle connections ([idle])."""
     controls: Maybe[dict[str, Whole]] = UNSET
     """count: what else subscribers got, by kind: `heartbeat`, `gap`, `retry`, `failure`, `end`, `other`."""
     environment: Maybe[dict[str, Any]] = UNSET

@@ -34,6 +34,7 @@ def check(scenario: Scenario, source: str) -> None:
             f"{source}: memory.ladder ends with {scenario.memory.ladder[-1]:,}",
             f"expected subscribers ({scenario.subscribers:,}) as the last rung",
         )
+    _silence(scenario, source)
     _bounds(scenario, source)
     _conversation(scenario, source)
     _interruptions(scenario, source)
@@ -48,6 +49,22 @@ def check(scenario: Scenario, source: str) -> None:
             f"{source}: grace_s = {scenario.grace_s:g}",
             f"expected more than poll.interval_s ({scenario.poll.interval_s:g})",
         )
+
+
+def _silence(scenario: Scenario, source: str) -> None:
+    """`[idle]`: the window is the silence, and nothing is due in it."""
+    length_s = 60 * scenario.idle.minutes
+    if not length_s:
+        return
+    if scenario.window_s != length_s:
+        text = f"{source}: window_s = {scenario.window_s:g}: idle.minutes = {scenario.idle.minutes:g} sets it"
+        raise ScenarioError(text, f"leave window_s out, or set it to {length_s:g}")
+    if scenario.stream != ("fanout",) or scenario.workload.rate_hz * (length_s + 60) >= 1:
+        text = f"{source}: idle.minutes = {scenario.idle.minutes:g}: messages are due in the silence"
+        raise ScenarioError(text, 'set stream = "fanout", and leave workload.rate_hz out')
+    if scenario.memory.ladder or scenario.chat.senders or scenario.faults.kill:
+        text = f"{source}: idle.minutes goes with neither memory.ladder nor [chat] nor faults.kill"
+        raise ScenarioError(text, "remove one of them")
 
 
 def _bounds(scenario: Scenario, source: str) -> None:

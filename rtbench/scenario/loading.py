@@ -24,6 +24,13 @@ T = TypeVar("T")
 
 FOLDER = Path(__file__).parents[1] / "loadtests" / "scenarios"
 """The shipped scenarios' folder; a new file there is a new scenario."""
+SILENCE = {
+    "workload.rate_hz": 0.001,
+    "reconnect.eventsource_s": 600.0,
+    "reconnect.backoff_s": 600.0,
+    "reconnect.backoff_most_s": 600.0,
+}
+"""[idle]: the slowest stream, whose next message is due after the trial, and subscribers that stay away once cut."""
 
 
 def names() -> list[str]:
@@ -74,6 +81,7 @@ def build(
     for setting in settings:
         _set(table, setting)
     table.update(overrides or {})
+    _silent(table)
     if isinstance(table.get("stream"), str):
         table["stream"] = [table["stream"]]
     registry = Registry()
@@ -106,6 +114,21 @@ def _resolved(scenario: Scenario, registry: Registry, source: str) -> Scenario:
         where = f"{scenario.name} [sweep]"
         cells.append(Cell(settings, _resolved(_table(Scenario, table, "", where), registry, where)))
     return dataclasses.replace(scenario, swept=tuple(cells))
+
+
+def _silent(table: dict[str, Any]) -> None:
+    """With `[idle] minutes`: the values of the keys that make a silence, unless the scenario names others."""
+    idle = table.get("idle")
+    minutes = idle.get("minutes", 0) if isinstance(idle, dict) else 0
+    if type(minutes) not in (int, float) or minutes <= 0:
+        return
+    for key, value in {"window_s": 60.0 * minutes, "warmup_messages": 0, "warmup_s": 0.5, **SILENCE}.items():
+        *parents, last = key.split(".")
+        inner: Any = table
+        for parent in parents:
+            inner = inner.setdefault(parent, {})
+        if isinstance(inner, dict):
+            inner.setdefault(last, value)
 
 
 def _sha256(trace: Path) -> str:

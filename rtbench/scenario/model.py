@@ -19,6 +19,7 @@ from rtbench.scenario.tables import (
     ChatTable,
     EquivalenceTable,
     FaultsTable,
+    IdleTable,
     MemoryTable,
     PlaceTable,
     PollTable,
@@ -123,6 +124,7 @@ class Scenario:
     memory: MemoryTable = field(default_factory=MemoryTable)
     faults: FaultsTable = field(default_factory=FaultsTable)
     chat: ChatTable = field(default_factory=ChatTable)
+    idle: IdleTable = field(default_factory=IdleTable)
     sweep: dict[str, Any] = ruled(sweep(), {})
     """The values of any other keys: each combination is a cell of every block."""
     thresholds: dict[str, Any] = ruled(thresholds(), {})
@@ -142,10 +144,10 @@ class Scenario:
     def as_dict(self) -> dict[str, Any]:
         """Nested plain values, as in the TOML file and in campaign.json.
 
-        Without [place] and [equivalence] at their defaults, as in folders from before these tables existed.
+        Without [place], [equivalence] and [idle] at their defaults, as in folders from before these tables existed.
         """
         table = {item.name: _plain(getattr(self, item.name)) for item in keys(Scenario)}
-        for name, empty in (("place", PlaceTable()), ("equivalence", EquivalenceTable())):
+        for name, empty in (("place", PlaceTable()), ("equivalence", EquivalenceTable()), ("idle", IdleTable())):
             if getattr(self, name) == empty:
                 del table[name]
         if len(self.stream) == 1:

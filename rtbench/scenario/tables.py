@@ -244,6 +244,14 @@ class MemoryTable:
 
 
 @dataclass(frozen=True, slots=True)
+class IdleTable:
+    """[idle]: nothing is sent for so long; the report shows which connections are cut, and which side notices."""
+
+    minutes: float = ruled(number(float, 0, 15, " minutes; 0: messages are sent"), 0.0)
+    """How long nothing is sent. It sets `window_s`, and the other keys so that nothing is due in it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Interruption:
     """A row of [faults] stop, kill or starve: its target, its start in the window, its length."""
 

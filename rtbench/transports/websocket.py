@@ -146,6 +146,11 @@ def text_frame(text: str) -> bytes:
     return _client_frame(Opcode.TEXT, text.encode())
 
 
+def ping_frame(data: bytes) -> bytes:
+    """A client's ping, masked."""
+    return _client_frame(Opcode.PING, data)
+
+
 def codec(asked: Asked) -> WebSocketClient:
     """The codec for a subscriber's request."""
     names = (asked.subprotocol,) if asked.subprotocol else ()
@@ -198,6 +203,11 @@ class WebSocketClient:
         self._open = False
         self._closed = False
         self._fault = ""
+
+    @property
+    def idle(self) -> bool:
+        """Between two messages: no byte of the next one was read yet."""
+        return self._splitter.idle and self._fragments is None
 
     def open(self) -> bytes:
         """The opening handshake (RFC 6455 §4.1)."""

@@ -16,8 +16,10 @@ import numpy as np
 from rtbench.machine import probes
 from rtbench.messages.load import LoadReport
 from rtbench.processes import namespaces
+from rtbench.processes.program import port_of
 from rtbench.records.tables import TABLES, Columns
 from rtbench.trial._process_group import ProcessGroup
+from rtbench.trial._silence import Silence
 from rtbench.trial.steadiness import edges
 
 
@@ -38,6 +40,7 @@ class Counters:
         self.network: dict[str, int] = {}
         self.wire: dict[str, int] = {}
         """Bytes on the wire at the window's edges; empty without a network of its own."""
+        self.silence = Silence()
         self._network("begin")
 
     def _network(self, suffix: str) -> None:
@@ -67,6 +70,8 @@ class Counters:
         self._next_ns = now + 1_000_000_000
         group = self._group
         server, loads = group.server, group.loads
+        if group.run.spec.scenario.idle.minutes:
+            self.silence.look(now, probes.peers(server.pid, port_of(server.url)))
         busy, steal = probes.machine_ns()
         self.rows.append(
             (
@@ -104,6 +109,8 @@ class Counters:
         table["server"][f"descriptors_{suffix}"] = probes.descriptors(group.server.pid)
         table["load"][f"descriptors_{suffix}"] = sum(probes.descriptors(load.pid) for load in group.loads)
         table["machine"][f"read_ns_{suffix}"] = time.monotonic_ns()
+        if suffix == "at_start":
+            self.silence.begin()
         self._row()
 
     def afterwards(self) -> None:

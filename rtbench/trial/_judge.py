@@ -17,6 +17,7 @@ from rtbench.records import tables
 from rtbench.records.audit import judge as audit
 from rtbench.records.audit import match
 from rtbench.records.manifest import Counts, Half, Steadiness
+from rtbench.records.manifest import Silence as SilenceRecord
 from rtbench.records.reason import Reason
 from rtbench.records.record import Status, typed
 from rtbench.subjects import Subject
@@ -43,6 +44,7 @@ class Judgement:
     bytes: dict[str, int] = field(default_factory=dict)
     steadiness: Steadiness = Steadiness()
     halves: list[Half] = field(default_factory=list)
+    silence: SilenceRecord = SilenceRecord()
     negotiated: dict[str, str] = field(default_factory=dict)
     """The settings that client and server negotiated, as seen by the load processes."""
 
@@ -74,7 +76,9 @@ def judge(run: Run, found: Measured) -> Judgement:
         arrivals=arrivals if found.due != "unknown" else arrivals.between(0, 0),
         polls=polls,
     )
-    reasons = validity.check(evidence)
+    silent = spec.scenario.idle.minutes > 0
+    reasons = [one for one in validity.check(evidence) if not (silent and one.kind == validity.NO_MESSAGES)]
+    heartbeats = sum(report.controls.get("heartbeat", 0) for report in found.reports)
     outcomes, listening = connections["outcome"], connections["connection"] >= 0
     made = int(np.count_nonzero(listening))
     # A trial that was disturbed on purpose is not asked whether it was steady.
@@ -102,6 +106,9 @@ def judge(run: Run, found: Measured) -> Judgement:
         bytes=_bytes(connections, deliveries, evidence.arrived),
         steadiness=steady.record(),
         halves=_halves(arrivals, spent, window, found.due != "unknown"),
+        silence=found.counters.silence.record(spec.scenario, connections, window, heartbeats)
+        if silent
+        else SilenceRecord(),
         negotiated={"compression": compression(report.response_headers for report in found.reports)},
     )
 

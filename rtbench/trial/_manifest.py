@@ -65,6 +65,7 @@ def manifest(spec: Spec, found: Measured, judged: Judgement) -> Manifest:
         halves=judged.halves,
         memory=memory,
         idle=idle,
+        silence=judged.silence,
         controls=dict(controls),
     )
 

@@ -32,7 +32,8 @@ def choose(workload: Workload, scenario: Scenario, started: Mapping[str, int], s
     had_ns = max(_had_ns(workload, scenario, started, subscribed_ns), default=0)
     after_ns = max(warm_ns, had_ns, time.monotonic_ns()) + _MARGIN_NS
     many = workload.unicast and len(workload.streams) * scenario.subscribers > FEW_CHANNELS
-    if many or not started:  # nothing started: the server has a timetable of its own
+    # Nothing started: the server has a timetable of its own. A silence begins at once, not in the middle of its gap.
+    if many or not started or scenario.idle.minutes:
         start_ns = after_ns
     else:
         # Streams start at different times: merged by when they are due, not by their own timetables.

@@ -41,6 +41,8 @@ READ_BY_LOAD = ["client_cpu_ns_per_message", "tcp_*_per_message", "server_cpu_ns
 READ_BY_CAMPAIGN = ["server_cpu_ns_per_*", "proxy_cpu_ns_per_message", "machine_busy_ns_per_message", *WIRE]
 SETUP = ["connect_*", "response_*", "first_message_*", "connections_failed"]
 EVERYTHING = ["*"]
+NO_MESSAGES = "no messages"
+"""The kind of a reason; not of a trial in which nothing was to be sent."""
 
 _TAILS = {"p90": 0.9, "p99": 0.99, "p999": 0.999, "max": 1.0}
 _TAIL = re.compile(rf".*_({'|'.join(_TAILS)})_ns")
@@ -349,7 +351,7 @@ def _publisher_late(evidence: Inputs) -> Iterator[Reason]:
     due = evidence.ticks["due_ns"]
     inside = (due >= start) & (due < end)
     if not inside.any():
-        yield Reason("no messages", "nothing was due in the window", "a longer window or a higher rate", EVERYTHING)
+        yield Reason(NO_MESSAGES, "nothing was due in the window", "a longer window or a higher rate", EVERYTHING)
         return
     late_ns = (evidence.ticks["sent_ns"] - due)[inside]
     limit = evidence.limits.publisher_late_s

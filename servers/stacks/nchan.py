@@ -3,7 +3,8 @@
 The publisher posts to it, a channel each: from this machine alone, and with a token that no other process knows.
 Subscribers get `{"id":N,"data":PAYLOAD}` as the message, since event ids are Nchan's own. Its buffer holds as many
 messages as our ring. It limits a slow consumer by nginx's own means and drops none, so it does not claim that
-capability. Shared by the nchan subjects.
+capability. Event streams get Cache-Control, other answers stay as short as Nchan makes them. Shared by the nchan
+subjects.
 
 nginx calls ngx_tcp_nodelay for a connection that is kept alive after an answer (ngx_http_set_keepalive), for what it
 proxies unbuffered or upgrades (ngx_http_upstream_send_response and …_upgrade), for TLS and for HTTP/2. `tcp_nodelay on`
@@ -52,6 +53,7 @@ http {{
   keepalive_timeout 3600s;
   tcp_nodelay on;
   gzip off;
+  map $http_accept $keep {{ text/event-stream no-cache; default ""; }}
   nchan_shared_memory_size 512M;
   nchan_message_buffer_length {max(1000, limits["ring_messages"])};
   nchan_message_timeout 0;
@@ -77,6 +79,7 @@ http {{
       nchan_websocket_ping_interval {heartbeat_s};
       nchan_eventsource_ping_interval {heartbeat_s};
       nchan_eventsource_ping_comment "";
+      add_header Cache-Control $keep;
     }}
     location ~ ^/poll/([^/]+)/([0-9]+)$ {{
       nchan_subscriber intervalpoll;

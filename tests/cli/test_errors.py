@@ -62,6 +62,11 @@ COMMANDS = (
     "ticks replay",
     "verify http://192.0.2.1:80",
     "verify sse-aiohtp",
+    "check sse-aiohtp",
+    "check tcp-floor",
+    "check http://192.0.2.1:80",
+    "check sse-aiohttp --ignore buffer",
+    "run idle --set window_s=5",
     "report empty",
     "report damaged",
 )
