@@ -25,6 +25,7 @@ from rtbench.scenario.tables import (
     ReconnectTable,
     Rule,
     ServerTable,
+    SloTable,
     SubjectTable,
     ValidityTable,
     WorkloadTable,
@@ -117,6 +118,7 @@ class Scenario:
     memory: MemoryTable = field(default_factory=MemoryTable)
     faults: FaultsTable = field(default_factory=FaultsTable)
     chat: ChatTable = field(default_factory=ChatTable)
+    slo: SloTable = field(default_factory=SloTable)
     sweep: dict[str, Any] = ruled(sweep(), {})
     """The values of any other keys: each combination is a cell of every block."""
     thresholds: dict[str, Any] = ruled(thresholds(), {})
@@ -136,10 +138,10 @@ class Scenario:
     def as_dict(self) -> dict[str, Any]:
         """Nested plain values, as in the TOML file and in campaign.json.
 
-        Without [place] and [equivalence] at their defaults, as in folders from before these tables existed.
+        Without [place], [equivalence] and [slo] at their defaults, as in folders from before these tables existed.
         """
         table = {item.name: _plain(getattr(self, item.name)) for item in keys(Scenario)}
-        for name, empty in (("place", PlaceTable()), ("equivalence", EquivalenceTable())):
+        for name, empty in (("place", PlaceTable()), ("equivalence", EquivalenceTable()), ("slo", SloTable())):
             if getattr(self, name) == empty:
                 del table[name]
         if len(self.stream) == 1:

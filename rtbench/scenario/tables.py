@@ -309,6 +309,20 @@ class ChatTable:
     """Messages a second that each of them sends."""
 
 
+@dataclass(frozen=True, slots=True)
+class SloTable:
+    """[slo]: the service level that `rtbench capacity` looks for the end of (R19)."""
+
+    latency_ms: float = ruled(number(float, 0.01, 3_600_000, " milliseconds"), 50.0)
+    """The oldest that a message may be when the client has it."""
+    quantile: float = ruled(number(float, 0.5, 1, ", share of the deliveries that are in time"), 0.99)
+    """The share of all deliveries that are in time: the others are late or lost."""
+    lost: float = ruled(number(float, 0, 1, ", share of the deliveries"), 0.0)
+    """The share of deliveries that may be lost, of those that are not in time."""
+    set_up_s: float = ruled(number(float, 0.001, 600, " seconds"), 10.0)
+    """How long a subscriber may take from its first attempt to the first byte of a response."""
+
+
 def thresholds() -> Rule:
     """[thresholds]: "SUBJECT.METRIC" = {max = …} or {min = …}; beyond one, the exit code is 1."""
 
