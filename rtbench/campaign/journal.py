@@ -114,7 +114,7 @@ class Journal:
         self.save(None)
 
     def plan(self, order: Sequence[Sequence[str]], cells: Sequence[Mapping[str, Any]]) -> None:
-        """Set the items of each block, and the cells, of a campaign that decides as it goes. Written with the next trial."""
+        """Set the blocks' items and the cells of a campaign that decides as it goes. Written with the next trial."""
         blocks = [list(names) for names in order]
         self.record = changed(self.record, order=blocks, cells=[typed(Cell, dict(cell)) for cell in cells])
 

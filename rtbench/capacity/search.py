@@ -67,8 +67,8 @@ class Step:
 @dataclass(frozen=True, slots=True)
 class Bracket:
     """What the probes show. `low`: confirmed, `high`: refuted; None: not reached. `barred`: the lowest value that only
-    the harness kept from being judged, where no refuted one is below it. `held`: the highest value that holds, confirmed
-    or not."""
+    the harness kept from being judged, where no refuted one is below it. `held`: the highest value that holds below
+    these, confirmed or not."""
 
     low: float | None
     high: float | None
@@ -139,7 +139,7 @@ def step(goal: Goal, probes: Sequence[Probe], closing: bool = False) -> Step | N
     above = [value for value, one in found.items() if one.standing == "holds" and top is not None and value > top]
     if above and top is not None and not _settled(found[top]):
         return Step(top)  # a higher value held: a second opinion
-    explored = _explored(goal, found, low, top, probes)
+    explored = _explored(goal, low, top, probes)
     if explored is not None and not closing:
         return Step(explored)
     if low is not None and not found[low].confirmed:
@@ -149,9 +149,7 @@ def step(goal: Goal, probes: Sequence[Probe], closing: bool = False) -> Step | N
     return None
 
 
-def _explored(
-    goal: Goal, found: Mapping[float, _Tally], low: float | None, top: float | None, probes: Sequence[Probe]
-) -> float | None:
+def _explored(goal: Goal, low: float | None, top: float | None, probes: Sequence[Probe]) -> float | None:
     """A value that was not tried yet; None where the ends are close enough, or as far out as they may be."""
     if top is None:
         if low is None or low >= goal.most:

@@ -1,8 +1,8 @@
 """capacity.json: what `rtbench capacity` asked, and each subject's bracket with its probes (R19).
 
-Invariant: `low` was confirmed over a longer window, `high` was refuted; what only the harness limited is never a `high`.
-Rewritten after every probe from the trials of the folder. Written by `rtbench.capacity`, read by it (`--resume`) and by
-the analysis.
+Invariant: `low` was confirmed over a longer window, `high` was refuted; what only the harness limited is never a
+`high`. Rewritten after every probe from the trials of the folder. Written by `rtbench.capacity`, read by it
+(`--resume`) and by the analysis.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ class SubjectCapacity(Record, frozen=True, kw_only=True):
 
     subject: str
     """Its name."""
-    low: Maybe[Number]
+    low: Number | None
     """number: the highest value that was confirmed; null: none."""
-    high: Maybe[Number]
+    high: Number | None
     """number: the lowest value that was refuted; null: not reached."""
     closed: bool
     """Whether low and high are as close as was asked for."""

@@ -101,7 +101,7 @@ def _resolved(scenario: Scenario, registry: Registry, source: str) -> Scenario:
 
 
 def cell(scenario: Scenario, settings: Mapping[str, Any], source: str) -> Cell:
-    """The scenario with other values of these dotted keys, checked; `source` names it in errors. Raises ScenarioError."""
+    """The scenario with other values of these keys, checked; `source` names it in errors. Raises ScenarioError."""
     table = {**scenario.as_dict(), "sweep": {}, "stream": list(scenario.stream)}
     for key, value in settings.items():
         put(table, key, value, f"{source}: {key}")

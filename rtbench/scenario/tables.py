@@ -260,7 +260,7 @@ class Interruption:
 class Injection:
     """A row of [faults] inject: a fault-injecting subject's effect on messages (servers/faulty/)."""
 
-    do: str = ruled(choice("delay", "drop", "duplicate", "reorder", "corrupt", "stall"), "delay")
+    do: str = ruled(choice("delay", "drop", "duplicate", "reorder", "corrupt", "stall", "work"), "delay")
     """What happens to the messages."""
     subscribers: tuple[int, ...] = ruled(
         Rule(list, "expected a list of subscribers; empty: all", lambda v: all(type(n) is int and n >= 0 for n in v)),
@@ -271,8 +271,8 @@ class Injection:
     """One message in so many, by its id."""
     of: int = ruled(number(int, 0, 10**9, ": those with id % every == of"), 0)
     """Which of these: the messages with `id % every == of`."""
-    delay_s: float = ruled(number(float, 0, 60, " seconds, for delay and stall"), 0.0)
-    """How long `delay` and `stall` take."""
+    delay_s: float = ruled(number(float, 0, 60, " seconds, for delay, stall and work"), 0.0)
+    """How long `delay` and `stall` take, and for how long `work` keeps the core busy with each write of a message."""
 
     def hits(self, subscriber: int, seq: int) -> bool:
         """Whether it applies to this message at this subscriber."""
