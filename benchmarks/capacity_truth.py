@@ -1,4 +1,4 @@
-"""`rtbench capacity` against servers whose capacity is known by construction, and against a load generator that is slow.
+"""`rtbench capacity` against servers whose capacity is known by construction, and with a slow load generator.
 
     .venv/bin/python benchmarks/capacity_truth.py [FOLDER] [CASE …]
 
@@ -6,7 +6,7 @@ A planted server is busy for a known time with each write of a message (`[faults
 second and s seconds of work, its core is full at 1 / (r s) subscribers: `queue`, where a message may take longer than a
 period. Where it may take less, the last of a fan-out decides: (limit / s + 1) / quantile subscribers: `fan-out`. In
 `starved` the load process gets a twentieth of its core: the result must name the harness and have no upper end. Each
-case is searched twice; the two brackets must overlap. Exits with 1 where a truth is not met. Measure on a quiet machine.
+case is searched twice; the two brackets must overlap. Exits with 1 where a truth is not met. It wants a quiet machine.
 """
 
 from __future__ import annotations

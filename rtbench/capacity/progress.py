@@ -1,20 +1,18 @@
-"""A search's progress on the terminal, a line a probe, and its result as a table.
+"""A search's progress on the terminal: a line a probe.
 
-Invariant: progress goes to stderr; a sentence about a bracket is made here, from its record. Used by the command line.
+Invariant: progress goes to stderr; the words of a result are `rtbench.analysis.report.capacity`'s. Used by the command
+line.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from typing import Self
 
 from rtbench.campaign.progress import Display
 from rtbench.capacity.search import Bracket
-from rtbench.records.capacity import CapacityRecord, Level, ProbeRow, SubjectCapacity
+from rtbench.records.capacity import ProbeRow
 from rtbench.records.manifest import Manifest
 from rtbench.trial import Spec
-
-_MISSING = "-"
 
 
 class Lines(Display):
@@ -54,63 +52,10 @@ def outcome(row: ProbeRow) -> str:
 def between(found: Bracket) -> str:
     """Where the capacity is, as far as the probes show."""
     if found.high is not None:
-        return f"between {number(found.held) if found.held is not None else 0} and {number(found.high)}"
-    return f"{number(found.held)} or more" if found.held is not None else "not known yet"
+        return f"between {_number(found.held)} and {_number(found.high)}"
+    return f"{_number(found.held)} or more" if found.held is not None else "not known yet"
 
 
-def number(value: float | None) -> str:
+def _number(value: float | None) -> str:
     """A value of the searched key."""
-    return _MISSING if value is None else f"{value:,.10g}"
-
-
-def level(slo: Level) -> str:
-    """`99 % of the messages within 50 ms, 0 % lost, set up within 10 s`."""
-    return (
-        f"{100 * slo.quantile:g} % of the deliveries within {slo.latency_ms:g} ms, at most {100 * slo.lost:g} % lost, "
-        f"each subscriber set up within {slo.set_up_s:g} s"
-    )
-
-
-def holds(row: SubjectCapacity) -> str:
-    """The confirmed value; `>= N` where its end was not reached."""
-    if row.low is None:
-        return _MISSING
-    return f"{'' if row.high is not None else '>= '}{number(row.low)}"
-
-
-def limited(row: SubjectCapacity) -> str:
-    """What limits it, and whether that is the harness."""
-    text = row.limited_by or _MISSING
-    return f"the harness: {text}" if row.harness_limited else text
-
-
-def table(found: CapacityRecord) -> Iterator[str]:
-    """The lines of the result."""
-    yield f"Capacity by {found.by}: {level(found.slo)}."
-    rows = [("subject", "holds", "fails at", "limited by", "probes")]
-    for one in found.subjects:
-        rows.append((one.subject, holds(one), number(one.high), limited(one), str(len(one.probes))))
-    yield from _aligned(rows)
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-
-
-def next_step(found: CapacityRecord, again: str) -> str:
-    """The line after the table. `again`: the command that continues the search."""
-    open_ = [one for one in found.subjects if not one.closed]
-    if not open_:
-        return ""
-    if any(one.limited_by == "time" for one in open_):
-        return f"next: {again}, with more --minutes"
-    if any(one.harness_limited for one in open_):
-        return (
-            "next: the harness was the limit: stop what else runs, give the load more cores ([place] load), "
-            "or search --by workload.rate_hz"
-        )
-    if any(one.limited_by == "--to" for one in open_):
-        return "next: a higher --to"
-    return ""
+    return "0" if value is None else f"{value:,.10g}"

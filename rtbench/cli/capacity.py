@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from rtbench.analysis.report import capacity as words
 from rtbench.analysis.report.report import build
 from rtbench.campaign import calibrate as calibration
 from rtbench.campaign import campaign as campaigns
@@ -89,10 +90,10 @@ def capacity(
     folder = out or results(f"{table.name}-capacity")
     if resume:
         _same(folder, by)
-    words = ["rtbench", *(word for word in sys.argv[1:] if word != "--resume")]
-    if seed is None and "--seed" not in words:
-        words += ["--seed", str(table.seed)]
-    command = shlex.join(words)
+    typed = ["rtbench", *(word for word in sys.argv[1:] if word != "--resume")]
+    if seed is None:
+        typed += ["--seed", str(table.seed)]
+    command = shlex.join(typed)
     context.with_resource(alone(folder))
     known = calibration.newest(machine())
     campaign = campaigns.Campaign(table, folder, command, resume, known, [*warnings, *shared])
@@ -105,7 +106,7 @@ def capacity(
                 display.note(
                     f"{table.name}: capacity by {by}, at most {minutes:g} min, seed {table.seed}, into {folder}"
                 )
-                display.note(f"It measures {', '.join(table.subjects)}: {progress.level(search.record.slo)}.")
+                display.note(f"It measures {', '.join(table.subjects)}: {words.level(search.record.slo)}.")
                 display.note("Ctrl-C stops it and keeps the finished probes; --resume continues.")
             search.run(place, display, check_quickly, 60 * minutes)
     except KeyboardInterrupt:
@@ -125,8 +126,7 @@ def capacity(
     if as_json:
         click.echo(json.dumps(plain(found), indent=1))
     else:
-        lines = [*progress.table(found), progress.next_step(found, again)]
-        click.echo("\n".join(line for line in lines if line))
+        click.echo("\n".join([*words.lines(found), words.next_step(found, command)]))
         if code != INTERRUPTED:
             click.echo(f"report: {folder / 'report' / 'report.html'}")
     context.exit(code)
