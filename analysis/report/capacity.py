@@ -109,7 +109,7 @@ def next_step(found: CapacityRecord, command: str, file: str = "") -> str:
         scenario = next(iter(_scenario(command)), "") or file or "SCENARIO"
         run = shlex.join(["rtbench", "run", scenario, "--set", value])
         return f"Next: `{run}` compares latency and cost at a load that all hold."
-    if any(one.limited_by == "time" for one in unsettled):
+    if any(one.out_of_time for one in unsettled):
         return f"Next: `{command} --resume --minutes M` continues: the time was over."
     if any(one.harness_limited for one in unsettled):
         return (

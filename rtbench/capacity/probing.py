@@ -65,6 +65,7 @@ class Capacity:
         for row in campaign.trials:
             self._take(row)
         self._out_of_time: set[str] = set()
+        self._spent_s, self._planned_s = 0.0, 0.0
         campaign.journal.plan(self._blocks, [cell.settings for cell in self._cells])
 
     def run(
@@ -78,12 +79,16 @@ class Capacity:
         """Probe until every bracket is closed or cannot be, or the next probe would end after `seconds`."""
         deadline = clock() + seconds
         self.save()
+        number = len(self._blocks) if self._unfinished() else len(self._blocks) + 1
         while any(self._next(name, deadline - clock()) for name in self._judged):
-            number = len(self._blocks) if self._unfinished() else len(self._blocks) + 1
             for name in self._order(number):
                 if self._done(name, number) or (asked := self._next(name, deadline - clock())) is None:
                     continue
+                began, planned_s = clock(), trial_cost(self._cell(asked).scenario)[0]
                 self._probe(name, asked, number, place, progress, verify)
+                self._spent_s += clock() - began
+                self._planned_s += planned_s
+            number += 1
 
     # The rounds
 
@@ -122,7 +127,9 @@ class Capacity:
         return wanted
 
     def _seconds(self, asked: Step) -> float:
-        return trial_cost(self._cell(asked).scenario)[0]
+        """The time that a probe will take: as planned, or longer where earlier ones took longer."""
+        slower = max(1.0, self._spent_s / self._planned_s) if self._planned_s else 1.0
+        return slower * trial_cost(self._cell(asked).scenario)[0]
 
     def _cell(self, asked: Step) -> Cell:
         """The cell of a probe: the searched key alone. A long window is the trial's, not the cell's."""
@@ -184,13 +191,12 @@ class Capacity:
             why = _at(rows, found.high, "fails")
         elif found.low is not None and found.low >= self._asked.goal.most:
             why, harness = self._asked.ceiling.why, self._asked.ceiling.harness
-        elif name in self._out_of_time:
-            why = "time"
         return SubjectCapacity(
             subject=name,
             low=None if self._refused(name) else found.low,
             high=None if self._refused(name) else found.high,
             closed=found.closed,
+            out_of_time=name in self._out_of_time,
             held=found.held,
             limited_by=why,
             harness_limited=harness,

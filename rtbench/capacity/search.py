@@ -133,6 +133,8 @@ def step(goal: Goal, probes: Sequence[Probe], closing: bool = False) -> Step | N
     if len(probes) >= MOST_PROBES:
         return None
     low, top = _ends(found)
+    if closing:
+        return _confirming(found, low, top)
     open_ = [value for value, one in found.items() if one.standing == "open" and _matters(value, low, top)]
     if open_:
         return Step(min(open_), found[min(open_)].long)
@@ -140,13 +142,14 @@ def step(goal: Goal, probes: Sequence[Probe], closing: bool = False) -> Step | N
     if above and top is not None and not _settled(found[top]):
         return Step(top)  # a higher value held: a second opinion
     explored = _explored(goal, low, top, probes)
-    if explored is not None and not closing:
-        return Step(explored)
+    return Step(explored) if explored is not None else _confirming(found, low, top)
+
+
+def _confirming(found: Mapping[float, _Tally], low: float | None, top: float | None) -> Step | None:
+    """What settles the ends: a long window at the lower one, a second opinion of the upper one."""
     if low is not None and not found[low].confirmed:
         return Step(low, long=True)
-    if top is not None and not _settled(found[top]):
-        return Step(top)
-    return None
+    return Step(top) if top is not None and not _settled(found[top]) else None
 
 
 def _explored(goal: Goal, low: float | None, top: float | None, probes: Sequence[Probe]) -> float | None:

@@ -68,6 +68,8 @@ class SubjectCapacity(Record, frozen=True, kw_only=True):
     """number: the lowest value that was refuted; null: not reached."""
     closed: bool
     """Whether low and high are as close as was asked for."""
+    out_of_time: bool
+    """Whether the time was over before it was settled."""
     held: Maybe[Number] = UNSET
     """number: the highest value that held, confirmed or not, below what failed."""
     limited_by: str
