@@ -18,6 +18,7 @@ from rtbench.analysis.report.report import CSV
 from rtbench.machine.fingerprint import KEYS
 from rtbench.machine.inventory import Inventory
 from rtbench.records.campaign import CampaignRecord
+from rtbench.records.capacity import CapacityRecord
 from rtbench.records.described import UNITS, Key, keys, records
 from rtbench.records.manifest import Manifest
 from rtbench.records.record import Record
@@ -33,6 +34,10 @@ FILES: Mapping[str, tuple[type[Record], str]] = {
     "trials/NNN-SUBJECT/manifest.json": (
         Manifest,
         "What one trial was, what it counted, and what may be believed of it.",
+    ),
+    "capacity.json": (
+        CapacityRecord,
+        "What `rtbench capacity` found: each subject's bracket and its probes. Made of the trials after each of them.",
     ),
     "report/report.json": (
         ReportRecord,

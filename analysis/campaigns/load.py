@@ -17,8 +17,9 @@ from msgspec import UnsetType
 from rtbench.analysis.campaigns.trials import Trial, Warning_
 from rtbench.errors import ResultsError
 from rtbench.machine.fingerprint import CHECKED
-from rtbench.records import campaign, manifest, tables
+from rtbench.records import campaign, capacity, manifest, tables
 from rtbench.records.campaign import Asked, CampaignRecord, SubjectRow, TrialRow, Workload
+from rtbench.records.capacity import CapacityRecord
 from rtbench.records.inside import own_all
 from rtbench.records.manifest import Counts, Manifest
 from rtbench.records.record import DAMAGED, Maybe, plain
@@ -34,6 +35,8 @@ class Campaign:
     documents: tuple[Mapping[str, Any], ...]
     entries: tuple[Trial, ...]
     warnings: tuple[Warning_, ...]
+    capacities: tuple[CapacityRecord, ...] = ()
+    """capacity.json of each folder that has one."""
 
     @property
     def document(self) -> Mapping[str, Any]:
@@ -120,7 +123,8 @@ def load(path: str | Path | Sequence[str | Path]) -> Campaign:
             warnings += [warning] if warning else []
             of = f"trial {trial.number}, {trial.item}: "
             warnings += [{**w, "message": of + w["message"]} for w in trial.manifest.get("warnings", [])]
-    return Campaign(paths, tuple(documents), tuple(entries), tuple(warnings))
+    searched = tuple(found for folder in paths if (found := capacity.load(folder)) is not None)
+    return Campaign(paths, tuple(documents), tuple(entries), tuple(warnings), searched)
 
 
 def _once(trial: Trial, folder: Path, holders: dict[str, Path]) -> None:

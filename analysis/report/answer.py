@@ -15,6 +15,7 @@ from typing import Any, assert_never
 
 from rtbench.analysis import format
 from rtbench.analysis.evidence import ComparedSubject, Evidence, naming
+from rtbench.analysis.report import capacity
 from rtbench.analysis.report import findings as found
 from rtbench.analysis.report.findings import CPU, Finding
 from rtbench.analysis.statistics.across_stacks import AcrossStacks
@@ -37,8 +38,15 @@ class Sentence:
 
 
 def sentences(evidence: Evidence) -> list[Sentence]:
-    """One to four."""
+    """One to four; of a search for capacities, a line a subject."""
+    if evidence.campaign.capacities:
+        return [Sentence(cut(text), "capacity") for text in capacity.sentences(evidence, LONGEST)]
     return [Sentence(line(one), _about(one, evidence.latency)) for one in found.findings(evidence)]
+
+
+def cut(text: str) -> str:
+    """The text, cut where it is too long for a line."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def _about(one: Finding, latency: str) -> str:
@@ -50,7 +58,7 @@ def _about(one: Finding, latency: str) -> str:
 def line(one: Finding) -> str:
     """The longest of a finding's wordings that fits; the shortest is cut where none does."""
     wordings = [naming.capital(text) if not _begins_with_own(one) else text for text in _wordings(one)]
-    return next((text for text in wordings if len(text) <= LONGEST), f"{wordings[-1][: LONGEST - 1]}…")
+    return next((text for text in wordings if len(text) <= LONGEST), cut(wordings[-1]))
 
 
 def _wordings(one: Finding) -> list[str]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scipy.stats import combine_pvalues
@@ -38,7 +39,11 @@ def collect(evidence: Evidence) -> list[Caveat]:
     for source in sources:
         for one in source(evidence):
             found.setdefault((one.kind, one.message), one)
-    return sorted(found.values(), key=lambda c: not c.grave)
+    kept: Collection[Caveat] = found.values()
+    if evidence.campaign.capacities:  # a search has judged what speaks against its probes
+        own = {"unfinished", *(str(row.get("kind")) for row in evidence.campaign.document.get("warnings") or ())}
+        kept = [replace(one, grave=one.grave and one.kind in own and not one.trials) for one in kept]
+    return sorted(kept, key=lambda c: not c.grave)
 
 
 def _one_stack(evidence: Evidence) -> Iterator[Caveat]:
@@ -62,6 +67,8 @@ def _unfinished(evidence: Evidence) -> Iterator[Caveat]:
 
 
 def _too_few(evidence: Evidence) -> Iterator[Caveat]:
+    if evidence.campaign.capacities:
+        return  # a value's probes are as many as the search needs
     for subject in evidence.too_few:
         count = f" {subject.usable} usable trial{'s' * (subject.usable != 1)}: nothing is concluded about "
         text = caveat.subject(subject.name), " ", Agreeing("has", "have"), count, Agreeing("it", "them")

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rtbench.analysis.evidence import Evidence, naming
+from rtbench.analysis.report import capacity
 from rtbench.analysis.report.findings import CPU
 
 MOST_BLOCKS = 40
@@ -21,6 +22,8 @@ MOST_BLOCKS = 40
 def line(evidence: Evidence) -> str:
     """What a reader can do next: one line with one command."""
     document = evidence.campaign.document
+    if searched := evidence.campaign.capacities:
+        return capacity.next_step(searched[0], _again(_words(document)), _file(document))
     known = [s.name for s in evidence.subjects if s.usable]
     if not known and {r.trial.status for r in evidence.results} == {"invalid"}:
         return f"Next: `{_again(_words(document))}` again, on a machine that does nothing else (`rtbench doctor`)."

@@ -20,6 +20,7 @@ from rtbench.analysis.evidence import Evidence, naming, origin
 from rtbench.analysis.figures import _style
 from rtbench.analysis.report import (
     answer,
+    capacity,
     factors,
     fairness,
     loopback,
@@ -41,7 +42,7 @@ from rtbench.records.replacing import create, write
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
-LEAD = ("decision", "sweep", "forest", "freshness", "recovery", "memory", "floor", "latency", "replication")
+LEAD = ("decision", "capacity", "sweep", "forest", "freshness", "recovery", "memory", "floor", "latency", "replication")
 """The figures that may stand open, each in its section; the first OPEN of them that are there do."""
 
 OPEN = 3
@@ -186,6 +187,8 @@ def _context(
         "calibration": tables.calibration(evidence),
         "interrupted": document.get("exit") == 130,
         "sweep": _sweep(evidence),
+        "capacities": capacity.tables(evidence),
+        "capacity_columns": capacity.COLUMNS,
     }
 
 

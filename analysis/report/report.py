@@ -103,11 +103,18 @@ def write(
     page.render(folder, evidence, warned, said, step, shown, advised)
     write_json(folder / "report.json", plain(typed(ReportRecord, as_json(evidence, warned, said, judged, advised))))
     write_file(folder / "metrics.csv", as_csv(evidence))
-    code = 1 if thresholds.crossed(evidence) else 3 if evidence.too_few or not evidence.subjects else 0
+    code = 1 if thresholds.crossed(evidence) else 3 if _unsettled(evidence) else 0
     together = condense(warned)
     grave = tuple(f"{c.short}{f' ({c.remedy})' if c.remedy else ''}" for c in together if c.grave)
     headlines = tuple(one.text for one in said)
     return Report(folder / "report.html", headlines, step, grave, code)
+
+
+def _unsettled(evidence: Evidence) -> bool:
+    """Whether nothing can be concluded about some subject."""
+    if searched := evidence.campaign.capacities:
+        return not all(subject.closed for found in searched for subject in found.subjects)
+    return bool(evidence.too_few) or not evidence.subjects
 
 
 def as_json(

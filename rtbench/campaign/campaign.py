@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from rtbench import trial
 from rtbench.campaign.journal import Journal, begun, taken_up
 from rtbench.campaign.preflight import prepare
-from rtbench.campaign.schedule import Turn, block_seed, items, next_turn
+from rtbench.campaign.schedule import Item, Turn, block_seed, items, next_turn
 from rtbench.errors import ResultsError, UserError
 from rtbench.machine.fingerprint import fingerprint
 from rtbench.machine.inventory import inventory
@@ -71,6 +71,7 @@ class Campaign:
             raise ResultsError(f"{folder}: holds a campaign already", "choose another --out, or continue with --resume")
         self.journal = Journal(folder, record)
         self.journal.note("environment.json", inventory())
+        self._problems: dict[str, list[str]] = {}
 
     @property
     def trials(self) -> list[TrialRow]:
@@ -81,27 +82,31 @@ class Campaign:
         """Run every trial that is not recorded yet. Raises UserError if the only subject fails verification."""
         for cell in self.scenario.cells():
             prepare(cell.scenario)
-        problems: dict[str, list[str]] = {}
         spent_s: dict[tuple[int, int], float] = {}
         while turn := next_turn(self.journal.order, self.trials, self.scenario.validity, spent_s):
             attempt, began = (turn.block, turn.attempt), time.monotonic()
             if turn.attempt > 1 and attempt not in spent_s:
                 progress.note(f"block {turn.block} has an invalid trial: it is run again, whole")
-            spec = self._spec(turn)
-            progress.trial(spec, turn.number, turn.total)
-            if spec.subject.name not in problems:
-                progress.stage("verifying")
-                problems[spec.subject.name] = verify(spec.subject, self._logs(spec.subject))
-            if found := problems[spec.subject.name]:
-                if len({base_of(name) for name in self.scenario.subjects}) == 1:
-                    self.journal.withdraw()
-                    raise self._refused(spec.subject, found)
-                manifest = trial.refuse(spec, self.folder, found)
-            else:
-                manifest = trial.run(spec, self.folder, place, progress.stage)
-            self.journal.add(spec, turn, manifest)
-            progress.done(spec, manifest)
+            self.measure(turn, self.items[turn.item], place, progress, verify)
             spent_s[attempt] = spent_s.get(attempt, 0.0) + time.monotonic() - began
+
+    def measure(self, turn: Turn, item: Item, place: Place, progress: Progress, verify: Verify) -> Manifest:
+        """Run one trial and record it. Raises UserError if the only subject fails verification."""
+        spec = self._spec(turn, item)
+        progress.trial(spec, turn.number, turn.total)
+        if spec.subject.name not in self._problems:
+            progress.stage("verifying")
+            self._problems[spec.subject.name] = verify(spec.subject, self._logs(spec.subject))
+        if found := self._problems[spec.subject.name]:
+            if len({base_of(name) for name in self.scenario.subjects}) == 1:
+                self.journal.withdraw()
+                raise self._refused(spec.subject, found)
+            manifest = trial.refuse(spec, self.folder, found)
+        else:
+            manifest = trial.run(spec, self.folder, place, progress.stage)
+        self.journal.add(spec, turn, manifest)
+        progress.done(spec, manifest)
+        return manifest
 
     def _logs(self, subject: Subject) -> Path:
         """The folder for the logs of a subject's verification."""
@@ -115,8 +120,7 @@ class Campaign:
             f"run `{subject.verified_by}`; logs are in {self._logs(subject)}",
         )
 
-    def _spec(self, turn: Turn) -> Spec:
-        item = self.items[turn.item]
+    def _spec(self, turn: Turn, item: Item) -> Spec:
         cell, settings = item.cell.scenario, dict(item.cell.settings)
         table = replace(cell, seed=block_seed(cell.seed, turn.block))
         subject = table.subject_of(item.subject)

@@ -113,6 +113,11 @@ class Journal:
         self.record = changed(self.record, trials=[*self.rows, row])
         self.save(None)
 
+    def plan(self, order: Sequence[Sequence[str]], cells: Sequence[Mapping[str, Any]]) -> None:
+        """Set the blocks' items and the cells of a campaign that decides as it goes. Written with the next trial."""
+        blocks = [list(names) for names in order]
+        self.record = changed(self.record, order=blocks, cells=[typed(Cell, dict(cell)) for cell in cells])
+
     def withdraw(self) -> None:
         """Remove campaign.json if no trial has begun, so that the same command can start again."""
         trials = self.folder / "trials"

@@ -25,7 +25,8 @@ from rtbench.trial.validity import COST, LATENCY
 MOST_CONNECTIONS, MOST_RAMP_HZ, MOST_REQUESTS_HZ = 200, 20.0, 50.0
 """The largest load on a host that is not this machine, even if the user owns it."""
 
-_SPARE_DESCRIPTORS = 200
+SPARE_DESCRIPTORS = 200
+"""File descriptors that are kept for what is not a subscriber."""
 
 
 def available(scenario: Scenario) -> tuple[Scenario, list[Reason]]:
@@ -82,14 +83,14 @@ def prepare(scenario: Scenario) -> list[Subject]:
     if scenario.netns:
         namespaces.check()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = scenario.subscribers + _SPARE_DESCRIPTORS
+    needed = scenario.subscribers + SPARE_DESCRIPTORS
     if hard != resource.RLIM_INFINITY and hard < needed:
         raise UserError(
             f"{scenario.subscribers:,} subscribers need {needed:,} file descriptors, the hard limit is {hard:,}",
-            f"raise it (ulimit -Hn {needed}) or take --set subscribers={max(1, hard - _SPARE_DESCRIPTORS)}",
+            f"raise it (ulimit -Hn {needed}) or take --set subscribers={max(1, hard - SPARE_DESCRIPTORS)}",
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    low, high = _ports()
+    low, high = ports()
     if scenario.subscribers > high - low:
         raise UserError(
             f"{scenario.subscribers:,} subscribers need as many local ports, there are {high - low:,}",
@@ -98,7 +99,8 @@ def prepare(scenario: Scenario) -> list[Subject]:
     return subjects
 
 
-def _ports() -> tuple[int, int]:
+def ports() -> tuple[int, int]:
+    """The first and the last local port of outgoing connections."""
     try:
         low, high = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
     except (OSError, ValueError):

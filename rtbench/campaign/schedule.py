@@ -45,13 +45,13 @@ def estimate(scenario: Scenario) -> Estimate:
     """Estimate trials, time and disk space, before anything is started."""
     cells = scenario.cells()
     trials = scenario.blocks * len(scenario.subjects) * len(cells)
-    parts = [_trial(cell.scenario) for cell in cells]
+    parts = [trial_cost(cell.scenario) for cell in cells]
     each_s = sum(seconds for seconds, _ in parts) / len(parts)
     size = sum(size for _, size in parts) / len(parts)
     return Estimate(trials, trials * each_s + 15, int(trials * size))
 
 
-def _trial(scenario: Scenario) -> tuple[float, float]:
+def trial_cost(scenario: Scenario) -> tuple[float, float]:
     """Seconds and bytes of one trial."""
     each_s = (
         scenario.subscribers / scenario.ramp_hz + warm_up_s(scenario) + scenario.window_s + scenario.grace_s + START_S

@@ -24,7 +24,7 @@ EXITS = {
     0: "done",
     FINDING: "a finding",
     USER: "wrong input, or a missing program or right: one line on stderr with the remedy",
-    TOO_FEW: "measured, but a subject has too few valid trials for a conclusion",
+    TOO_FEW: "measured, but a subject has too few valid trials for a conclusion, or its capacity was not found",
     INTERRUPTED: "interrupted; everything measured so far is kept",
 }
 """The meaning of each exit code, for all commands."""
@@ -38,6 +38,7 @@ COMMANDS = {
     "check": ("diagnosing", "check", "Find what is wrong with a stream, yours or ours."),
     "doctor": ("checking", "doctor", "Check whether this machine can measure."),
     "run": ("running", "run", "Run a campaign, then write its report."),
+    "capacity": ("capacity", "capacity", "Find how many subscribers a server holds at a service level."),
     "calibrate": ("calibrating", "calibrate", "Measure the harness's own error on this machine."),
     "aa": ("calibrating", "aa", "Measure this machine's noise floor (A/A control)."),
     "report": ("reporting", "report", "Rebuild a report from the raw files."),
@@ -58,11 +59,11 @@ FINDINGS = {
     "aa": "too few intervals contain 1",
 }
 """The commands that can exit with FINDING, and the finding."""
-UNSETTLED = ("run", "report", "compare")
+UNSETTLED = ("run", "capacity", "report", "compare")
 """The commands that can exit with TOO_FEW."""
 
 TASKS = {
-    "Measure": ("doctor", "run", "verify", "check"),
+    "Measure": ("doctor", "run", "capacity", "verify", "check"),
     "Read and decide": ("report", "compare", "advise"),
     "See it live": ("serve", "demo", "ticks", "list"),
     "Know the harness's own error": ("calibrate", "aa"),

@@ -76,7 +76,7 @@ def run(
         overrides["netns"] = True
     if owned:
         overrides["i_own_this_host"] = True
-    table = scenarios.load(scenario, settings, overrides, unnamed := {"seed": _seed(resume, out)}, warn)
+    table = scenarios.load(scenario, settings, overrides, unnamed := {"seed": resumed_seed(resume, out)}, warn)
     _judgeable(table)
     table, warnings = preflight.available(table)
     for warning in warnings:
@@ -116,7 +116,7 @@ def run(
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         campaign.save(INTERRUPTED)
         kept = f"{len(campaign.trials)} of {take.trials} trials are kept in {folder}"
-        click.echo(f"rtbench: interrupted; {kept}; continue with: {_resume(command, folder)}", err=True)
+        click.echo(f"rtbench: interrupted; {kept}; continue with: {resuming(command, folder)}", err=True)
         context.exit(INTERRUPTED)
     code = campaign.verdict()
     campaign.save(code)
@@ -130,7 +130,7 @@ def run(
     context.exit(code)
 
 
-def _seed(resume: bool, out: Path | None) -> int:
+def resumed_seed(resume: bool, out: Path | None) -> int:
     """The seed if neither scenario nor command names one: the resumed campaign's, or a drawn one.
 
     Raises UserError without a campaign to resume.
@@ -172,7 +172,8 @@ def _step_summary(report: Path) -> None:
         click.echo(f"rtbench: warning: cannot write GITHUB_STEP_SUMMARY {target} ({error.strerror})", err=True)
 
 
-def _resume(command: str, folder: Path) -> str:
+def resuming(command: str, folder: Path) -> str:
+    """The command that continues the campaign of `command` in `folder`."""
     words = shlex.split(command)
     if "--out" not in words:
         words += ["--out", str(folder)]

@@ -1,4 +1,5 @@
-"""`python -m rtbench.records.schemas [FOLDER]`: JSON Schemas of campaign.json, manifest.json and report.json.
+"""`python -m rtbench.records.schemas [FOLDER]`: JSON Schemas of campaign.json, manifest.json, capacity.json
+and report.json.
 
 Invariant: generated from the structs, which are what rtbench reads and writes; a test holds docs/schemas/ to them.
 """
@@ -14,11 +15,17 @@ from pathlib import Path
 import msgspec
 
 from rtbench.records.campaign import CampaignRecord
+from rtbench.records.capacity import CapacityRecord
 from rtbench.records.manifest import Manifest
 from rtbench.records.record import Record
 from rtbench.records.report import ReportRecord
 
-FILES: Mapping[str, type[Record]] = {"campaign": CampaignRecord, "manifest": Manifest, "report": ReportRecord}
+FILES: Mapping[str, type[Record]] = {
+    "campaign": CampaignRecord,
+    "manifest": Manifest,
+    "capacity": CapacityRecord,
+    "report": ReportRecord,
+}
 """A file's name to what is in it."""
 
 

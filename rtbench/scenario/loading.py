@@ -104,15 +104,7 @@ def _resolved(scenario: Scenario, registry: Registry, source: str) -> Scenario:
     sha256 = _sha256(Path(scenario.workload.trace))
     scenario = dataclasses.replace(scenario, registry=registry, trace_sha256=sha256)
     checks.check(scenario, source)
-    cells = []
-    for settings in combinations(scenario.sweep):
-        table = {**scenario.as_dict(), "sweep": {}, "stream": list(scenario.stream)}
-        for key, value in settings.items():
-            put(table, key, value, f"{scenario.name} [sweep]: {key}")
-        if isinstance(table["stream"], str):
-            table["stream"] = [table["stream"]]
-        where = f"{scenario.name} [sweep]"
-        cells.append(Cell(settings, _resolved(_table(Scenario, table, "", where), registry, where)))
+    cells = [cell(scenario, settings, f"{scenario.name} [sweep]") for settings in combinations(scenario.sweep)]
     return dataclasses.replace(scenario, swept=tuple(cells))
 
 
@@ -129,6 +121,16 @@ def _silent(table: dict[str, Any]) -> None:
             inner = inner.setdefault(parent, {})
         if isinstance(inner, dict):
             inner.setdefault(last, value)
+
+
+def cell(scenario: Scenario, settings: Mapping[str, Any], source: str) -> Cell:
+    """The scenario with other values of these keys, checked; `source` names it in errors. Raises ScenarioError."""
+    table = {**scenario.as_dict(), "sweep": {}, "stream": list(scenario.stream)}
+    for key, value in settings.items():
+        put(table, key, value, f"{source}: {key}")
+    if isinstance(table["stream"], str):
+        table["stream"] = [table["stream"]]
+    return Cell(settings, _resolved(_table(Scenario, table, "", source), scenario.registry, source))
 
 
 def _sha256(trace: Path) -> str:

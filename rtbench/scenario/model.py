@@ -26,6 +26,7 @@ from rtbench.scenario.tables import (
     ReconnectTable,
     Rule,
     ServerTable,
+    SloTable,
     SubjectTable,
     ValidityTable,
     WorkloadTable,
@@ -67,6 +68,9 @@ _LATER: Mapping[str, Any] = {
     },
 }
 """Keys that older scenarios lack, and the value that gives the same campaign as without the key."""
+
+_LATER_TABLES = {"place": PlaceTable(), "equivalence": EquivalenceTable(), "idle": IdleTable(), "slo": SloTable()}
+"""Tables that older folders lack; at their defaults they are left out."""
 
 _DERIVED = {"derived": True}
 """Marks a field that loading adds: neither a key of the TOML file nor part of `as_dict`."""
@@ -125,6 +129,7 @@ class Scenario:
     faults: FaultsTable = field(default_factory=FaultsTable)
     chat: ChatTable = field(default_factory=ChatTable)
     idle: IdleTable = field(default_factory=IdleTable)
+    slo: SloTable = field(default_factory=SloTable)
     sweep: dict[str, Any] = ruled(sweep(), {})
     """The values of any other keys: each combination is a cell of every block."""
     thresholds: dict[str, Any] = ruled(thresholds(), {})
@@ -144,10 +149,10 @@ class Scenario:
     def as_dict(self) -> dict[str, Any]:
         """Nested plain values, as in the TOML file and in campaign.json.
 
-        Without [place], [equivalence] and [idle] at their defaults, as in folders from before these tables existed.
+        Without tables at their defaults that folders from before these tables existed lack.
         """
         table = {item.name: _plain(getattr(self, item.name)) for item in keys(Scenario)}
-        for name, empty in (("place", PlaceTable()), ("equivalence", EquivalenceTable()), ("idle", IdleTable())):
+        for name, empty in _LATER_TABLES.items():
             if getattr(self, name) == empty:
                 del table[name]
         if len(self.stream) == 1:

@@ -271,7 +271,7 @@ class Interruption:
 class Injection:
     """A row of [faults] inject: a fault-injecting subject's effect on messages (servers/faulty/)."""
 
-    do: str = ruled(choice("delay", "drop", "duplicate", "reorder", "corrupt", "stall"), "delay")
+    do: str = ruled(choice("delay", "drop", "duplicate", "reorder", "corrupt", "stall", "work"), "delay")
     """What happens to the messages."""
     subscribers: tuple[int, ...] = ruled(
         Rule(list, "expected a list of subscribers; empty: all", lambda v: all(type(n) is int and n >= 0 for n in v)),
@@ -282,8 +282,8 @@ class Injection:
     """One message in so many, by its id."""
     of: int = ruled(number(int, 0, 10**9, ": those with id % every == of"), 0)
     """Which of these: the messages with `id % every == of`."""
-    delay_s: float = ruled(number(float, 0, 60, " seconds, for delay and stall"), 0.0)
-    """How long `delay` and `stall` take."""
+    delay_s: float = ruled(number(float, 0, 60, " seconds, for delay, stall and work"), 0.0)
+    """How long `delay` and `stall` take, and for how long `work` keeps the core busy with each write of a message."""
 
     def hits(self, subscriber: int, seq: int) -> bool:
         """Whether it applies to this message at this subscriber."""
@@ -318,6 +318,20 @@ class ChatTable:
     """How many of the subscribers send messages, too."""
     rate_hz: float = ruled(number(float, 0.001, 1000, " messages a second and sender"), 1.0)
     """Messages a second that each of them sends."""
+
+
+@dataclass(frozen=True, slots=True)
+class SloTable:
+    """[slo]: the service level that `rtbench capacity` looks for the end of (R19)."""
+
+    latency_ms: float = ruled(number(float, 0.01, 3_600_000, " milliseconds"), 50.0)
+    """The oldest that a message may be when the client has it."""
+    quantile: float = ruled(number(float, 0.5, 1, ", share of the deliveries that are in time"), 0.99)
+    """The share of all deliveries that are in time: the others are late or lost."""
+    lost: float = ruled(number(float, 0, 1, ", share of the deliveries"), 0.0)
+    """The share of deliveries that may be lost, of those that are not in time."""
+    set_up_s: float = ruled(number(float, 0.001, 600, " seconds"), 10.0)
+    """How long a subscriber may take from its first attempt to the first byte of a response."""
 
 
 def thresholds() -> Rule:

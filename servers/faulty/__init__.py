@@ -1,6 +1,7 @@
 """Fault-injecting subjects: known truths that the harness must report (R16). Never in a default campaign.
 
-Each is one of the aiohttp subjects with a hub that delays, drops, duplicates, reorders or corrupts messages, or stalls.
+Each is one of the aiohttp subjects with a hub that delays, drops, duplicates, reorders or corrupts messages, stalls, or
+works for a known time with each message (its capacity is then known, R19).
 The scenario's [faults] inject names the messages and the subscribers (by `?subscriber=N`). Invariant: without an
 injection it behaves like the original subject. Used by `rtbench calibrate` and the tests.
 """
@@ -109,6 +110,10 @@ class Faults:
         """The delay of everything that this subscriber gets, in seconds."""
         return sum(i.delay_s for i in self.injections if i.do == "delay" and i.hits(subscriber, i.of))
 
+    def work_s(self, subscriber: int, seq: int) -> float:
+        """How long the core is busy with this message at this subscriber, in seconds."""
+        return sum(i.delay_s for i in self.injections if i.do == "work" and i.hits(subscriber, seq))
+
     def doing(self, subscriber: int, seq: int) -> set[str]:
         """The faults of this message at this subscriber."""
         return {i.do for i in self.injections if i.hits(subscriber, seq)}
@@ -209,7 +214,14 @@ class FaultyTransport:
         if not isinstance(data, Tagged):
             self._send(data)
             return
-        doing = self._faults.doing(self._subscriber, data.seq)
+        doing, until = self._faults.doing(self._subscriber, data.seq), 0.0
+        if "work" in doing:
+            until = time.perf_counter() + self._faults.work_s(self._subscriber, data.seq)
+        self._give(data, doing)
+        while time.perf_counter() < until:  # the write is part of the work
+            pass
+
+    def _give(self, data: Tagged, doing: set[str]) -> None:
         if "reorder" in doing:
             self._kept.append(data)
             return

@@ -234,13 +234,13 @@ def test_too_few_descriptors_say_how_many_and_what_helps(monkeypatch: pytest.Mon
 
 
 def test_too_few_local_ports(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preflight, "_ports", lambda: (50_000, 50_009))
+    monkeypatch.setattr(preflight, "ports", lambda: (50_000, 50_009))
     with pytest.raises(UserError, match=r"10 subscribers need as many local ports, there are 9: .*ip_local_port_range"):
         prepare(scenario())
 
 
 def test_ports_are_the_kernels_or_its_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    low, high = preflight._ports()
+    low, high = preflight.ports()
     assert 0 < low < high < 65536
     for answer in (OSError(), "nonsense"):
 
@@ -251,7 +251,7 @@ def test_ports_are_the_kernels_or_its_default(monkeypatch: pytest.MonkeyPatch) -
 
         with monkeypatch.context() as patch:
             patch.setattr(Path, "read_text", read_text)
-            ports = preflight._ports()
+            ports = preflight.ports()
         assert ports == (32768, 60999)
 
 
@@ -790,7 +790,7 @@ def test_the_verdict_is_over_every_cell(tmp_path: Path, told: Told) -> None:
 
 
 def test_every_cell_has_to_be_possible_here(tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preflight, "_ports", lambda: (50_000, 50_008))
+    monkeypatch.setattr(preflight, "ports", lambda: (50_000, 50_008))
     with pytest.raises(UserError, match="10 subscribers need as many local ports, there are 8"):
         measure(tmp_path, told, subjects=NAMES[:1], sweep={"subscribers": [5, 10]})
     assert told.events == []

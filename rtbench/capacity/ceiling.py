@@ -1,0 +1,64 @@
+"""How far a search may go: by the command, by the scenario, or by what the load generator may use (R13).
+
+Invariant: below the ceiling, no limit that is known beforehand stops a probe. Called by `rtbench capacity`.
+"""
+
+from __future__ import annotations
+
+import resource
+from dataclasses import dataclass
+
+from rtbench.campaign.preflight import SPARE_DESCRIPTORS, ports
+from rtbench.errors import UserError
+from rtbench.scenario.model import Scenario
+
+SUBSCRIBERS, RATE = "subscribers", "workload.rate_hz"
+KEYS = (SUBSCRIBERS, RATE)
+"""The keys that can be searched."""
+
+_MOST = {SUBSCRIBERS: 100_000.0, RATE: 100_000.0}
+"""The largest values that a scenario takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """The largest value of a search, and what sets it. `harness`: whether that is the load generator."""
+
+    value: float
+    why: str
+    harness: bool = False
+
+
+def ceiling(scenario: Scenario, by: str, to: float | None) -> Ceiling:
+    """The ceiling of a search over `by`. `to`: the user's own."""
+    found = [Ceiling(_MOST[by], "the largest value of a scenario")]
+    if to is not None:
+        found.append(Ceiling(min(to, _MOST[by]), "--to"))
+    if by == SUBSCRIBERS:
+        table, senders = scenario.server, scenario.chat.senders
+        most = min(table.connections, table.connections_by_peer) - senders
+        found.append(Ceiling(most, "[server] connections, connections_by_peer"))
+        low, high = ports()
+        usable = int((high - low) * scenario.validity.ports_share)
+        found.append(Ceiling(usable, "local ports (net.ipv4.ip_local_port_range)", harness=True))
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if hard != resource.RLIM_INFINITY:
+            found.append(Ceiling(hard - SPARE_DESCRIPTORS, "file descriptors (ulimit -Hn)", harness=True))
+    return min(found, key=lambda one: one.value)
+
+
+def check(scenario: Scenario, by: str, first: float, most: Ceiling) -> None:
+    """Raises UserError for a scenario, or values, that cannot be searched."""
+    if scenario.sweep:
+        raise UserError(f"{scenario.name}: [sweep] and a search for the capacity exclude each other", "remove [sweep]")
+    if scenario.memory.ladder:
+        raise UserError(
+            f"{scenario.name}: memory.ladder and a search for the capacity exclude each other", "--set memory.ladder=[]"
+        )
+    if by == RATE and scenario.stream != ("fanout",):
+        text = f"{scenario.name}: --by {RATE} needs the stream fanout, not {', '.join(scenario.stream)}"
+        raise UserError(text, "--set stream=fanout; other streams have a pace of their own")
+    if by == SUBSCRIBERS and first != int(first):
+        raise UserError(f"--from {first:g}: subscribers are whole numbers", "for example --from 100")
+    if first > most.value:
+        raise UserError(f"--from {first:g} is more than {most.value:g} ({most.why})", "begin with fewer, or raise that")
