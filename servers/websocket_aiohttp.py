@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from rtbench.servers.kit import aiohttp_app, guard, websocket_encoder
+from rtbench.servers.kit import aiohttp_app, door, websocket_encoder
 from rtbench.servers.kit.app import FAREWELL_S, Server
 from rtbench.servers.kit.channel import Connection
 from rtbench.servers.kit.cursor import cursor
@@ -70,7 +70,7 @@ def handler(server: Server, hub: Hub) -> aiohttp_app.Handler:
         if not socket.can_prepare(request):
             return aiohttp_app.answer(400, "this is a WebSocket: ask for an upgrade")
         await socket.prepare(request)
-        guard.converse(aiohttp_app.transport_of(request))
+        door.converse(aiohttp_app.transport_of(request))
         connection = await aiohttp_app.attach(hub, request, channel, at)
         try:
             await converse(server, hub, socket, connection)
