@@ -183,7 +183,9 @@ def main() -> int:
     if compiler is None:
         raise UserError("no C compiler", "apt-get install gcc")
     names = [subject.name for subject in chosen.values()]
-    settings = loading.load("ci", (f"subscribers={asked.connections}",), {"subjects": names})
+    settings = loading.load(
+        "ci", (f"subscribers={asked.connections}", "server.requests_hz=10000000"), {"subjects": names}
+    )
     prepare(settings)
     place = Place.here()
     stay_on(place)

@@ -30,6 +30,12 @@ _TURNS = 50
 _PIECE_READS = 128
 """Reads decoded at once while others may come: about a millisecond of work."""
 
+_NEARLY_FULL = 3 / 4
+"""From this share of the capture buffer on, a trial counts as a long one: see `Load.relieve`."""
+
+_CALM_READS, _PAUSE_NS = 32, 1_000_000
+"""In a long trial, reads decoded at once, and the time for reading after that."""
+
 
 def reactor_of(settings: LoadSettings) -> Reactor:
     """A process's reactor."""
@@ -61,6 +67,7 @@ class Load:
         self.on_connection: list[Link] = []
         self.senders: list[Sender] = []
         self._caught_up: Event | None = None
+        self._long = False
         # Subscribers are numbered first, first + step, first + 2 step, …: contiguous over `step` workers.
         self.first, self.step = 0, 1
         self._given = 0
@@ -134,15 +141,34 @@ class Load:
 
     def catch_up(self) -> None:
         """Wait until every read is decoded, piece by piece, so that reading goes on in between."""
+        self._catch_up().wait()
+
+    def relieve(self) -> None:
+        """Keep the memory of a long trial flat: call it once a second.
+
+        Once the capture buffer is nearly full, what was read is decoded every second, in pieces between the reads,
+        and rows go to a file. A trial that fills less of it decodes nothing before its end.
+        """
+        capture = self.reactor.capture
+        self._long = self._long or capture.at > _NEARLY_FULL * capture.limit
+        if self._long:
+            self._catch_up()
+
+    def _catch_up(self) -> Event:
         if self._caught_up is None:
             self._caught_up = Event()
             self.reactor.at(0, self._decode_piece)
-        self._caught_up.wait()
+        return self._caught_up
 
     def _decode_piece(self) -> None:
-        if self.recorder.decode(_PIECE_READS):
-            assert self._caught_up is not None
-            self._caught_up.set()
+        capture, caught_up = self.reactor.capture, self._caught_up
+        behind = capture.at > capture.limit // 2
+        done = self.recorder.decode(_CALM_READS if self._long and not behind else _PIECE_READS)
+        if self._long and self.settings.spill:
+            self.recorder.spill(Path(self.settings.spill))
+        if done:
+            assert caught_up is not None
+            caught_up.set()
             self._caught_up = None
         else:
-            self.reactor.at(time.monotonic_ns(), self._decode_piece)
+            self.reactor.at(time.monotonic_ns() + (_PAUSE_NS if self._long else 0), self._decode_piece)

@@ -68,7 +68,7 @@ class Statistics:
             for link in self._load.reactor.links:
                 link.last_row = -1
                 if isinstance(link, PollLink):
-                    link.rows, link.decoded = [], 0
+                    link.rows.clear()
         self._connects()
         self._plans()
         self._messages()

@@ -3,11 +3,13 @@
 Invariant: rows of one subscriber are in order of arrival, and only the message that a kernel stamp belongs to has it
 (R2). Where several messages ended in one read, or a later read carried the same stamp, the stamp is only an upper bound
 for the earlier ones, and they get -1. (The messages of one poll's answer were written together and share a stamp.)
-Run outside the measured window; in it only when the buffer is full or a subscriber reconnects, then piece by piece.
+Run outside the measured window; in it only where a trial is so long that the buffer fills (`Load.relieve`), or when a
+subscriber reconnects, then piece by piece.
 """
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import time
 import zlib
@@ -23,7 +25,7 @@ from rtbench.loadtests.reactor.links import Link, PollLink
 from rtbench.loadtests.reactor.tcp_info import TcpCounts
 from rtbench.loadtests.rows import Rows
 from rtbench.machine import clock
-from rtbench.records.tables import write_table
+from rtbench.records.tables import ROW_GROUP, write_pieces, write_table
 from rtbench.transports import Control, Heartbeat, Message, Opened, ProtocolError, Undecodable
 from rtbench.transports.envelope import at_path
 from rtbench.transports.poll import PollResponse
@@ -139,9 +141,8 @@ class Recorder:
                     self._message(link, message, stamp_ns, app_ns)
                 if event.messages and type(event.messages[-1]) is Undecodable:  # an answer of one message
                     self._fault(link, event.messages[-1].why)
-                if link.decoded < len(link.rows):
-                    self.requests.put(link.rows[link.decoded], "messages", len(event.messages))
-                link.decoded += 1
+                if link.rows:
+                    self.requests.put(link.rows.popleft(), "messages", len(event.messages))
                 link.last_row = -1
                 for control in event.controls:
                     self._count(control.kind)
@@ -197,9 +198,18 @@ class Recorder:
         if len(self.faults) < 20:
             self.faults.append(f"subscriber {link.subscriber.index}, connection {link.connection}: {why}")
 
+    def spill(self, folder: Path) -> None:
+        """Move rows from memory to files in `folder`, where there are many. A disk that takes none: they stay here,
+        and `write` meets the same disk."""
+        for rows in (self.deliveries, self.requests, self.sends):
+            with contextlib.suppress(OSError):
+                rows.spill(folder)
+
     def table(self, first: int = 0) -> dict[str, Array]:
         """The deliveries from row `first` on, kernel stamps on CLOCK_MONOTONIC."""
-        columns = self.deliveries.columns(first)
+        return self._stamped(self.deliveries.columns(first))
+
+    def _stamped(self, columns: dict[str, Array]) -> dict[str, Array]:
         kernel = columns["kernel_ns"]
         stamped = kernel >= 0
         kernel[stamped] = self.clock.to_monotonic(kernel[stamped])
@@ -208,11 +218,12 @@ class Recorder:
     def write(self, folder: Path, suffix: str, polling: bool) -> None:
         """Write this process's shard of a trial's files. OSError (a full disk) passes through."""
         self.clock.pair()
-        write_table(folder / f"deliveries{suffix}.parquet", "deliveries", self.table())
+        deliveries = map(self._stamped, self.deliveries.pieces(ROW_GROUP))
+        write_pieces(folder / f"deliveries{suffix}.parquet", "deliveries", deliveries)
         if polling:
-            write_table(folder / f"requests{suffix}.parquet", "requests", self.requests.columns())
+            write_pieces(folder / f"requests{suffix}.parquet", "requests", self.requests.pieces(ROW_GROUP))
         if self.sends:
-            write_table(folder / f"sends{suffix}.parquet", "sends", self.sends.columns())
+            write_pieces(folder / f"sends{suffix}.parquet", "sends", self.sends.pieces(ROW_GROUP))
         write_table(folder / f"connections{suffix}.parquet", "connections", self._connections())
 
     def _connections(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import gc
 import os
 import time
 import traceback
+from array import array
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,8 @@ class TrialControl:
             Finish: self._finish,
         }
         self._edges: list[Edge] = []
-        self._lags: list[tuple[int, int]] = []
+        self._lags, self._lag_count = array("q"), 0
+        """Due time and lateness of each probe; room for all of them before the window."""
         self._count = 0
         self._more = gevent.event.Event()
         gevent.spawn(self._obey)
@@ -120,6 +122,7 @@ class TrialControl:
         while True:
             gevent.sleep(1)
             self._load.recorder.clock.pair()
+            self._load.relieve()
 
     def _window(self, window: Window) -> None:
         # Existing objects stay out of collections: one in the window would traverse all of them.
@@ -131,11 +134,15 @@ class TrialControl:
         reactor.at(end_ns, self._close_window)
         for sender in self._load.senders:
             sender.begin(start_ns, end_ns)
-        for at_ns in range(start_ns + _PROBE_NS, end_ns, _PROBE_NS):
-            reactor.at(at_ns, self._probe, at_ns)
+        self._lags = array("q", bytes(16 * len(range(start_ns + _PROBE_NS, end_ns, _PROBE_NS))))
+        if self._lags:
+            reactor.at(start_ns + _PROBE_NS, self._probe, start_ns + _PROBE_NS, end_ns)
 
-    def _probe(self, due_ns: int) -> None:
-        self._lags.append((due_ns, time.monotonic_ns() - due_ns))
+    def _probe(self, due_ns: int, end_ns: int) -> None:
+        at, self._lag_count = 2 * self._lag_count, self._lag_count + 1
+        self._lags[at], self._lags[at + 1] = due_ns, time.monotonic_ns() - due_ns
+        if due_ns + _PROBE_NS < end_ns:  # one that is due already runs in the same turn
+            self._load.reactor.at(due_ns + _PROBE_NS, self._probe, due_ns + _PROBE_NS, end_ns)
 
     def _open_window(self) -> None:
         for link in self._load.reactor.links:
@@ -168,6 +175,7 @@ class TrialControl:
             self._say(Failure(found.message, found.remedy))
             return
         recorder, (at_start, at_end) = load.recorder, self._edges
+        lags = self._lags[: 2 * self._lag_count]
         report = LoadReport(
             pid=os.getpid(),
             at_start=at_start,
@@ -175,7 +183,7 @@ class TrialControl:
             decode_cpu_ns=recorder.decode_cpu_ns,
             captured_bytes=captured,
             clock_pairs=tuple(recorder.clock.pairs),
-            hub_lag=tuple(self._lags),
+            hub_lag=tuple(zip(lags[::2], lags[1::2], strict=True)),
             controls=recorder.controls,
             faults=tuple(recorder.faults),
             response_headers=recorder.response_headers,

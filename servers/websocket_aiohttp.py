@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from rtbench.servers.kit import aiohttp_app, compression, guard, websocket_encoder
+from rtbench.servers.kit import aiohttp_app, compression, door, websocket_encoder
 from rtbench.servers.kit.app import FAREWELL_S, Server
 from rtbench.servers.kit.channel import Connection
 from rtbench.servers.kit.cursor import cursor
@@ -75,7 +75,7 @@ def handler(server: Server, hub: Hub) -> aiohttp_app.Handler:
             return aiohttp_app.answer(400, "this is a WebSocket: ask for an upgrade")
         await socket.prepare(request)
         transport = aiohttp_app.transport_of(request)
-        guard.converse(transport)
+        door.converse(transport)
         if server.options.compression != compression.NONE and socket.compress != WINDOW_BITS:
             transport = compression.Plainly(transport)
         connection = await hub.attach(transport, channel, at)

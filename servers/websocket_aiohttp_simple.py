@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-from rtbench.servers.kit import aiohttp_app, guard, websocket_encoder
+from rtbench.servers.kit import aiohttp_app, door, websocket_encoder
 from rtbench.servers.kit.app import Server
 from rtbench.servers.kit.cursor import cursor
 from rtbench.servers.kit.framework import Framework
@@ -35,7 +35,7 @@ async def serve(server: Server) -> None:
         if not socket.can_prepare(request):
             return aiohttp_app.answer(400, "this is a WebSocket: ask for an upgrade")
         await socket.prepare(request)
-        guard.converse(aiohttp_app.transport_of(request))
+        door.converse(aiohttp_app.transport_of(request))
         queue = QueuedTransport(aiohttp_app.transport_of(request))
         sender = asyncio.create_task(_send(socket, queue))
         try:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
-from rtbench.servers.kit import compression, guard, origin, pages, websocket_encoder
+from rtbench.servers.kit import compression, door, origin, pages, websocket_encoder
 from rtbench.servers.kit.app import BACKLOG, FAREWELL_S, Server
 from rtbench.subjects import Subject
 from rtbench.transports.catalogue import find
@@ -71,7 +71,7 @@ async def serve(server: Server) -> None:
 
     async def subscribe(socket: ServerConnection) -> None:
         assert socket.request is not None
-        guard.converse(socket.transport)
+        door.converse(socket.transport)
         channel, at = websocket_encoder.target(hub, socket.request.path, prefix)
         compressed = any(isinstance(extension, PerMessageDeflate) for extension in socket.protocol.extensions)
         plain = compressed or coding == compression.NONE
@@ -97,7 +97,7 @@ async def serve(server: Server) -> None:
             await task
 
     def behind(*protocol: Any, **options: Any) -> Any:
-        return guard.Door(server.guard, lambda: ServerConnection(*protocol, **options))
+        return door.Door(server.guard, lambda: ServerConnection(*protocol, **options))
 
     await server.filled()
     async with websockets_serve(

@@ -47,7 +47,7 @@ def decode(mode: int, pieces: Sequence[bytes]) -> Outcome:
     )
     if kind in ("poll", "conditional"):
         link: Any = PollLink(reactor, subscriber, asked(mode))
-        link.rows = [recorder.request(0, 0, 0, 0, 200, 0) for _ in range(2)]
+        link.rows.extend(recorder.request(0, 0, 0, 0, 200, 0) for _ in range(2))
     else:
         link = SimpleNamespace(
             codec=_made(kind, mode),

@@ -8,6 +8,7 @@ messages: it feeds `codec` from the capture buffer. Created by the users, driven
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -278,8 +279,8 @@ class PollLink(Link):
         self.codec = subscriber.make(asked)
         self.look = self._watch
         self.planned_ns = self.asked_ns = -1
-        self.rows: list[int] = []
-        self.decoded = 0
+        self.rows: deque[int] = deque()
+        """The places of the requests that were answered and are not decoded yet."""
         self._partial_bytes = 0
         self._waiting = False
 

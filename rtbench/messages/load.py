@@ -63,6 +63,8 @@ class LoadSettings(Message, frozen=True):
     """The compiled inner loop (`rtbench.machine.inner_loop.library`); empty: the Python one."""
     heartbeat_s: float = 0.0
     """The heartbeat period of a push connection. After two silent periods its server is gone. 0: not known."""
+    spill: str = ""
+    """The folder for rows that no longer fit into memory; empty: they all do."""
 
     @property
     def poll_interval_ns(self) -> int:

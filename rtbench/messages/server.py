@@ -33,6 +33,8 @@ class Bounds(Message, frozen=True):
     idle_s: float
     message_bytes: int
     publishes_hz: float
+    requests_hz: float
+    pipelined: int
 
     @classmethod
     def of(cls, table: ServerTable) -> Bounds:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -181,12 +181,39 @@ LATER = frozenset(
 """Columns that older folders lack. There each value is -1: not known."""
 
 
+ROW_GROUP = 2**20
+"""The rows that stand together in a file."""
+
+
 def write_table(path: Path, kind: str, columns: Mapping[str, Any]) -> int:
     """Write `columns` as a table of `kind` (a key of TABLES) to `path`, atomically; returns the number of rows.
 
     Columns are cast to the schema's types; a missing or an extra one is our bug and raises KeyError.
     OSError (a full disk) passes through; nothing is left under `path` then.
     """
+    return write_pieces(path, kind, (columns,))
+
+
+def write_pieces(path: Path, kind: str, pieces: Iterable[Mapping[str, Any]]) -> int:
+    """`write_table` of a table that comes in pieces, one at least, each but the last of ROW_GROUP rows.
+
+    The file is the same, byte for byte, and no more than one piece has to be in memory.
+    """
+    rows, writer = 0, None
+    with replacing(path) as temporary:
+        try:
+            for columns in pieces:
+                table = _table(kind, columns)
+                writer = writer or pq.ParquetWriter(temporary, table.schema, compression="zstd")
+                writer.write_table(table, ROW_GROUP)
+                rows += table.num_rows
+        finally:
+            if writer is not None:
+                writer.close()
+    return rows
+
+
+def _table(kind: str, columns: Mapping[str, Any]) -> pa.Table:
     schema = TABLES[kind]
     if set(columns) != set(schema):
         raise KeyError(f"{kind}: columns {sorted(set(columns) ^ set(schema))} are missing or unknown")
@@ -197,10 +224,7 @@ def write_table(path: Path, kind: str, columns: Mapping[str, Any]) -> int:
         for name, dtype in schema.items()
     ]
     table = pa.table(arrays, names=list(schema))
-    table = table.replace_schema_metadata({"rtbench.kind": kind, "rtbench.schema": str(SCHEMA)})
-    with replacing(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
-    return int(table.num_rows)
+    return table.replace_schema_metadata({"rtbench.kind": kind, "rtbench.schema": str(SCHEMA)})
 
 
 def read_table(path: Path, kind: str, columns: list[str] | None = None) -> Columns:

@@ -35,7 +35,6 @@ def check(scenario: Scenario, source: str) -> None:
             f"expected subscribers ({scenario.subscribers:,}) as the last rung",
         )
     _silence(scenario, source)
-    _bounds(scenario, source)
     _conversation(scenario, source)
     _interruptions(scenario, source)
     _compression(scenario, source)
@@ -43,6 +42,7 @@ def check(scenario: Scenario, source: str) -> None:
         raise ScenarioError(f"{source}: faults.inject", "use it with the fault-injecting subjects (`…-faulty`) only")
     if scenario.proxy and scenario.proxy not in proxies():
         raise ScenarioError(f"{source}: proxy: unknown proxy {scenario.proxy!r}", one_of(scenario.proxy, proxies()))
+    _bounds(scenario, source)
     polled = any(name.startswith("short-poll") for name in scenario.subjects)
     if polled and scenario.grace_s <= scenario.poll.interval_s:
         raise ScenarioError(
@@ -78,6 +78,17 @@ def _bounds(scenario: Scenario, source: str) -> None:
     if hz > table.publishes_hz:
         text = f"{source}: server.publishes_hz = {table.publishes_hz:g}: [chat] sends {hz:g} messages a second"
         raise ScenarioError(text, f"--set server.publishes_hz={2 * hz:g}")
+    hz = max((_requests_hz(scenario, name) for name in scenario.subjects), default=0.0)
+    if hz > table.requests_hz:
+        text = f"{source}: server.requests_hz = {table.requests_hz:g}: the polls are {hz:g} requests a second"
+        raise ScenarioError(text, f"--set server.requests_hz={2 * hz:g}")
+
+
+def _requests_hz(scenario: Scenario, name: str) -> float:
+    """The polls a second that all subscribers of this subject send."""
+    if name.startswith("short-poll"):
+        return scenario.subscribers / scenario.poll.interval_s
+    return scenario.subscribers * scenario.workload.rate_hz if name.startswith("long-poll") else 0.0
 
 
 def _conversation(scenario: Scenario, source: str) -> None:

@@ -63,6 +63,8 @@ _LATER: Mapping[str, Any] = {
             "idle_s",
             "message_bytes",
             "publishes_hz",
+            "requests_hz",
+            "pipelined",
             "allow_origin",
         )
     },

@@ -92,6 +92,10 @@ class ServerTable:
     """The longest message of a client: the body of a POST, or a WebSocket message with all its fragments."""
     publishes_hz: float = ruled(number(float, 0.1, 1_000_000, " messages a second from one address"), 1000.0)
     """How many messages a second a server takes from one address; on one WebSocket also how many frames, pings too."""
+    requests_hz: float = ruled(number(float, 1, 10_000_000, " requests a second from one address"), 25_000.0)
+    """How many requests and new connections a second a server takes from one address, and as many at once."""
+    pipelined: int = ruled(number(int, 1, 10_000, " requests at once"), 16)
+    """How many requests a client may send on one connection before it has their answers."""
     allow_origin: tuple[str, ...] = ruled(
         Rule(
             list,

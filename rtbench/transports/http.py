@@ -11,7 +11,7 @@ Content-Length and no body). Called by the sse, poll and websocket codecs.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -130,6 +130,19 @@ class ResponseParser:
         # A byte after the end of a chunk belongs to a chunk-size line, whose LF makes llhttp report a chunk header.
         self.between_chunks = self._chunk_done and data.endswith(b"\n")
         return parts
+
+    def hand(self, data: bytes, take: Callable[[list[Part]], None]) -> ProtocolError | None:
+        """Hand the parts completed by `data` to `take`. Returns the first fault: of a part, or of what follows."""
+        fault: ProtocolError | None = None
+        try:
+            parts = self.feed(data)
+        except ProtocolError as error:
+            parts, fault = list(error.events), error
+        try:
+            take(parts)
+        except ProtocolError as error:
+            return error
+        return fault
 
     def eof(self) -> list[Part]:
         """The peer closed: completes a body that ends this way (RFC 9112 §6.3). Raises ProtocolError inside another."""

@@ -77,15 +77,7 @@ class Responses(ABC):
         if self._fault:
             raise ProtocolError(self._fault)
         responses: list[PollResponse] = []
-        fault: ProtocolError | None = None
-        try:
-            parts: list[Part] = self._http.feed(data)
-        except ProtocolError as error:
-            parts, fault = list(error.events), error
-        try:
-            self._take(parts, responses)
-        except ProtocolError as error:
-            fault = error
+        fault = self._http.hand(data, lambda parts: self._take(parts, responses))
         if fault is not None:
             self._fault = str(fault)
             self._body.clear()

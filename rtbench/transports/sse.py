@@ -303,23 +303,18 @@ class SSEClient:
             return
         if self._fault:
             raise ProtocolError(self._fault, events)
-        fault: ProtocolError | None = None
-        try:
-            parts: list[Part] = self._http.feed(data)
-        except ProtocolError as error:
-            parts, fault = list(error.events), error
-        try:
-            for part in parts:
-                if self._part(part, events):
-                    break
-        except ProtocolError as error:
-            fault = error
+        fault = self._http.hand(data, lambda parts: self._take(parts, events))
         if fault is not None and not self._closed:  # what comes after the end does not matter
             self._steady, self._fault = False, str(fault)
             raise type(fault)(self._fault, events) from fault
         at_boundary = self._http.between_chunks and self._stream.idle
         plain = self._read is None and self._decoder is None
         self._steady = at_boundary and plain and not self._closed
+
+    def _take(self, parts: list[Part], events: list[Event]) -> None:
+        for part in parts:
+            if self._part(part, events):
+                break
 
     def _part(self, part: Part, events: list[Event]) -> bool:
         """Handle one part. Returns whether the connection is over with it."""

@@ -63,6 +63,7 @@ def loads_of(run: Run, sockets: Path, network: str) -> Iterator[LoadProcess]:
         chat=ChatSettings(chat.senders, chat.rate_hz, scenario.subscribers, scenario.seed, scenario.epoch_s),
         library=str(inner_loop.library() or ""),
         deaf=scenario.faults.deaf,
+        spill=str(run.folder),
         heartbeat_s=max(scenario.server.heartbeat_s, subject.least_heartbeat_s) if beats else 0.0,
     )
     first = 0

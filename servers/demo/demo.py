@@ -23,7 +23,7 @@ from rtbench.servers import short_poll_aiohttp as short_poll
 from rtbench.servers import sse_aiohttp as sse
 from rtbench.servers import websocket_aiohttp as websocket
 from rtbench.servers.demo import meter
-from rtbench.servers.kit import aiohttp_app, guard, pages, poll_answer, sse_encoder, websocket_encoder
+from rtbench.servers.kit import aiohttp_app, door, pages, poll_answer, sse_encoder, websocket_encoder
 from rtbench.servers.kit.app import Server
 from rtbench.servers.kit.channel import Connection, Encoder
 from rtbench.servers.kit.cursor import BadParameter, cursor, seconds
@@ -214,7 +214,7 @@ async def serve(server: Server) -> None:
         if not socket.can_prepare(request):
             return aiohttp_app.answer(400, "this is a WebSocket: ask for an upgrade")
         await socket.prepare(request)
-        guard.converse(aiohttp_app.transport_of(request))
+        door.converse(aiohttp_app.transport_of(request))
         task = asyncio.current_task()
         assert task is not None
         server.conversing.add(task)

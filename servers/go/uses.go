@@ -39,6 +39,7 @@ type uses struct {
 	HeadS       seconds  `json:"head_s"`
 	IdleS       seconds  `json:"idle_s"`
 	PublishesHz seconds  `json:"publishes_hz"`
+	RequestsHz  seconds  `json:"requests_hz"`
 	Pages       []string `json:"allow_origin"`
 	HeartbeatS  seconds  `json:"heartbeat_s"`
 }
@@ -77,6 +78,7 @@ func ready(address net.Addr, options *options, watch watch) readiness {
 		HeadS:              seconds(options.Bounds.HeadS),
 		IdleS:              seconds(options.Bounds.IdleS),
 		PublishesHz:        seconds(options.Bounds.PublishesHz),
+		RequestsHz:         seconds(options.Bounds.RequestsHz),
 		Pages:              append([]string{}, options.Pages...),
 		HeartbeatS:         seconds(options.Limits.HeartbeatS),
 	}}

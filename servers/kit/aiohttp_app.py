@@ -15,8 +15,8 @@ from rtbench.servers.kit import compression, pages
 from rtbench.servers.kit.app import BACKLOG, FAREWELL_S, READ_BUFFER_BYTES, Server
 from rtbench.servers.kit.channel import Channel, ClientTransport, Connection
 from rtbench.servers.kit.cursor import BadParameter, cursor, number
+from rtbench.servers.kit.door import Protocols, behind
 from rtbench.servers.kit.framework import Framework
-from rtbench.servers.kit.guard import Protocols
 from rtbench.servers.kit.hub import Hub
 from rtbench.servers.kit.origin import REFUSAL, cors
 from rtbench.servers.kit.poll_answer import Answer
@@ -169,7 +169,7 @@ async def run(server: Server, app: web.Application, wrap: Callable[[Protocols], 
     assert runner.server is not None
     loop = asyncio.get_running_loop()
     await server.filled()
-    listener = await loop.create_server(server.guard.behind(wrap(runner.server)), sock=server.socket, backlog=BACKLOG)
+    listener = await loop.create_server(behind(server.guard, wrap(runner.server)), sock=server.socket, backlog=BACKLOG)
     await server.ready()
     await server.stopped.wait()
     if server.conversing:

@@ -28,15 +28,15 @@ class Bucket:
         self._left = max(1.0, hz)
         self._at_s = time.monotonic()
 
-    def take(self) -> bool:
-        """Whether one more event is within the rate."""
-        if self._left < 1:
+    def take(self, events: int = 1) -> bool:
+        """Whether so many more events are within the rate."""
+        if self._left < events:
             now_s = time.monotonic()
             self._left = min(max(1.0, self._hz), self._left + (now_s - self._at_s) * self._hz)
             self._at_s = now_s
-            if self._left < 1:
+            if self._left < events:
                 return False
-        self._left -= 1
+        self._left -= events
         return True
 
     @property

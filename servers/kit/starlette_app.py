@@ -26,11 +26,12 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request as Upgrade
 
-from rtbench.servers.kit import guard, pages
+from rtbench.servers.kit import door, pages
 from rtbench.servers.kit.app import BACKLOG, FAREWELL_S, Server
 from rtbench.servers.kit.channel import Channel, ClientTransport
 from rtbench.servers.kit.cursor import BadParameter, cursor, number
-from rtbench.servers.kit.guard import Door, Guard
+from rtbench.servers.kit.door import Door
+from rtbench.servers.kit.guard import Guard
 from rtbench.servers.kit.hub import Hub
 from rtbench.servers.kit.origin import REFUSAL
 from rtbench.servers.kit.poll_answer import Answer
@@ -176,8 +177,8 @@ def same_site(server: Server, asked: HTTPConnection) -> None:
 
 
 def converse(scope: Scope) -> None:
-    """A WebSocket was accepted: bound what its client sends (`guard.converse`)."""
-    guard.converse(transport_of(scope))
+    """A WebSocket was accepted: bound what its client sends (`door.converse`)."""
+    door.converse(transport_of(scope))
 
 
 def pick(hub: Hub, asked: HTTPConnection, stream: str) -> Channel:

@@ -7,14 +7,39 @@ import { hangUp, Refusal } from "./answer.js";
 
 const CROSS_SITE = "a page of another site may not do this; --allow-origin lists those that may";
 const TOO_MANY = new Refusal(503, "too many connections; try again", { "Retry-After": "5" });
+const TOO_OFTEN = new Refusal(429, "too many requests; try again", { "Retry-After": "1" });
+const MOST_PEERS = 10_000; // so many addresses have a rate of their own at once
 const HEADS = {
   ERR_HTTP_REQUEST_TIMEOUT: ["head_s", 408, "the head of the request took too long"],
   HPE_HEADER_OVERFLOW: ["head_bytes", 431, "the head of the request is too long"],
 };
 
+/** So many events a second, and as many at once. */
+class Bucket {
+  constructor(hz) {
+    this.hz = hz;
+    this.most = Math.max(1, hz);
+    this.left = this.most;
+    this.at_ms = performance.now();
+  }
+
+  /** Whether one more event is within the rate. */
+  take() {
+    if (this.left < 1) {
+      const now_ms = performance.now();
+      this.left = Math.min(this.most, this.left + ((now_ms - this.at_ms) / 1000) * this.hz);
+      this.at_ms = now_ms;
+      if (this.left < 1) return false;
+    }
+    this.left -= 1;
+    return true;
+  }
+}
+
 export class Guard {
   refused = {};
   #peers = new Map();
+  #rates = new Map(); // an address to its rate of requests
   #doors = new Map(); // a socket to its last response, and what it had received when it was last looked at
 
   constructor(bounds, pages) {
@@ -37,10 +62,36 @@ export class Guard {
     }
   }
 
-  /** A request came, and this is its response; an upgrade has none. */
+  /** A request came, and this is its response; an upgrade has none. Throws Refusal, and the connection ends. */
   asked({ socket }, response = {}) {
     const door = this.#doors.get(socket);
-    if (door !== undefined) door.response = response;
+    if (door === undefined) return;
+    const { response: before } = door;
+    door.response = response;
+    if (before === null) return; // the connection was counted as its first request
+    door.ahead = before.writableFinished ? 0 : door.ahead + 1;
+    const why =
+      door.ahead >= this.bounds.pipelined ? "pipelined"
+      : this.#within(socket.remoteAddress ?? "") ? null
+      : "requests_hz";
+    if (why === null) return;
+    if (!door.refused) this.count(why);
+    door.refused = true;
+    response.shouldKeepAlive = false;
+    throw TOO_OFTEN;
+  }
+
+  #within(peer) {
+    let rate = this.#rates.get(peer);
+    if (rate === undefined) {
+      if (this.#rates.size >= MOST_PEERS) {
+        const then_ms = performance.now() - 1000;
+        for (const [name, { at_ms }] of this.#rates) if (at_ms < then_ms) this.#rates.delete(name);
+      }
+      rate = new Bucket(this.bounds.requests_hz);
+      this.#rates.set(peer, rate);
+    }
+    return rate.take();
   }
 
   /** How node:http bounds a head. It looks for late ones every `connectionsChecking…`. */
@@ -64,16 +115,17 @@ export class Guard {
     const peer = socket.remoteAddress ?? "";
     const here = this.#peers.get(peer) ?? 0;
     const why =
-      this.#doors.size >= this.bounds.connections ? "connections"
+      !this.#within(peer) ? "requests_hz"
+      : this.#doors.size >= this.bounds.connections ? "connections"
       : here >= this.bounds.connections_by_peer ? "connections_by_peer"
       : null;
     if (why !== null) {
       this.count(why);
-      hangUp(socket, TOO_MANY.answer);
+      hangUp(socket, (why === "requests_hz" ? TOO_OFTEN : TOO_MANY).answer);
       socket.destroySoon();
       return;
     }
-    this.#doors.set(socket, { response: null, bytes: -1, since_ms: 0 });
+    this.#doors.set(socket, { response: null, ahead: 0, refused: false, bytes: -1, since_ms: 0 });
     this.#peers.set(peer, here + 1);
     socket.once("close", () => {
       this.#doors.delete(socket);
@@ -114,17 +166,9 @@ export class Guard {
 
   /** Watch what an accepted WebSocket says: so many messages and pings a second, and as many at once. */
   converse(websocket) {
-    const hz = this.bounds.publishes_hz;
-    const most = Math.max(1, hz);
-    let left = most;
-    let at_ms = performance.now();
+    const rate = new Bucket(this.bounds.publishes_hz);
     const said = () => {
-      left -= 1;
-      if (left >= 0) return;
-      const now_ms = performance.now();
-      left = Math.min(most, left + ((now_ms - at_ms) / 1000) * hz);
-      at_ms = now_ms;
-      if (left >= 0 || websocket.readyState !== websocket.OPEN) return;
+      if (rate.take() || websocket.readyState !== websocket.OPEN) return;
       this.count("publishes_hz");
       websocket.close(1008);
       websocket.terminate();

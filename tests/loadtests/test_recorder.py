@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rtbench.loadtests import recorder as recorder_module
+from rtbench.loadtests import rows as rows_module
 from rtbench.loadtests.reactor.capture import READ_BYTES
 from rtbench.loadtests.recorder import Clock
+from rtbench.records import tables
 from rtbench.records.audit import audit
 from rtbench.records.tables import read_table
 
@@ -450,6 +454,95 @@ def test_nothing_recorded_is_empty_tables(bench: Make, tmp_path: Path) -> None:
     bench().load.recorder.write(tmp_path, "", polling=False)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["connections.parquet", "deliveries.parquet"]
     assert len(read_table(tmp_path / "deliveries.parquet", "deliveries")["seq"]) == 0
+
+
+@pytest.mark.parametrize("transport", ["sse", "short-poll"])
+def test_rows_that_go_to_a_file_in_between_give_the_same_bytes(
+    bench: Make, wire: Any, transport: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "ROW_GROUP", 4)
+    monkeypatch.setattr(recorder_module, "ROW_GROUP", 4)
+    monkeypatch.setattr(recorder_module.time, "monotonic_ns", lambda: 7)
+    for numbers in (10**9, 1, 20):  # never, after each read, in between
+        monkeypatch.setattr(rows_module, "SPILL_NUMBERS", numbers)
+        folder = tmp_path / str(numbers)
+        folder.mkdir()
+        here = bench(streams=("fanout",))
+        recorder = here.load.recorder
+        link, send = push(here, wire, transport) if transport == "sse" else (here.link(transport), None)
+        for seq in range(1, 31):
+            # Stamps that a later read shares take back those of rows that may be in the file by then.
+            data = send(seq, A) if send else wire.answer((seq, A), (seq + 100, B), following=seq)
+            here.reactor.read(link, data, 100 * (seq // 3), 100 * seq)
+            here.turn()  # the next poll
+            recorder.decode()
+            recorder.spill(folder)
+        assert len(recorder.deliveries) == (30 if send else 60)
+        assert not list(folder.iterdir())  # the file has no name
+        recorder.clock.pair = lambda: None
+        recorder.write(folder, "", polling=send is None)
+    names = ["deliveries.parquet"] + ([] if transport == "sse" else ["requests.parquet"])
+    for name in names:
+        kept, *spilled = ((tmp_path / str(numbers) / name).read_bytes() for numbers in (10**9, 1, 20))
+        assert spilled == [kept, kept]
+    found = read_table(tmp_path / "1" / "deliveries.parquet", "deliveries")
+    assert len(found["seq"]) == (30 if transport == "sse" else 60)
+    if transport == "sse":
+        assert (found["kernel_ns"] == -1).sum() == 20
+    else:
+        assert read_table(tmp_path / "1" / "requests.parquet", "requests")["messages"].tolist() == [2] * 30
+
+
+def test_a_disk_that_takes_no_rows_costs_none(
+    bench: Make, wire: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows_module, "SPILL_NUMBERS", 1)
+    here = bench()
+    link, send = push(here, wire, "sse")
+    for seq in range(1, 5):
+        here.reactor.read(link, send(seq, A), seq, seq)
+        here.load.recorder.decode()
+        with monkeypatch.context() as full:
+            if seq > 2:
+                full.setattr(rows_module.os, "pwrite", _full)
+            here.load.recorder.spill(tmp_path / "missing" if seq == 1 else tmp_path)
+    here.load.recorder.write(tmp_path, "", polling=False)
+    assert read_table(tmp_path / "deliveries.parquet", "deliveries")["seq"].tolist() == [1, 2, 3, 4]
+
+
+def _full(*_: Any) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_long_trial_is_decoded_as_it_goes(
+    bench: Make, wire: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows_module, "SPILL_NUMBERS", 1)
+    here = bench(capture_bytes=0, spill=str(tmp_path))
+    load, recorder, capture = here.load, here.load.recorder, here.reactor.capture
+    link, send = push(here, wire, "sse")
+    seq, data = 0, b"x" * 1000
+    while capture.at <= 0.7 * capture.limit:
+        here.reactor.read(link, send(seq := seq + 1, data), seq, seq)
+    load.relieve()
+    here.turn()
+    assert capture.at
+    assert not recorder.deliveries  # a trial of this size decodes nothing before its end
+    while capture.at <= 0.75 * capture.limit:
+        here.reactor.read(link, send(seq := seq + 1, data), seq, seq)
+    load.relieve()
+    while here.reactor.timers:
+        here.turn()
+    assert (capture.at, len(recorder.deliveries)) == (0, seq)
+    for _ in range(3):  # from then on every second
+        here.reactor.read(link, send(seq := seq + 1, data), seq, seq)
+        load.relieve()
+        while here.reactor.timers:
+            here.turn()
+        assert (capture.at, len(recorder.deliveries)) == (0, seq)
+    assert recorder.table()["seq"].tolist() == []  # all in the file
+    recorder.write(tmp_path, "", polling=False)
+    assert read_table(tmp_path / "deliveries.parquet", "deliveries")["seq"].tolist() == list(range(1, seq + 1))
 
 
 def test_table_from_a_row_on(bench: Make, wire: Any) -> None:

@@ -102,9 +102,13 @@ def full_disk(*_: Any, **__: Any) -> Any:
     raise OSError(28, os.strerror(28))
 
 
-def half_a_table(_table: Any, path: Path, **_: Any) -> None:
-    path.write_bytes(b"PAR1 and then the disk was full")
-    full_disk()
+class HalfATable:
+    def __init__(self, path: Path, *_: Any, **__: Any) -> None:
+        path.write_bytes(b"PAR1 and then the disk was full")
+        self.write_table = full_disk
+
+    def close(self) -> None:
+        pass
 
 
 @pytest.mark.parametrize("before", [False, True])
@@ -114,7 +118,7 @@ def test_nothing_is_left_of_a_table_on_a_full_disk(
     path = tmp_path / "ticks.parquet"
     if before:
         write_table(path, "ticks", example("ticks"))
-    monkeypatch.setattr(tables.pq, "write_table", half_a_table)
+    monkeypatch.setattr(tables.pq, "ParquetWriter", HalfATable)
     with pytest.raises(OSError, match="No space left"):
         write_table(path, "ticks", example("ticks", 1))
     assert left_in(tmp_path) == ([path.name] if before else [])

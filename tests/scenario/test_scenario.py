@@ -692,6 +692,14 @@ def test_how_subscribers_come_back_has_limits() -> None:
             "--set server.connections_by_peer=60000",
         ),
         (
+            {"subjects": ["sse-aiohttp", "short-poll-aiohttp"], "poll": {"interval_s": 0.01}},
+            "here: server.requests_hz = 25000: the polls are 100000 requests a second: --set server.requests_hz=200000",
+        ),
+        (
+            {"subjects": ["long-poll-go"], "workload": {"rate_hz": 50}},
+            "here: server.requests_hz = 25000: the polls are 50000 requests a second: --set server.requests_hz=100000",
+        ),
+        (
             {"stream": ["chat"], "chat": {"senders": 500, "rate_hz": 4}},
             "here: server.publishes_hz = 1000: [chat] sends 2000 messages a second: --set server.publishes_hz=4000",
         ),

@@ -192,6 +192,72 @@ def test_connections_are_bounded(guarded: Guard, subject: str, key: str):
         assert server.refused()[key] >= 1
 
 
+# Requests
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("subject", [*HTTP_OF_OURS, "short-poll-aiohttp", "websocket-websockets"])
+def test_the_requests_of_an_address_are_bounded(guarded: Guard, subject: str):
+    with guarded(subject, requests_hz=5.0) as server:
+        answers = [server.ask(path="/plan/fanout", headers={"Connection": "close"}) for _ in range(30)]
+        refused = [answer for answer in answers if answer.startswith(HEAD % 429)]
+        assert refused
+        assert {answer[9:12] for answer in answers} == {b"200", b"429"}
+        assert all(b"retry-after: 1\r\n" in answer.lower() for answer in refused)
+        counts = server.refused()
+    assert counts == {"requests_hz": len(refused)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("subject", HTTP_OF_OURS)
+def test_a_connection_that_asks_too_often_ends(guarded: Guard, subject: str):
+    with guarded(subject, requests_hz=5.0) as server, server.connect() as link:
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+            while True:
+                link.sendall(request_head("GET", "/plan/fanout", server.authority, {}))
+                if not (answer := head_of(link)).startswith(HEAD % 200):
+                    break
+        assert answer == b"" or answer.startswith(HEAD % 429)  # those of asyncio close
+        assert server.refused() == {"requests_hz": 1}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("subject", ["short-poll-aiohttp", "long-poll-starlette", "long-poll-node"])
+def test_requests_sent_at_once_are_bounded(guarded: Guard, subject: str):
+    with guarded(subject, pipelined=8) as server:
+        one = request_head("GET", "/plan/fanout", server.authority, {})
+        for before in (b"", one):
+            with server.connect() as link:
+                if before:
+                    link.sendall(before)
+                    assert head_of(link).startswith(HEAD % 200)
+                link.sendall(one * 20)
+                # Node counts what is not written yet, and may have written the first.
+                assert rest_of(link).count(HEAD % 200) <= 8 + ("node" in subject)
+        with server.connect() as link:  # so many are answered
+            link.sendall(one * 7 + request_head("GET", "/plan/fanout", server.authority, {"Connection": "close"}))
+            assert rest_of(link).count(HEAD % 200) == 8
+        assert server.refused() == {"pipelined": 2}
+
+
+@pytest.mark.slow
+def test_a_head_cut_into_pieces_counts_each_of_them(guarded: Guard):
+    with guarded("short-poll-aiohttp", requests_hz=5.0) as server, server.connect() as link:
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        one = request_head("GET", "/plan/fanout", server.authority, {})
+        link.sendall(one)
+        assert head_of(link).startswith(HEAD % 200)
+        asked = 1
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+            while True:  # the end of each head comes with the beginning of the next
+                link.sendall(one[:-1] if asked == 1 else b"\n" + one[:-1])
+                if asked > 1 and not head_of(link):
+                    break
+                asked += 1
+        assert asked < 30
+        assert server.refused() == {"requests_hz": 1}
+
+
 # Frames
 
 

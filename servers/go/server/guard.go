@@ -3,12 +3,16 @@ package server
 import (
 	"context"
 	"fmt"
+	"io"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Bounds is what a client may take of a server: the scenario's [server] table (servers/kit/guard.py).
@@ -20,6 +24,8 @@ type Bounds struct {
 	IdleS             float64 `json:"idle_s"`
 	MessageBytes      int64   `json:"message_bytes"`
 	PublishesHz       float64 `json:"publishes_hz"`
+	RequestsHz        float64 `json:"requests_hz"`
+	Pipelined         int     `json:"pipelined"` // net/http answers one after the other, and others do not wait for that
 }
 
 const (
@@ -30,6 +36,11 @@ const (
 	// full is the whole answer to a connection too many.
 	full = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 43\r\n" +
 		"Connection: close\r\nRetry-After: 5\r\n\r\n{\"error\":\"too many connections; try again\"}"
+	// often is the whole answer to a request too many.
+	often = "HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/json\r\nContent-Length: 40\r\n" +
+		"Connection: close\r\nRetry-After: 1\r\n\r\n{\"error\":\"too many requests; try again\"}"
+	// manyPeers is how many addresses have a rate of their own at once.
+	manyPeers = 10_000
 )
 
 // Guard applies the bounds, and counts the connections and what was refused.
@@ -40,6 +51,7 @@ type Guard struct {
 	mu      sync.Mutex
 	doors   map[net.Conn]*door
 	peers   map[string]int
+	rates   map[string]*bucket // of requests, by address
 	refused map[string]int
 }
 
@@ -49,6 +61,7 @@ type door struct {
 	since time.Time
 	read  time.Time // when a head had been read, whole or not
 	asked bool      // a head was whole
+	huge  bool      // it was longer than a head may be
 }
 
 type doorKey struct{}
@@ -57,7 +70,7 @@ type doorKey struct{}
 func NewGuard(bounds Bounds, pages []string) *Guard {
 	return &Guard{
 		bounds: bounds, pages: pages,
-		doors: map[net.Conn]*door{}, peers: map[string]int{}, refused: map[string]int{},
+		doors: map[net.Conn]*door{}, peers: map[string]int{}, rates: map[string]*bucket{}, refused: map[string]int{},
 	}
 }
 
@@ -80,11 +93,16 @@ func (g *Guard) Serve(handler http.Handler) *http.Server {
 func (g *Guard) entrance(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, _ := r.Context().Value(doorKey{}).(net.Conn)
-		g.mu.Lock()
-		if door := g.doors[conn]; door != nil {
-			door.asked = true
+		if !g.may(conn) {
+			g.Refuse("requests_hz")
+			header := w.Header()
+			header.Set("Connection", "close")
+			header.Set("Retry-After", "1")
+			header.Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusTooManyRequests)
+			io.WriteString(w, "{\"error\":\"too many requests; try again\"}")
+			return
 		}
-		g.mu.Unlock()
 		if origin := r.Header.Get("Origin"); origin != "" && g.listed(origin) {
 			header := w.Header()
 			header.Set("Access-Control-Allow-Origin", origin)
@@ -102,13 +120,18 @@ func (g *Guard) state(conn net.Conn, state http.ConnState) {
 		if why := g.enter(conn); why != "" {
 			g.Refuse(why)
 			conn.SetWriteDeadline(time.Now().Add(time.Second))
-			conn.Write([]byte(full)) // a fresh socket takes it at once
+			answer := full
+			if why == "requests_hz" {
+				answer = often
+			}
+			conn.Write([]byte(answer)) // a fresh socket takes it at once
 			conn.Close()
 		}
 	case http.StateActive: // something was read, or its time was up
 		g.mu.Lock()
 		if door := g.doors[conn]; door != nil && door.read.IsZero() {
 			door.read = time.Now()
+			door.huge = received(conn) > uint64(g.bounds.HeadBytes) // net/http answers 431, and tells nobody
 		}
 		g.mu.Unlock()
 	case http.StateClosed:
@@ -121,6 +144,8 @@ func (g *Guard) enter(conn net.Conn) (why string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
+	case !g.within(peer): // a connection counts as its first request
+		return "requests_hz"
 	case len(g.doors) >= g.bounds.Connections:
 		return "connections"
 	case g.peers[peer] >= g.bounds.ConnectionsByPeer:
@@ -146,9 +171,57 @@ func (g *Guard) leave(conn net.Conn) {
 	if door.read.IsZero() {
 		door.read = time.Now()
 	}
-	if !door.asked && door.read.Sub(door.since).Seconds() >= g.bounds.HeadS {
+	switch {
+	case door.asked:
+	case door.read.Sub(door.since).Seconds() >= g.bounds.HeadS:
 		g.refused["head_s"]++
+	case door.huge:
+		g.refused["head_bytes"]++
 	}
+}
+
+// may notes that a head was whole. It returns whether the request is within the rate of its address.
+func (g *Guard) may(conn net.Conn) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	door := g.doors[conn]
+	if door == nil {
+		return true
+	}
+	first := !door.asked
+	door.asked = true
+	return first || g.within(door.peer)
+}
+
+// within takes one request from the rate of an address; mu is held.
+func (g *Guard) within(peer string) bool {
+	rate := g.rates[peer]
+	if rate == nil {
+		if len(g.rates) >= manyPeers {
+			maps.DeleteFunc(g.rates, func(_ string, one *bucket) bool { return time.Since(one.at) > time.Second })
+		}
+		rate = newBucket(g.bounds.RequestsHz)
+		g.rates[peer] = rate
+	}
+	return rate.take()
+}
+
+// received is how many bytes a connection has received, by the kernel's count; 0: it does not say.
+func received(conn net.Conn) (size uint64) {
+	socket, ok := conn.(*net.TCPConn)
+	if !ok {
+		return 0
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	raw.Control(func(descriptor uintptr) {
+		if info, err := unix.GetsockoptTCPInfo(int(descriptor), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+			size = info.Bytes_received
+		}
+	})
+	return size
 }
 
 // left ends the count of a connection that net/http handed over (a WebSocket).
@@ -220,7 +293,7 @@ func (b *bucket) take() bool {
 // Check returns what is wrong with the bounds.
 func (b Bounds) Check() error {
 	if b.Connections < 1 || b.ConnectionsByPeer < 1 || b.HeadBytes < 1 || b.HeadS <= 0 || b.IdleS <= 0 ||
-		b.MessageBytes < 1 || b.PublishesHz <= 0 {
+		b.MessageBytes < 1 || b.PublishesHz <= 0 || b.RequestsHz <= 0 || b.Pipelined < 1 {
 		return fmt.Errorf("each of bounds must be more than 0: %+v", b)
 	}
 	return nil

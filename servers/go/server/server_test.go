@@ -37,7 +37,7 @@ func (c counted) Write(data []byte) (int, error) {
 	return c.Conn.Write(data)
 }
 
-var generous = Bounds{1000, 1000, 16384, 10, 60, 65536, 1000}
+var generous = Bounds{1000, 1000, 16384, 10, 60, 65536, 1000, 1000, 16}
 
 // serve returns a server of one stream, stocks, that holds the messages 1 to 3.
 func serve(t *testing.T, transport string) (h *hub.Hub, web *httptest.Server, writes *atomic.Int64) {
