@@ -81,7 +81,7 @@ class Campaign:
         """Run every trial that is not recorded yet. Raises UserError if the only subject fails verification."""
         for cell in self.scenario.cells():
             prepare(cell.scenario)
-        problems: dict[str, list[str]] = {}
+        problems: dict[tuple[str, str], list[str]] = {}
         spent_s: dict[tuple[int, int], float] = {}
         while turn := next_turn(self.journal.order, self.trials, self.scenario.validity, spent_s):
             attempt, began = (turn.block, turn.attempt), time.monotonic()
@@ -89,10 +89,11 @@ class Campaign:
                 progress.note(f"block {turn.block} has an invalid trial: it is run again, whole")
             spec = self._spec(turn)
             progress.trial(spec, turn.number, turn.total)
-            if spec.subject.name not in problems:
+            verified = (spec.subject.name, spec.subject.tls)
+            if verified not in problems:
                 progress.stage("verifying")
-                problems[spec.subject.name] = verify(spec.subject, self._logs(spec.subject))
-            if found := problems[spec.subject.name]:
+                problems[verified] = verify(spec.subject, self._logs(spec.subject))
+            if found := problems[verified]:
                 if len({base_of(name) for name in self.scenario.subjects}) == 1:
                     self.journal.withdraw()
                     raise self._refused(spec.subject, found)

@@ -127,5 +127,6 @@ class Target:
             "finite": self.finite,
             "failing": self.failing,
             "uplink": self.uplink,
+            "tls": self.subject is not None and self.subject.tls,
         }
         return not known[need]

@@ -12,6 +12,7 @@ from msgspec import field
 
 from rtbench.messages.lines import Message, Reader
 from rtbench.scenario.tables import Injection, ServerTable
+from rtbench.subjects.tls import TlsFiles
 
 
 class Limits(Message, frozen=True):
@@ -58,6 +59,8 @@ class ServerOptions(Message, frozen=True):
     bounds: Bounds = field(default_factory=lambda: Bounds.of(ServerTable()))
     allow_origin: tuple[str, ...] = ()
     """Origins of other sites that may connect and post."""
+    tls: TlsFiles | None = None
+    """With what it serves TLS; None: cleartext."""
 
 
 class Readiness(Message, frozen=True, forbid_unknown_fields=False):

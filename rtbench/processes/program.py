@@ -28,6 +28,7 @@ from rtbench.processes.process import Process
 from rtbench.processes.server import refused_in
 from rtbench.scenario.model import Scenario
 from rtbench.subjects import Launch, Program, Subject
+from rtbench.subjects.tls import TlsFiles
 
 ASK_S = 0.02
 """Seconds between readiness checks of a program that does not report its readiness."""
@@ -53,6 +54,7 @@ class ProgramServer(Process):
         host: str,
         port: int = 0,
         network: str = "",
+        tls: TlsFiles | None = None,
     ) -> None:
         assert subject.program is not None
         self.subject = subject
@@ -62,8 +64,8 @@ class ProgramServer(Process):
         folder = folder / "program"
         folder.mkdir(exist_ok=True)
         limits = asdict(scenario.server)
-        launch = Launch(host, port, folder, feed, limits, scenario.subscribers)
-        scheme = {"tcp": "tcp"}.get(subject.transport, "https" if subject.tls_ca else "http")
+        launch = Launch(host, port, folder, feed, limits, scenario.subscribers, tls)
+        scheme = {"tcp": "tcp"}.get(subject.transport, "https" if _speaks_tls(subject, tls) else "http")
         self.url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
         self.uses: dict[str, Any] = {}
         self.refused: dict[str, int] = {}
@@ -152,9 +154,16 @@ class ProgramServer(Process):
         return f"signal {self.program.tidy} before each reading"
 
 
+def _speaks_tls(subject: Subject, tls: TlsFiles | None) -> bool:
+    """Whether the program itself speaks TLS: it was given a certificate, or it has one that the subject names."""
+    return tls is not None or bool(subject.tls_ca and not subject.tls)
+
+
 def _filled(word: str, launch: Launch) -> str:
     for name in ("host", "port", "folder", "feed"):
         word = word.replace("{" + name + "}", str(getattr(launch, name)))
+    for name in ("certificate", "key"):
+        word = word.replace("{" + name + "}", getattr(launch.tls, name) if launch.tls else "")
     return word
 
 

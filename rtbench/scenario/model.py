@@ -34,11 +34,13 @@ from rtbench.scenario.tables import (
     ruled,
     sweep,
     thresholds,
+    tls,
     words,
 )
 from rtbench.streams import Pace
 from rtbench.subjects import Subject
-from rtbench.subjects.registry import Registry, behind
+from rtbench.subjects.registry import Registry, behind, secured
+from rtbench.subjects.tls import version_of
 from rtbench.workload import Workload
 
 MOST_WORKERS = 4
@@ -46,6 +48,7 @@ MOST_WORKERS = 4
 
 _LATER: Mapping[str, Any] = {
     "warmup_messages": 0,
+    "tls": False,
     "validity.moved_share": ValidityTable().moved_share,
     **{
         f"server.{name}": [] if name == "allow_origin" else getattr(ServerTable(), name)
@@ -105,6 +108,10 @@ class Scenario:
     """Whether server and load have a network namespace each, so that bytes on the wire are counted. Needs root."""
     proxy: str = ruled(words("expected a proxy's name; empty: none"), "")
     """The proxy before every subject."""
+    tls: bool | str = ruled(tls(), False)
+    """TLS to the client: `true` is TLS 1.3, `"1.2"` is TLS 1.2. With a proxy the proxy speaks it, and the server behind
+    it speaks cleartext. The certificate is of a CA that is made for each trial.
+    """
     i_own_this_host: bool = ruled(flag(), False)
     """Says that a subject's URL on another machine is yours to load."""
     server: ServerTable = field(default_factory=ServerTable)
@@ -147,11 +154,11 @@ class Scenario:
         return table
 
     def subject_of(self, name: str) -> Subject:
-        """The subject called `name`, behind the scenario's proxy if it has one."""
+        """The subject called `name`, behind the scenario's proxy if it has one, with TLS if the scenario has it."""
         subject = self.registry.find(name)
         if self.proxy and not subject.proxy and subject.transport != "tcp":
-            return behind(subject, self.proxy)
-        return subject
+            subject = behind(subject, self.proxy)
+        return secured(subject, version_of(self.tls)) if self.tls else subject
 
     def cells(self) -> tuple[Cell, ...]:
         """The cells of the sweep; without a sweep the scenario itself is the only cell."""

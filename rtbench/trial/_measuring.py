@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ from rtbench.errors import RtbenchError, SubjectError, UserError
 from rtbench.machine.sockets import observe
 from rtbench.messages.load import Finish, LoadReport, Window
 from rtbench.messages.publisher import PostCounts
+from rtbench.processes import certificates, namespaces
 from rtbench.processes.scratch import scratch
 from rtbench.records import tables
 from rtbench.records.manifest import Event, Idle, Ladder
@@ -68,6 +69,7 @@ def measure(run: Run, found: Measured) -> None:
     scenario, subject = run.spec.scenario, run.spec.subject
     with contextlib.ExitStack() as stack:
         sockets = stack.enter_context(scratch())
+        run = _with_certificates(run, sockets)
         run.stage("starting")
         group = ProcessGroup(run, sockets, stack, length_s(scenario))
         found.events = group.events
@@ -123,6 +125,13 @@ def measure(run: Run, found: Measured) -> None:
             found.warnings += warnings
         counters.close(found.reports)
         found.warnings += _published(group.publisher.posts)
+
+
+def _with_certificates(run: Run, folder: Path) -> Run:
+    """The run with a subject that trusts the CA of this trial."""
+    spec = run.spec
+    hosts = (spec.scenario.server.host, *(namespaces.HOSTS if spec.scenario.netns else ()))
+    return replace(run, spec=replace(spec, subject=certificates.trusting(spec.subject, folder, *hosts)))
 
 
 def _stop(group: ProcessGroup) -> list[Reason]:

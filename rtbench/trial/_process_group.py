@@ -18,6 +18,7 @@ from pathlib import Path
 from rtbench.errors import SubjectError
 from rtbench.messages.load import Ramp
 from rtbench.messages.publisher import PostCounts
+from rtbench.processes import certificates
 from rtbench.processes.load import LoadProcess
 from rtbench.processes.namespaces import Network
 from rtbench.processes.process import Process
@@ -106,6 +107,7 @@ class ProcessGroup:
             self.proxy = ProxyProcess(
                 find_proxy(subject.proxy), self.server.url, run.spec.scenario.subscribers, self._sockets,
                 run.place.server, run.folder / "proxy.log", host=self._host, network=self._namespace,
+                tls=certificates.files(subject, self._sockets),
             )  # fmt: skip
             self._stack.callback(self.proxy.stop)
             self.proxy.ready()

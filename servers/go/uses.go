@@ -30,6 +30,7 @@ type uses struct {
 	AccessLog  bool   `json:"access_log"`
 	// Compression is of messages and of responses.
 	Compression        string `json:"compression"`
+	TLS                string `json:"tls"`
 	SlowConsumer       string `json:"slow_consumer"`
 	UserTimeoutMS      int64  `json:"user_timeout_ms"`
 	KeepaliveIdleS     int64  `json:"keepalive_idle_s"`
@@ -65,10 +66,10 @@ func ready(address net.Addr, options *options, watch watch) readiness {
 	case "sse":
 		technique = "per-connection"
 	}
-	return readiness{"http://" + address.String(), uses{
+	return readiness{options.TLS.scheme() + "://" + address.String(), uses{
 		Loop: "go", Stack: stack, Go: runtime.Version(), Technique: technique,
 		GOMAXPROCS: runtime.GOMAXPROCS(0), GOGC: gogc,
-		NoDelay: true, Backlog: backlog, AccessLog: false, Compression: "none", SlowConsumer: "drop",
+		NoDelay: true, Backlog: backlog, AccessLog: false, Compression: "none", TLS: options.TLS.name(), SlowConsumer: "drop",
 		UserTimeoutMS:      watch.userTimeout.Milliseconds(),
 		KeepaliveIdleS:     int64(watch.idle.Seconds()),
 		KeepaliveIntervalS: int64(watch.interval.Seconds()),
