@@ -237,6 +237,7 @@ class Recorder:
                 "local_port",
                 "started_ns",
                 "connected_ns",
+                "secured_ns",
                 "response_ns",
                 "first_message_ns",
                 "closed_ns",

@@ -21,12 +21,13 @@ from rtbench.messages.publisher import PostCounts
 from rtbench.processes import certificates, namespaces
 from rtbench.processes.scratch import scratch
 from rtbench.records import tables
-from rtbench.records.manifest import Event, Idle, Ladder
+from rtbench.records.manifest import Event, Handshakes, Idle, Ladder
 from rtbench.records.reason import Reason
 from rtbench.subjects import Post
 from rtbench.transports.catalogue import find
 from rtbench.trial import _faults, _window
 from rtbench.trial._counters import Counters
+from rtbench.trial._handshakes import handshakes
 from rtbench.trial._inferred_ticks import infer_ticks
 from rtbench.trial._loads import length_s
 from rtbench.trial._memory_ladder import climb_ladder
@@ -55,6 +56,8 @@ class Measured:
     """The source of due times: the publisher, the server's plan, its payloads, or none (unknown)."""
     unknown: list[str] = field(default_factory=list)
     """Metrics that are unknown for this subject."""
+    handshakes: Handshakes = Handshakes()
+    """What a TLS handshake costs."""
     sends: dict[str, int] = field(default_factory=dict)
     """Outcomes of the subscribers' own messages, counted over the window ([chat])."""
     warnings: list[Reason] = field(default_factory=list)
@@ -78,6 +81,7 @@ def measure(run: Run, found: Measured) -> None:
         found.uses = group.server.uses
         for load in group.loads:
             load.connect()
+        found.handshakes = handshakes(group)
         found.reach("ready")
         counters = found.counters = Counters(group)
         group.tick = counters.tick
