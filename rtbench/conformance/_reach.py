@@ -51,7 +51,7 @@ def not_subscribed(target: Target) -> str:
 
 def _untrusted(target: Target) -> str:
     """Why the TLS of the target fails; "" if it does not, or if it has none."""
-    if target.subject is None or not target.subject.tls_ca:
+    if not target.secure:
         return ""
     try:
         connect(target).close()
