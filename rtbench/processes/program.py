@@ -27,7 +27,7 @@ from rtbench.messages.server import PROGRAM_READINESS
 from rtbench.processes.process import Process
 from rtbench.processes.server import refused_in
 from rtbench.scenario.model import Scenario
-from rtbench.subjects import Launch, Program, Subject
+from rtbench.subjects import Launch, Post, Program, Subject
 from rtbench.subjects.tls import TlsFiles
 
 ASK_S = 0.02
@@ -64,9 +64,13 @@ class ProgramServer(Process):
         folder = folder / "program"
         folder.mkdir(exist_ok=True)
         limits = asdict(scenario.server)
-        launch = Launch(host, port, folder, feed, limits, scenario.subscribers, tls)
+        apart = tls is not None and isinstance(subject.publish, Post) and not subject.publish.port
+        posts = (8081 if network else free_port(host)) if apart else 0
+        launch = Launch(host, port, folder, feed, limits, scenario.subscribers, tls, posts)
         scheme = {"tcp": "tcp"}.get(subject.transport, "https" if _speaks_tls(subject, tls) else "http")
         self.url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+        self.post_url = f"http://{f'[{host}]' if ':' in host else host}:{posts}" if posts else ""
+        """Where posts go, if not to `url`."""
         self.uses: dict[str, Any] = {}
         self.refused: dict[str, int] = {}
         """How often it refused a client, if it says that as our servers do; known once it has stopped."""
@@ -160,7 +164,7 @@ def _speaks_tls(subject: Subject, tls: TlsFiles | None) -> bool:
 
 
 def _filled(word: str, launch: Launch) -> str:
-    for name in ("host", "port", "folder", "feed"):
+    for name in ("host", "port", "folder", "feed", "posts"):
         word = word.replace("{" + name + "}", str(getattr(launch, name)))
     for name in ("certificate", "key"):
         word = word.replace("{" + name + "}", getattr(launch.tls, name) if launch.tls else "")

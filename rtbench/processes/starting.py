@@ -55,4 +55,5 @@ def server_of(
 def publish_into(publisher: PublisherProcess, subject: Subject, server: Server) -> None:
     """Have the publisher post to the server, if the subject takes messages by HTTP; other servers read the feed."""
     if isinstance(subject.publish, Post):
-        publisher.post_to(server.ready(), subject.publish)
+        url = server.ready()
+        publisher.post_to((isinstance(server, ProgramServer) and server.post_url) or url, subject.publish)

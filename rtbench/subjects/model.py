@@ -62,14 +62,16 @@ class Launch:
     subscribers: int
     tls: TlsFiles | None = None
     """With what it serves TLS; None: cleartext."""
+    posts: int = 0
+    """With TLS, the port on which it takes the publisher's posts in cleartext; 0: there are none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
     """A server that a command starts.
 
-    `command`: words with {host}, {port}, {folder}, {feed}, {certificate} and {key} (PEM files) filled in, or a function
-    of a Launch that may write configuration.
+    `command`: words with {host}, {port}, {folder} and {feed} filled in, for TLS also {certificate}, {key} (PEM files)
+    and {posts} (a port for posts in cleartext); or a function of a Launch that may write configuration.
     `ready`: "line": it prints one JSON line {"url","uses"}; or a path that is polled until the server answers.
     `version`: the command that prints its version; the first line is recorded. `cgroup`: a container's, whose CPU and
     memory replace the process tree's. `tidy`: the signal that makes it collect garbage; 0: none. `nodelay`: the harness
