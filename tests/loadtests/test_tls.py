@@ -26,7 +26,7 @@ import pytest
 
 from rtbench.errors import UserError
 from rtbench.loadtests.reactor.capture import READ_BYTES
-from rtbench.loadtests.reactor.tls import Tls, TlsSocket
+from rtbench.loadtests.reactor.tls import Tls, TlsError, TlsSocket, bulk
 from rtbench.loadtests.subscriber import Endpoint
 from rtbench.machine import inner_loop
 from rtbench.processes.program import free_port
@@ -63,10 +63,10 @@ def listener(pem: Path) -> Iterator[ssl.SSLSocket]:
 class Client:
     """A TlsSocket on a non-blocking connection, driven as the reactor drives it."""
 
-    def __init__(self, port: int, tls: Tls) -> None:
+    def __init__(self, port: int, tls: Tls, session: ssl.SSLSession | None = None) -> None:
         self.raw = socket.create_connection(("127.0.0.1", port))
         self.secured = 0
-        self.socket = TlsSocket(self.raw, tls, self.done)
+        self.socket = TlsSocket(self.raw, tls, self.done, session)
         self.raw.settimeout(PATIENCE_S)
 
     def done(self) -> None:
@@ -227,6 +227,72 @@ def test_a_target_behind_tls(pem: Path) -> None:
     assert target.tls is not None and target.tls.server == "127.0.0.1"
     assert Endpoint.of("wss://127.0.0.1", str(pem)).address == ("127.0.0.1", 443)
     assert Endpoint.of("http://127.0.0.1:1", str(pem)).tls is None
+
+
+def test_a_session_is_resumed(listener: ssl.SSLSocket, pem: Path) -> None:
+    tls = Tls.of("localhost", str(pem))
+    session = None
+    for resumed in (False, True):
+        thread = serve(listener, lambda connection: connection.sendall(b"hello"))
+        client = Client(listener.getsockname()[1], tls, session)
+        with closing(client.socket):
+            client.socket.begin()
+            assert client.read() == b"hello"
+            assert (client.socket.version, client.socket.resumed) == ("TLSv1.3", resumed)
+            assert client.socket.cipher.startswith("TLS_")
+            session = client.socket.session
+        thread.join(PATIENCE_S)
+
+
+def test_bytes_that_are_opened_later_give_the_same(listener: ssl.SSLSocket, pem: Path) -> None:
+    """Also in pieces that are no records."""
+    pieces = [b"%d" % number * 300 for number in range(20)]
+
+    def talk(connection: ssl.SSLSocket) -> None:
+        connection.sendall(b"head")
+        sealed.wait(PATIENCE_S)
+        for piece in pieces:
+            connection.sendall(piece)
+
+    sealed = threading.Event()
+    thread = serve(listener, talk)
+    client = Client(listener.getsockname()[1], Tls.of("localhost", str(pem)))
+    with closing(client.socket):
+        client.socket.begin()
+        assert client.read() == b"head"
+        sealed.set()
+        captured = b""
+        while data := client.raw.recv(65536):
+            captured += data
+        plain = b"".join(client.socket.opened(captured[at : at + 7]) for at in range(0, len(captured), 7))
+    thread.join(PATIENCE_S)
+    assert plain == b"".join(pieces)
+
+
+def test_a_record_that_was_changed_is_an_error(listener: ssl.SSLSocket, pem: Path) -> None:
+    thread = serve(listener, lambda connection: connection.sendall(b"head"))
+    client = Client(listener.getsockname()[1], Tls.of("localhost", str(pem)))
+    with closing(client.socket):
+        client.socket.begin()
+        assert client.read() == b"head"
+        with pytest.raises(TlsError, match="TLS: "):
+            client.socket.opened(b"\x17\x03\x03\x00\x20" + bytes(32))
+    thread.join(PATIENCE_S)
+
+
+@pytest.mark.parametrize(
+    ("records", "whole"),
+    [
+        ([(23, 64), (23, 200)], True),
+        ([(23, 63)], False),
+        ([(23, 200), (23, 30)], False),
+        ([(21, 64)], False),
+        ([], True),
+    ],
+)
+def test_reads_that_hold_no_control_frame_alone(records: list[tuple[int, int]], whole: bool) -> None:
+    data = b"".join(bytes([kind, 3, 3]) + (size - 5).to_bytes(2, "big") + bytes(size - 5) for kind, size in records)
+    assert bulk(b"??" + data, 2, 2 + len(data)) is whole
 
 
 # The reactor on it
