@@ -364,7 +364,9 @@ class SubjectTable:
     description: str = ruled(words(), "")
     """What it is, for the lists."""
     command: tuple[str, ...] = ruled(_texts("words, with {host}, {port}, {folder} and {feed} filled in"), [])
-    """The words that start the server."""
+    """The words that start the server. With `tls`, {certificate} and {key} (PEM files) and {posts} (a port for posts in
+    cleartext) are filled in, too.
+    """
     url: str = ruled(words(), "")
     """The URL of a server that runs already. It takes the place of `command`."""
     ready: str = ruled(words(), "/")

@@ -102,7 +102,10 @@ def judge(run: Run, found: Measured) -> Judgement:
         bytes=_bytes(connections, deliveries, evidence.arrived),
         steadiness=steady.record(),
         halves=_halves(arrivals, spent, window, found.due != "unknown"),
-        negotiated={"compression": compression(report.response_headers for report in found.reports)},
+        negotiated={
+            "compression": compression(report.response_headers for report in found.reports),
+            **tls(report.tls.negotiated for report in found.reports),
+        },
     )
 
 
@@ -212,3 +215,15 @@ def compression(headers: Iterable[Mapping[str, str]]) -> str:
         head[name] for head in headers for name in ("content-encoding", "sec-websocket-extensions") if name in head
     }
     return ", ".join(sorted(found)) or "none"
+
+
+def tls(negotiated: Iterable[Mapping[str, int]]) -> dict[str, str]:
+    """The versions and cipher suites of TLS that the load processes negotiated (R11); empty in cleartext.
+
+    Stacks choose different ciphers: OpenSSL's prefer AES-256, Go's AES-128.
+    """
+    pairs = {tuple(words.split(" ", 1)) for seen in negotiated for words in seen}
+    if not pairs:
+        return {}
+    versions, ciphers = zip(*pairs, strict=True)
+    return {"tls": ", ".join(sorted(set(versions))), "tls_cipher": ", ".join(sorted(set(ciphers)))}

@@ -31,14 +31,6 @@ func (s *secure) config() (*tls.Config, error) {
 	}, nil
 }
 
-// name is the version that a manifest has.
-func (s *secure) name() string {
-	if s == nil {
-		return "none"
-	}
-	return s.Version
-}
-
 // scheme is that of the server's URL.
 func (s *secure) scheme() string {
 	if s == nil {

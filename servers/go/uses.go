@@ -30,7 +30,6 @@ type uses struct {
 	AccessLog  bool   `json:"access_log"`
 	// Compression is of messages and of responses.
 	Compression        string `json:"compression"`
-	TLS                string `json:"tls"`
 	SlowConsumer       string `json:"slow_consumer"`
 	UserTimeoutMS      int64  `json:"user_timeout_ms"`
 	KeepaliveIdleS     int64  `json:"keepalive_idle_s"`
@@ -69,7 +68,7 @@ func ready(address net.Addr, options *options, watch watch) readiness {
 	return readiness{options.TLS.scheme() + "://" + address.String(), uses{
 		Loop: "go", Stack: stack, Go: runtime.Version(), Technique: technique,
 		GOMAXPROCS: runtime.GOMAXPROCS(0), GOGC: gogc,
-		NoDelay: true, Backlog: backlog, AccessLog: false, Compression: "none", TLS: options.TLS.name(), SlowConsumer: "drop",
+		NoDelay: true, Backlog: backlog, AccessLog: false, Compression: "none", SlowConsumer: "drop",
 		UserTimeoutMS:      watch.userTimeout.Milliseconds(),
 		KeepaliveIdleS:     int64(watch.idle.Seconds()),
 		KeepaliveIntervalS: int64(watch.interval.Seconds()),

@@ -127,7 +127,6 @@ class Server:
             "backlog": BACKLOG,
             "access_log": False,
             "compression": "none",
-            "tls": self.options.tls.version if self.options.tls else "none",
             "heartbeat_s": limits.heartbeat_s,
             "buffer_bytes": limits.buffer_bytes,
             "slow_consumer": "drop",

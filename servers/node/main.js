@@ -68,7 +68,6 @@ function uses() {
     ...USES,
     access_log: false,
     compression: "none",
-    tls: options.tls?.version ?? "none",
     slow_consumer: "drop",
     ...limits,
     ...options.bounds,
