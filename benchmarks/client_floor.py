@@ -1,11 +1,12 @@
 """The load generator's cost beside a C epoll loop on the same work: client CPU per delivered message, as ratios.
 
-    .venv/bin/python benchmarks/client_floor.py [BLOCKS] [SECONDS]
+    .venv/bin/python benchmarks/client_floor.py [BLOCKS] [SECONDS] [--tls]
 
 Each block runs, in a shuffled order, the C loop (epoll_floor.c, built with cc) against sse-aiohttp, and a trial of the
 load generator against sse-aiohttp and against websocket-aiohttp: 1,000 connections x 10 messages a second x 150 bytes,
 server on one core, client on the other. Prints microseconds of each block and the ratios to the C loop with their
-t-intervals over blocks (R8). Invalid trials are named.
+t-intervals over blocks (R8). Invalid trials are named. With `--tls` the trials have TLS 1.3, beside the C loop in
+cleartext.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,10 +33,10 @@ from rtbench.processes.publisher import PublisherProcess
 from rtbench.processes.server import ServerProcess
 from rtbench.records.record import plain
 from rtbench.scenario import loading
-from rtbench.subjects.registry import find
 
 HERE = Path(__file__).parent
 FLOOR = "epoll_floor.c"
+TLS = "--tls"
 SUBJECTS = ("sse-aiohttp", "websocket-aiohttp")
 
 
@@ -66,7 +68,7 @@ def floor_us(settings: loading.Scenario, binary: Path, place: Place, seconds: fl
 def load_us(settings: loading.Scenario, name: str, place: Place) -> float:
     """CPU of the load generator in a trial's window, microseconds a message."""
     with tempfile.TemporaryDirectory() as folder:
-        spec = trial.Spec(1, find(name), 1, 1, settings, fingerprint())
+        spec = trial.Spec(1, settings.subject_of(name), 1, 1, settings, fingerprint())
         manifest = plain(trial.run(spec, Path(folder), place, lambda _: None))
         for reason in manifest["reasons"]:
             print(f"  {name}: {manifest['status']}: {reason['message']}")
@@ -75,13 +77,15 @@ def load_us(settings: loading.Scenario, name: str, place: Place) -> float:
 
 
 def main() -> int:
-    blocks = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 10.0
+    words = [word for word in sys.argv[1:] if word != TLS]
+    blocks = int(words[0]) if words else 5
+    seconds = float(words[1]) if len(words) > 1 else 10.0
     compiler = shutil.which("cc")
     if compiler is None:
         raise UserError("no C compiler", "apt-get install gcc")
     settings = loading.load("ci", ("workload.rate_hz=10", f"window_s={seconds}"), {"subjects": list(SUBJECTS)})
-    prepare(settings)
+    secure = replace(settings, tls=TLS in sys.argv)
+    prepare(secure)
     place = Place.here()
     stay_on(place)
     seen: dict[str, list[float]] = {name: [] for name in (FLOOR, *SUBJECTS)}
@@ -91,7 +95,7 @@ def main() -> int:
         subprocess.run([compiler, "-O2", str(HERE / FLOOR), "-o", str(binary)], check=True)
         for block in range(blocks):
             for name in draw.sample(list(seen), len(seen)):
-                value = floor_us(settings, binary, place, seconds) if name == FLOOR else load_us(settings, name, place)
+                value = floor_us(settings, binary, place, seconds) if name == FLOOR else load_us(secure, name, place)
                 seen[name].append(value)
             print(f"block {block + 1}: " + ", ".join(f"{name} {values[-1]:.2f} us" for name, values in seen.items()))
     for name in SUBJECTS:

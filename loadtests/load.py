@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import heapq
 import time
+from collections import Counter
 from pathlib import Path
 
 from gevent.event import Event
 
 from rtbench.loadtests.reactor.compiled import CompiledReactor
-from rtbench.loadtests.reactor.links import Link, PushLink
+from rtbench.loadtests.reactor.links import Link, PushLink, WebSocketLink
 from rtbench.loadtests.reactor.reactor import Reactor
 from rtbench.loadtests.reactor.tcp_info import silent_s
 from rtbench.loadtests.recorder import Recorder
 from rtbench.loadtests.sender import Sender, sends
 from rtbench.loadtests.subscriber import Endpoint, Subscriber
-from rtbench.messages.load import LoadSettings
+from rtbench.messages.load import LoadSettings, TlsCounts
 from rtbench.records.tables import SUCCEEDED
 from rtbench.streams import Pace, find
 from rtbench.workload import Channel, Workload
 
 _TURNS = 50
 """A look at all connections is divided into so many turns."""
+
+_UNKNOWN_HEARTBEAT_S = 10.0
+"""How often sealed WebSockets are opened where the heartbeat is not known."""
 
 _PIECE_READS = 128
 """Reads decoded at once while others may come: about a millisecond of work."""
@@ -109,17 +113,22 @@ class Load:
         return self.ramp_ns + int((self.number(subscriber) - self.ramp_from) / self.ramp_hz * 1e9)
 
     def watch(self) -> None:
-        """Start closing push connections that are silent for two heartbeats; each turn looks at a share of them."""
-        if self.settings.heartbeat_s:
+        """Start closing push connections that are silent for two heartbeats; each turn looks at a share of them.
+
+        Also have sealed WebSockets opened once a heartbeat, for a ping that came in one record with other frames.
+        """
+        if self.settings.heartbeat_s or (self.target is not None and self.target.tls is not None):
             self._watch_turn(0)
 
     def _watch_turn(self, turn: int) -> None:
         heartbeat_s = self.settings.heartbeat_s
         for link in self.reactor.links[turn::_TURNS]:
+            if link.sealed and isinstance(link, WebSocketLink) and link.closed_ns < 0:
+                self.reactor.open_soon(link)
             live = isinstance(link, PushLink) and link.accepted and link.closed_ns < 0
-            if live and silent_s(link.socket) > 2 * heartbeat_s:
+            if live and heartbeat_s and silent_s(link.socket) > 2 * heartbeat_s:
                 link.over("silent for two heartbeats")
-        due_ns = time.monotonic_ns() + int(heartbeat_s / _TURNS * 1e9)
+        due_ns = time.monotonic_ns() + int((heartbeat_s or _UNKNOWN_HEARTBEAT_S) / _TURNS * 1e9)
         self.reactor.at(due_ns, self._watch_turn, (turn + 1) % _TURNS)
 
     # Called by the subscribers
@@ -138,6 +147,16 @@ class Load:
             self.on_connection.append(link)
         if link.outcome not in SUCCEEDED:
             self.failed[link.outcome] = self.failed.get(link.outcome, 0) + 1
+
+    def secured(self) -> TlsCounts:
+        """What TLS negotiated on all connections so far, and its plaintext in the window."""
+        seen: Counter[str] = Counter()
+        resumed = 0
+        for link in self.reactor.links:
+            if link.secured_ns >= 0:
+                seen[f"{link.socket.version} {link.socket.cipher}"] += 1
+                resumed += link.socket.resumed
+        return TlsCounts(dict(seen), resumed, self.recorder.opened_bytes)
 
     def catch_up(self) -> None:
         """Wait until every read is decoded, piece by piece, so that reading goes on in between."""

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from rtbench.loadtests.reactor.capture import READ_BYTES
 from rtbench.loadtests.reactor.links import Link, PollLink
 from rtbench.loadtests.reactor.tcp_info import TcpCounts
+from rtbench.loadtests.reactor.tls import SEALED, TlsError
 from rtbench.loadtests.rows import Rows
 from rtbench.machine import clock
 from rtbench.records.tables import ROW_GROUP, write_pieces, write_table
@@ -77,6 +78,10 @@ class Recorder:
         self.response_headers: dict[str, str] = {}
         """The headers of the first decoded response, which show what was negotiated (R11)."""
         self.decode_cpu_ns = 0
+        self.window = (0, 0)
+        """The window's edges; (0, 0): not known yet."""
+        self.opened_bytes = 0
+        """Plaintext of TLS connections that was read in the window."""
         self._read = self._at = 0
         """The number of decoded reads in the buffer, and the offset of the next one's bytes."""
         reactor.on_full = self.decode
@@ -106,17 +111,25 @@ class Recorder:
         at, total = self._at, len(reads) // 3
         stop = total if most is None else min(total, self._read + most)
         for number in range(self._read, stop):
-            link, app_ns, size = links[reads[3 * number]], reads[3 * number + 1], reads[3 * number + 2]
+            tag, app_ns, size = reads[3 * number : 3 * number + 3]
+            link = links[tag & ~SEALED]
             seconds, nanoseconds = _STAMP.unpack_from(stamps, 16 * number)
             stamp_ns = seconds * 1_000_000_000 + nanoseconds
             if link.last_stamp_ns == stamp_ns and link.last_row >= 0 and stamp_ns:
                 self.deliveries.put(link.last_row, "kernel_ns", -1)
             link.last_stamp_ns, link.last_row = stamp_ns, -1
-            fault = ""
+            fault, events = "", ()
             try:
-                events = link.codec.feed(bytes(data[at : at + size]))
+                piece = bytes(data[at : at + size])
+                if tag & SEALED:
+                    piece = link.unsealed(number, at, piece)
+                if link.secured_ns >= 0 and self.window[0] <= app_ns < self.window[1]:
+                    self.opened_bytes += len(piece)
+                events = link.codec.feed(piece)
             except ProtocolError as error:
                 events, fault = error.events, str(error)
+            except TlsError as error:
+                fault = error.why
             at += size
             self._events(link, events, stamp_ns, app_ns, size == READ_BYTES)
             if fault:
@@ -235,6 +248,7 @@ class Recorder:
                 "local_port",
                 "started_ns",
                 "connected_ns",
+                "secured_ns",
                 "response_ns",
                 "first_message_ns",
                 "closed_ns",

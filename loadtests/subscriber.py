@@ -85,6 +85,8 @@ class Subscriber:
         self.retry_ms: int | None = None
         self.over_for_good = False
         self.link: Link | None = None
+        self.session: Any = None
+        """The TLS session of its last connection, which the next one resumes if the server allows it."""
         self._waited_s = 0.0
         """Time from the last connection's end until its advice was decoded; part of the wait."""
         self._over: AsyncResult[Link] = AsyncResult()
@@ -109,6 +111,7 @@ class Subscriber:
     def learn(self, link: Link) -> None:
         """Take the retry advice of a finished connection."""
         advised_ms: int | None = getattr(link.codec, "retry_ms", None)
+        self.session = getattr(link.socket, "session", None)
         self.retry_ms = self.retry_ms if advised_ms is None else advised_ms  # 0 means at once
         self._waited_s = (time.monotonic_ns() - link.closed_ns) / 1e9
 
@@ -140,6 +143,7 @@ class Subscriber:
         reactor = self.load.reactor
         link = self.link = link_of(find(self.transport))(reactor, self, self.asked(target))
         link.deaf = not self.connections and self.load.number(self) < self.load.settings.deaf
+        link.session = self.session
         self.connections += 1
         reactor.connect(link, target.family, target.address, target.tls)
 

@@ -130,6 +130,7 @@ class TrialControl:
         gc.freeze()
         gc.disable()
         reactor, start_ns, end_ns = self._load.reactor, window.start_ns, window.end_ns
+        self._load.recorder.window = start_ns, end_ns
         reactor.at(start_ns, self._open_window)
         reactor.at(end_ns, self._close_window)
         for sender in self._load.senders:
@@ -189,6 +190,7 @@ class TrialControl:
             response_headers=recorder.response_headers,
             due=tuple((*key, due_ns) for key, due_ns in recorder.due.items()),
             failed=load.failed,
+            tls=load.secured(),
         )
         self._say(Finished(report))
 

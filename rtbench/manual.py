@@ -168,7 +168,15 @@ def _keys(kind: type[Any]) -> Iterator[str]:
     )
 
 
-_TYPES = {int: "integer", float: "number", str: "text", bool: "boolean", list: "list", dict: "table"}
+_TYPES = {
+    object: "true, false or text",
+    int: "integer",
+    float: "number",
+    str: "text",
+    bool: "boolean",
+    list: "list",
+    dict: "table",
+}
 
 
 def _inner(item: dataclasses.Field[Any]) -> type[Any]:

@@ -21,7 +21,7 @@ from rtbench.transports.envelope import wrap
 from rtbench.transports.tcp import OK
 
 _MOST_REQUEST_BYTES = 4096
-NO_HTTP = frozenset({"errors", "headers", "aliases", "framing", "plan", "polls", "conversation", "origin"})
+NO_HTTP = frozenset({"errors", "headers", "aliases", "framing", "plan", "polls", "conversation", "origin", "tls"})
 
 
 class Lines:

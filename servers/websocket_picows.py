@@ -136,6 +136,7 @@ async def serve(server: Server) -> None:
         backlog=BACKLOG,
         max_frame_size=bounds.message_bytes,
         websocket_handshake_timeout=bounds.head_s,
+        **server.secure,
     )
     await server.ready()
     await server.stopped.wait()

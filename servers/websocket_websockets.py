@@ -114,6 +114,7 @@ async def serve(server: Server) -> None:
         open_timeout=server.options.bounds.head_s,
         create_connection=cast(Any, behind),
         server_header=None,
+        **server.secure,
     ) as running:
         await server.ready()
         await server.stopped.wait()

@@ -1,7 +1,8 @@
 """The reactor with its inner loop in C (`inner_loop.c`): Python runs when a timer is due or a link looks at a read.
 
 Invariant: bytes, stamps and calls to links are the same as from `Reactor`, and the same tests hold both. `Reactor`
-still does TLS, connecting, ends and errors. The two structures below match those in `inner_loop.c`.
+still does connecting, TLS handshakes, ends, errors, and TLS that is decrypted at once; it is C that reads sealed
+connections. The two structures below match those in `inner_loop.c`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rtbench.loadtests.reactor.reactor import Reactor, outcome
-from rtbench.loadtests.reactor.tls import TlsSocket
+from rtbench.loadtests.reactor.tls import SEALED, TlsSocket
 
 if TYPE_CHECKING:
     from rtbench.loadtests.reactor.links import Link
@@ -25,7 +26,7 @@ _NOTE_BYTES, _STAMP_BYTES = 24, 16
 _DESCRIPTORS = 2**17
 _EVENT_BYTES, _EVENTS = 16, 512  # 12 where epoll_event is packed
 _IDLE, _DUE, _FULL, _LOOK, _OVER, _OTHER = range(6)
-_NOBODY_LOOKS, _ALWAYS, _UNLESS_PLAIN_TEXT = range(3)
+_NOBODY_LOOKS, _ALWAYS, _UNLESS_PLAIN_TEXT, _UNLESS_BULK = range(4)
 
 
 class _Drain(ctypes.Structure):
@@ -90,9 +91,17 @@ class CompiledReactor(Reactor):
         if link.index < 0 or link.closed_ns >= 0:
             return
         descriptor = link.socket.fileno()
-        if 0 <= descriptor < _DESCRIPTORS and self._links[descriptor] == link.index:
-            look = _UNLESS_PLAIN_TEXT if link.but_plain_text else _ALWAYS
+        known = int(self._links[descriptor]) if 0 <= descriptor < _DESCRIPTORS else -1
+        if known & ~SEALED == link.index:
+            look = _UNLESS_BULK if known & SEALED else _UNLESS_PLAIN_TEXT if link.but_plain_text else _ALWAYS
             self._cares[descriptor] = _NOBODY_LOOKS if link.look is None else look
+
+    def seal(self, link: Link) -> None:
+        super().seal(link)
+        descriptor = link.socket.fileno()
+        if 0 <= descriptor < _DESCRIPTORS:
+            self._links[descriptor] = link.index | SEALED
+            self.heed(link)
 
     def forget(self, link: Link) -> None:
         descriptor = link.socket.fileno()
@@ -114,14 +123,14 @@ class CompiledReactor(Reactor):
             capture.stamps += self._new_stamps[: _STAMP_BYTES * made].data
         if why == _LOOK:
             index, stamp_ns, size = capture.reads[-3:]
-            look = self.links[index].look
+            look = self.links[index & ~SEALED].look
             assert look is not None  # set by `heed`
             look(capture.at - size, capture.at, stamp_ns)
         elif why == _FULL:
             if capture.at > capture.limit:
                 self.on_full()
         elif why == _OVER:
-            link = self.links[self._links[state.descriptor]]
+            link = self.links[self._links[state.descriptor] & ~SEALED]
             link.over(outcome(state.error) if state.error else "closed")
         elif why == _OTHER:
             self._drain([(state.descriptor, state.mask)])

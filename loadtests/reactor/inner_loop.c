@@ -17,8 +17,9 @@
 #include <time.h>
 
 enum { READ_BYTES = 65536, EVENTS = 512, SECOND = 1000000000, STAMPNS = 35, PLAIN_TEXT = 0x81, DEFLATED = 0x40 };
+enum { TLS_DATA = 23, SHORT_RECORD = 64 };
 enum { IDLE, DUE, FULL, LOOK, OVER, OTHER };      /* why it returns */
-enum { NOBODY_LOOKS, ALWAYS, UNLESS_PLAIN_TEXT }; /* what `cares` says of a descriptor */
+enum { NOBODY_LOOKS, ALWAYS, UNLESS_PLAIN_TEXT, UNLESS_BULK }; /* what `cares` says of a descriptor */
 
 struct drain {
     int64_t at, limit;               /* the capture: where the next read goes, where it is full */
@@ -31,7 +32,7 @@ struct drain {
     char *capture;
     int64_t *reads;                  /* link, application stamp, bytes */
     char *stamps;                    /* 16 bytes a read; zeros: none */
-    const int32_t *links;            /* by descriptor; -1: not to be read here */
+    const int32_t *links;            /* by descriptor, maybe with a flag (SEALED); -1: not to be read here */
     const uint8_t *cares;
     struct epoll_event events[EVENTS];
 };
@@ -49,6 +50,16 @@ static int plain_text(const unsigned char *data, int64_t size) {
     if (size < 2 || (data[0] & ~DEFLATED) != PLAIN_TEXT) return 0;
     if (data[1] < 126) return size == data[1] + 2;
     return data[1] == 126 && size >= 130 && size == (data[2] << 8 | data[3]) + 4;
+}
+
+/* Whole TLS records that are all too long for a control frame alone (`loadtests/reactor/tls.py`). */
+static int bulk(const unsigned char *data, int64_t size) {
+    while (size >= 5) {
+        int64_t record = 5 + (data[3] << 8 | data[4]);
+        if (data[0] != TLS_DATA || record < SHORT_RECORD || record > size) return 0;
+        data += record, size -= record;
+    }
+    return size == 0;
 }
 
 /* Read into the capture; the number of bytes, 0 at the end, -1 and errno as recvmsg(2). */
@@ -95,6 +106,7 @@ int drain(struct drain *s, int64_t until_ns) {
                 now = s->reads[3 * s->made - 2];
                 if (care == ALWAYS) return LOOK;
                 if (care == UNLESS_PLAIN_TEXT && !plain_text((unsigned char *)s->capture + s->at - size, size)) return LOOK;
+                if (care == UNLESS_BULK && !bulk((unsigned char *)s->capture + s->at - size, size)) return LOOK;
                 if (now >= until_ns) return DUE;
             } else if (size == 0 || (errno != EAGAIN && errno != EINTR)) {
                 s->error = size ? errno : 0;

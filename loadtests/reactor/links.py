@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rtbench.loadtests.reactor.tcp_info import TcpCounts, tcp_counts
+from rtbench.loadtests.reactor.tls import TlsError, TlsSocket, bulk
 from rtbench.records.tables import FOR_GOOD
 from rtbench.streams import find
 from rtbench.transports import Asked, Codec, ProtocolError
@@ -46,7 +47,11 @@ class Link:
         self.look: Callable[[int, int, int], None] | None = None
         self.but_plain_text = False
         self.started_ns = -1
-        self.connected_ns = -1
+        self.connected_ns = self.secured_ns = -1
+        self.sealed = False
+        """Whether its reads are captured encrypted (`tls`)."""
+        self.session: Any = None
+        """The TLS session to resume."""
         self.response_ns = -1
         self.first_message_ns = -1
         self.closed_ns = -1
@@ -76,7 +81,19 @@ class Link:
 
     def secured(self) -> None:
         """The TLS handshake is done: send the request."""
+        self.secured_ns = time.monotonic_ns()
         self.connected()
+
+    def seal(self) -> None:
+        """Nothing of its reads is needed at once: a TLS connection is decrypted after the window."""
+        if isinstance(self.socket, TlsSocket) and self.closed_ns < 0:
+            self.sealed = True
+            self.reactor.seal(self)
+
+    def unsealed(self, number: int, at: int, data: bytes) -> bytes:
+        """The plaintext of a read of a sealed connection, for the recorder. Raises TlsError."""
+        plaintext: bytes = self.socket.opened(data)
+        return plaintext
 
     def request(self) -> bytes:
         """The first bytes to send."""
@@ -177,6 +194,7 @@ class PushLink(Link):
     def opened(self, rest: bytes) -> None:
         """The head is read; `rest` came after it."""
         self.watch(None)
+        self.seal()
 
 
 class StreamLink(PushLink):
@@ -188,6 +206,7 @@ class StreamLink(PushLink):
     def opened(self, rest: bytes) -> None:
         if not find(self.subscriber.channel.stream).finite:
             self.watch(None)
+            self.seal()
             return
         self.watch(self._watch)
         self._end(rest)
@@ -229,7 +248,10 @@ class LineLink(PushLink):
 
 
 class WebSocketLink(PushLink):
-    """WebSocket: answers pings and closes at once, leaves messages in the capture buffer."""
+    """WebSocket: answers pings and closes at once, leaves messages in the capture buffer.
+
+    With TLS it answers within OPEN_NS: a read with a short record makes the reactor decrypt what came so far.
+    """
 
     expects = 101
 
@@ -238,11 +260,61 @@ class WebSocketLink(PushLink):
         self._greeting = asked.greeting
         self._scanner = ControlScanner(deflate=asked.compression == "deflate")
         self._data: Any = reactor.capture.data
+        self._plaintexts: deque[bytes] = deque()
+        """Of reads that were decrypted and not yet recorded."""
+        self._opened = (-1, 0, 0)
 
     def opened(self, rest: bytes) -> None:
         for text in self._greeting:
             self.send(text_frame(text))
         self._scan(rest)
+        self.opened_up_to = len(self.reactor.capture.reads) // 3, self.reactor.capture.at
+        self.seal()
+        if self.sealed:
+            self.watch(self._watch_sealed)
+
+    @property
+    def opened_up_to(self) -> tuple[int, int]:
+        """The first read of the capture buffer that is not decrypted yet, and where it begins."""
+        cleared, number, at = self._opened
+        return (number, at) if cleared == self.reactor.capture.cleared else (0, 0)
+
+    @opened_up_to.setter
+    def opened_up_to(self, place: tuple[int, int]) -> None:
+        self._opened = (self.reactor.capture.cleared, *place)
+
+    def _watch_sealed(self, start: int, end: int, _now_ns: int) -> None:
+        if not bulk(self._data, start, end):
+            self.reactor.open_soon(self)
+
+    def caught_up(self, reads: Sequence[bytes]) -> None:
+        """Decrypt these reads, which the recorder still has to get, and answer what is in them."""
+        try:
+            for data in reads:
+                self._plaintexts.append(self.socket.opened(data))
+                self._heed(self._plaintexts[-1])
+        except TlsError as error:
+            self._fail(error)
+
+    def unsealed(self, number: int, at: int, data: bytes) -> bytes:
+        if self._plaintexts:
+            return self._plaintexts.popleft()
+        self.opened_up_to = number + 1, at + len(data)
+        plaintext = super().unsealed(number, at, data)
+        self._heed(plaintext)
+        return plaintext
+
+    def _heed(self, plaintext: bytes) -> None:
+        if self.closed_ns < 0 and not (self._scanner.idle and plain(plaintext, 0, len(plaintext))):
+            self._scan(plaintext)
+
+    def _fail(self, error: TlsError) -> None:
+        super().over(f"error ({error.why})")
+
+    def over(self, outcome: str) -> None:
+        if self.sealed and self.closed_ns < 0:
+            self.reactor.open_sealed([self])  # a close frame says how it ended
+        super().over(outcome)
 
     def send_text(self, text: str) -> None:
         """Send one text message."""
@@ -259,7 +331,8 @@ class WebSocketLink(PushLink):
         except ProtocolError as error:
             self.over(f"error ({error})")
             return
-        self.watch(self._watch, self._scanner.idle)
+        if not self.sealed:
+            self.watch(self._watch, self._scanner.idle)
         if owed:
             self.send(owed)
         if self._scanner.closed:

@@ -13,7 +13,7 @@ import heapq
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +22,10 @@ from gevent import get_hub, monkey
 from gevent.hub import Waiter
 
 from rtbench.loadtests.reactor.capture import NO_STAMP, READ_BYTES, CaptureBuffer
-from rtbench.loadtests.reactor.tls import Tls, TlsSocket
+from rtbench.loadtests.reactor.tls import SEALED, Tls, TlsError, TlsSocket
 
 if TYPE_CHECKING:
-    from rtbench.loadtests.reactor.links import Link
+    from rtbench.loadtests.reactor.links import Link, WebSocketLink
 
 SO_TIMESTAMPNS = 35
 EPOLLIN, EPOLLOUT = 1, 4
@@ -38,6 +38,8 @@ YIELD_NS = 5_000_000
 PATIENCE_TURNS = 50
 """After so many turns without a read it waits in the hub."""
 MOST_EVENTS = 512
+OPEN_NS = 500_000_000
+"""The longest time until a ping on a sealed connection is answered: one pass over the capture buffer serves many."""
 _ANCILLARY_BYTES = 64
 
 # Importing locust patches these; the reactor needs the originals.
@@ -57,6 +59,7 @@ class Reactor:
         self._by_descriptor: dict[int, tuple[Callable[..., Any], int, Link]] = {}
         self._timers: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
         self._order = count()
+        self._owed: dict[WebSocketLink, None] = {}
         self._waiter: Waiter | None = None
         # Started once: each start adds the set to libev's own, and the kernel then walks all of its sockets.
         self._watcher = get_hub().loop.io(self._epoll.fileno(), 1)
@@ -75,7 +78,7 @@ class Reactor:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
         link.index = len(self.links)
-        link.socket = sock if tls is None else TlsSocket(sock, tls, link.secured)
+        link.socket = sock if tls is None else TlsSocket(sock, tls, link.secured, link.session)
         link.read = link.socket.recvmsg_into
         self.links.append(link)
         link.started_ns = time.monotonic_ns()
@@ -93,6 +96,37 @@ class Reactor:
 
     def heed(self, link: Link) -> None:
         """The link's `look` changed (`Link.watch`). This reactor reads it anew for every read."""
+
+    def seal(self, link: Link) -> None:
+        """From the next read on capture the bytes of a TLS connection as they come; the recorder decrypts them."""
+        read = link.socket.raw.recvmsg_into
+        self._by_descriptor[link.socket.fileno()] = (read, link.index | SEALED, link)
+
+    def open_soon(self, link: WebSocketLink) -> None:
+        """Within OPEN_NS, decrypt what was captured of this link, and call its `caught_up`."""
+        if not self._owed:
+            self.at(time.monotonic_ns() + OPEN_NS, self._open_owed)
+        self._owed[link] = None
+
+    def _open_owed(self) -> None:
+        owed, self._owed = [link for link in self._owed if link.closed_ns < 0], {}
+        self.open_sealed(owed)
+
+    def open_sealed(self, links: Sequence[WebSocketLink]) -> None:
+        """Decrypt what was captured of these links, in one pass over the capture buffer."""
+        if not links:
+            return
+        capture = self.capture
+        first, at = min(link.opened_up_to for link in links)
+        reads = capture.reads_of([link.index | SEALED for link in links], first, at)
+        now = len(capture.reads) // 3, capture.at
+        for link in links:
+            begun, _ = link.opened_up_to
+            mine = [
+                bytes(capture.view[start:end]) for n, start, end in reads.get(link.index | SEALED, ()) if n >= begun
+            ]
+            link.opened_up_to = now
+            link.caught_up(mine)
 
     def ignore(self, link: Link) -> None:
         """Stop reading the link's socket until its peer resets it."""
@@ -219,7 +253,7 @@ class Reactor:
             except BlockingIOError:
                 continue
             except OSError as error:
-                link.over(outcome(error.errno))
+                link.over(f"error ({error.why})" if isinstance(error, TlsError) else outcome(error.errno))
                 continue
             stamp_ns = now_ns()
             if not size:

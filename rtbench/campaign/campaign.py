@@ -71,7 +71,7 @@ class Campaign:
             raise ResultsError(f"{folder}: holds a campaign already", "choose another --out, or continue with --resume")
         self.journal = Journal(folder, record)
         self.journal.note("environment.json", inventory())
-        self._problems: dict[str, list[str]] = {}
+        self._problems: dict[tuple[str, str], list[str]] = {}
 
     @property
     def trials(self) -> list[TrialRow]:
@@ -94,10 +94,11 @@ class Campaign:
         """Run one trial and record it. Raises UserError if the only subject fails verification."""
         spec = self._spec(turn, item)
         progress.trial(spec, turn.number, turn.total)
-        if spec.subject.name not in self._problems:
+        verified = (spec.subject.name, spec.subject.tls)
+        if verified not in self._problems:
             progress.stage("verifying")
-            self._problems[spec.subject.name] = verify(spec.subject, self._logs(spec.subject))
-        if found := self._problems[spec.subject.name]:
+            self._problems[verified] = verify(spec.subject, self._logs(spec.subject))
+        if found := self._problems[verified]:
             if len({base_of(name) for name in self.scenario.subjects}) == 1:
                 self.journal.withdraw()
                 raise self._refused(spec.subject, found)

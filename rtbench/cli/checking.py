@@ -10,30 +10,37 @@ from pathlib import Path
 import click
 
 from rtbench.cli import FINDING, USER
-from rtbench.cli._options import json_option, warn
+from rtbench.cli._options import json_option, settings_option, warn
+from rtbench.cli._scenario import build
 from rtbench.conformance.verify import FAILED, PASSED, SKIPPED, Verification
 from rtbench.conformance.verify import verify as verify_one
 from rtbench.errors import UserError
 from rtbench.machine.doctor import examine
 from rtbench.scenario import loading as scenarios
 from rtbench.scenario import strangers
+from rtbench.scenario.model import Scenario
 from rtbench.subjects import Subject
 from rtbench.subjects.names import folder_of
-from rtbench.subjects.registry import Registry
+from rtbench.subjects.registry import Registry, secured
+from rtbench.subjects.tls import version_of
 
 
 @click.command(epilog="Example: rtbench verify sse-aiohttp http://127.0.0.1:8000")
 @click.argument("targets", nargs=-1, required=True, metavar="SUBJECT|FILE.py|FILE.toml|URL...")
+@settings_option
 @click.option("--verbose", is_flag=True, help="Also list the skipped cases, with the reason.")
 @json_option
 @click.pass_context
-def verify(context: click.Context, targets: tuple[str, ...], verbose: bool, as_json: bool) -> None:
+def verify(
+    context: click.Context, targets: tuple[str, ...], settings: tuple[str, ...], verbose: bool, as_json: bool
+) -> None:
     """Check a subject against the contract: right bytes, right order, resume, heartbeat, clean end (R12).
 
     A URL without a path is checked against the whole contract, a URL with a path against the rules for all subjects of
-    its transport.
+    its transport. `--set tls=true` verifies a subject with TLS.
     """
-    found = [_logged(one) for target in targets for one in named(target)]
+    scenario = build({}, None, settings)
+    found = [_logged(one, scenario) for target in targets for one in named(target)]
     if as_json:
         click.echo(json.dumps([one.as_dict() | ({"logs": str(logs)} if logs else {}) for one, logs in found], indent=1))
     else:
@@ -44,14 +51,15 @@ def verify(context: click.Context, targets: tuple[str, ...], verbose: bool, as_j
     context.exit(0 if all(one.ok for one, _ in found) else FINDING)
 
 
-def _logged(target: Subject | str) -> tuple[Verification, Path | None]:
+def _logged(target: Subject | str, scenario: Scenario) -> tuple[Verification, Path | None]:
     """Verify a target. Also returns the folder with its processes' logs, if it failed."""
     if isinstance(target, str):
         return verify_one(target), None
     logs = Path(tempfile.mkdtemp(prefix=f"rtbench-verify-{folder_of(target.name)}-"))
     found = None
     try:
-        found = verify_one(target, logs=logs)
+        wanted = secured(target, version_of(scenario.tls)) if scenario.tls else target
+        found = verify_one(wanted, scenario, logs=logs)
     finally:
         if found is None or found.ok:
             shutil.rmtree(logs, ignore_errors=True)

@@ -14,13 +14,15 @@ import click
 from rtbench import streams as stream_catalogue
 from rtbench.cli._options import seed_option, settings_option, warn
 from rtbench.cli._scenario import build
+from rtbench.processes import certificates
 from rtbench.processes.publisher import PublisherProcess
 from rtbench.processes.scratch import scratch
 from rtbench.processes.starting import publish_into, server_of
 from rtbench.scenario import strangers
 from rtbench.subjects import Subject
 from rtbench.subjects.names import module_at
-from rtbench.subjects.registry import Registry
+from rtbench.subjects.registry import Registry, secured
+from rtbench.subjects.tls import version_of
 
 _host = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 _port = click.option(
@@ -120,6 +122,8 @@ def _play(
     every = stream_catalogue.catalogue().values()
     pace = build({"stream": [s.name for s in every if not s.needs]}, seed, settings).make_workload().pace
     table = build({"stream": [s.name for s in every if not s.needs or getattr(pace, s.needs)]}, seed, settings)
+    if table.tls:
+        served = secured(served, version_of(table.tls))
     # The signal may come at any time, also during the start: it ends whatever runs.
     with (
         contextlib.suppress(KeyboardInterrupt),
@@ -128,11 +132,14 @@ def _play(
     ):
         publisher.ready()
         feed, log = publisher.socket_path, folder / "server.log"
+        served = certificates.trusting(served, folder, host)
         with server_of(served, table, feed, folder, (), log, host=host, port=port) as server:
             publish_into(publisher, served, server)
             publisher.play(table.stream)
             url = server.ready()
             click.echo(f"listening on {url}")
+            if served.tls:
+                click.echo(f"  curl --cacert {served.tls_ca} {url}/")
             for path, what in pages:
                 click.echo(f"  open {url}{path}  {what}")
             sys.stdout.flush()

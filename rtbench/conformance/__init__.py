@@ -29,6 +29,7 @@ NEEDS = {
     "finite": "no stream that ends is known",
     "failing": "no stream that fails is known",
     "uplink": "no stream with an uplink is known",
+    "tls": "TLS is not asked for (--set tls=true)",
 }
 """The needs of cases, each with the reason for the skip if the target lacks it."""
 

@@ -70,10 +70,9 @@ def connect(target: Target, receive_bytes: int = 0) -> socket.socket:
             link.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         link.connect((target.host, target.port))
-        if target.subject is not None and target.subject.tls_ca:
-            link = ssl.create_default_context(cafile=target.subject.tls_ca).wrap_socket(
-                link, server_hostname=target.host
-            )
+        if target.secure:
+            authority = target.subject.tls_ca if target.subject is not None else ""
+            link = ssl.create_default_context(cafile=authority or None).wrap_socket(link, server_hostname=target.host)
     except OSError:
         link.close()
         raise

@@ -7,11 +7,13 @@ Anything that cannot be decided in time is left to the cases. Called by `rtbench
 from __future__ import annotations
 
 import contextlib
+import ssl
 import time
 
-from rtbench.conformance._client import CLOSED, Subscriber, fetch, subscribing
+from rtbench.conformance._client import CLOSED, Subscriber, connect, fetch, subscribing
 from rtbench.conformance._target import Target
 from rtbench.processes.publisher import PublisherProcess
+from rtbench.subjects.tls import fault
 
 POLLS_TAKE = (200, 204, 304)
 FIRST_POST_S = 0.5
@@ -23,6 +25,8 @@ def not_subscribed(target: Target) -> str:
     """The refused subscription: the request, the wanted and the received answer; "" if none is known to be refused."""
     if target.transport == "tcp":
         return ""
+    if untrusted := _untrusted(target):
+        return untrusted
     headers = subscribing(target, target.subject.headers if target.subject is not None else {})
     if target.subject is not None and target.subject.subprotocol:
         headers["Sec-WebSocket-Protocol"] = target.subject.subprotocol
@@ -43,6 +47,19 @@ def not_subscribed(target: Target) -> str:
     else:
         hint = "is this its path?"
     return f"GET {target.url(path)}: wanted {wanted}, got {f'{answer.status} {kind}'.rstrip()}: {hint}"
+
+
+def _untrusted(target: Target) -> str:
+    """Why the TLS of the target fails; "" if it does not, or if it has none."""
+    if not target.secure:
+        return ""
+    try:
+        connect(target).close()
+    except ssl.SSLError as error:
+        return f"{target.url('')}: {fault(error)}: is tls_ca the PEM file of its authority?"
+    except OSError:
+        pass  # the cases find out
+    return ""
 
 
 def not_published(target: Target, publisher: PublisherProcess) -> str:

@@ -73,10 +73,15 @@ class Target:
         """The Host header."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    @property
+    def secure(self) -> bool:
+        """Whether its clients speak TLS."""
+        subject = self.subject
+        return subject is not None and (bool(subject.tls_ca) or subject.url.startswith(("https:", "wss:")))
+
     def url(self, path: str) -> str:
         """The URL of a path, for the text of a problem."""
-        tls = self.subject is not None and self.subject.tls_ca
-        return f"{'https' if tls else 'http'}://{self.authority}{path}"
+        return f"{'https' if self.secure else 'http'}://{self.authority}{path}"
 
     def path(self, stream: str = "") -> str:
         """The path of a stream (interface.md). Our own servers always have the contract's path, next to their own."""
@@ -139,5 +144,6 @@ class Target:
             "finite": self.finite,
             "failing": self.failing,
             "uplink": self.uplink,
+            "tls": self.subject is not None and self.subject.tls,
         }
         return not known[need]

@@ -132,6 +132,14 @@ class Edge(Message, frozen=True):
     decode_cpu_ns: int
 
 
+class TlsCounts(Message, frozen=True):
+    """TLS connections by `VERSION CIPHER`; of these, those that resumed a session; plaintext read in the window."""
+
+    negotiated: dict[str, int] = field(default_factory=dict)
+    resumed: int = 0
+    plaintext_bytes: int = 0
+
+
 class LoadReport(Message, frozen=True):
     """The report of a load process on itself and on what it read."""
 
@@ -152,6 +160,7 @@ class LoadReport(Message, frozen=True):
     due: tuple[tuple[int, int, int], ...]
     """Channel, id and the due time (Unix nanoseconds) in the payload."""
     failed: dict[str, int]
+    tls: TlsCounts = TlsCounts()
 
 
 class Finished(Message, frozen=True, tag_field="say", tag="finished"):

@@ -12,6 +12,7 @@ from msgspec import field
 
 from rtbench.messages.lines import Message, Reader
 from rtbench.scenario.tables import Injection, ServerTable
+from rtbench.subjects.tls import TlsFiles
 
 
 class Limits(Message, frozen=True):
@@ -62,6 +63,8 @@ class ServerOptions(Message, frozen=True):
     """Origins of other sites that may connect and post."""
     compression: str = "none"
     """The coding for clients that accept it."""
+    tls: TlsFiles | None = None
+    """With what it serves TLS; None: cleartext."""
 
 
 class Readiness(Message, frozen=True, forbid_unknown_fields=False):

@@ -20,6 +20,8 @@ from rtbench.processes.process import Process
 INTERFACE = "rtb0"
 _ADDRESSES = (("10.77.0.1", "fd77::1"), ("10.77.0.2", "fd77::2"))
 """Addresses of the server's and the load's end: private, in namespaces without another network."""
+HOSTS = _ADDRESSES[0]
+"""The names in the server's certificate."""
 
 
 class Holder(Process):

@@ -27,7 +27,8 @@ from rtbench.messages.server import PROGRAM_READINESS
 from rtbench.processes.process import Process
 from rtbench.processes.server import refused_in
 from rtbench.scenario.model import Scenario
-from rtbench.subjects import Launch, Program, Subject
+from rtbench.subjects import Launch, Post, Program, Subject
+from rtbench.subjects.tls import TlsFiles
 
 ASK_S = 0.02
 """Seconds between readiness checks of a program that does not report its readiness."""
@@ -53,6 +54,7 @@ class ProgramServer(Process):
         host: str,
         port: int = 0,
         network: str = "",
+        tls: TlsFiles | None = None,
     ) -> None:
         assert subject.program is not None
         self.subject = subject
@@ -62,9 +64,13 @@ class ProgramServer(Process):
         folder = folder / "program"
         folder.mkdir(exist_ok=True)
         limits = asdict(scenario.server)
-        launch = Launch(host, port, folder, feed, limits, scenario.subscribers)
-        scheme = {"tcp": "tcp"}.get(subject.transport, "https" if subject.tls_ca else "http")
+        apart = tls is not None and isinstance(subject.publish, Post) and not subject.publish.port
+        posts = (8081 if network else free_port(host)) if apart else 0
+        launch = Launch(host, port, folder, feed, limits, scenario.subscribers, tls, posts)
+        scheme = {"tcp": "tcp"}.get(subject.transport, "https" if _speaks_tls(subject, tls) else "http")
         self.url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+        self.post_url = f"http://{f'[{host}]' if ':' in host else host}:{posts}" if posts else ""
+        """Where posts go, if not to `url`."""
         self.uses: dict[str, Any] = {}
         self.refused: dict[str, int] = {}
         """How often it refused a client, if it says that as our servers do; known once it has stopped."""
@@ -152,9 +158,16 @@ class ProgramServer(Process):
         return f"signal {self.program.tidy} before each reading"
 
 
+def _speaks_tls(subject: Subject, tls: TlsFiles | None) -> bool:
+    """Whether the program itself speaks TLS: it was given a certificate, or it has one that the subject names."""
+    return tls is not None or bool(subject.tls_ca and not subject.tls)
+
+
 def _filled(word: str, launch: Launch) -> str:
-    for name in ("host", "port", "folder", "feed"):
+    for name in ("host", "port", "folder", "feed", "posts"):
         word = word.replace("{" + name + "}", str(getattr(launch, name)))
+    for name in ("certificate", "key"):
+        word = word.replace("{" + name + "}", getattr(launch.tls, name) if launch.tls else "")
     return word
 
 

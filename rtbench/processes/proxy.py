@@ -13,6 +13,7 @@ from rtbench.processes.process import Process
 from rtbench.processes.program import ASK_S, free_port, port_of, printed
 from rtbench.subjects.proxies import Before, Proxy
 from rtbench.subjects.requirements import lacking
+from rtbench.subjects.tls import TlsFiles
 
 
 class ProxyProcess(Process):
@@ -31,6 +32,7 @@ class ProxyProcess(Process):
         *,
         host: str = "",
         network: str = "",
+        tls: TlsFiles | None = None,
     ) -> None:
         what, remedy = lacking(proxy.requires)
         if what:
@@ -40,8 +42,8 @@ class ProxyProcess(Process):
         self._port = 8090 if network else free_port(host)
         folder = folder / "proxy"
         folder.mkdir(exist_ok=True)
-        before = Before(host, self._port, parts.hostname or "", port_of(upstream), folder, subscribers)
-        self.url = f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{self._port}"
+        before = Before(host, self._port, parts.hostname or "", port_of(upstream), folder, subscribers, tls)
+        self.url = f"{'https' if tls else parts.scheme}://{f'[{host}]' if ':' in host else host}:{self._port}"
         self.uses = {"proxy": proxy.name, "version": printed(proxy.version)}
         super().__init__(proxy.command(before), cores, log, network=network, listen=False)
 

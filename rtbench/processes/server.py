@@ -19,6 +19,7 @@ from rtbench.messages.server import COUNTS, READINESS, Bounds, Limits, ServerOpt
 from rtbench.processes.process import STARTS_S, Process
 from rtbench.scenario.model import Scenario
 from rtbench.subjects.names import is_faulty
+from rtbench.subjects.tls import TlsFiles
 
 
 def refused_in(lines: Iterable[bytes]) -> dict[str, int]:
@@ -47,6 +48,7 @@ class ServerProcess(Process):
         port: int = 0,
         network: str = "",
         module: str = "",
+        tls: TlsFiles | None = None,
     ) -> None:
         table = scenario.server
         options = ServerOptions(
@@ -61,6 +63,7 @@ class ServerProcess(Process):
             bounds=Bounds.of(table),
             allow_origin=table.allow_origin,
             compression=scenario.compression,
+            tls=tls,
         )
         command = [sys.executable, "-m", "rtbench.servers", subject, text(options)]
         super().__init__(command, cores, log, network=network)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rtbench.machine.topology import Cores
+from rtbench.processes import certificates
 from rtbench.processes.program import ProgramServer
 from rtbench.processes.publisher import PublisherProcess
 from rtbench.processes.remote import RemoteServer
@@ -34,21 +35,25 @@ def server_of(
 ) -> Server:
     """Start the subject's server on `host` ("": the scenario's) and `port` (0: any free one).
 
-    `folder` is for a program's configuration; `network` is the path of a namespace, "" for this one. Raises
-    UnavailableError for a subject that cannot run here.
+    `folder` is for a program's configuration, and has the certificates of a subject with TLS; `network` is the path of
+    a namespace, "" for this one. Raises UnavailableError for a subject that cannot run here.
     """
     subject.check()
     if subject.url:
         return RemoteServer(subject.url)
     host = host or scenario.server.host
+    tls = None if subject.proxy else certificates.files(subject, folder)
     if subject.program is not None:
-        return ProgramServer(subject, scenario, feed, folder, cores, log, host=host, port=port, network=network)
+        return ProgramServer(
+            subject, scenario, feed, folder, cores, log, host=host, port=port, network=network, tls=tls
+        )
     return ServerProcess(
-        subject.name, scenario, feed, cores, log, host=host, port=port, network=network, module=subject.module
+        subject.name, scenario, feed, cores, log, host=host, port=port, network=network, module=subject.module, tls=tls
     )
 
 
 def publish_into(publisher: PublisherProcess, subject: Subject, server: Server) -> None:
     """Have the publisher post to the server, if the subject takes messages by HTTP; other servers read the feed."""
     if isinstance(subject.publish, Post):
-        publisher.post_to(server.ready(), subject.publish)
+        url = server.ready()
+        publisher.post_to((isinstance(server, ProgramServer) and server.post_url) or url, subject.publish)

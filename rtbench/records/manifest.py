@@ -279,6 +279,34 @@ class Silence(Record, frozen=True, kw_only=True):
     """count: of the server's connections, those whose peer had closed and that the server kept (CLOSE_WAIT)."""
 
 
+class Handshakes(Record, frozen=True, kw_only=True):
+    """TLS handshakes before the ramp, by connections that ask nothing; empty: none were made."""
+
+    full: Maybe[Whole] = UNSET
+    """count: connections with a full handshake."""
+    full_cpu_ns: Maybe[Whole] = UNSET
+    """duration: processor time of the process that speaks TLS, over all of them."""
+    resumed: Maybe[Whole] = UNSET
+    """count: of as many connections more, those that resumed a session; 0: the server gave out none."""
+    resumed_cpu_ns: Maybe[Whole] = UNSET
+    """duration: the same over these."""
+
+
+class Tls(Record, frozen=True, kw_only=True):
+    """What TLS negotiated on the load's connections. Empty: cleartext."""
+
+    version: Maybe[str] = UNSET
+    """The version that the scenario asks for; empty: as the server has it."""
+    negotiated: Maybe[dict[str, Whole]] = UNSET
+    """count: connections by version and cipher suite."""
+    resumed: Maybe[Whole] = UNSET
+    """count: of all connections, those that resumed a session."""
+    plaintext_bytes: Maybe[Whole] = UNSET
+    """bytes: plaintext of what was read in the window."""
+    handshakes: Maybe[Handshakes] = UNSET
+    """Handshakes apart from the load."""
+
+
 class File(Record, frozen=True, kw_only=True):
     """A file of the trial as it was written."""
 
@@ -358,6 +386,8 @@ class Manifest(Record, frozen=True, kw_only=True):
     """`[faults]` of the scenario."""
     steadiness: Maybe[Steadiness] = UNSET
     """The drift tests."""
+    tls: Maybe[Tls] = UNSET
+    """TLS between the clients and the server, or the proxy before it."""
     halves: Maybe[list[Half]] = UNSET
     """Figures of the window's first and second half."""
     memory: Maybe[Ladder] = UNSET

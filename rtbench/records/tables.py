@@ -93,6 +93,7 @@ COLUMNS: Mapping[str, tuple[str, Mapping[str, Column]]] = {
             "local_port": Column(_I32, "number", "the client's TCP port; 0: it got none"),
             "started_ns": Column(_I64, "instant", "when the attempt began"),
             "connected_ns": Column(_I64, "instant", "when TCP was connected; -1: never"),
+            "secured_ns": Column(_I64, "instant", "when the TLS handshake was done; -1: never, or cleartext"),
             "response_ns": Column(_I64, "instant", "when the first byte of the response came; -1: never"),
             "first_message_ns": Column(_I64, "instant", "when the first message came; -1: never"),
             "closed_ns": Column(_I64, "instant", "when it ended; -1: it was open at the trial's end"),
@@ -176,7 +177,7 @@ TABLES: Mapping[str, Mapping[str, np.dtype[Any]]] = {
 
 
 LATER = frozenset(
-    {"tcp_received_segments", "tcp_received_segments_at_start", "tcp_received_segments_at_end"}
+    {"secured_ns", "tcp_received_segments", "tcp_received_segments_at_start", "tcp_received_segments_at_end"}
 )  # fmt: skip
 """Columns that older folders lack. There each value is -1: not known."""
 

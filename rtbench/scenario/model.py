@@ -37,11 +37,13 @@ from rtbench.scenario.tables import (
     ruled,
     sweep,
     thresholds,
+    tls,
     words,
 )
 from rtbench.streams import Pace
 from rtbench.subjects import Subject
-from rtbench.subjects.registry import Registry, behind
+from rtbench.subjects.registry import Registry, behind, secured
+from rtbench.subjects.tls import version_of
 from rtbench.transports.coding import CODINGS, NONE
 from rtbench.workload import Workload
 
@@ -52,6 +54,7 @@ _LATER: Mapping[str, Any] = {
     "warmup_messages": 0,
     "compression": NONE,
     "workload.payload": WorkloadTable().payload,
+    "tls": False,
     "validity.moved_share": ValidityTable().moved_share,
     **{
         f"server.{name}": [] if name == "allow_origin" else getattr(ServerTable(), name)
@@ -118,6 +121,10 @@ class Scenario:
     """The coding that clients offer and servers use: `deflate` (a WebSocket's messages, too), `gzip` or `zstd`."""
     proxy: str = ruled(words("expected a proxy's name; empty: none"), "")
     """The proxy before every subject."""
+    tls: bool | str = ruled(tls(), False)
+    """TLS to the client: `true` is TLS 1.3, `"1.2"` is TLS 1.2. With a proxy the proxy speaks it, and the server behind
+    it speaks cleartext. The certificate is of a CA that is made for each trial.
+    """
     i_own_this_host: bool = ruled(flag(), False)
     """Says that a subject's URL on another machine is yours to load."""
     server: ServerTable = field(default_factory=ServerTable)
@@ -162,11 +169,11 @@ class Scenario:
         return table
 
     def subject_of(self, name: str) -> Subject:
-        """The subject called `name`, behind the scenario's proxy if it has one."""
+        """The subject called `name`, behind the scenario's proxy if it has one, with TLS if the scenario has it."""
         subject = self.registry.find(name)
         if self.proxy and not subject.proxy and subject.transport != "tcp":
-            return behind(subject, self.proxy)
-        return subject
+            subject = behind(subject, self.proxy)
+        return secured(subject, version_of(self.tls)) if self.tls else subject
 
     def cells(self) -> tuple[Cell, ...]:
         """The cells of the sweep; without a sweep the scenario itself is the only cell."""

@@ -32,7 +32,7 @@ class Rule:
         if self.kind is float and type(value) is int:
             value = float(value)
         # Not isinstance: it accepts a bool as an int (`blocks = true`).
-        if type(value) is not self.kind or not self.accepts(value):
+        if (type(value) is not self.kind and self.kind is not object) or not self.accepts(value):
             raise ScenarioError(f"{source}: {name} = {json.dumps(value, default=str)}", self.allowed)
         return value
 
@@ -48,6 +48,10 @@ def choice(*names: str) -> Rule:
 
 def flag() -> Rule:
     return Rule(bool, "expected true or false", lambda _: True)
+
+
+def tls() -> Rule:
+    return Rule(object, 'expected true (TLS 1.3), "1.2" or false', lambda v: v is True or v is False or v == "1.2")
 
 
 def words(allowed: str = "expected a string of one line") -> Rule:
@@ -389,7 +393,9 @@ class SubjectTable:
     description: str = ruled(words(), "")
     """What it is, for the lists."""
     command: tuple[str, ...] = ruled(_texts("words, with {host}, {port}, {folder} and {feed} filled in"), [])
-    """The words that start the server."""
+    """The words that start the server. With `tls`, {certificate} and {key} (PEM files) and {posts} (a port for posts in
+    cleartext) are filled in, too.
+    """
     url: str = ruled(words(), "")
     """The URL of a server that runs already. It takes the place of `command`."""
     ready: str = ruled(words(), "/")

@@ -16,6 +16,7 @@ from typing import Any
 from rtbench.errors import UnavailableError, UserError
 from rtbench.subjects.requirements import Requirement, lacking
 from rtbench.subjects.templates import JSON_TYPE, Body, check_path
+from rtbench.subjects.tls import TlsFiles
 from rtbench.transports.catalogue import catalogue as transports
 from rtbench.transports.catalogue import find as transport
 
@@ -41,6 +42,7 @@ CLAIMS: Mapping[str, str] = {
     "uncompressed": "nothing is compressed, also for a client that offers it",
     "origin": "a page of another site can neither open a WebSocket nor post (403), nor read an answer (no CORS)",
     "quiet-log": "the server logs no exception",
+    "tls": "asked for TLS, it serves that version with the certificate that it is given, and no cleartext",
 }
 """What a subject may claim, and what that means."""
 CAPABILITIES = frozenset(CLAIMS)
@@ -58,13 +60,18 @@ class Launch:
     limits: Mapping[str, Any]
     """The scenario's [server] table: heartbeat_s, ring_messages, ring_bytes, buffer_bytes."""
     subscribers: int
+    tls: TlsFiles | None = None
+    """With what it serves TLS; None: cleartext."""
+    posts: int = 0
+    """With TLS, the port on which it takes the publisher's posts in cleartext; 0: there are none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
     """A server that a command starts.
 
-    `command`: words with {host}, {port}, {folder} and {feed}, or a function of a Launch that may write configuration.
+    `command`: words with {host}, {port}, {folder} and {feed} filled in, for TLS also {certificate}, {key} (PEM files)
+    and {posts} (a port for posts in cleartext); or a function of a Launch that may write configuration.
     `ready`: "line": it prints one JSON line {"url","uses"}; or a path that is polled until the server answers.
     `version`: the command that prints its version; the first line is recorded. `cgroup`: a container's, whose CPU and
     memory replace the process tree's. `tidy`: the signal that makes it collect garbage; 0: none. `nodelay`: the harness
@@ -175,6 +182,8 @@ class Subject:
     """Its definition: a module's name, a Python file, or the scenario file with its [[subject]]."""
     proxy: str = ""
     """The proxy (servers/proxies/) before it; empty: none."""
+    tls: str = ""
+    """The version of TLS that its clients speak, "1.2" or "1.3"; empty: as its URL and `tls_ca` have it."""
 
     def __post_init__(self) -> None:
         check_path("path", self.path, ("query", "stream", "channel", "subscriber"))

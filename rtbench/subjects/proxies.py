@@ -15,6 +15,7 @@ from pathlib import Path
 
 from rtbench.errors import UserError, one_of
 from rtbench.subjects.requirements import Requirement
+from rtbench.subjects.tls import TlsFiles
 
 PACKAGE = "rtbench.servers.proxies"
 
@@ -29,6 +30,8 @@ class Before:
     upstream_port: int
     folder: Path
     subscribers: int
+    tls: TlsFiles | None = None
+    """With what it serves TLS; None: cleartext."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from rtbench.errors import UserError, one_of
 from rtbench.subjects import proxies
 from rtbench.subjects.model import Subject
 from rtbench.subjects.names import BEHIND, FAULTY, LABEL, PACKAGE, is_faulty, module_at
+from rtbench.subjects.requirements import Requirement
 from rtbench.subjects.url import subject_at
 from rtbench.transports.catalogue import find as transport
 
@@ -98,6 +99,19 @@ class Registry:
 def find(name: str) -> Subject:
     """The catalogue's subject called `name`. Raises UserError that lists the known ones."""
     return Registry().find(name)
+
+
+def secured(subject: Subject, version: str) -> Subject:
+    """The subject with TLS to its clients; one that cannot have it lacks a requirement (`Subject.missing`)."""
+    if subject.url:
+        able, remedy = subject.url.startswith(("https:", "wss:")), "write https:// or wss://"
+    elif subject.proxy:
+        able, remedy = subject.transport != "tcp", ""
+    else:
+        able = "tls" in subject.capabilities or bool(subject.tls_ca)
+        remedy = "put a proxy that speaks it before it (--set proxy=haproxy-tuned), or remove it from subjects"
+    cannot = Requirement("a server that speaks TLS, and it has none", lambda: False, remedy)
+    return replace(subject, tls=version, requires=subject.requires if able else (*subject.requires, cannot))
 
 
 def behind(subject: Subject, proxy: str) -> Subject:

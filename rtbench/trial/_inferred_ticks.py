@@ -9,6 +9,7 @@ first arrival. A message that no subscriber received leaves no trace. Called by 
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -117,6 +118,7 @@ def _offset_ns(reports: Sequence[LoadReport]) -> int:
 def _plan(run: Run, url: str, channels: list[int]) -> dict[tuple[int, int], int]:
     """The `/plan` of every channel; empty if the server has no plan or does not finish it in time."""
     found: dict[tuple[int, int], int] = {}
+    url = re.sub("^ws", "http", url)  # wss is https
     deadline = time.monotonic() + _PATIENCE_ALL_S
     workload = run.spec.scenario.make_workload()
     for number in channels[:_MOST_PLANS]:

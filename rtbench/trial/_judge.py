@@ -109,7 +109,10 @@ def judge(run: Run, found: Measured) -> Judgement:
         silence=found.counters.silence.record(spec.scenario, connections, window, heartbeats)
         if silent
         else SilenceRecord(),
-        negotiated={"compression": compression(report.response_headers for report in found.reports)},
+        negotiated={
+            "compression": compression(report.response_headers for report in found.reports),
+            **tls(report.tls.negotiated for report in found.reports),
+        },
     )
 
 
@@ -221,3 +224,15 @@ def compression(headers: Iterable[Mapping[str, str]]) -> str:
     # Whether a message refers to those before it is another key (`compression_context`).
     named = {name.partition(";")[0].strip().removeprefix("permessage-") for name in found}
     return ", ".join(sorted(named)) or "none"
+
+
+def tls(negotiated: Iterable[Mapping[str, int]]) -> dict[str, str]:
+    """The versions and cipher suites of TLS that the load processes negotiated (R11); empty in cleartext.
+
+    Stacks choose different ciphers: OpenSSL's prefer AES-256, Go's AES-128.
+    """
+    pairs = {tuple(words.split(" ", 1)) for seen in negotiated for words in seen}
+    if not pairs:
+        return {}
+    versions, ciphers = zip(*pairs, strict=True)
+    return {"tls": ", ".join(sorted(set(versions))), "tls_cipher": ", ".join(sorted(set(ciphers)))}

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from rtbench.records import tables
-from rtbench.records.manifest import Clocks, Counts, Manifest, Process, Window
+from rtbench.records.manifest import Clocks, Counts, Manifest, Process, Tls, Window
 from rtbench.records.reason import Reason
 from rtbench.records.record import Status, changed, typed
 from rtbench.trial._judge import Judgement
@@ -62,11 +62,28 @@ def manifest(spec: Spec, found: Measured, judged: Judgement) -> Manifest:
         events=found.events,
         faults=spec.scenario.as_dict()["faults"],
         steadiness=judged.steadiness,
+        tls=_tls(spec, found),
         halves=judged.halves,
         memory=memory,
         idle=idle,
         silence=judged.silence,
         controls=dict(controls),
+    )
+
+
+def _tls(spec: Spec, found: Measured) -> Tls:
+    """What the load processes negotiated; empty where no connection had TLS."""
+    negotiated: Counter[str] = Counter()
+    for report in found.reports:
+        negotiated.update(report.tls.negotiated)
+    if not negotiated and not spec.subject.tls:
+        return Tls()
+    return Tls(
+        version=spec.subject.tls,
+        negotiated=dict(negotiated),
+        resumed=sum(report.tls.resumed for report in found.reports),
+        plaintext_bytes=sum(report.tls.plaintext_bytes for report in found.reports),
+        handshakes=found.handshakes,
     )
 
 

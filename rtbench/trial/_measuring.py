@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,14 +18,16 @@ from rtbench.errors import RtbenchError, SubjectError, UserError
 from rtbench.machine.sockets import observe
 from rtbench.messages.load import Finish, LoadReport, Window
 from rtbench.messages.publisher import PostCounts
+from rtbench.processes import certificates, namespaces
 from rtbench.processes.scratch import scratch
 from rtbench.records import tables
-from rtbench.records.manifest import Event, Idle, Ladder
+from rtbench.records.manifest import Event, Handshakes, Idle, Ladder
 from rtbench.records.reason import Reason
 from rtbench.subjects import Post
 from rtbench.transports.catalogue import find
 from rtbench.trial import _faults, _window
 from rtbench.trial._counters import Counters
+from rtbench.trial._handshakes import handshakes
 from rtbench.trial._inferred_ticks import infer_ticks
 from rtbench.trial._loads import length_s
 from rtbench.trial._memory_ladder import climb_ladder
@@ -54,6 +56,8 @@ class Measured:
     """The source of due times: the publisher, the server's plan, its payloads, or none (unknown)."""
     unknown: list[str] = field(default_factory=list)
     """Metrics that are unknown for this subject."""
+    handshakes: Handshakes = Handshakes()
+    """What a TLS handshake costs."""
     sends: dict[str, int] = field(default_factory=dict)
     """Outcomes of the subscribers' own messages, counted over the window ([chat])."""
     warnings: list[Reason] = field(default_factory=list)
@@ -68,6 +72,7 @@ def measure(run: Run, found: Measured) -> None:
     scenario, subject = run.spec.scenario, run.spec.subject
     with contextlib.ExitStack() as stack:
         sockets = stack.enter_context(scratch())
+        run = _with_certificates(run, sockets)
         run.stage("starting")
         group = ProcessGroup(run, sockets, stack, length_s(scenario))
         found.events = group.events
@@ -76,6 +81,7 @@ def measure(run: Run, found: Measured) -> None:
         found.uses = group.server.uses
         for load in group.loads:
             load.connect()
+        found.handshakes = handshakes(group)
         found.reach("ready")
         counters = found.counters = Counters(group)
         group.tick = counters.tick
@@ -123,6 +129,13 @@ def measure(run: Run, found: Measured) -> None:
             found.warnings += warnings
         counters.close(found.reports)
         found.warnings += _published(group.publisher.posts)
+
+
+def _with_certificates(run: Run, folder: Path) -> Run:
+    """The run with a subject that trusts the CA of this trial."""
+    spec = run.spec
+    hosts = (spec.scenario.server.host, *(namespaces.HOSTS if spec.scenario.netns else ()))
+    return replace(run, spec=replace(spec, subject=certificates.trusting(spec.subject, folder, *hosts)))
 
 
 def _stop(group: ProcessGroup) -> list[Reason]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from rtbench.errors import SubjectError
 from rtbench.messages.load import Ramp
 from rtbench.messages.publisher import PostCounts
+from rtbench.processes import certificates
 from rtbench.processes.load import LoadProcess
 from rtbench.processes.namespaces import Network
 from rtbench.processes.process import Process
@@ -106,6 +107,7 @@ class ProcessGroup:
             self.proxy = ProxyProcess(
                 find_proxy(subject.proxy), self.server.url, run.spec.scenario.subscribers, self._sockets,
                 run.place.server, run.folder / "proxy.log", host=self._host, network=self._namespace,
+                tls=certificates.files(subject, self._sockets),
             )  # fmt: skip
             self._stack.callback(self.proxy.stop)
             self.proxy.ready()
@@ -184,7 +186,7 @@ class ProcessGroup:
                 fewer, slower = self.subscribed // 10**digits * 10**digits, max(1, int(self.subscribed / patience_s))
                 remedy = f"--set subscribers={fewer}, or connect more slowly: --set ramp_hz={slower}"
                 raise SubjectError(f"overload: {text}", remedy) from error
-            raise SubjectError(text, "check the subject's path") from error
+            raise SubjectError(text, self._remedy()) from error
         self.subscribed_ns = time.monotonic_ns()
         if self.subscribed < count:
             raise SubjectError(f"only {self._have(count)}, and the others do not reconnect ({self._why()})")
@@ -209,6 +211,10 @@ class ProcessGroup:
         subject, stream = self.run.spec.subject, self.run.spec.scenario.stream[0]
         path = subject.template.format(query=stream, stream=stream, channel=0, subscriber=0)
         return f"{self.subscribed:,} of {count:,} subscribed at {subject.url or path}"
+
+    def _remedy(self) -> str:
+        secure = self.url.startswith(("https:", "wss:")) and "TLS" in self._why()
+        return "check the server's certificate, its names, and tls_ca" if secure else "check the subject's path"
 
     def _why(self) -> str:
         failed: dict[str, int] = {}

@@ -72,7 +72,14 @@ func run(arguments []string) error {
 	answers := server.New(to, pollTimeout, guard)
 	web := guard.Serve(answers.Handler(options.Transport))
 	failed := make(chan error, 1)
-	go func() { failed <- web.Serve(listener) }()
+	serve := func() error { return web.Serve(listener) }
+	if options.TLS != nil {
+		if web.TLSConfig, err = options.TLS.config(); err != nil {
+			return err
+		}
+		serve = func() error { return web.ServeTLS(listener, "", "") }
+	}
+	go func() { failed <- serve() }()
 	if err := json.NewEncoder(os.Stdout).Encode(ready(listener.Addr(), options, watch)); err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ type options struct {
 	Bounds    server.Bounds         `json:"bounds"`
 	Pages     []string              `json:"allow_origin"`
 	Streams   map[string]hub.Traits `json:"streams"`
+	TLS       *secure               `json:"tls"` // nil: cleartext
 }
 
 func parse(arguments []string) (*options, error) {

@@ -66,7 +66,7 @@ func ready(address net.Addr, options *options, watch watch) readiness {
 	case "sse":
 		technique = "per-connection"
 	}
-	return readiness{"http://" + address.String(), uses{
+	return readiness{options.TLS.scheme() + "://" + address.String(), uses{
 		Loop: "go", Stack: stack, Go: runtime.Version(), Technique: technique,
 		GOMAXPROCS: runtime.GOMAXPROCS(0), GOGC: gogc,
 		NoDelay: true, Backlog: backlog, AccessLog: false, Compression: "none", SlowConsumer: "drop",

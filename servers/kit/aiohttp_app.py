@@ -169,7 +169,9 @@ async def run(server: Server, app: web.Application, wrap: Callable[[Protocols], 
     assert runner.server is not None
     loop = asyncio.get_running_loop()
     await server.filled()
-    listener = await loop.create_server(behind(server.guard, wrap(runner.server)), sock=server.socket, backlog=BACKLOG)
+    listener = await loop.create_server(
+        behind(server.guard, wrap(runner.server)), sock=server.socket, backlog=BACKLOG, **server.secure
+    )
     await server.ready()
     await server.stopped.wait()
     if server.conversing:

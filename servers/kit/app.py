@@ -27,7 +27,7 @@ from msgspec import to_builtins
 from rtbench.errors import UserError
 from rtbench.messages.lines import say
 from rtbench.messages.server import Counts, Limits, Readiness, ServerOptions
-from rtbench.servers.kit import liveness, origin
+from rtbench.servers.kit import liveness, origin, tls
 from rtbench.servers.kit.channel import Encoder
 from rtbench.servers.kit.guard import Guard
 from rtbench.servers.kit.hub import Hub
@@ -58,6 +58,8 @@ class Server:
         self.stopped = asyncio.Event()
         self.socket = listen(options.host, options.port)
         self.guard = Guard(options.bounds)
+        self.tls = tls.context(options.tls)
+        """The context of its TLS; None: cleartext."""
         self._watched = liveness.watch(self.socket, options.limits.heartbeat_s)
         self.conversing: set[asyncio.Task[Any]] = set()
         """Handlers that wait for the answer to their farewell (WebSocket): the server waits for them, then closes."""
@@ -98,8 +100,13 @@ class Server:
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
         host, port = self.socket.getsockname()[:2]
-        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        url = f"{'https' if self.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
         say(Readiness(url, self._uses()))
+
+    @property
+    def secure(self) -> dict[str, Any]:
+        """The arguments of `loop.create_server` for TLS; a handshake may take as long as a head."""
+        return {"ssl": self.tls, "ssl_handshake_timeout": self.options.bounds.head_s} if self.tls else {}
 
     def refuses(self, page: str | None, host: str) -> bool:
         """Whether a request with this `Origin` and this `Host` is a page's that may neither connect nor post."""

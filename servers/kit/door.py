@@ -193,7 +193,10 @@ class Door(asyncio.Protocol):
             return
         self._now(_ignore)
         transport.write(_answer(status))
-        transport.write_eof()
+        if transport.can_write_eof():
+            transport.write_eof()
+        else:  # TLS
+            transport.close()
         guard.lingering[self] = asyncio.get_running_loop().time() + LINGER_S
         guard.look()
 

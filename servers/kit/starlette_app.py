@@ -89,6 +89,7 @@ class _Uvicorn(uvicorn.Server):
 
 async def run(server: Server, hub: Hub, routes: Sequence[BaseRoute]) -> None:
     """Serve these routes, the plan and the pages until the server is stopped."""
+    files = server.options.tls
     config = uvicorn.Config(
         _application(server, hub, routes),
         http=cast(Any, _behind(server.guard)),
@@ -98,6 +99,8 @@ async def run(server: Server, hub: Hub, routes: Sequence[BaseRoute]) -> None:
         log_level="warning",
         access_log=False,
         backlog=BACKLOG,
+        ssl_certfile=files.certificate if files else None,
+        ssl_keyfile=files.key if files else None,
         server_header=False,
         ws_per_message_deflate=False,
         ws_ping_interval=None,  # the hub's heartbeat pings, as in every subject (R11)
@@ -105,6 +108,9 @@ async def run(server: Server, hub: Hub, routes: Sequence[BaseRoute]) -> None:
         timeout_keep_alive=max(1, int(server.options.bounds.idle_s)),
         timeout_graceful_shutdown=max(1, int(FAREWELL_S)),
     )
+    if server.tls is not None:
+        config.load()
+        config.ssl = server.tls  # uvicorn's own would also speak other versions
     running = _Uvicorn(config)
     await server.filled()
     serving = asyncio.create_task(running.serve(sockets=[server.socket]))

@@ -20,7 +20,7 @@ const { limits } = options;
 const transport = await import(`./${options.transport}.js`);
 const hub = new Hub(transport.encoder, limits, options.streams ?? {});
 const guard = new Guard(options.bounds, options.allow_origin ?? []);
-const server = serverOf(hub, transport, guard);
+const server = serverOf(hub, transport, guard, options.tls);
 
 for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, stop);
 process.on("SIGUSR2", () => globalThis.gc?.()); // memory is read in a declared state (R4); SIGUSR1 is Node's own

@@ -3,7 +3,9 @@
    Invariant: an idle connection is cut after `idle_s` (node:http's own limit is 5 s), a late head after `head_s`. */
 
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import http from "node:http";
+import https from "node:https";
 
 import { hangUp, json, Refusal, send } from "./answer.js";
 import { onlyGet, Target } from "./request.js";
@@ -21,8 +23,17 @@ export const USES = {
   ...(HANDED_OVER && JSON.parse(process.env.LISTEN_OPTIONS ?? "{}")),
 };
 
-export function serverOf(hub, transport, guard) {
-  const server = http.createServer({ ...guard.httpOptions, noDelay: NO_DELAY }, (request, response) => {
+/** With what node:tls serves, and its only version; session tickets are as Node ships them. */
+function secured({ certificate, key, version }, { headersTimeout }) {
+  const only = `TLSv${version}`;
+  const files = { cert: readFileSync(certificate), key: readFileSync(key) };
+  return { ...files, minVersion: only, maxVersion: only, handshakeTimeout: headersTimeout };
+}
+
+export function serverOf(hub, transport, guard, tls) {
+  const bounds = guard.httpOptions;
+  const made = { ...bounds, noDelay: NO_DELAY, ...(tls && secured(tls, bounds)) };
+  const server = (tls ? https : http).createServer(made, (request, response) => {
     try {
       guard.asked(request, response);
       guard.share(request, response);
@@ -41,7 +52,7 @@ export function serverOf(hub, transport, guard) {
       send(response, answerOf(error));
     }
   });
-  server.on("connection", (socket) => guard.enter(socket));
+  server.on(tls ? "secureConnection" : "connection", (socket) => guard.enter(socket));
   server.on("clientError", (error, socket) => {
     if (!socket.writable || socket.bytesWritten > 0) socket.destroy();
     else hangUp(socket, guard.badHead(error));
@@ -69,9 +80,9 @@ function answerOf(error) {
 }
 
 /** Listen; resolves to the server's URL. Rejects for a port in use and the like. */
-export async function listen(server, { host, port }) {
+export async function listen(server, { host, port, tls }) {
   server.listen(HANDED_OVER ?? { host, port }, BACKLOG);
   await once(server, "listening");
   const { address, family, port: bound } = server.address();
-  return `http://${family === "IPv6" ? `[${address}]` : address}:${bound}`;
+  return `http${tls ? "s" : ""}://${family === "IPv6" ? `[${address}]` : address}:${bound}`;
 }

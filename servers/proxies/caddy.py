@@ -14,12 +14,21 @@ def _configuration(before: Before, tuned: bool) -> str:
   admin off
   auto_https off
 }}
-http://{before.host}:{before.port} {{
-  bind {before.host}
+{"https" if before.tls else "http"}://{before.host}:{before.port} {{
+  bind {before.host}{_tls(before)}
   reverse_proxy {before.upstream_host}:{before.upstream_port} {{{flush}
   }}
 }}
 """
+
+
+def _tls(before: Before) -> str:
+    """The lines of TLS; session tickets are on, as Caddy ships."""
+    if before.tls is None:
+        return ""
+    version = f"tls{before.tls.version}"
+    files = f"{before.tls.certificate} {before.tls.key}"
+    return f"\n  tls {files} {{\n    protocols {version} {version}\n  }}"
 
 
 def _command(before: Before, tuned: bool) -> list[str]:

@@ -22,13 +22,21 @@ defaults
   {timeouts[2]}
   {"option http-no-delay" if tuned else ""}
 frontend front
-  bind {before.host}:{before.port} backlog 4096
+  bind {before.host}:{before.port} backlog 4096{_tls(before)}
   maxconn {room}
   default_backend servers
 backend servers
   {"http-reuse always" if tuned else ""}
   server one {before.upstream_host}:{before.upstream_port} maxconn {room}
 """
+
+
+def _tls(before: Before) -> str:
+    """The words of TLS; sessions are kept and tickets are on, as HAProxy ships."""
+    if before.tls is None:
+        return ""
+    version = f"TLSv{before.tls.version}"
+    return f" ssl crt {before.tls.both} ssl-min-ver {version} ssl-max-ver {version}"
 
 
 def _command(before: Before, tuned: bool) -> list[str]:

@@ -43,13 +43,21 @@ http {{
   map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
   upstream server {{ server {before.upstream_host}:{before.upstream_port}; {"keepalive 1000;" if tuned else ""} }}
   server {{
-    listen {before.host}:{before.port} backlog=4096;
+    listen {before.host}:{before.port} backlog=4096{" ssl" if before.tls else ""};{_tls(before)}
     location / {{
       proxy_pass http://server;{_FOR_STREAMS if tuned else ""}
     }}
   }}
 }}
 """
+
+
+def _tls(before: Before) -> str:
+    """The lines of TLS; session tickets are on, as nginx ships."""
+    if before.tls is None:
+        return ""
+    files = f"ssl_certificate {before.tls.certificate}; ssl_certificate_key {before.tls.key};"
+    return f"\n    {files} ssl_protocols TLSv{before.tls.version};"
 
 
 def _command(before: Before, tuned: bool) -> list[str]:

@@ -24,7 +24,7 @@ def subject(transport: str, description: str) -> Subject:
         stack="hyperlane",
         technique="encode-once",
         program=Program(_command, ready="line"),
-        capabilities=CAPABILITIES - {"conversation"},
+        capabilities=CAPABILITIES - {"conversation", "tls"},
         requires=(needs_file(str(BINARY), "make hyperlane (needs cargo: https://rustup.rs)"),),
         description=description,
     )

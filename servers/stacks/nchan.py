@@ -33,6 +33,17 @@ def _configuration(launch: Launch) -> str:
     # A client behind by more than the buffer would lose messages without a notice.
     room = 2 * launch.subscribers + 1000
     folder, limits = launch.folder, launch.limits
+    host = f"[{launch.host}]" if ":" in launch.host else launch.host
+    apart = ""
+    if tls := launch.tls:
+        # Posts stay in cleartext, on a port of their own.
+        apart = f"""
+  }}
+  server {{
+    listen {host}:{launch.port} ssl backlog=4096;
+    ssl_certificate {tls.certificate};
+    ssl_certificate_key {tls.key};
+    ssl_protocols TLSv{tls.version};"""
     heartbeat_s = max(1, round(limits["heartbeat_s"]))
     return f"""load_module {MODULE};
 daemon off;
@@ -58,7 +69,7 @@ http {{
   nchan_message_buffer_length {max(1000, limits["ring_messages"])};
   nchan_message_timeout 0;
   server {{
-    listen {f"[{launch.host}]" if ":" in launch.host else launch.host}:{launch.port} backlog=4096;
+    listen {host}:{launch.posts if tls else launch.port} backlog=4096;
     location ~ ^/publish/([^/]+)/([0-9]+)$ {{
       allow 127.0.0.1;
       allow ::1;
@@ -69,7 +80,7 @@ http {{
       nchan_channel_id "$1/$2";
       client_max_body_size 2m;
       client_body_buffer_size 2m;
-    }}
+    }}{apart}
     location ~ ^/subscribe/([^/]+)/([0-9]+)$ {{
       nchan_subscriber;
       nchan_channel_id "$1/$2";
@@ -110,7 +121,7 @@ def subject(transport: str, description: str, codec: str = "", accept: str = "",
         carries_id="payload",
         codec=codec,
         headers={"Accept": accept} if accept else {},
-        capabilities=frozenset({"fairness"} if codec else {"fairness", "heartbeat"}),
+        capabilities=frozenset({"fairness", "tls", *([] if codec else ["heartbeat"])}),
         least_heartbeat_s=1.0,
         requires=(needs_program("nginx", _REMEDY), needs_file(MODULE, _REMEDY)),
         description=description,

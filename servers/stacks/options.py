@@ -22,6 +22,8 @@ def argument(launch: Launch, transport: str = "") -> str:
         "bounds": {name: launch.limits[name] for name in Bounds.__struct_fields__},
         "allow_origin": list(launch.limits["allow_origin"]),
     }
+    if launch.tls:
+        options["tls"] = {name: getattr(launch.tls, name) for name in ("certificate", "key", "version")}
     if transport:
         options |= {"transport": transport, "streams": _traits()}
     return json.dumps(options)

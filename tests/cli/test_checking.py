@@ -38,7 +38,7 @@ def test_verify_lists_every_problem(
     asked: list[Any] = []
     kept: list[Path] = []
 
-    def verify(target: Any, logs: Path | None = None) -> Verification:
+    def verify(target: Any, scenario: Any = None, logs: Path | None = None) -> Verification:
         asked.append(target if isinstance(target, str) else target.name)
         if logs is not None:
             kept.append(logs)
@@ -71,7 +71,7 @@ def test_verify_shows_passes_first_and_each_skipped_case_when_asked(
 
 def test_one_failure_of_many_is_a_finding(call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(checking, "verify_one", lambda target, logs: BAD if target.name == "tcp-floor" else GOOD)
+    monkeypatch.setattr(checking, "verify_one", lambda target, *_, logs: BAD if target.name == "tcp-floor" else GOOD)
     assert call("verify", "sse-aiohttp", "tcp-floor", "sse-nchan").code == 1
 
 

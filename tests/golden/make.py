@@ -507,6 +507,7 @@ def _connections(
         "local_port": 40_000 + np.arange(n),
         "started_ns": began,
         "connected_ns": connected,
+        "secured_ns": np.full_like(response, -1),
         "response_ns": response,
         "first_message_ns": first,
         "closed_ns": np.full(n, window[1] + round(plan.grace_s * SECOND)),

@@ -59,7 +59,7 @@ def _objects(value: Any) -> list[dict[str, Any]]:
         return [found for one in value for found in _objects(one)]
     if not isinstance(value, dict):
         return []
-    mappings = ("uses", "headers", "failed", "started", "controls", "response_headers")
+    mappings = ("uses", "headers", "failed", "started", "controls", "response_headers", "negotiated")
     return [value, *(found for key, one in value.items() if key not in mappings for found in _objects(one))]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from rtbench import programs
 from rtbench.servers.stacks import nchan
 from rtbench.subjects import Launch, Post
 from rtbench.subjects.registry import find
+from rtbench.subjects.tls import TlsFiles
 
 NAMES = ["sse-nchan", "websocket-nchan", "short-poll-nchan", "long-poll-nchan"]
 LIMITS = {"heartbeat_s": 15.0, "ring_messages": 5000, "ring_bytes": 2**26, "buffer_bytes": 2**20}
@@ -36,7 +38,7 @@ def test_what_an_nchan_subject_is(name: str) -> None:
     place = "poll" if name == "short-poll-nchan" else "subscribe"
     assert (subject.carries_id, subject.template) == ("payload", f"/{place}/{{stream}}/{{channel}}")
     # Ids are its own, it drops nobody, it knows no end.
-    assert subject.capabilities == {"fairness", *(["heartbeat"] if "poll" not in name else [])}
+    assert subject.capabilities == {"fairness", "tls", *(["heartbeat"] if "poll" not in name else [])}
     assert [one.remedy for one in subject.requires] == ["apt-get install nginx libnginx-mod-nchan"] * 2
 
 
@@ -49,6 +51,15 @@ def test_the_configuration_is_of_the_scenarios_limits(tmp_path: Path) -> None:
     assert "/etc/" not in text
     assert "/var/" not in text
     assert "listen [::1]:18123" in nchan._configuration(launch(tmp_path, "::1"))
+
+
+def test_with_tls_posts_stay_in_cleartext_on_a_port_of_their_own(tmp_path: Path) -> None:
+    tls = TlsFiles("chain.pem", "key.pem", "both.pem", "1.2")
+    text = nchan._configuration(replace(launch(tmp_path), tls=tls, posts=18124))
+    clear, secure = text.split("  server {")[1:]
+    assert "listen 127.0.0.1:18124 backlog" in clear and "/publish/" in clear and "/subscribe/" not in clear
+    assert "listen 127.0.0.1:18123 ssl" in secure and "/subscribe/" in secure and "/publish/" not in secure
+    assert "ssl_certificate chain.pem;" in secure and "ssl_protocols TLSv1.2;" in secure
 
 
 def test_nginx_takes_the_configuration(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"maps"
@@ -119,12 +120,16 @@ func (g *Guard) state(conn net.Conn, state http.ConnState) {
 	case http.StateNew:
 		if why := g.enter(conn); why != "" {
 			g.Refuse(why)
-			conn.SetWriteDeadline(time.Now().Add(time.Second))
-			answer := full
-			if why == "requests_hz" {
-				answer = often
+			if secure, ok := conn.(*tls.Conn); ok {
+				conn = secure.NetConn() // an answer would need a handshake first
+			} else {
+				conn.SetWriteDeadline(time.Now().Add(time.Second))
+				answer := full
+				if why == "requests_hz" {
+					answer = often
+				}
+				conn.Write([]byte(answer)) // a fresh socket takes it at once
 			}
-			conn.Write([]byte(answer)) // a fresh socket takes it at once
 			conn.Close()
 		}
 	case http.StateActive: // something was read, or its time was up
