@@ -30,6 +30,7 @@ from rtbench.transports.poll import PollResponse
 
 if TYPE_CHECKING:
     from rtbench.loadtests.reactor.reactor import Reactor
+    from rtbench.loadtests.visits import Visits
 
 Array = npt.NDArray[np.int64]
 
@@ -205,10 +206,20 @@ class Recorder:
         kernel[stamped] = self.clock.to_monotonic(kernel[stamped])
         return columns
 
-    def write(self, folder: Path, suffix: str, polling: bool) -> None:
-        """Write this process's shard of a trial's files. OSError (a full disk) passes through."""
+    def write(self, folder: Path, suffix: str, polling: bool, visits: Visits | None = None) -> None:
+        """Write this process's shard of a trial's files. OSError (a full disk) passes through.
+
+        What visitors had goes into a table of its own.
+        """
         self.clock.pair()
-        write_table(folder / f"deliveries{suffix}.parquet", "deliveries", self.table())
+        table = self.table()
+        if visits is not None:
+            visiting = table["subscriber"] >= visits.first
+            theirs = {name: column[visiting] for name, column in table.items()}
+            write_table(folder / f"visit_deliveries{suffix}.parquet", "visit_deliveries", theirs)
+            write_table(folder / f"visits{suffix}.parquet", "visits", visits.table())
+            table = {name: column[~visiting] for name, column in table.items()}
+        write_table(folder / f"deliveries{suffix}.parquet", "deliveries", table)
         if polling:
             write_table(folder / f"requests{suffix}.parquet", "requests", self.requests.columns())
         if self.sends:
@@ -231,6 +242,7 @@ class Recorder:
             )
         }
         whole = [link.counts_now() for link in links]
+        columns["planned_ns"] = [link.attempt_ns for link in links]
         columns["subscriber"] = [link.subscriber.index for link in links]
         for suffix, counts in (
             ("", whole),

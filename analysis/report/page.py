@@ -18,7 +18,18 @@ from rtbench.analysis import claims, figures, format, templates
 from rtbench.analysis.advice.advice import Advice
 from rtbench.analysis.evidence import Evidence, naming, origin
 from rtbench.analysis.figures import _style
-from rtbench.analysis.report import answer, factors, fairness, loopback, overview, pairs, proxied, stacks, tables
+from rtbench.analysis.report import (
+    answer,
+    crowds,
+    factors,
+    fairness,
+    loopback,
+    overview,
+    pairs,
+    proxied,
+    stacks,
+    tables,
+)
 from rtbench.analysis.report.caveat import Caveat
 from rtbench.analysis.report.citation import cite, facts
 from rtbench.analysis.report.condense import condense
@@ -30,7 +41,7 @@ from rtbench.records.replacing import create, write
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
-LEAD = ("decision", "sweep", "forest", "freshness", "recovery", "memory", "floor", "latency", "replication")
+LEAD = ("decision", "sweep", "forest", "freshness", "recovery", "storm", "memory", "floor", "latency", "replication")
 """The figures that may stand open, each in its section; the first OPEN of them that are there do."""
 
 OPEN = 3
@@ -107,6 +118,8 @@ def _context(
     pair_columns, paired = pairs.pairs(evidence)
     recovery_columns, recovery = tables.recovery(evidence)
     growth_columns, growth = tables.growth(evidence)
+    storm_columns, storm = crowds.storm(evidence)
+    churn_columns, churn = crowds.churn(evidence)
     paying, heights = loopback.table(evidence), tables.layers(evidence)
     split = [(one, found) for one in (factors.POLL, factors.PUSH) if (found := factors.table(evidence, one))]
     lead = [name for name in LEAD if name in {figure.name for figure in shown}][:OPEN]
@@ -146,6 +159,10 @@ def _context(
         "recovery": recovery,
         "growth_columns": growth_columns,
         "growth": growth,
+        "storm_columns": storm_columns,
+        "storm": storm,
+        "churn_columns": churn_columns,
+        "churn": churn,
         "paying_columns": loopback.HEADINGS,
         "paying": paying,
         "split": split,

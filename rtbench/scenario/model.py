@@ -17,6 +17,7 @@ from typing import Any
 
 from rtbench.scenario.tables import (
     ChatTable,
+    ChurnTable,
     EquivalenceTable,
     FaultsTable,
     MemoryTable,
@@ -25,6 +26,7 @@ from rtbench.scenario.tables import (
     ReconnectTable,
     Rule,
     ServerTable,
+    StormTable,
     SubjectTable,
     ValidityTable,
     WorkloadTable,
@@ -46,6 +48,7 @@ MOST_WORKERS = 4
 
 _LATER: Mapping[str, Any] = {
     "warmup_messages": 0,
+    "reconnect.policy": ReconnectTable().policy,
     "validity.moved_share": ValidityTable().moved_share,
     **{
         f"server.{name}": [] if name == "allow_origin" else getattr(ServerTable(), name)
@@ -62,6 +65,14 @@ _LATER: Mapping[str, Any] = {
     },
 }
 """Keys that older scenarios lack, and the value that gives the same campaign as without the key."""
+
+_LATER_TABLES: Mapping[str, Any] = {
+    "place": PlaceTable(),
+    "equivalence": EquivalenceTable(),
+    "storm": StormTable(),
+    "churn": ChurnTable(),
+}
+"""Tables that older scenarios lack. At these values they are left out of `as_dict`."""
 
 _DERIVED = {"derived": True}
 """Marks a field that loading adds: neither a key of the TOML file nor part of `as_dict`."""
@@ -117,6 +128,8 @@ class Scenario:
     memory: MemoryTable = field(default_factory=MemoryTable)
     faults: FaultsTable = field(default_factory=FaultsTable)
     chat: ChatTable = field(default_factory=ChatTable)
+    storm: StormTable = field(default_factory=StormTable)
+    churn: ChurnTable = field(default_factory=ChurnTable)
     sweep: dict[str, Any] = ruled(sweep(), {})
     """The values of any other keys: each combination is a cell of every block."""
     thresholds: dict[str, Any] = ruled(thresholds(), {})
@@ -136,10 +149,10 @@ class Scenario:
     def as_dict(self) -> dict[str, Any]:
         """Nested plain values, as in the TOML file and in campaign.json.
 
-        Without [place] and [equivalence] at their defaults, as in folders from before these tables existed.
+        Without the tables of `_LATER_TABLES` at their defaults, as in folders from before these tables existed.
         """
         table = {item.name: _plain(getattr(self, item.name)) for item in keys(Scenario)}
-        for name, empty in (("place", PlaceTable()), ("equivalence", EquivalenceTable())):
+        for name, empty in _LATER_TABLES.items():
             if getattr(self, name) == empty:
                 del table[name]
         if len(self.stream) == 1:
