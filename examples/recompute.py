@@ -22,7 +22,15 @@ Table = dict[str, Any]
 
 LEVELS = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999, "max": 1.0}
 INSTANTS_NEEDED = {"p99": 368, "p999": 3688}
-SUCCEEDED = ("open", "closed", "closed by the subscriber", "ended", "failed by its stream", "stopped (status 204)")
+SUCCEEDED = (
+    "open",
+    "closed",
+    "closed by the subscriber",
+    "cut",
+    "ended",
+    "failed by its stream",
+    "stopped (status 204)",
+)
 SPOILT_BY_DEFAULT = (
     "latency_*", "due_to_sent_*", "sent_to_*", "request_to_*", "kernel_to_app_*", "poll_round_trip_*", "connect_*",
     "response_*", "first_message_*", "server_cpu_*", "client_cpu_*", "proxy_cpu_*", "machine_busy_*", "arrival_gap_*",
@@ -58,7 +66,7 @@ class Trial:
         self.manifest: Json = json.loads((self.folder / "manifest.json").read_text())
         scenario, cell = campaign["scenario"], row.get("cell") or {}
         stream = cell.get("stream", scenario["stream"])
-        streams = 1 if isinstance(stream, str) else len(stream)
+        streams = self.streams = 1 if isinstance(stream, str) else len(stream)
         unicast = cell.get("workload.channels", (scenario.get("workload") or {}).get("channels")) == "unicast"
         counts = self.manifest.get("counts") or {}
         self.subscribers: int = counts.get("subscribers") or cell.get("subscribers", scenario["subscribers"])
@@ -77,7 +85,7 @@ class Trial:
         self.ticks, self.deliveries, self.connections = map(self.table, ("ticks", "deliveries", "connections"))
         self._join()
         found = self._delivery() | self._latency() | self._within_tick() | self._costs() | self._bytes()
-        found |= self._set_up() | self._recovery() | self._spacing()
+        found |= self._set_up() | self._recovery() | self._spacing() | self._storm() | self._churn()
         if self.manifest["transport"] in POLLING:
             found |= self._polls()
         unknown = self.manifest.get("unknown") or ()
@@ -111,6 +119,15 @@ class Trial:
         arrived = self.first & (app >= self.start) & (app < self.end)
         self.arrived = int(arrived.sum())
         self.arrived_bytes = int(rows["payload_bytes"][arrived].sum())
+        self.churned = (self.folder / "visits.parquet").exists()
+        seen: set[tuple[int, int]] = set()
+        visited = self.table("visit_deliveries") if self.churned else {name: [] for name in rows}
+        for who, seq, app_ns, size in zip(
+            *(visited[name] for name in ("subscriber", "seq", "app_ns", "payload_bytes")), strict=True
+        ):
+            if (who, seq) not in seen and self.start <= app_ns < self.end:
+                self.arrived, self.arrived_bytes = self.arrived + 1, self.arrived_bytes + int(size)
+            seen.add((who, seq))
 
     def _delivery(self) -> Json:
         """Section 3: the audit."""
@@ -304,20 +321,28 @@ class Trial:
         }
 
     def _recovery(self) -> Json:
-        """Section 10: after a kill of the server."""
+        """Section 10: after a kill of the server, or a cut of connections."""
         events = self.manifest.get("events") or ()
-        kills = [event["began_ns"] for event in events if (event["do"], event["what"]) == ("kill", "server")]
-        if not kills:
+        interruptions = (("kill", "server"), ("cut", "connections"))
+        begun = [event["began_ns"] for event in events if (event["do"], event["what"]) in interruptions]
+        if not begun:
             return {}
-        kill, rows = min(kills), self.connections
+        kill, rows = min(begun), self.connections
+        cut = {
+            who for who, outcome in zip(rows["subscriber"].tolist(), rows["outcome"], strict=True) if outcome == "cut"
+        }
+        hit = set(range(self.subscribers)) if any(event["do"] == "kill" for event in events) else cut
         again = (rows["started_ns"] > kill) & (rows["first_message_ns"] > kill)
         back: dict[int, int] = {}
         for subscriber, moment in zip(
             *(rows[name][again].tolist() for name in ("subscriber", "first_message_ns")), strict=True
         ):
-            back[subscriber] = min(back.get(subscriber, moment - kill), moment - kill)
-        never = self.subscribers - len(back)
-        later = rows["started_ns"][rows["started_ns"] > kill]
+            if subscriber in hit:
+                back[subscriber] = min(back.get(subscriber, moment - kill), moment - kill)
+        never = len(hit) - len(back)
+        after = rows["started_ns"] > kill
+        later = rows["started_ns"][after]
+        tried = sum(who in hit for who in rows["subscriber"][after].tolist())
         made = {
             (who, connection): started
             for who, connection, started in zip(
@@ -330,7 +355,212 @@ class Trial:
             **{f"recovery_{p}_ns": nearest_rank(list(back.values()), LEVELS[p], never) for p in ("p50", "p99", "max")},
             "replayed": sum(made.get((who[i], on[i]), 0) > due[i] for i in range(len(due))),
             "herd_peak_hz": float(np.bincount((later - kill) // 100_000_000).max() / 0.1) if later.size else 0.0,
-            "attempts_per_recovery": later.size / len(back) if back else None,
+            "attempts_per_recovery": tried / len(back) if back else None,
+        }
+
+    def _storm(self) -> Json:
+        """Section 19: a storm."""
+        cuts = [event for event in self.manifest.get("events") or () if event["do"] == "cut"]
+        if not cuts:
+            return {}
+        began, rows = min(event["began_ns"] for event in cuts), self.connections
+        lines = sorted(range(len(rows["started_ns"])), key=lambda row: int(rows["started_ns"][row]))
+        who = sorted({int(rows["subscriber"][row]) for row in lines if rows["outcome"][row] == "cut"})
+        later = [row for row in lines if rows["started_ns"][row] > began]
+        first: dict[int, int] = {}
+        again: dict[int, int] = {}
+        for row in later:
+            subscriber = int(rows["subscriber"][row])
+            if rows["connection"][row] >= 0 and subscriber in who:
+                first.setdefault(subscriber, row)
+                if rows["response_ns"][row] >= 0:
+                    again.setdefault(subscriber, row)
+        back = max(int(rows["response_ns"][row]) for row in again.values()) if who and len(again) == len(who) else None
+        due, channel = self.ticks["due_ns"], self.ticks["channel"]
+        gap = missed = 0
+        kept_of = self.deliveries["subscriber"][self.kept]
+        for subscriber in who:
+            of_channel = self.inside & (channel == self.channel_of[subscriber])
+            until = int(rows["started_ns"][again[subscriber]]) if subscriber in again else self.end
+            gap += int((of_channel & (due >= began) & (due < until)).sum())
+            missed += int(of_channel.sum()) - int((kept_of == subscriber).sum())
+        network = self.manifest.get("network") or {}
+        full = [self._gained(network, name) for name in ("listen_overflows", "listen_drops")]
+        cpu = self._storm_cpu(began, back, len(who))
+        least = None
+        tcp = (rows["connected_ns"] - rows["started_ns"])[(rows["connected_ns"] >= 0) & (rows["started_ns"] >= 0)]
+        planned = [int(rows["planned_ns"][row]) for row in first.values()] if "planned_ns" in rows else []
+        if cpu is not None and len(planned) == len(who) and min(planned) >= 0 and tcp.size:
+            cores = len(((self.manifest.get("processes") or {}).get("server") or {}).get("cores") or (0,))
+            waits = sorted(max(0, moment - began) for moment in planned)
+            least = max(wait + (len(waits) - k) * max(0.0, cpu) / cores for k, wait in enumerate(waits))
+            least += 2 * int(tcp.min())
+        return {
+            "storm_cut": sum(event.get("count") or 0 for event in cuts),
+            "storm_subscribed_max_ns": None if back is None else back - began,
+            "storm_minimum_ns": least,
+            "storm_gap": gap,
+            "storm_missed": missed,
+            "storm_attempts_failed": sum(rows["outcome"][row] not in SUCCEEDED for row in later),
+            "storm_listen_overflows": None if None in full else max(one for one in full if one is not None),
+            "storm_server_cpu_ns_per_return": cpu,
+            **self._uncut(began, back, set(who)),
+        }
+
+    def _storm_cpu(self, began: int, back: int | None, returned: int) -> float | None:
+        """What the server used beyond its pace before the cut, by those that returned."""
+        if back is None:
+            return None
+        at, cpu = (self.table("probes")[name].tolist() for name in ("at_ns", "server_cpu_ns"))
+        begin = sum(moment < self.start for moment in at)
+        before = sum(moment <= began for moment in at) - 1
+        after = sum(moment < back for moment in at)
+        if not begin < before < after < len(at) or min(cpu[begin], cpu[before], cpu[after]) < 0:
+            return None
+        pace = (cpu[before] - cpu[begin]) / (at[before] - at[begin])
+        return float((cpu[after] - cpu[before] - pace * (at[after] - at[before])) / returned)
+
+    def _uncut(self, began: int, back: int | None, cut: set[int]) -> Json:
+        """Latency of those that were not cut, until all were back and in the same time before."""
+        if len(cut) == self.subscribers:
+            return {}
+        end, found = self.end if back is None else back, {}
+        tick = self.tick[self.kept]
+        due = self.ticks["due_ns"][tick]
+        who, app, kernel = (self.deliveries[name][self.kept] for name in ("subscriber", "app_ns", "kernel_ns"))
+        staying = ~np.isin(who, sorted(cut))
+        for name, low, high in (
+            ("storm_uncut", began, end), ("storm_uncut_before", max(self.start, 2 * began - end), began)
+        ):  # fmt: skip
+            then = self.inside & (self.ticks["due_ns"] >= low) & (self.ticks["due_ns"] < high)
+            expected = sum(
+                int((self.ticks["channel"][then] == self.channel_of[subscriber]).sum())
+                for subscriber in range(self.subscribers)
+                if subscriber not in cut
+            )
+            mine = staying & then[tick]
+            stamped = mine & (kernel >= 0)
+            enough = 2 * int(stamped.sum()) >= int(mine.sum())
+            values = (kernel - due)[stamped] if enough else (app - due)[mine]
+            for level in ("p50", "max"):
+                found[f"{name}_{level}_ns"] = nearest_rank(values, LEVELS[level], expected - int(mine.sum()))
+        return found
+
+    def _churn(self) -> Json:
+        """Section 20: visitors."""
+        if not self.churned:
+            return {}
+        visits, rows, ticks = self.table("visits"), self.connections, self.ticks
+        row_of = {int(who): row for row, who in enumerate(rows["subscriber"])}
+        had: dict[int, list[int]] = {}
+        tick_of = {pair: n for n, pair in enumerate(zip(ticks["channel"].tolist(), ticks["seq"].tolist(), strict=True))}
+        count = dict.fromkeys(("expected", "lost", "duplicated", "reordered", "corrupted", "undecided"), 0)
+        table = self.table("visit_deliveries")
+        for n, who in enumerate(table["subscriber"].tolist()):
+            channel, seq = int(table["channel"][n]), int(table["seq"][n])
+            tick = tick_of.get((channel, seq)) if channel == who % self.streams else None
+            if tick is None or who not in row_of:
+                count["corrupted"] += 1
+                continue
+            mine = had.setdefault(who, [])
+            if self.inside[tick]:
+                wrong = any(table[name][n] != ticks[name][tick] for name in ("digest", "payload_bytes"))
+                count["corrupted"] += wrong
+                count["duplicated"] += seq in mine
+                count["reordered"] += seq not in mine and any(other > seq for other in mine)
+            mine.append(seq)
+        times: dict[str, list[float]] = {"response_ns": [], "first_message_ns": []}
+        never = dict.fromkeys(times, 0)
+        began = failed = 0
+        for n, who in enumerate(visits["subscriber"].tolist()):
+            row = row_of[who]
+            lost = self._visit(who, int(visits["had_until_ns"][n]), row, had.get(who, []), count)
+            planned = int(visits["planned_ns"][n])
+            early = rows["outcome"][row] not in ("open", "closed by the subscriber")
+            unanswered = rows["response_ns"][row] < 0 and (early or int(visits["had_until_ns"][n]) >= planned)
+            if self.start <= planned < self.end:
+                began, failed = began + 1, failed + (early or unanswered)
+                for moment, values in times.items():
+                    if rows[moment][row] >= 0:
+                        values.append(int(rows[moment][row]) - planned)
+                    else:
+                        never[moment] += bool(unanswered or lost)
+        server = (self.manifest.get("processes") or {}).get("server") or {}
+        edges = [server.get(f"descriptors_at_{edge}") for edge in ("start", "end")]
+        mine = [row_of[who] for who in visits["subscriber"].tolist()]
+        there = [
+            sum(rows["started_ns"][row] < at and not 0 <= rows["closed_ns"][row] < at for row in mine)
+            for at in (self.start, self.end)
+        ]
+        known = None not in edges and min(edges) >= 0
+        probes = self.table("probes")
+        part = (probes["at_ns"] - self.start) * 12 // (self.end - self.start)
+        readable = (probes["server_memory_bytes"] >= 0) & (probes["at_ns"] >= self.start)
+        memory = {
+            when: probes["server_memory_bytes"][readable & (part == number)]
+            for when, number in (("before", 0), ("after", 11))
+        }
+        return {
+            "churn_visits": began,
+            "churn_failed": failed,
+            **{f"churn_{kind}": total for kind, total in count.items()},
+            **{
+                f"churn_{name}_{level}_ns": nearest_rank(times[moment], LEVELS[level], never[moment])
+                for name, moment in (("subscribed", "response_ns"), ("first_message", "first_message_ns"))
+                for level in ("p50", "p99")
+            },
+            **{
+                f"churn_server_memory_{when}_bytes": float(values.mean()) if values.size else None
+                for when, values in memory.items()
+            },
+            "churn_descriptors_kept": edges[1] - edges[0] - (there[1] - there[0]) if known else None,
+            **self._cost_of_join(mine),
+        }
+
+    def _visit(self, who: int, had_until: int, row: int, had: list[int], count: Json) -> int:
+        """Count what one visitor had to have; returns how many it lost."""
+        rows, ticks = self.connections, self.ticks
+        answered, closed = int(rows["response_ns"][row]), int(rows["closed_ns"][row])
+        if answered < 0:
+            return 0
+        lost = 0
+        for n in np.flatnonzero(self.inside & (ticks["channel"] == who % self.streams)):
+            seq, due = int(ticks["seq"][n]), int(ticks["due_ns"][n])
+            head = ticks["sent_ns"][n] >= answered or (had and seq >= min(had))
+            tail = due < had_until or (had and seq <= max(had))
+            if head and tail:
+                count["expected"] += 1
+                count["lost"] += seq not in had
+                lost += seq not in had
+            elif head and (closed < 0 or due < closed):
+                count["undecided"] += 1
+        return lost
+
+    def _cost_of_join(self, mine: list[int]) -> Json:
+        """The server's CPU for a join and its leave: least squares over the intervals between probes."""
+        probes, rows = self.table("probes"), self.connections
+        kept = (probes["at_ns"] >= self.start) & (probes["at_ns"] < self.end) & (probes["server_cpu_ns"] >= 0)
+        at, cpu = probes["at_ns"][kept], probes["server_cpu_ns"][kept]
+        if at.size <= 12:
+            return {}
+
+        def between(moments: Any) -> Any:
+            return np.diff(np.searchsorted(np.sort(moments), at))
+
+        came = np.concatenate([self.deliveries["app_ns"], self.table("visit_deliveries")["app_ns"]])
+        moves = (between(rows["started_ns"][mine]) + between(rows["closed_ns"][mine])) / 2
+        x = np.stack([np.diff(at) / 1e9, between(came), moves], axis=1)
+        scale = np.abs(x).max(axis=0)
+        if not scale.all() or np.linalg.matrix_rank(x / scale) < 3:
+            return {}
+        inverse = np.linalg.pinv(x / scale)
+        cost = inverse @ np.diff(cpu)
+        left = np.diff(cpu) - x / scale @ cost
+        freedom = at.size - 1 - 3
+        half = t_quantile(freedom) * math.sqrt(float(left @ left) / freedom * float(inverse[-1] @ inverse[-1]))
+        ends = {"": 0.0, "_low": -half, "_high": half}
+        return {
+            f"churn_server_cpu_ns_per_join{end}": (float(cost[-1]) + more) / scale[-1] for end, more in ends.items()
         }
 
     def _spacing(self) -> Json:
@@ -608,7 +838,8 @@ def check(folders: list[Path], report: Json) -> Check:
             unlisted = set(mine) - set(theirs["metrics"])
             result.same(f"trial {theirs['trial']}: metrics that the report lacks", set(), unlisted)
             for metric, value in theirs["metrics"].items():
-                rounding = ROUNDING if "_memory_growth_" in metric else 0.0  # a fitted line, and its t
+                fitted = "_memory_growth_" in metric or "_cpu_ns_per_join" in metric  # a fitted line, and its t
+                rounding = ROUNDING if fitted else 0.0
                 result.same(f"trial {theirs['trial']}, {metric}", value, mine.get(metric), rounding)
                 result.metrics |= {metric} if value is not None else set()
     result.same("trials that no folder has", [], rows)

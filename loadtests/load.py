@@ -94,6 +94,11 @@ class Load:
             self.senders.append(Sender(subscriber, self.settings.chat))
         return subscriber
 
+    def visitor(self, index: int) -> Subscriber:
+        """The visitor (`[churn]`) with this number, which is beyond those of all subscribers."""
+        channel = self._workload.channel(self._workload.channel_of(index))
+        return Subscriber(self, index, self.transport, channel, find(channel.stream).json_payload)
+
     def channel(self, number: int) -> Channel:
         """The channel of that number."""
         return self._workload.channel(number)

@@ -14,6 +14,7 @@ import struct
 import time
 import zlib
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ from rtbench.transports.poll import PollResponse
 
 if TYPE_CHECKING:
     from rtbench.loadtests.reactor.reactor import Reactor
+    from rtbench.loadtests.visits import Visits
 
 Array = npt.NDArray[np.int64]
 
@@ -228,11 +230,21 @@ class Recorder:
         kernel[stamped] = self.clock.to_monotonic(kernel[stamped])
         return columns
 
-    def write(self, folder: Path, suffix: str, polling: bool) -> None:
-        """Write this process's shard of a trial's files. OSError (a full disk) passes through."""
+    def write(self, folder: Path, suffix: str, polling: bool, visits: Visits | None = None) -> None:
+        """Write this process's shard of a trial's files. OSError (a full disk) passes through.
+
+        What visitors had goes into a table of its own.
+        """
         self.clock.pair()
-        deliveries = map(self._stamped, self.deliveries.pieces(ROW_GROUP))
-        write_pieces(folder / f"deliveries{suffix}.parquet", "deliveries", deliveries)
+        pieces = partial(self.deliveries.pieces, ROW_GROUP)
+        staying: Iterable[dict[str, Array]] = map(self._stamped, pieces())
+        if visits is not None:
+            first = visits.first
+            staying = (_rows(piece, piece["subscriber"] < first) for piece in staying)
+            visiting = (_rows(piece, piece["subscriber"] >= first) for piece in map(self._stamped, pieces()))
+            write_pieces(folder / f"visit_deliveries{suffix}.parquet", "visit_deliveries", visiting)
+            write_table(folder / f"visits{suffix}.parquet", "visits", visits.table())
+        write_pieces(folder / f"deliveries{suffix}.parquet", "deliveries", staying)
         if polling:
             write_pieces(folder / f"requests{suffix}.parquet", "requests", self.requests.pieces(ROW_GROUP))
         if self.sends:
@@ -256,6 +268,7 @@ class Recorder:
             )
         }
         whole = [link.counts_now() for link in links]
+        columns["planned_ns"] = [link.attempt_ns for link in links]
         columns["subscriber"] = [link.subscriber.index for link in links]
         for suffix, counts in (
             ("", whole),
@@ -265,3 +278,7 @@ class Recorder:
             for name in TcpCounts._fields:
                 columns[f"tcp_{name}{suffix}"] = [getattr(one, name) for one in counts]
         return columns
+
+
+def _rows(table: dict[str, Array], chosen: npt.NDArray[np.bool_]) -> dict[str, Array]:
+    return {name: column[chosen] for name, column in table.items()}

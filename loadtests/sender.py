@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from rtbench.loadtests.reactor.links import Link, WebSocketLink
-from rtbench.loadtests.subscriber import phase_ns
+from rtbench.loadtests.subscriber import among, phase_ns
 from rtbench.messages.load import ChatSettings
 from rtbench.streams import Pace, Source
 from rtbench.streams.chat import utterance
@@ -31,7 +31,7 @@ APART = -1
 
 def sends(chat: ChatSettings, subscriber: int) -> bool:
     """Whether this subscriber is a sender: senders are spread evenly over all subscribers."""
-    return (subscriber + 1) * chat.senders // chat.subscribers > subscriber * chat.senders // chat.subscribers
+    return among(subscriber, chat.senders, chat.subscribers)
 
 
 class _Silent:

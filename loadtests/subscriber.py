@@ -36,6 +36,11 @@ def phase_ns(subscriber: int, period_ns: int) -> int:
     return int(subscriber * _GOLDEN % 1 * period_ns)
 
 
+def among(subscriber: int, count: int, of: int) -> bool:
+    """Whether this subscriber is one of `count` that are spread evenly over `of` subscribers."""
+    return subscriber < of and (subscriber + 1) * count // of > subscriber * count // of
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """The server's address, resolved once."""
@@ -87,6 +92,10 @@ class Subscriber:
         self.link: Link | None = None
         self.session: Any = None
         """The TLS session of its last connection, which the next one resumes if the server allows it."""
+        self._closed_ns = 0
+        """When the last connection ended."""
+        self._planned_ns = 0
+        """When the next connection is to begin; 0: now."""
         self._waited_s = 0.0
         """Time from the last connection's end until its advice was decoded; part of the wait."""
         self._over: AsyncResult[Link] = AsyncResult()
@@ -95,10 +104,11 @@ class Subscriber:
     def subscribe(self, target: Endpoint, at_ns: int = 0) -> None:
         """Connect at `at_ns` (0: now), subscribe, and return when the connection is over."""
         over = self._over = AsyncResult()
+        self._planned_ns = at_ns or self._planned_ns
         if at_ns > time.monotonic_ns():
-            self.load.reactor.at(at_ns, self._connect, target)
+            self.load.reactor.at(at_ns, self.connect, target)
         else:
-            self._connect(target)
+            self.connect(target)
         try:
             link: Link = over.get()
         finally:
@@ -113,6 +123,7 @@ class Subscriber:
         advised_ms: int | None = getattr(link.codec, "retry_ms", None)
         self.session = getattr(link.socket, "session", None)
         self.retry_ms = self.retry_ms if advised_ms is None else advised_ms  # 0 means at once
+        self._closed_ns = link.closed_ns
         self._waited_s = (time.monotonic_ns() - link.closed_ns) / 1e9
 
     def asked(self, target: Endpoint) -> Asked:
@@ -139,13 +150,16 @@ class Subscriber:
         """A codec for that request."""
         return maker(self.transport, self.load.settings.codec)(asked)
 
-    def _connect(self, target: Endpoint) -> None:
+    def connect(self, target: Endpoint) -> Link:
+        """Connect and subscribe."""
         reactor = self.load.reactor
         link = self.link = link_of(find(self.transport))(reactor, self, self.asked(target))
         link.deaf = not self.connections and self.load.number(self) < self.load.settings.deaf
         link.session = self.session
+        link.attempt_ns, self._planned_ns = self._planned_ns or time.monotonic_ns(), 0
         self.connections += 1
         reactor.connect(link, target.family, target.address, target.tls)
+        return link
 
     # Called by the link
 
@@ -159,6 +173,7 @@ class Subscriber:
         policy = self.load.settings.reconnect_policy
         wanted_s = wait_s(policy, self.transport, self.index, self.attempts, self.retry_ms)
         self.attempts += 1
+        self._planned_ns = self._closed_ns + int(wanted_s * 1e9) if self._closed_ns else 0
         return max(0.0, wanted_s - self._waited_s)
 
     def ended(self, link: Link) -> None:

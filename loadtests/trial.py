@@ -20,7 +20,9 @@ from gevent import socket
 
 from rtbench.errors import RtbenchError
 from rtbench.loadtests.load import Load
+from rtbench.loadtests.storm import Storm
 from rtbench.loadtests.subscriber import Endpoint
+from rtbench.loadtests.visits import Visits
 from rtbench.messages.lines import Lines, line
 from rtbench.messages.load import (
     COMMAND,
@@ -59,6 +61,9 @@ class TrialControl:
         self._lags, self._lag_count = array("q"), 0
         """Due time and lateness of each probe; room for all of them before the window."""
         self._count = 0
+        storm = load.settings.storm
+        self._storm = Storm(load, storm) if storm.at_s else None
+        self._visits = Visits(load, load.settings.churn) if load.settings.churn.rate_hz else None
         self._more = gevent.event.Event()
         gevent.spawn(self._obey)
         self._say(Hello(os.getpid()))
@@ -114,7 +119,10 @@ class TrialControl:
             load = self._load
             state = Subscribed(load.subscribed_count, dict(load.failed), load.given_up)
             if state != reported:
-                self._say(state)
+                try:
+                    self._say(state)
+                except OSError:  # the trial is over
+                    return
                 reported = state
             gevent.sleep(0.05)
 
@@ -135,6 +143,10 @@ class TrialControl:
         reactor.at(end_ns, self._close_window)
         for sender in self._load.senders:
             sender.begin(start_ns, end_ns)
+        if self._storm is not None:
+            self._storm.begin(start_ns)
+        if self._visits is not None:
+            self._visits.begin(start_ns)
         self._lags = array("q", bytes(16 * len(range(start_ns + _PROBE_NS, end_ns, _PROBE_NS))))
         if self._lags:
             reactor.at(start_ns + _PROBE_NS, self._probe, start_ns + _PROBE_NS, end_ns)
@@ -170,7 +182,7 @@ class TrialControl:
         captured = load.reactor.capture.at
         load.recorder.decode()
         try:
-            load.recorder.write(Path(finish.folder), finish.suffix, finish.polling)
+            load.recorder.write(Path(finish.folder), finish.suffix, finish.polling, self._visits)
         except OSError as error:
             found = unwritable(Path(finish.folder), error)
             self._say(Failure(found.message, found.remedy))
@@ -191,6 +203,7 @@ class TrialControl:
             due=tuple((*key, due_ns) for key, due_ns in recorder.due.items()),
             failed=load.failed,
             tls=load.secured(),
+            cut=None if self._storm is None else self._storm.cut,
         )
         self._say(Finished(report))
 

@@ -1,4 +1,4 @@
-"""Coming back after the server was killed: how long it took, how big the herd was (R6)."""
+"""Coming back after the server was killed or connections were cut: how long it took, how big the herd was (R6)."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _PANELS = (
 )
 
 
-@figure("recovery", 65, "Recovery after the server was killed")
+@figure("recovery", 65, "Recovery after a kill or a cut")
 def draw(evidence: Evidence) -> Drawing | None:
     canvas = dots(evidence, _PANELS)
     if canvas is None:
         return None
     caption = (
-        "From the kill of the server until a message comes on a connection that was made after it, over the "
-        "subscribers of a trial (the time that the server was away is in it); and the rate of connection attempts in "
-        "the busiest 100 ms after the kill. A subject whose last subscriber never came back has no place in the second "
-        f"panel. {ending(evidence, _PANELS)}"
+        "From the kill of the server, or the cut of connections, until a message comes on a connection that was made "
+        "after it, over the subscribers that had to reconnect (the time that a server was away is in it); and the rate "
+        "of connection attempts in the busiest 100 ms after it. A subject whose last subscriber never came back has no "
+        f"place in the second panel. {ending(evidence, _PANELS)}"
     )
     return Drawing(canvas, caption, tuple((p.metric, p.title) for p in _PANELS))

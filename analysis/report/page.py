@@ -21,6 +21,7 @@ from rtbench.analysis.figures import _style
 from rtbench.analysis.report import (
     answer,
     capacity,
+    crowds,
     factors,
     fairness,
     loopback,
@@ -42,7 +43,10 @@ from rtbench.records.replacing import create, write
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
-LEAD = ("decision", "capacity", "sweep", "forest", "freshness", "recovery", "memory", "floor", "latency", "replication")
+LEAD = (
+    "decision", "capacity", "sweep", "forest", "freshness", "recovery", "storm", "memory", "floor", "latency",
+    "replication",
+)  # fmt: skip
 """The figures that may stand open, each in its section; the first OPEN of them that are there do."""
 
 OPEN = 3
@@ -119,6 +123,8 @@ def _context(
     pair_columns, paired = pairs.pairs(evidence)
     recovery_columns, recovery = tables.recovery(evidence)
     growth_columns, growth = tables.growth(evidence)
+    storm_columns, storm = crowds.storm(evidence)
+    churn_columns, churn = crowds.churn(evidence)
     paying, heights = loopback.table(evidence), tables.layers(evidence)
     split = [(one, found) for one in (factors.POLL, factors.PUSH) if (found := factors.table(evidence, one))]
     lead = [name for name in LEAD if name in {figure.name for figure in shown}][:OPEN]
@@ -160,6 +166,10 @@ def _context(
         "growth": growth,
         "silence_columns": silence.HEADINGS,
         "silence": silence.table(evidence),
+        "storm_columns": storm_columns,
+        "storm": storm,
+        "churn_columns": churn_columns,
+        "churn": churn,
         "paying_columns": loopback.HEADINGS,
         "paying": paying,
         "split": split,

@@ -22,6 +22,8 @@ from rtbench.errors import ResultsError
 from rtbench.records.audit import Audit, Ints, in_window, judge, match
 from rtbench.records.fetches import asked_ns
 from rtbench.records.tables import Columns
+from rtbench.records.visiting import VisitAudit
+from rtbench.records.visiting import audit as audit_visits
 
 SPANS = (
     "latency_kernel", "latency_app", "due_to_sent", "sent_to_kernel", "kernel_to_app",
@@ -74,10 +76,11 @@ class Samples:
         self.inside = inside
 
         arrived = joined.first & (table["app_ns"] >= self.window[0]) & (table["app_ns"] < self.window[1])
-        self.arrived = int(np.count_nonzero(arrived))
-        """Messages that arrived between the edges of the window, whenever they were due: what the costs are divided
-        by."""
-        self.arrived_payload_bytes = int(table["payload_bytes"][arrived].sum(dtype=np.int64))
+        visited, visited_bytes = self._arrived_at_visitors()
+        self.arrived = int(np.count_nonzero(arrived)) + visited
+        """Messages that arrived between the edges of the window, whenever they were due, at visitors, too: what the
+        costs are divided by."""
+        self.arrived_payload_bytes = int(table["payload_bytes"][arrived].sum(dtype=np.int64)) + visited_bytes
 
         kept = self._kept = joined.first & (inside[joined.tick] if inside.size else False)
         self.tick: Ints = joined.tick[kept]
@@ -86,6 +89,16 @@ class Samples:
         self.app_ns: Ints = table["app_ns"][kept]
         self.stamped = self.kernel_ns >= 0
         self._distributions: dict[str, Distribution] = {}
+
+    def _arrived_at_visitors(self) -> tuple[int, int]:
+        """Messages that visitors ([churn]) got between the edges of the window, each once; and their bytes."""
+        if not self.trial.has("visit_deliveries"):
+            return 0, 0
+        table = self.visit_deliveries
+        _, first = np.unique(table["subscriber"].astype(np.int64) << 40 | table["seq"], return_index=True)
+        app_ns = table["app_ns"][first]
+        inside = (app_ns >= self.window[0]) & (app_ns < self.window[1])
+        return int(np.count_nonzero(inside)), int(table["payload_bytes"][first][inside].sum(dtype=np.int64))
 
     @cached_property
     def instants(self) -> int:
@@ -182,6 +195,25 @@ class Samples:
     @cached_property
     def connections(self) -> Columns:
         return self.trial.read("connections")
+
+    @cached_property
+    def visits(self) -> Columns:
+        return self.trial.read("visits")
+
+    @cached_property
+    def visit_deliveries(self) -> Columns:
+        return self.trial.read("visit_deliveries")
+
+    @cached_property
+    def visit_audit(self) -> VisitAudit:
+        """The audit of the visitors, each by its own span."""
+        channel_of = self.visits["subscriber"].astype(np.int64) % self.trial.streams
+        try:
+            return audit_visits(
+                self.visits, self.connections, self.visit_deliveries, self.ticks, self.window, channel_of
+            )
+        except ValueError as error:
+            raise ResultsError(f"{self.trial.directory / 'visits.parquet'}: {error}", "measure again") from error
 
     @cached_property
     def requests(self) -> Columns:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rtbench.loadtests.reactor.tcp_info import TcpCounts, tcp_counts
 from rtbench.loadtests.reactor.tls import TlsError, TlsSocket, bulk
-from rtbench.records.tables import FOR_GOOD
+from rtbench.records.tables import CUT, FOR_GOOD
 from rtbench.streams import find
 from rtbench.transports import Asked, Codec, ProtocolError
 from rtbench.transports.catalogue import Transport
@@ -46,6 +46,8 @@ class Link:
         self.index = -1
         self.look: Callable[[int, int, int], None] | None = None
         self.but_plain_text = False
+        self.attempt_ns = -1
+        """When the attempt was to begin."""
         self.started_ns = -1
         self.connected_ns = self.secured_ns = -1
         self.sealed = False
@@ -62,6 +64,8 @@ class Link:
         self.at_start = self.at_end = self.at_last = TcpCounts()
         self.deaf = False
         """Whether it stops reading when the window opens."""
+        self.was_cut = False
+        """Whether a storm reset it."""
         self.last_stamp_ns = 0
         self.last_row = -1
         self._unsent = b""
@@ -129,9 +133,17 @@ class Link:
         if self.closed_ns < 0:
             self.closed_ns = time.monotonic_ns()
             self.outcome = "closed unanswered" if outcome == "closed" and not self.accepted else outcome
-            self.at_last = tcp_counts(self.socket)
+            if self.was_cut:
+                self.outcome = CUT
+            else:
+                self.at_last = tcp_counts(self.socket)
             self.reactor.forget(self)
             self.noticed()
+
+    def cut(self) -> None:
+        """Reset the connection; the next read finds it reset. Its counts are read first: a reset clears them."""
+        self.was_cut, self.at_last = True, tcp_counts(self.socket)
+        self.reactor.reset(self)
 
     def noticed(self) -> None:
         """Report the end to the subscriber."""

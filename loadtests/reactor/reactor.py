@@ -8,6 +8,7 @@ at least every 10 ms. Users (loadtests/users.py) create links; only the reactor 
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import heapq
 import os
@@ -46,6 +47,9 @@ _ANCILLARY_BYTES = 64
 _epoll = monkey.get_original("select", "epoll")
 _select = monkey.get_original("select", "select")
 _socket = monkey.get_original("socket", "socket")
+_libc = ctypes.CDLL(None, use_errno=True)
+_UNSPEC = bytes(16)
+"""A sockaddr of the family AF_UNSPEC, which Python's socket does not take."""
 
 
 class Reactor:
@@ -57,7 +61,7 @@ class Reactor:
         self.on_full: Callable[[], object] = self.capture.clear
         self._epoll = _epoll()
         self._by_descriptor: dict[int, tuple[Callable[..., Any], int, Link]] = {}
-        self._timers: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._timers: list[tuple[int, int, Callable[..., object], tuple[Any, ...]]] = []
         self._order = count()
         self._owed: dict[WebSocketLink, None] = {}
         self._waiter: Waiter | None = None
@@ -132,6 +136,15 @@ class Reactor:
         """Stop reading the link's socket until its peer resets it."""
         self._epoll.modify(link.socket.fileno(), 0)
 
+    def reset(self, link: Link) -> None:
+        """Reset the link's connection as the network would: its peer gets a RST, its own next read ECONNRESET.
+
+        Connecting a TCP socket to AF_UNSPEC does that (connect(2); tcp_disconnect in the kernel). Raises OSError.
+        """
+        if _libc.connect(link.socket.fileno(), _UNSPEC, len(_UNSPEC)):
+            error = ctypes.get_errno()
+            raise OSError(error, os.strerror(error))
+
     def forget(self, link: Link) -> None:
         """Close the link's socket."""
         descriptor = link.socket.fileno()
@@ -146,7 +159,7 @@ class Reactor:
 
     # Timers
 
-    def at(self, due_ns: int, call: Callable[..., None], *arguments: Any) -> None:
+    def at(self, due_ns: int, call: Callable[..., object], *arguments: Any) -> None:
         """Call at `due_ns` (CLOCK_MONOTONIC), or as soon as the reactor is free after it."""
         heapq.heappush(self._timers, (due_ns, next(self._order), call, arguments))
         if self._timers[0][0] == due_ns:

@@ -21,6 +21,33 @@ class ReconnectPolicy(Message, frozen=True):
     backoff_s: float = 0.5
     backoff_most_s: float = 10.0
     seed: int = 1
+    policy: str = "usual"
+
+
+class StormSettings(Message, frozen=True):
+    """The scenario's [storm]; `at_s` 0: none. `subscribers`: the sum over all load processes."""
+
+    at_s: float = 0.0
+    cut: float = 1.0
+    subscribers: int = 1
+
+
+class ChurnSettings(Message, frozen=True):
+    """The scenario's [churn] and the inputs of its visits (`rtbench.scenario.visits`); `rate_hz` 0: none.
+
+    `first`: the number of the first visitor, which is the number of subscribers that stay. `patience_s`: how late a
+    message may come and still be in time. A load process plays the visits whose number is `worker` modulo `workers`.
+    """
+
+    rate_hz: float = 0.0
+    stay_s: float = 10.0
+    window_s: float = 0.0
+    lead_s: float = 0.0
+    patience_s: float = 1.5
+    seed: int = 1
+    first: int = 0
+    worker: int = 0
+    workers: int = 1
 
 
 class ChatSettings(Message, frozen=True):
@@ -57,6 +84,8 @@ class LoadSettings(Message, frozen=True):
     """The place of the due time in payloads (`rtbench.subjects.Subject`)."""
     reconnect_policy: ReconnectPolicy = ReconnectPolicy()
     chat: ChatSettings = ChatSettings()
+    storm: StormSettings = StormSettings()
+    churn: ChurnSettings = ChurnSettings()
     deaf: int = 0
     """The number of subscribers that stop reading when the window opens (`[faults] deaf`)."""
     library: str = ""
@@ -140,6 +169,14 @@ class TlsCounts(Message, frozen=True):
     plaintext_bytes: int = 0
 
 
+class Cut(Message, frozen=True):
+    """What a storm cut in a load process: when the first and the last connection were reset, and how many."""
+
+    began_ns: int
+    ended_ns: int
+    connections: int
+
+
 class LoadReport(Message, frozen=True):
     """The report of a load process on itself and on what it read."""
 
@@ -161,6 +198,8 @@ class LoadReport(Message, frozen=True):
     """Channel, id and the due time (Unix nanoseconds) in the payload."""
     failed: dict[str, int]
     tls: TlsCounts = TlsCounts()
+    cut: Cut | None = None
+    """None without a storm."""
 
 
 class Finished(Message, frozen=True, tag_field="say", tag="finished"):

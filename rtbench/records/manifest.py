@@ -67,6 +67,22 @@ class Counts(Record, frozen=True, kw_only=True):
     """count: refused by the server."""
     sends_unknown: Maybe[Whole] = UNSET
     """count: played without a planned send."""
+    visits: Maybe[Whole] = UNSET
+    """count: visits that were to begin in the window ([churn])."""
+    visits_expected: Maybe[Whole] = UNSET
+    """count: messages of the window that visitors had to have, each by its own span."""
+    visits_delivered: Maybe[Whole] = UNSET
+    """count: of these, those that arrived."""
+    visits_lost: Maybe[Whole] = UNSET
+    """count: of these, those that never arrived."""
+    visits_duplicated: Maybe[Whole] = UNSET
+    """count: arrivals beyond the first."""
+    visits_reordered: Maybe[Whole] = UNSET
+    """count: first arrivals after a higher number."""
+    visits_corrupted: Maybe[Whole] = UNSET
+    """count: arrivals with other bytes than the tick's, or with an unknown number."""
+    visits_undecided: Maybe[Whole] = UNSET
+    """count: due before a visitor left, and maybe on the way then."""
 
 
 class Process(Record, frozen=True, kw_only=True):
@@ -138,18 +154,20 @@ class Process(Record, frozen=True, kw_only=True):
 
 
 class Event(Record, frozen=True, kw_only=True):
-    """What was stopped, killed or starved, and when it really was (CLOCK_MONOTONIC)."""
+    """What was stopped, killed, starved or cut, and when it really was (CLOCK_MONOTONIC)."""
 
     do: str
-    """`stop`, `kill` or `starve`."""
+    """`stop`, `kill`, `starve` or `cut`."""
     what: str
-    """What it was done to: `server`, `publisher`, `load`."""
+    """What it was done to: `server`, `publisher`, `load`, `connections`."""
     planned_s: Maybe[Number] = UNSET
     """seconds: planned, from the window's start."""
     began_ns: Whole
     """instant: when it really began."""
     ended_ns: Whole
     """instant: when it was over."""
+    count: Maybe[Whole] = UNSET
+    """count: connections that a storm cut."""
 
 
 class Steadiness(Record, frozen=True, kw_only=True):

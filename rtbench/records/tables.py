@@ -27,8 +27,10 @@ not raise it. 2: the verdicts of report.json. Folders of schema 1 have the same 
 
 FOR_GOOD = ("ended", "failed by its stream", "stopped (status 204)")
 """Outcomes of a connection whose stream was over: its subscriber does not come back."""
-SUCCEEDED = ("open", "closed", "closed by the subscriber", *FOR_GOOD)
-"""Outcomes of a connection that did its work: still open at the end, or ended cleanly by either side."""
+CUT = "cut"
+"""The outcome of a connection that a storm reset on purpose."""
+SUCCEEDED = ("open", "closed", "closed by the subscriber", CUT, *FOR_GOOD)
+"""Outcomes of a connection that did its work: still open at the end, ended by either side, or cut on purpose."""
 
 DAMAGED = "the file is damaged; measure again"
 """The remedy."""
@@ -48,6 +50,7 @@ class Column(NamedTuple):
 
 
 _SUBSCRIBER = Column(_I32, "number", "the subscriber, from 0 over all load processes")
+_VISITOR = Column(_I32, "number", "the visitor, numbered after the subscribers that stay")
 _CHANNEL = Column(_I32, "number", "the (stream, channel) pair, as `channels` in campaign.json numbers them")
 _SEQ = Column(_I64, "number", "the tick's number in its channel, from 1; the message's id")
 _PAYLOAD = Column(_I32, "bytes", "length of PAYLOAD in UTF-8")
@@ -84,13 +87,16 @@ COLUMNS: Mapping[str, tuple[str, Mapping[str, Column]]] = {
         },
     ),
     "connections": (
-        "One row for each attempt at a TCP connection. Counts of TCP are TCP_INFO's, seen from the "
+        "One row for each attempt at a TCP connection, visitors' included. Counts of TCP are TCP_INFO's, seen from the "
         "client. A received segment is one with data: of a server that does not wait to join writes (TCP_NODELAY), one "
         "write below the MSS.",
         {
             "subscriber": _SUBSCRIBER,
             "connection": Column(_I32, "number", f"{_CONNECTION.meaning}; -1: only for its POSTs (a sender's)"),
             "local_port": Column(_I32, "number", "the client's TCP port; 0: it got none"),
+            "planned_ns": Column(
+                _I64, "instant", "when the attempt was to begin, by the ramp or the reconnect policy; -1: not known"
+            ),
             "started_ns": Column(_I64, "instant", "when the attempt began"),
             "connected_ns": Column(_I64, "instant", "when TCP was connected; -1: never"),
             "secured_ns": Column(_I64, "instant", "when the TLS handshake was done; -1: never, or cleartext"),
@@ -145,6 +151,34 @@ COLUMNS: Mapping[str, tuple[str, Mapping[str, Column]]] = {
             "digest": _DIGEST,
         },
     ),
+    "visits": (
+        "Churn only (`[churn]`): one row for each visit, which is one connection of a visitor. Visitors are numbered "
+        "after the subscribers that stay. Their connections are in `connections`, their requests in `requests`, what "
+        "they had in `visit_deliveries`.",
+        {
+            "subscriber": _VISITOR,
+            "planned_ns": Column(_I64, "instant", "when it was to arrive"),
+            "leaves_ns": Column(_I64, "instant", "when it was to leave"),
+            "had_until_ns": Column(
+                _I64, "instant", "what was due before this must have come; the grace before the visit's end"
+            ),
+        },
+    ),
+    "visit_deliveries": (
+        "Churn only: one row for each delivery at a visitor, as in `deliveries`.",
+        {
+            "subscriber": _VISITOR,
+            "connection": _CONNECTION,
+            "channel": _CHANNEL,
+            "seq": _SEQ,
+            "kernel_ns": Column(
+                _I64, "instant", "when the client's kernel had it; -1: the stamp belongs to a later message (R2)"
+            ),
+            "app_ns": Column(_I64, "instant", "when the client's code had it"),
+            "payload_bytes": _PAYLOAD,
+            "digest": _DIGEST,
+        },
+    ),
     "probes": (
         "One row a second and 13 evenly over the window, read by the campaign. Counters are totals since their process "
         "(the machine) began.",
@@ -177,8 +211,14 @@ TABLES: Mapping[str, Mapping[str, np.dtype[Any]]] = {
 
 
 LATER = frozenset(
-    {"secured_ns", "tcp_received_segments", "tcp_received_segments_at_start", "tcp_received_segments_at_end"}
-)  # fmt: skip
+    {
+        "planned_ns",
+        "secured_ns",
+        "tcp_received_segments",
+        "tcp_received_segments_at_start",
+        "tcp_received_segments_at_end",
+    }
+)
 """Columns that older folders lack. There each value is -1: not known."""
 
 

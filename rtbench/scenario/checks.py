@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from rtbench.errors import ScenarioError, one_of
 from rtbench.scenario.model import Scenario
+from rtbench.scenario.visits import most_at_once
 from rtbench.streams import catalogue
 from rtbench.subjects.names import is_faulty
 from rtbench.subjects.proxies import catalogue as proxies
@@ -38,6 +39,8 @@ def check(scenario: Scenario, source: str) -> None:
     _conversation(scenario, source)
     _interruptions(scenario, source)
     _compression(scenario, source)
+    _storm(scenario, source)
+    _churn(scenario, source)
     if scenario.faults.inject and not all(is_faulty(name) for name in scenario.subjects):
         raise ScenarioError(f"{source}: faults.inject", "use it with the fault-injecting subjects (`…-faulty`) only")
     if scenario.proxy and scenario.proxy not in proxies():
@@ -69,10 +72,12 @@ def _silence(scenario: Scenario, source: str) -> None:
 
 def _bounds(scenario: Scenario, source: str) -> None:
     """A server must not refuse what the scenario itself asks for."""
-    needed, table = scenario.subscribers + scenario.chat.senders, scenario.server
+    visitors = most_at_once(scenario.churn.rate_hz, scenario.churn.stay_s)
+    needed, table = scenario.subscribers + scenario.chat.senders + visitors, scenario.server
     for key in ("connections", "connections_by_peer"):
         if (most := getattr(table, key)) < needed:
-            text = f"{source}: server.{key} = {most:,}: subscribers and chat.senders need {needed:,} connections"
+            asked = "subscribers, chat.senders, churn.rate_hz and churn.stay_s"
+            text = f"{source}: server.{key} = {most:,}: {asked} need {needed:,} connections"
             raise ScenarioError(text, f"--set server.{key}={2 * needed}")
     hz = scenario.chat.senders * scenario.chat.rate_hz
     if hz > table.publishes_hz:
@@ -135,3 +140,20 @@ def _interruptions(scenario: Scenario, source: str) -> None:
                     f"{where} ends {row.at_s + row.for_s:g} s after the window's start",
                     f"expected an end within window_s + grace_s, {end_s:g} s",
                 )
+
+
+def _storm(scenario: Scenario, source: str) -> None:
+    """A storm happens in the window: what was before it is what it is compared with."""
+    storm = scenario.storm
+    if storm.at_s >= scenario.window_s:
+        text = f"{source}: storm.at_s = {storm.at_s:g}"
+        raise ScenarioError(text, f"expected less than window_s ({scenario.window_s:g})")
+    if storm.at_s and scenario.churn.rate_hz:
+        raise ScenarioError(f"{source}: storm and churn together", "run one campaign for each")
+
+
+def _churn(scenario: Scenario, source: str) -> None:
+    """Visitors listen to a channel that is there without them."""
+    if scenario.churn.rate_hz and scenario.workload.channels == "unicast":
+        text = f'{source}: churn.rate_hz = {scenario.churn.rate_hz:g} with workload.channels = "unicast"'
+        raise ScenarioError(text, "visitors share a channel: --set workload.channels=broadcast")

@@ -17,6 +17,7 @@ from typing import Any
 
 from rtbench.scenario.tables import (
     ChatTable,
+    ChurnTable,
     EquivalenceTable,
     FaultsTable,
     IdleTable,
@@ -27,6 +28,7 @@ from rtbench.scenario.tables import (
     Rule,
     ServerTable,
     SloTable,
+    StormTable,
     SubjectTable,
     ValidityTable,
     WorkloadTable,
@@ -55,6 +57,7 @@ _LATER: Mapping[str, Any] = {
     "compression": NONE,
     "workload.payload": WorkloadTable().payload,
     "tls": False,
+    "reconnect.policy": ReconnectTable().policy,
     "validity.moved_share": ValidityTable().moved_share,
     **{
         f"server.{name}": [] if name == "allow_origin" else getattr(ServerTable(), name)
@@ -74,8 +77,15 @@ _LATER: Mapping[str, Any] = {
 }
 """Keys that older scenarios lack, and the value that gives the same campaign as without the key."""
 
-_LATER_TABLES = {"place": PlaceTable(), "equivalence": EquivalenceTable(), "idle": IdleTable(), "slo": SloTable()}
-"""Tables that older folders lack; at their defaults they are left out."""
+_LATER_TABLES: Mapping[str, Any] = {
+    "place": PlaceTable(),
+    "equivalence": EquivalenceTable(),
+    "idle": IdleTable(),
+    "slo": SloTable(),
+    "storm": StormTable(),
+    "churn": ChurnTable(),
+}
+"""Tables that older scenarios lack. At these values they are left out of `as_dict`."""
 
 _DERIVED = {"derived": True}
 """Marks a field that loading adds: neither a key of the TOML file nor part of `as_dict`."""
@@ -139,6 +149,8 @@ class Scenario:
     chat: ChatTable = field(default_factory=ChatTable)
     idle: IdleTable = field(default_factory=IdleTable)
     slo: SloTable = field(default_factory=SloTable)
+    storm: StormTable = field(default_factory=StormTable)
+    churn: ChurnTable = field(default_factory=ChurnTable)
     sweep: dict[str, Any] = ruled(sweep(), {})
     """The values of any other keys: each combination is a cell of every block."""
     thresholds: dict[str, Any] = ruled(thresholds(), {})
@@ -158,7 +170,7 @@ class Scenario:
     def as_dict(self) -> dict[str, Any]:
         """Nested plain values, as in the TOML file and in campaign.json.
 
-        Without tables at their defaults that folders from before these tables existed lack.
+        Without the tables of `_LATER_TABLES` at their defaults, as in folders from before these tables existed.
         """
         table = {item.name: _plain(getattr(self, item.name)) for item in keys(Scenario)}
         for name, empty in _LATER_TABLES.items():

@@ -182,6 +182,11 @@ class ReconnectTable:
     """The longest first wait of WebSocket and polls; later ones double, with full jitter."""
     backoff_most_s: float = ruled(number(float, 0.01, 600, " seconds, any backoff at most"), 10.0)
     """The longest wait of WebSocket and polls."""
+    policy: str = ruled(choice("usual", "retry", "backoff", "jitter", "at-once"), "usual")
+    """When a subscriber reconnects. `usual`: as its transport's clients do (`retry` for SSE, `jitter` for the others).
+    `retry`: after `eventsource_s`, or the server's `retry`. `backoff`: after exactly `backoff_s`, doubled with each
+    failure. `jitter`: after a random part of that. `at-once`: without a wait, then as `backoff`.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,8 +284,12 @@ class Interruption:
 class Injection:
     """A row of [faults] inject: a fault-injecting subject's effect on messages (servers/faulty/)."""
 
-    do: str = ruled(choice("delay", "drop", "duplicate", "reorder", "corrupt", "stall", "work"), "delay")
-    """What happens to the messages."""
+    do: str = ruled(
+        choice("delay", "drop", "duplicate", "reorder", "corrupt", "stall", "work", "forget", "keep"), "delay"
+    )
+    """What happens to the messages. `forget`: a client that resumes does not get what it missed. `keep`: the server
+    never lets a connection go.
+    """
     subscribers: tuple[int, ...] = ruled(
         Rule(list, "expected a list of subscribers; empty: all", lambda v: all(type(n) is int and n >= 0 for n in v)),
         [],
@@ -316,6 +325,26 @@ class FaultsTable:
     """Takes the core of a process for part of the time."""
     inject: tuple[Injection, ...] = field(default=(), metadata={"rows": Injection})
     """Spoils messages, in the fault-injecting subjects only (`NAME-faulty`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class StormTable:
+    """[storm]: connections that are reset at once in the window (loadtests/storm.py)."""
+
+    at_s: float = ruled(number(float, 0, 86_400, " seconds after the window's start; 0: no storm"), 0.0)
+    """When the connections are cut, after the start of the window. 0: no storm."""
+    cut: float = ruled(number(float, 0.001, 1, ", share of the subscribers"), 1.0)
+    """The share of the subscribers that are cut. The others show what a storm does to those that stay."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChurnTable:
+    """[churn]: visitors, which arrive and leave while `subscribers` stay (rtbench/scenario/visits.py)."""
+
+    rate_hz: float = ruled(number(float, 0, 1000, " arrivals a second; 0: no churn"), 0.0)
+    """How many visitors arrive each second, as a Poisson process. 0: no churn."""
+    stay_s: float = ruled(number(float, 0.1, 3600, " seconds"), 10.0)
+    """How long a visitor stays on average; each stay is drawn from an exponential distribution."""
 
 
 @dataclass(frozen=True, slots=True)

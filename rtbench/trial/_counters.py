@@ -22,6 +22,8 @@ from rtbench.trial._process_group import ProcessGroup
 from rtbench.trial._silence import Silence
 from rtbench.trial.steadiness import edges
 
+_BEFORE_STORM_NS = 2_000_000
+
 
 class Counters:
     """Reads the counters of `group` and holds them for the manifest and for probes.parquet."""
@@ -61,9 +63,12 @@ class Counters:
             self._row()
 
     def watch(self, window: tuple[int, int]) -> None:
-        """Plan the rows between the window's batches, for the drift test of CPU. The window's edges have their own."""
+        """Plan the rows between the window's batches, for the drift test of CPU, and one just before a storm. The
+        window's edges have their own."""
         for at_ns in edges(window)[1:-1]:
             self._group.at(at_ns, self._row)
+        if at_s := self._group.run.spec.scenario.storm.at_s:
+            self._group.at(window[0] + int(at_s * 1e9) - _BEFORE_STORM_NS, self._row)
 
     def _row(self) -> None:
         now = time.monotonic_ns()

@@ -20,6 +20,8 @@ from rtbench.records.manifest import Counts, Half, Steadiness
 from rtbench.records.manifest import Silence as SilenceRecord
 from rtbench.records.reason import Reason
 from rtbench.records.record import Status, typed
+from rtbench.records.visiting import VisitAudit
+from rtbench.records.visiting import audit as audit_visits
 from rtbench.subjects import Subject
 from rtbench.transports.catalogue import find
 from rtbench.trial import steadiness, validity
@@ -61,6 +63,9 @@ def judge(run: Run, found: Measured) -> Judgement:
     joined = match(deliveries, ticks, channel_of)
     audited = audit(joined, deliveries, ticks, window, channel_of)
     played = _played(ticks, workload)
+    churned = spec.scenario.churn.rate_hz > 0
+    visiting = tables.read_table(folder / "visit_deliveries.parquet", "visit_deliveries") if churned else None
+    visited = None if visiting is None else _visited(run, visiting, connections, ticks, window)
     polls = find(spec.subject.transport).polls
     requests = tables.read_table(folder / "requests.parquet", "requests") if polls else None
     arrivals = Arrivals.of(joined, deliveries, played, window, requests)
@@ -80,10 +85,11 @@ def judge(run: Run, found: Measured) -> Judgement:
     reasons = [one for one in validity.check(evidence) if not (silent and one.kind == validity.NO_MESSAGES)]
     heartbeats = sum(report.controls.get("heartbeat", 0) for report in found.reports)
     outcomes, listening = connections["outcome"], connections["connection"] >= 0
+    staying = connections["subscriber"] < spec.scenario.subscribers
     made = int(np.count_nonzero(listening))
     # A trial that was disturbed on purpose is not asked whether it was steady.
     asked = not found.events and len(ticks["due_ns"])
-    spent = _spent(found.counters.columns, deliveries)
+    spent = _spent(found.counters.columns, [deliveries, *([] if visiting is None else [visiting])])
     steady = _steady(arrivals, spent, window) if asked else _Steady()
     return Judgement(
         status=validity.status(reasons),
@@ -92,18 +98,20 @@ def judge(run: Run, found: Measured) -> Judgement:
             *validity.findings(evidence),
             *steady.warnings(spec.scenario.validity.drift_share),
             *_broken([fault for report in found.reports for fault in report.faults], spec.subject),
-            *_made_again(made - spec.scenario.subscribers),
+            *_made_again(int(np.count_nonzero(listening & staying)) - spec.scenario.subscribers),
         ],
         counts=Counts(
             subscribers=spec.scenario.subscribers,
-            subscribed=len(np.unique(connections["subscriber"][connections["response_ns"] >= 0])),
+            subscribed=len(np.unique(connections["subscriber"][staying & (connections["response_ns"] >= 0)])),
             **audited.counts(),
             connections=made,
             connections_failed=sum(outcome not in tables.SUCCEEDED for outcome in outcomes),
             **found.sends,
+            **(visited.counts() if visited else {}),
         ),
-        audit={kind: list(pairs) for kind, pairs in audited.examples.items()},
-        bytes=_bytes(connections, deliveries, evidence.arrived),
+        audit={kind: list(pairs) for kind, pairs in audited.examples.items()}
+        | ({"visits_lost": list(visited.examples)} if visited else {}),
+        bytes=_bytes({name: column[staying] for name, column in connections.items()}, deliveries, evidence.arrived),
         steadiness=steady.record(),
         halves=_halves(arrivals, spent, window, found.due != "unknown"),
         silence=found.counters.silence.record(spec.scenario, connections, window, heartbeats)
@@ -114,6 +122,20 @@ def judge(run: Run, found: Measured) -> Judgement:
             **tls(report.tls.negotiated for report in found.reports),
         },
     )
+
+
+def _visited(
+    run: Run,
+    visiting: tables.Columns,
+    connections: tables.Columns,
+    ticks: tables.Columns,
+    window: tuple[int, int],
+) -> VisitAudit:
+    """The audit of the visitors, which had `visiting`."""
+    workload = run.spec.scenario.make_workload()
+    visits = tables.read_table(run.folder / "visits.parquet", "visits")
+    channel_of = [workload.channel_of(int(number)) for number in visits["subscriber"]]
+    return audit_visits(visits, connections, visiting, ticks, window, channel_of)
 
 
 def _bytes(connections: tables.Columns, deliveries: tables.Columns, inside: Any) -> dict[str, int]:
@@ -176,10 +198,11 @@ def _steady(arrivals: Arrivals, spent: Mapping[str, Spent], window: tuple[int, i
     )
 
 
-def _spent(probes: tables.Columns, deliveries: tables.Columns) -> dict[str, Spent]:
+def _spent(probes: tables.Columns, deliveries: Sequence[tables.Columns]) -> dict[str, Spent]:
     """The CPU readings of server and client through the trial, with the arrivals at the client's kernel."""
-    kernel, app = deliveries["kernel_ns"], deliveries["app_ns"]
-    arrived = np.sort(np.where(kernel >= 0, kernel, app))
+    arrived = np.sort(
+        np.concatenate([np.where(rows["kernel_ns"] >= 0, rows["kernel_ns"], rows["app_ns"]) for rows in deliveries])
+    )
     none = np.empty(0, dtype=np.int64)
     return {
         side: Spent(probes.get("at_ns", none), probes.get(f"{column}_cpu_ns", none), arrived)

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from msgspec import structs
+
 from rtbench.machine import inner_loop
-from rtbench.messages.load import ChatSettings, LoadSettings, ReconnectPolicy
+from rtbench.messages.load import ChatSettings, ChurnSettings, LoadSettings, ReconnectPolicy, StormSettings
 from rtbench.processes.load import LoadProcess
 from rtbench.scenario.model import Scenario
 from rtbench.scenario.warm_up import warm_up_s
@@ -38,7 +40,8 @@ def loads_of(run: Run, sockets: Path, network: str) -> Iterator[LoadProcess]:
     # What a worker reads from start to end, by the plan; a stream that paces itself gets the default.
     polls_hz = 1 / scenario.poll.interval_s if subject.transport == "short-poll" else 0.0
     per_second = table.rate_hz * (table.payload_bytes + _READ_OVERHEAD_BYTES) + 300 * polls_hz
-    expected = int(1.3 * per_second * length_s(scenario) * scenario.subscribers / workers)
+    listening = scenario.subscribers + scenario.churn.rate_hz * scenario.churn.stay_s
+    expected = int(1.3 * per_second * length_s(scenario) * listening / workers)
     beats = "heartbeat" in subject.capabilities and not subject.proxy
     reconnect, chat = scenario.reconnect, scenario.chat
     settings = LoadSettings(
@@ -58,9 +61,15 @@ def loads_of(run: Run, sockets: Path, network: str) -> Iterator[LoadProcess]:
         tls_ca=subject.tls_ca,
         due=subject.due,
         reconnect_policy=ReconnectPolicy(
-            reconnect.eventsource_s, reconnect.backoff_s, reconnect.backoff_most_s, scenario.seed
+            reconnect.eventsource_s,
+            reconnect.backoff_s,
+            reconnect.backoff_most_s,
+            scenario.seed,
+            reconnect.policy,
         ),
         chat=ChatSettings(chat.senders, chat.rate_hz, scenario.subscribers, scenario.seed, scenario.epoch_s),
+        churn=_churn(scenario, workers),
+        storm=StormSettings(scenario.storm.at_s, scenario.storm.cut, scenario.subscribers),
         library=str(inner_loop.library() or ""),
         deaf=scenario.faults.deaf,
         spill=str(run.folder),
@@ -71,5 +80,21 @@ def loads_of(run: Run, sockets: Path, network: str) -> Iterator[LoadProcess]:
         share = scenario.subscribers // workers + (worker < scenario.subscribers % workers)
         cores = run.place.load if workers == 1 else run.place.load[worker % len(run.place.load) :][:1]
         log = run.folder / ("load.log" if workers == 1 else f"load-{worker}.log")
-        yield LoadProcess(find(subject.transport).user, settings, share, first, sockets, cores, log, network)
+        mine = structs.replace(settings, churn=structs.replace(settings.churn, worker=worker))
+        yield LoadProcess(find(subject.transport).user, mine, share, first, sockets, cores, log, network)
         first += share
+
+
+def _churn(scenario: Scenario, workers: int) -> ChurnSettings:
+    """The visits of all load processes; those of the window's start arrive in the warm-up's second half."""
+    churn = scenario.churn
+    return ChurnSettings(
+        rate_hz=churn.rate_hz,
+        stay_s=churn.stay_s,
+        window_s=scenario.window_s,
+        lead_s=scenario.warmup_s / 2,
+        patience_s=scenario.grace_s,
+        seed=scenario.seed,
+        first=scenario.subscribers,
+        workers=workers,
+    )

@@ -25,7 +25,7 @@ from rtbench.records.manifest import Event, Handshakes, Idle, Ladder
 from rtbench.records.reason import Reason
 from rtbench.subjects import Post
 from rtbench.transports.catalogue import find
-from rtbench.trial import _faults, _window
+from rtbench.trial import _faults, _storm, _window
 from rtbench.trial._counters import Counters
 from rtbench.trial._handshakes import handshakes
 from rtbench.trial._inferred_ticks import infer_ticks
@@ -119,6 +119,7 @@ def measure(run: Run, found: Measured) -> None:
         run.stage("writing")
         found.reach("finish")
         found.reports = _finish(group)
+        found.warnings += _storm.settle(group, found.reports)
         if not subject.played:
             found.due, found.unknown, warnings = infer_ticks(run, found.reports, group.server.url)
             found.warnings += warnings
@@ -182,6 +183,7 @@ def _finish(group: ProcessGroup) -> list[LoadReport]:
     if several:
         kinds = ["deliveries", "connections", *(["requests"] if polling else [])]
         kinds += ["sends"] if run.spec.scenario.chat.senders else []
+        kinds += ["visits", "visit_deliveries"] if run.spec.scenario.churn.rate_hz else []
         for kind in kinds:
             _join(run.folder, kind, len(loads))
     return [load.finished for load in loads if load.finished is not None]

@@ -1,7 +1,8 @@
 """Fault-injecting subjects: known truths that the harness must report (R16). Never in a default campaign.
 
-Each is one of the aiohttp subjects with a hub that delays, drops, duplicates, reorders or corrupts messages, stalls, or
-works for a known time with each message (its capacity is then known, R19).
+Each is one of the aiohttp subjects with a hub that delays, drops, duplicates, reorders or corrupts messages, stalls,
+works for a known time with each message (its capacity is then known, R19), forgets what a client missed, or keeps its
+connections.
 The scenario's [faults] inject names the messages and the subscribers (by `?subscriber=N`). Invariant: without an
 injection it behaves like the original subject. Used by `rtbench calibrate` and the tests.
 """
@@ -38,6 +39,7 @@ else:
     web = Framework("aiohttp.web")
 
 _SUBSCRIBER: ContextVar[int] = ContextVar("subscriber", default=-1)
+_KEPT_BYTES = 64 * 1024
 _CLOCK_MONOTONIC, _TFD_NONBLOCK, _TFD_TIMER_ABSTIME = 1, 0o4000, 1
 
 
@@ -114,6 +116,10 @@ class Faults:
         """How long the core is busy with this message at this subscriber, in seconds."""
         return sum(i.delay_s for i in self.injections if i.do == "work" and i.hits(subscriber, seq))
 
+    def has(self, do: str, subscriber: int) -> bool:
+        """Whether this subscriber's connections have the fault `do`."""
+        return any(i.do == do and i.hits(subscriber, i.of) for i in self.injections)
+
     def doing(self, subscriber: int, seq: int) -> set[str]:
         """The faults of this message at this subscriber."""
         return {i.do for i in self.injections if i.hits(subscriber, seq)}
@@ -158,6 +164,7 @@ class FaultyHub(Hub):
     def __init__(self, encoder: Encoder, limits: Limits, faults: Faults) -> None:
         super().__init__(encoder, limits)
         self._faults = faults
+        self._never_let_go: list[tuple[int, bytearray]] = []
 
     def publish(self, body: bytes) -> None:
         """Stall before the injected ticks, like a server that is busy with something else."""
@@ -169,7 +176,11 @@ class FaultyHub(Hub):
 
     async def attach(self, transport: ClientTransport, channel: Channel, cursor: int | None) -> Connection:
         """Replay and live through a faulty transport."""
-        return await super().attach(FaultyTransport(transport, _SUBSCRIBER.get(), self._faults), channel, cursor)
+        subscriber = _SUBSCRIBER.get()
+        if self._faults.has("keep", subscriber):
+            self._never_let_go.append((os.dup(transport.get_extra_info("socket").fileno()), bytearray(_KEPT_BYTES)))
+        cursor = None if self._faults.has("forget", subscriber) else cursor
+        return await super().attach(FaultyTransport(transport, subscriber, self._faults), channel, cursor)
 
     def held(self, channel: Channel, after: int) -> tuple[list[Held], int]:
         """The answer to a poll, with its faults."""

@@ -126,6 +126,30 @@ def killed(where: Path, manifest: dict[str, Any], away: int = 2) -> None:
     write_table(where / "connections.parquet", "connections", both)
 
 
+def stormed(where: Path, manifest: dict[str, Any]) -> None:
+    """Ten of the subscribers are cut; each comes back at its second attempt. One of the others misses a message."""
+    start = manifest["window"]["start_ns"]
+    cut = start + 3 * SECOND // 2
+    manifest["events"] = [
+        {"do": "cut", "what": "connections", "planned_s": 1.5, "began_ns": cut, "ended_ns": cut + 9, "count": 10}
+    ]
+    manifest["network"] = {"listen_overflows_at_start": 3, "listen_overflows_at_end": 10}
+    manifest["network"] |= {"listen_drops_at_start": 3, "listen_drops_at_end": 12}
+    deliveries, before = (read_table(where / f"{kind}.parquet", kind) for kind in ("deliveries", "connections"))
+    before["outcome"] = np.where(before["subscriber"] < 10, "cut", before["outcome"]).astype(object)
+    who = np.tile(np.arange(10), 2)
+    added: dict[str, Any] = {name: np.full(who.size, -1) for name in before}
+    added |= {"subscriber": who, "connection": np.arange(who.size) + 100}
+    added["outcome"] = np.array(["refused"] * 10 + ["open"] * 10, dtype=object)
+    added["planned_ns"] = cut + np.arange(who.size) * 20_000_000
+    added["started_ns"] = added["planned_ns"] + 1_000_000
+    for place, name in enumerate(("connected_ns", "response_ns", "first_message_ns")):
+        added[name] = np.where(np.arange(who.size) < 10, -1, added["started_ns"] + 70_000 * (1 + place))
+    write_table(where / "deliveries.parquet", "deliveries", {name: rows[5:] for name, rows in deliveries.items()})
+    both = {name: np.concatenate([before[name], added[name]]) for name in before}
+    write_table(where / "connections.parquet", "connections", both)
+
+
 def timeless(where: Path, manifest: dict[str, Any]) -> None:
     """A server whose due times nobody knows."""
     manifest |= {"due": "unknown", "unknown": ["latency_*", "due_to_sent_*", "sent_to_*", "request_to_*"]}
@@ -155,7 +179,14 @@ def everything(make: ModuleType, folder: Path) -> Path:
         blocks=3, rate_hz=100.0, faults={2: ("stamps",), 3: ("stamps", "lose", "duplicate"), 7: ("stamps",)}
     )
     made = Path(make.write(folder, plan))
-    for trial, change in ((1, costs), (2, killed), (8, partial(killed, away=0)), (3, timeless), (7, timeless)):
+    for trial, change in (
+        (1, costs),
+        (2, killed),
+        (8, partial(killed, away=0)),
+        (3, timeless),
+        (7, timeless),
+        (6, stormed),
+    ):
         edit(made, trial, change)
     again(made)
     return made
@@ -172,12 +203,71 @@ def grown(where: Path, manifest: dict[str, Any]) -> None:
     write_table(where / "probes.parquet", "probes", table)
 
 
+def churned(where: Path, manifest: dict[str, Any], fails: bool = True) -> None:
+    """40 visitors of 0.4 s to 16 s among the two subscribers: every fifth message is lost at every third of them, some
+    come twice, late or spoiled, three are refused or cut short, and the server's CPU has a part for each."""
+    start, end = manifest["window"]["start_ns"], manifest["window"]["end_ns"]
+    for name, edge in (("descriptors_at_start", 100), ("descriptors_at_end", 117)):
+        manifest["processes"]["server"][name] = edge
+    ticks, before = (read_table(where / f"{kind}.parquet", kind) for kind in ("ticks", "connections"))
+    number = np.arange(40)
+    arrives = start + number * 1_370_000_000 - SECOND
+    stays = 400_000_000 * (1 + number)
+    added: dict[str, Any] = {name: np.full(40, -1) for name in before}
+    added |= {"subscriber": 2 + number, "planned_ns": arrives, "started_ns": arrives + 90_000, "connection": number * 0}
+    added["connected_ns"] = added["started_ns"] + 60_000
+    added["response_ns"] = added["started_ns"] + 300_000 + number * 1000
+    added["closed_ns"] = np.where(arrives + stays < end, arrives + stays, -1)
+    added["outcome"] = np.where(added["closed_ns"] < 0, "open", "closed by the subscriber").astype(object)
+    if fails:
+        added["outcome"][[3, 9, 12]] = ("refused", "closed", "reset")
+        added["response_ns"][[3, 5]] = -1
+    for name in ("received", "sent"):
+        added[f"tcp_{name}_bytes"] = added[f"tcp_{name}_bytes_at_end"] = number * 500
+    had_until = np.where(added["closed_ns"] < 0, end, added["closed_ns"] - 700_000_000)
+    rows: list[tuple[int, int, int]] = []
+    for who in number.tolist():
+        if added["response_ns"][who] < 0:
+            continue
+        until = added["closed_ns"][who] if added["closed_ns"][who] >= 0 else end + SECOND
+        for place in np.flatnonzero(
+            (ticks["sent_ns"] >= added["response_ns"][who]) & (ticks["due_ns"] < until - SECOND // 4)
+        ):
+            seq = int(ticks["seq"][place])
+            if (who == 20 and fails) or (who % 3 == 0 and seq % 5 == 0):
+                continue
+            rows += [(who, place, int(ticks["sent_ns"][place]) + 500_000)] * (1 + (seq % 41 == 0))
+    rows[10], rows[11] = rows[11], rows[10]
+    who_of, place_of, app_ns = np.array(rows).T
+    first = np.full(40, 2**62)
+    np.minimum.at(first, who_of, app_ns)
+    added["first_message_ns"] = np.where(first < 2**62, first, -1)
+    digest = ticks["digest"][place_of]
+    digest[5] += 1
+    deliveries = {
+        "subscriber": 2 + who_of, "connection": who_of * 0, "channel": ticks["channel"][place_of],
+        "seq": ticks["seq"][place_of] + 100_000 * (np.arange(who_of.size) == 7), "kernel_ns": who_of * 0 - 1,
+        "app_ns": app_ns, "payload_bytes": ticks["payload_bytes"][place_of], "digest": digest,
+    }  # fmt: skip
+    write_table(where / "visit_deliveries.parquet", "visit_deliveries", deliveries)
+    visits = {"subscriber": 2 + number, "planned_ns": arrives, "leaves_ns": arrives + stays, "had_until_ns": had_until}
+    write_table(where / "visits.parquet", "visits", visits)
+    both = {name: np.concatenate([before[name], added[name]]) for name in before}
+    write_table(where / "connections.parquet", "connections", both)
+    grown(where, manifest)
+    probes = read_table(where / "probes.parquet", "probes")
+    joined = np.searchsorted(np.sort(added["started_ns"]), probes["at_ns"])
+    second = np.arange(joined.size)
+    probes["server_cpu_ns"] = probes["server_cpu_ns"] + joined * 400_000 + (second * 7919 % 13) * 10_007
+    write_table(where / "probes.parquet", "probes", probes)
+
+
 def long(make: ModuleType, folder: Path) -> Path:
     """Windows of 60 s, for growth."""
     plan = make.Plan(subjects=("sse-aiohttp", "websocket-aiohttp"), blocks=2, subscribers=2, window_s=60.0)
     made = Path(make.write(folder, plan))
-    for trial in (1, 2):
-        edit(made, trial, grown)
+    for trial, change in ((1, grown), (2, grown), (3, churned), (4, partial(churned, fails=False))):
+        edit(made, trial, change)
     return made
 
 

@@ -505,6 +505,7 @@ def _connections(
         "subscriber": np.arange(n),
         "connection": np.arange(n),
         "local_port": 40_000 + np.arange(n),
+        "planned_ns": began,
         "started_ns": began,
         "connected_ns": connected,
         "secured_ns": np.full_like(response, -1),

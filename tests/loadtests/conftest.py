@@ -109,6 +109,7 @@ class FakeReactor:
         self.on_full: Callable[[], object] = self.capture.clear
         self.timers: list[tuple[int, Callable[..., None], tuple[Any, ...]]] = []
         self.listening: list[tuple[Link, bool]] = []
+        self.resets: list[Link] = []
 
     def connect(self, link: Link, family: int, address: tuple[Any, ...], tls: Any = None) -> None:
         link.index = len(self.links)
@@ -123,6 +124,9 @@ class FakeReactor:
 
     def heed(self, link: Link) -> None:
         pass
+
+    def reset(self, link: Link) -> None:
+        self.resets.append(link)
 
     def forget(self, link: Link) -> None:
         link.socket.close()
@@ -167,7 +171,7 @@ class Bench:
         return self.connect(subscriber)
 
     def connect(self, subscriber: Subscriber) -> Any:
-        subscriber._connect(TARGET)
+        subscriber.connect(TARGET)
         return subscriber.link
 
     def subscribing(self, subscriber: Subscriber) -> gevent.Greenlet:
@@ -204,6 +208,12 @@ class _Target:
 
 
 TARGET: Any = _Target()
+
+
+@pytest.fixture(scope="session")
+def target() -> Any:
+    """The address of a server that is not there."""
+    return TARGET
 
 
 @pytest.fixture

@@ -181,3 +181,36 @@ def test_every_transport_has_a_user() -> None:
     assert users == transports
     assert users["sse"] == "SSEUser"
     assert users["tcp"] == "TCPUser"
+
+
+SHAPED = """
+import json
+from types import SimpleNamespace
+from rtbench.loadtests.churn import Churn
+from rtbench.scenario.visits import there, visits
+
+options = SimpleNamespace(stay=30, churn_rate=20.0, churn_stay=2.0, churn_time=10.0, churn_seed=4)
+shape = Churn()
+shape.runner = SimpleNamespace(environment=SimpleNamespace(parsed_options=options))
+at_s, found = [0.0, 1.5, 3.0, 9.9, 10.0], []
+for now in at_s:
+    shape.get_run_time = lambda now=now: now
+    found.append(shape.tick())
+plan = visits(4, 20.0, 2.0, 10.0, 0.0)
+print(json.dumps({"found": found, "there": [there(plan, int(now * 1e9)) for now in at_s]}))
+"""
+
+
+def test_a_shape_has_as_many_users_as_the_plan_of_churn() -> None:
+    result = said(SHAPED)
+    assert result["found"] == [*([30 + count, 1000.0] for count in result["there"][:-1]), None]
+    assert len(set(result["there"])) > 2
+
+
+def test_a_locustfile_with_churn_runs() -> None:
+    command = ["-m", "locust", "-f", LOCUSTFILE.replace("locustfile", "churn"), "--headless", "--only-summary"]
+    command += ["--host", "http://127.0.0.1:9", "--stay", "2", "--churn-time", "0.5", "--exit-code-on-error", "0"]
+    done = run(*command, "SSEUser")
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "connect /sse/fanout" in done.stdout + done.stderr

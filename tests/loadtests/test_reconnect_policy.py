@@ -9,6 +9,7 @@ from typing import Any
 
 import gevent
 import pytest
+from msgspec import structs
 
 from rtbench.loadtests import subscriber
 from rtbench.loadtests.reactor import links
@@ -45,6 +46,26 @@ def test_others_back_off_with_full_jitter(transport: str, attempt: int, most_s: 
     # Evenly over the whole range: nobody comes in step with the others.
     assert statistics.mean(waits) == pytest.approx(most_s / 2, rel=0.1)
     assert min(waits) < 0.05 * most_s < 0.95 * most_s < max(waits)
+
+
+@pytest.mark.parametrize("transport", ["sse", "websocket", "long-poll"])
+@pytest.mark.parametrize(
+    ("policy", "waits"),
+    [
+        ("retry", [3.0, 3.0, 3.0, 3.0]),
+        ("backoff", [0.5, 1.0, 2.0, 4.0]),
+        ("at-once", [0.0, 0.5, 1.0, 2.0]),
+    ],
+)
+def test_a_scenario_may_give_all_of_them_one_policy(transport: str, policy: str, waits: list[float]) -> None:
+    ways = structs.replace(WAYS, policy=policy)
+    for who in range(3):
+        assert [wait_s(ways, transport, who, attempt, None) for attempt in range(4)] == waits
+
+
+def test_a_jitter_is_the_same_for_every_transport() -> None:
+    ways = structs.replace(WAYS, policy="jitter")
+    assert wait_s(ways, "sse", 3, 2, 5000) == wait_s(WAYS, "websocket", 3, 2, None)
 
 
 def test_waits_depend_on_seed_subscriber_and_attempt_alone() -> None:

@@ -19,6 +19,7 @@ from rtbench.scenario.tables import Injection, Interruption
 from rtbench.subjects.names import base_of, is_faulty
 from rtbench.subjects.registry import Registry, catalogue
 
+ASKED = "subscribers, chat.senders, churn.rate_hz and churn.stay_s"
 SOURCE = "somewhere.toml"
 
 
@@ -153,6 +154,11 @@ def test_an_error_names_the_path_of_the_file(tmp_path: Path) -> None:
         (tomllib.loads("epoch_s = 2026-01-01"), 'epoch_s = "2026-01-01"', "an integer"),
         ({"netns": 1}, "netns = 1", "true or false"),
         ({"server": {"host": "0.0.0.0"}}, 'server.host = "0.0.0.0"', "one of 127.0.0.1, ::1"),
+        ({"reconnect": {"policy": "never"}}, 'reconnect.policy = "never"', "one of usual, retry, backoff, jitter, at-"),
+        ({"storm": {"cut": 0}}, "storm.cut = 0.0", "a number from 0.001 to 1, share of the subscribers"),
+        ({"storm": {"at_s": -1}}, "storm.at_s = -1", "seconds after the window's start; 0: no storm"),
+        ({"churn": {"rate_hz": -1}}, "churn.rate_hz = -1", "arrivals a second; 0: no churn"),
+        ({"churn": {"stay_s": 0}}, "churn.stay_s = 0", "a number from 0.1 to 3600 seconds"),
         ({"memory": {"ladder": 5}}, "memory.ladder = 5", "a list of rising numbers of subscribers, three or more"),
         ({"memory": {"ladder": [1, 2]}}, "memory.ladder = [1, 2]", "three or more"),
         ({"memory": {"ladder": [1, 3, 2]}}, "memory.ladder = [1, 3, 2]", "rising"),
@@ -241,6 +247,16 @@ def test_unknown_key_names_the_allowed_ones(table: dict[str, Any], key: str, all
         (
             {"window_s": 2, "grace_s": 1, "faults": {"stop": [{"at_s": 2.5, "for_s": 0.6}]}},
             "faults.stop[0] ends 3.1 s after the window's start: expected an end within window_s + grace_s, 3 s",
+        ),
+        ({"window_s": 5, "storm": {"at_s": 5}}, "storm.at_s = 5: expected less than window_s (5)"),
+        ({"storm": {"at_s": 1}, "churn": {"rate_hz": 1}}, "storm and churn together: run one campaign for each"),
+        (
+            {"churn": {"rate_hz": 1}, "workload": {"channels": "unicast"}},
+            'churn.rate_hz = 1 with workload.channels = "unicast": visitors share a channel',
+        ),
+        (
+            {"subscribers": 1000, "churn": {"rate_hz": 10, "stay_s": 10}, "server": {"connections": 1100}},
+            f"server.connections = 1,100: {ASKED} need 1,160 connections",
         ),
     ],
 )
@@ -393,6 +409,7 @@ OTHERWISE: dict[str, Any] = {
     "workload.channels": "unicast",
     "workload.arrival": "poisson",
     "server.loop": "asyncio",
+    "reconnect.policy": "jitter",
     "server.host": "::1",
     "memory.ladder": [10, 100, 1000],
     "faults.stop": [{"at_s": 2}],
@@ -497,6 +514,30 @@ def test_hash_is_that_of_before_where_cpus_and_load_processes_are_not_named() ->
     assert len(hashes | {Scenario().hash, build({"workers": 2}, SOURCE).hash}) == 5
     placed = build({"place": {"load": "1-2,5"}}, SOURCE)
     assert build(placed.as_dict(), SOURCE) == placed
+
+
+def test_a_storm_and_churn_are_part_of_the_hash_only_where_they_are() -> None:
+    without = build({}, SOURCE)
+    assert not {"storm", "churn"} & without.as_dict().keys()
+    hashes = {
+        build(table, SOURCE).hash
+        for table in (
+            {},
+            {"storm": {"at_s": 2}},
+            {"storm": {"at_s": 2, "cut": 0.5}},
+            {"churn": {"rate_hz": 2}},
+            {"churn": {"rate_hz": 2, "stay_s": 3}},
+        )
+    }
+    assert len(hashes) == 5
+    assert build({"storm": {}, "churn": {}}, SOURCE).hash == without.hash
+
+
+def test_a_storm_can_be_swept() -> None:
+    cells = build({"sweep": {"storm.at_s": [0, 2], "reconnect.policy": ["usual", "at-once"]}}, SOURCE).cells()
+    assert [(cell.scenario.storm.at_s, cell.scenario.reconnect.policy) for cell in cells] == [
+        (0.0, "usual"), (0.0, "at-once"), (2.0, "usual"), (2.0, "at-once"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("words", ["one", "1-", "-1", "1,,2", "1 2", "0x1", "99999", "1-2-3", "1\n"])
@@ -683,12 +724,11 @@ def test_how_subscribers_come_back_has_limits() -> None:
     [
         (
             {"subscribers": 30_000},
-            "here: server.connections = 25,000: subscribers and chat.senders need 30,000 connections: "
-            "--set server.connections=60000",
+            f"here: server.connections = 25,000: {ASKED} need 30,000 connections: --set server.connections=60000",
         ),
         (
             {"subscribers": 30_000, "server": {"connections": 60_000}},
-            "here: server.connections_by_peer = 25,000: subscribers and chat.senders need 30,000 connections: "
+            f"here: server.connections_by_peer = 25,000: {ASKED} need 30,000 connections: "
             "--set server.connections_by_peer=60000",
         ),
         (
