@@ -10,7 +10,8 @@ from rtbench.capacity.judging import judge
 from rtbench.records.capacity import ProbeRow
 from rtbench.records.reason import Reason
 from rtbench.records.tables import TABLES, write_table
-from tests.capacity.planted import MS, Seen, broken, scenario, write
+
+from .planted import MS, Seen, broken, scenario, write
 
 LOAD = Reason("load generator near its limit", "the load process used 99% of its core", "", ["latency_*"])
 KEPT = Reason("server kept from its core", "the server waited", "", ["latency_*"])
