@@ -98,13 +98,13 @@ def test_brackets_without_an_end(changes: dict[str, Any], text: str) -> None:
     ("changes", "says"),
     [
         ({"closed": True}, "`rtbench run ci --set subscribers=4` compares latency"),
-        ({"out_of_time": True}, "--resume --minutes M"),
+        ({"out_of_time": True}, "`rtbench capacity ci --out out --resume --minutes M`"),
         ({}, "the harness was the limit"),
         ({"harness_limited": False, "limited_by": "--to"}, "--to N"),
     ],
 )
 def test_the_next_step_is_a_command(changes: dict[str, Any], says: str) -> None:
-    assert says in capacity.next_step(found(**changes), "rtbench capacity ci")
+    assert says in capacity.next_step(found(**changes), "rtbench capacity ci", "out")
 
 
 def test_the_figure_has_a_panel_a_subject_and_the_bracket(searched: Evidence, evidence: Evidence) -> None:
