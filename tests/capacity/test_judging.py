@@ -100,6 +100,14 @@ def test_a_server_that_others_kept_from_its_core_is_not_refuted(tmp_path: Path) 
     assert row(tmp_path / "b", full).verdict == "fails"
 
 
+def test_a_latency_that_is_not_known_neither_holds_nor_fails(tmp_path: Path) -> None:
+    stepped = Reason("clock stepped", "by 9 ms", "", ["latency_kernel_*"])
+    found = row(tmp_path / "a", Seen(status="invalid", reasons=(stepped,)))
+    assert (found.verdict, found.limited_by) == ("unclear", "machine (clock stepped)")
+    found = row(tmp_path / "b", Seen(), workload={"rate_hz": 0.1})
+    assert (found.verdict, found.limited_by) == ("unclear", "nothing was due in the window")
+
+
 def test_ports_that_run_out_are_the_harnesss(tmp_path: Path) -> None:
     found = row(tmp_path, Seen(failed_connections=4, status="invalid", reasons=(PORTS,)))
     assert (found.verdict, found.limited_by) == ("unclear", "local ports")
