@@ -59,7 +59,7 @@ def sentence(found: CapacityRecord, one: SubjectCapacity) -> str:
         text = f"holds {number(one.low)} {unit} or more"
     else:
         text = f"holds {number(one.low)} {unit}, fails at {number(one.high)}"
-    return f"{text}, limited by {limited(one)}" if one.limited_by else text
+    return f"{text}, limited by {limited(one)}" if limited(one) else text
 
 
 def lines(found: CapacityRecord) -> Iterator[str]:
@@ -92,6 +92,8 @@ def cells(one: SubjectCapacity) -> tuple[str, ...]:
 
 def limited(one: SubjectCapacity) -> str:
     """What limits it, and whether that is the harness; empty: not known."""
+    if one.out_of_time and not one.limited_by:
+        return "the time"
     return f"the harness: {one.limited_by}" if one.harness_limited else one.limited_by
 
 

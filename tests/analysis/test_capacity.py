@@ -86,6 +86,7 @@ def test_the_table_has_a_row_a_subject(searched: Evidence) -> None:
         ({"low": None, "high": 3}, "fails at 3 subscribers, limited by the harness: load generator"),
         ({"low": None, "limited_by": ""}, "no load at which it holds was found"),
         ({"harness_limited": False, "limited_by": "--to"}, "holds 4 subscribers or more, limited by --to"),
+        ({"out_of_time": True, "limited_by": ""}, "holds 4 subscribers or more, limited by the time"),
     ],
 )
 def test_brackets_without_an_end(changes: dict[str, Any], text: str) -> None:
