@@ -92,8 +92,8 @@ def cells(one: SubjectCapacity) -> tuple[str, ...]:
 
 def limited(one: SubjectCapacity) -> str:
     """What limits it, and whether that is the harness; empty: not known."""
-    if one.out_of_time and not one.limited_by:
-        return "the time"
+    if not one.limited_by:
+        return "the time" if one.out_of_time else ""
     return f"the harness: {one.limited_by}" if one.harness_limited else one.limited_by
 
 
