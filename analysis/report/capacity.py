@@ -59,7 +59,7 @@ def sentence(found: CapacityRecord, one: SubjectCapacity) -> str:
         text = f"holds {number(one.low)} {unit} or more"
     else:
         text = f"holds {number(one.low)} {unit}, fails at {number(one.high)}"
-    return f"{text}, limited by {limited(one)}" if one.limited_by else text
+    return f"{text}, limited by {limited(one)}" if limited(one) else text
 
 
 def lines(found: CapacityRecord) -> Iterator[str]:
@@ -92,6 +92,8 @@ def cells(one: SubjectCapacity) -> tuple[str, ...]:
 
 def limited(one: SubjectCapacity) -> str:
     """What limits it, and whether that is the harness; empty: not known."""
+    if not one.limited_by:
+        return "the time" if one.out_of_time else ""
     return f"the harness: {one.limited_by}" if one.harness_limited else one.limited_by
 
 
@@ -100,17 +102,17 @@ def number(value: float | None) -> str:
     return format.MISSING if value is None else f"{value:,.10g}"
 
 
-def next_step(found: CapacityRecord, command: str, file: str = "") -> str:
-    """One line with one command. `command`: the search's; `file`: the scenario's, where it is one."""
+def next_step(found: CapacityRecord, command: str, folder: str) -> str:
+    """One line with one command. `command`: the search's without its folder."""
     unsettled = [one for one in found.subjects if not one.closed]
     if not unsettled:
         held = [one.low for one in found.subjects if one.low is not None]
         value = f"{found.by}={number(min(held)).replace(',', '')}"
-        scenario = next(iter(_scenario(command)), "") or file or "SCENARIO"
+        scenario = next(iter(_scenario(command)), "SCENARIO")
         run = shlex.join(["rtbench", "run", scenario, "--set", value])
         return f"Next: `{run}` compares latency and cost at a load that all hold."
     if any(one.out_of_time for one in unsettled):
-        return f"Next: `{command} --resume --minutes M` continues: the time was over."
+        return f"Next: `{command} --out {shlex.quote(folder)} --resume --minutes M` continues: the time was over."
     if any(one.harness_limited for one in unsettled):
         return (
             f"Next: `{command}` again on a quiet machine, or with more cores for the load ([place] load): the harness "

@@ -23,10 +23,10 @@ def line(evidence: Evidence) -> str:
     """What a reader can do next: one line with one command."""
     document = evidence.campaign.document
     if searched := evidence.campaign.capacities:
-        return capacity.next_step(searched[0], _again(_words(document)), _file(document))
+        return capacity.next_step(searched[0], again(_words(document)), _folder(document))
     known = [s.name for s in evidence.subjects if s.usable]
     if not known and {r.trial.status for r in evidence.results} == {"invalid"}:
-        return f"Next: `{_again(_words(document))}` again, on a machine that does nothing else (`rtbench doctor`)."
+        return f"Next: `{again(_words(document))}` again, on a machine that does nothing else (`rtbench doctor`)."
     if not known:
         name = next((s.base for s in evidence.subjects), "SUBJECT")
         target = _file(document) if name in naming.described(document) else ""
@@ -35,7 +35,7 @@ def line(evidence: Evidence) -> str:
     blocks = int((document.get("scenario") or {}).get("blocks") or 0)
     worth = [count for count in needed if blocks < count <= MOST_BLOCKS]
     if worth:
-        command = _again(_words(document), max(worth))
+        command = again(_words(document), max(worth))
         return f"Next: `{command}` tells apart what is not resolved here."
     if len({s.base for s in evidence.subjects}) < 2:
         scenario = shlex.quote(_file(document) or str((document.get("scenario") or {}).get("name") or "ci"))
@@ -56,7 +56,7 @@ def _words(document: Mapping[str, Any]) -> list[str]:
         return []
 
 
-def _again(words: Sequence[str], blocks: int = 0) -> str:
+def again(words: Sequence[str], blocks: int = 0) -> str:
     """The campaign's command into a new folder, with more blocks where they are given."""
     kept: list[str] = []
     skip = False

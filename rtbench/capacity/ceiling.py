@@ -5,6 +5,7 @@ Invariant: below the ceiling, no limit that is known beforehand stops a probe. C
 
 from __future__ import annotations
 
+import math
 import resource
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ KEYS = (SUBSCRIBERS, RATE)
 
 _MOST = {SUBSCRIBERS: 100_000.0, RATE: 100_000.0}
 """The largest values that a scenario takes."""
+_LEAST_HZ = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +32,12 @@ class Ceiling:
 
 
 def ceiling(scenario: Scenario, by: str, to: float | None) -> Ceiling:
-    """The ceiling of a search over `by`. `to`: the user's own."""
+    """The ceiling of a search over `by`. `to`: the user's own. Raises UserError for one that is too low."""
     found = [Ceiling(_MOST[by], "the largest value of a scenario")]
     if to is not None:
-        found.append(Ceiling(min(to, _MOST[by]), "--to"))
+        if not to >= (least := 1.0 if by == SUBSCRIBERS else _LEAST_HZ):
+            raise UserError(f"--to {to:g} is less than {least:g}", "name a larger value")
+        found.append(Ceiling(min(math.floor(to) if by == SUBSCRIBERS else to, _MOST[by]), "--to"))
     if by == SUBSCRIBERS:
         table, senders = scenario.server, scenario.chat.senders
         most = min(table.connections, table.connections_by_peer) - senders
@@ -58,7 +62,9 @@ def check(scenario: Scenario, by: str, first: float, most: Ceiling) -> None:
     if by == RATE and scenario.stream != ("fanout",):
         text = f"{scenario.name}: --by {RATE} needs the stream fanout, not {', '.join(scenario.stream)}"
         raise UserError(text, "--set stream=fanout; other streams have a pace of their own")
+    if not first > 0:
+        raise UserError(f"--from {first:g} is not more than 0", "for example --from 100")
+    if first > most.value:
+        raise UserError(f"--from {first:g} is more than {most.value:g} ({most.why})", "begin with less, or raise that")
     if by == SUBSCRIBERS and first != int(first):
         raise UserError(f"--from {first:g}: subscribers are whole numbers", "for example --from 100")
-    if first > most.value:
-        raise UserError(f"--from {first:g} is more than {most.value:g} ({most.why})", "begin with fewer, or raise that")

@@ -57,6 +57,7 @@ class Judged:
 class Loss:
     """Shares of the expected deliveries of a window. `latency_ns`: at the quantile; None: that one is lost."""
 
+    expected: int
     at_most: float
     surely: float
     lost: float
@@ -97,7 +98,9 @@ def judge(directory: Path, number: int, value: float, scenario: Scenario) -> Jud
         window_s=round(window_s, 3),
         limited_by="",
     )
-    if not held:
+    if unknown := _unknown(found, late):
+        row = changed(row, verdict="unclear", limited_by=unknown)
+    elif not held:
         if not machine and (beyond or (unset and not harness)):
             row = changed(row, limited_by=_limit(found, scenario, share, late, unset))
         else:
@@ -119,7 +122,7 @@ def loss(directory: Path, found: Manifest, scenario: Scenario) -> Loss:
     inside = in_window(ticks, window)
     expected = int(joined.audience[inside].sum())
     if not expected:
-        return Loss(0.0, 0.0, 0.0, 0.0, None)
+        return Loss(0, 0.0, 0.0, 0.0, 0.0, None)
     kept = joined.first & (joined.tick >= 0)
     kept &= inside[joined.tick]
     tick, kernel_ns, app_ns = joined.tick[kept], deliveries["kernel_ns"][kept], deliveries["app_ns"][kept]
@@ -137,6 +140,7 @@ def loss(directory: Path, found: Manifest, scenario: Scenario) -> Loss:
     place = min(max(math.ceil(scenario.slo.quantile * expected) - 1, 0), expected - 1)
     latency_ns = int(np.partition(took_ns, place)[place]) if place < took_ns.size else None
     return Loss(
+        expected,
         (int(np.count_nonzero(late)) + lost) / expected,
         (int(np.count_nonzero(surely)) + surely_lost) / expected,
         lost / expected,
@@ -169,6 +173,15 @@ def _share(found: Manifest, process: Process | None) -> float:
 
 def _late_load(found: Manifest) -> bool:
     return any(reason.kind.startswith(_LOAD) for reason in found.reasons or ())
+
+
+def _unknown(found: Manifest, late: Loss) -> str:
+    """Why latency is not known, which neither holds nor fails; empty: it is."""
+    if found.due == "unknown":
+        return "due times are not known"
+    if not late.expected:
+        return "nothing was due in the window"
+    return next((f"machine ({one.kind})" for one in found.reasons or () if one.kind == "clock stepped"), "")
 
 
 def _harness(found: Manifest) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from rtbench.analysis.report import capacity as words
+from rtbench.analysis.report import next_step
 from rtbench.analysis.report.report import build
 from rtbench.campaign import calibrate as calibration
 from rtbench.campaign import campaign as campaigns
@@ -121,13 +122,14 @@ def capacity(
     if code == INTERRUPTED:
         kept = f"{len(campaign.trials)} probes are kept in {folder}"
         click.echo(f"rtbench: interrupted; {kept}; continue with: {again}", err=True)
-    if campaign.trials and code != INTERRUPTED:
+    reported = bool(campaign.trials) and code != INTERRUPTED
+    if reported:
         build([folder])
     if as_json:
         click.echo(json.dumps(plain(found), indent=1))
     else:
-        click.echo("\n".join([*words.lines(found), words.next_step(found, command)]))
-        if code != INTERRUPTED:
+        click.echo("\n".join([*words.lines(found), words.next_step(found, next_step.again(typed), str(folder))]))
+        if reported:
             click.echo(f"report: {folder / 'report' / 'report.html'}")
     context.exit(code)
 

@@ -10,7 +10,8 @@ from rtbench.capacity.judging import judge
 from rtbench.records.capacity import ProbeRow
 from rtbench.records.reason import Reason
 from rtbench.records.tables import TABLES, write_table
-from tests.capacity.planted import MS, Seen, broken, scenario, write
+
+from .planted import MS, Seen, broken, scenario, write
 
 LOAD = Reason("load generator near its limit", "the load process used 99% of its core", "", ["latency_*"])
 KEPT = Reason("server kept from its core", "the server waited", "", ["latency_*"])
@@ -97,6 +98,14 @@ def test_a_server_that_others_kept_from_its_core_is_not_refuted(tmp_path: Path) 
     assert (found.verdict, found.limited_by) == ("unclear", "machine (server kept from its core)")
     full = Seen(late=50, status="invalid", reasons=(KEPT,), server_share=0.96)
     assert row(tmp_path / "b", full).verdict == "fails"
+
+
+def test_a_latency_that_is_not_known_neither_holds_nor_fails(tmp_path: Path) -> None:
+    stepped = Reason("clock stepped", "by 9 ms", "", ["latency_kernel_*"])
+    found = row(tmp_path / "a", Seen(status="invalid", reasons=(stepped,)))
+    assert (found.verdict, found.limited_by) == ("unclear", "machine (clock stepped)")
+    found = row(tmp_path / "b", Seen(), workload={"rate_hz": 0.1})
+    assert (found.verdict, found.limited_by) == ("unclear", "nothing was due in the window")
 
 
 def test_ports_that_run_out_are_the_harnesss(tmp_path: Path) -> None:

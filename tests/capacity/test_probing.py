@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import resource
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,25 @@ import pytest
 
 from rtbench.campaign import campaign as campaigns
 from rtbench.campaign.campaign import Campaign
+from rtbench.capacity import probing
 from rtbench.capacity.ceiling import RATE, SUBSCRIBERS, Ceiling
+from rtbench.capacity.judging import Judged, judge
 from rtbench.capacity.probing import Asked, Capacity
 from rtbench.capacity.search import Bracket, Goal
 from rtbench.machine.placement import Place
 from rtbench.records.capacity import CapacityRecord, ProbeRow, load
 from rtbench.records.manifest import Manifest
 from rtbench.records.reason import Reason
+from rtbench.scenario.model import Scenario
 from rtbench.subjects import Subject
 from rtbench.trial import Spec
-from tests.capacity.planted import Seen, of, scenario
 
+from .planted import Seen, broken, of, scenario
+
+pytestmark = pytest.mark.slow
 PLACE = Place((0,), (0,), (0,))
 NAMES = ["sse-aiohttp", "websocket-aiohttp", "long-poll-aiohttp"]
+SLOW = Reason("load generator near its limit", "99 %")
 HELD = {"sse-aiohttp": 130, "websocket-aiohttp": 700, "long-poll-aiohttp": 31}
 
 
@@ -38,6 +45,9 @@ class Simulated:
         self.took_s = 10.0
         self.spoiled: set[str] = set()
         self.problems: dict[str, list[str]] = {}
+        self.whole = False
+        """Whether trials have tables, which are judged; else a manifest alone, and its verdict is known."""
+        self.known: dict[Path, Judged] = {}
         self.stop_at = 0
         self.probes: list[tuple[str, float, bool, int]] = []
         self.shown: list[tuple[str, str, bool]] = []
@@ -50,10 +60,21 @@ class Simulated:
         assert value == (spec.scenario.subscribers if self.by == SUBSCRIBERS else spec.scenario.workload.rate_hz)
         self.probes.append((name, value, spec.scenario.window_s > 1, spec.block))
         late = value > self.held[name]
-        reasons = (Reason("load generator near its limit", "99 %"),) if late and name in self.spoiled else ()
-        share = 0.3 if reasons else min(1.0, value / self.held[name])
-        seen = Seen(late=spec.scenario.subscribers if late else 0, unstamped=bool(reasons), server_share=share)
-        return of(spec, folder, Seen(**{**_fields(seen), "reasons": reasons}))
+        spoiled = late and name in self.spoiled
+        share = 0.3 if spoiled else min(1.0, value / self.held[name])
+        if self.whole:
+            seen = Seen(late=spec.scenario.subscribers if late else 0, unstamped=spoiled, server_share=share)
+            return of(spec, folder, replace(seen, reasons=(SLOW,) if spoiled else ()))
+        row = ProbeRow(
+            value=value, status="ok", trial=spec.number, window_s=spec.scenario.window_s,
+            verdict="unclear" if spoiled else "fails" if late else "holds",
+            limited_by="load generator" if spoiled else "server core" if late else "",
+        )  # fmt: skip
+        self.known[folder / spec.directory] = Judged(row, share)
+        return broken(folder / spec.directory, SLOW, "ok")
+
+    def judge(self, directory: Path, number: int, value: float, table: Scenario) -> Judged:
+        return judge(directory, number, value, table) if directory not in self.known else self.known[directory]
 
     def verify(self, subject: Subject, logs: Path) -> list[str]:
         return self.problems.get(subject.name, [])
@@ -67,14 +88,11 @@ class Simulated:
         self.shown.append((subject, row.verdict, found.closed))
 
 
-def _fields(seen: Seen) -> dict[str, Any]:
-    return {name: getattr(seen, name) for name in seen.__slots__}
-
-
 @pytest.fixture
 def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulated]:
     servers = Simulated()
     monkeypatch.setattr(campaigns.trial, "run", servers.run)
+    monkeypatch.setattr(probing, "judge", servers.judge)
     monkeypatch.setattr(campaigns, "inventory", lambda: Reason("inventory"))
     monkeypatch.setattr(campaigns, "fingerprint", dict)
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -101,12 +119,16 @@ def document(folder: Path, name: str = "campaign.json") -> dict[str, Any]:
 
 
 def test_every_subject_gets_its_own_bracket(tmp_path: Path, servers: Simulated) -> None:
+    servers.whole, servers.spoiled = True, {"websocket-aiohttp"}
+    servers.held |= {"websocket-aiohttp": 160}
     found = search(tmp_path, servers)
-    for one in found.subjects:
+    sse, websocket, poll = found.subjects
+    for one in (sse, poll):
         assert one.closed and not one.harness_limited and not one.out_of_time
         assert one.low is not None and one.high is not None
         assert one.low <= HELD[one.subject] < one.high
         assert one.limited_by == "server core"
+    assert (websocket.high, websocket.harness_limited, websocket.limited_by) == (None, True, "load generator")
     assert found == load(tmp_path)
     assert document(tmp_path, "capacity.json")["subjects"][0]["probes"][0] == {
         "value": 100.0, "late_or_lost": 0.0, "surely": 0.0, "lost": 0.0, "latency_ns": 5_000_000, "status": "ok",

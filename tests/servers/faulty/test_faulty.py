@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
@@ -288,6 +289,30 @@ def test_a_stall_is_before_what_it_is_for(
         assert (mine.ids, seen) == ([1, 2, 3, 4], [(0.7, [1])])
 
     play(check())
+
+
+def test_work_keeps_the_core_for_its_time_with_each_write(
+    make: Callable[..., FaultyHub], new_transport: Any, ticks_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three messages at two subscribers, of which one is meant: three times ten milliseconds, by a clock of its own."""
+    now = count(start=0)
+    asked: list[float] = []
+
+    def perf_counter() -> float:
+        asked.append(next(now) * 0.001)
+        return asked[-1]
+
+    async def check() -> None:
+        hub = make(Injection("work", (3,), delay_s=0.010))
+        mine, other = [await subscribe(hub, new_transport(), who) for who in (3, 4)]
+        monkeypatch.setattr(faulty.time, "perf_counter", perf_counter)
+        for seq in (1, 2, 3):
+            hub.publish(ticks_of(seq))
+        assert mine.ids == other.ids == [1, 2, 3]
+
+    play(check())
+    begun = 3 * 10
+    assert begun <= len(asked) <= begun + 3 * 3  # a reading to begin with, one to end with, one of each other write
 
 
 # Polls
