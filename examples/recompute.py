@@ -367,6 +367,10 @@ class Trial:
         lines = sorted(range(len(rows["started_ns"])), key=lambda row: int(rows["started_ns"][row]))
         who = sorted({int(rows["subscriber"][row]) for row in lines if rows["outcome"][row] == "cut"})
         later = [row for row in lines if rows["started_ns"][row] > began]
+        closed: dict[int, int] = {}
+        for row in lines:
+            if rows["outcome"][row] == "cut":
+                closed.setdefault(int(rows["subscriber"][row]), int(rows["closed_ns"][row]))
         first: dict[int, int] = {}
         again: dict[int, int] = {}
         for row in later:
@@ -386,13 +390,14 @@ class Trial:
             missed += int(of_channel.sum()) - int((kept_of == subscriber).sum())
         network = self.manifest.get("network") or {}
         full = [self._gained(network, name) for name in ("listen_overflows", "listen_drops")]
-        cpu = self._storm_cpu(began, back, len(who))
+        away = sum(int(rows["response_ns"][row]) - began for row in again.values())
+        cpu = self._storm_cpu(began, back, len(who), away)
         least = None
         tcp = (rows["connected_ns"] - rows["started_ns"])[(rows["connected_ns"] >= 0) & (rows["started_ns"] >= 0)]
         planned = [int(rows["planned_ns"][row]) for row in first.values()] if "planned_ns" in rows else []
         if cpu is not None and len(planned) == len(who) and min(planned) >= 0 and tcp.size:
             cores = len(((self.manifest.get("processes") or {}).get("server") or {}).get("cores") or (0,))
-            waits = sorted(max(0, moment - began) for moment in planned)
+            waits = sorted(max(0, int(rows["planned_ns"][row]) - closed[who]) for who, row in first.items())
             least = max(wait + (len(waits) - k) * max(0.0, cpu) / cores for k, wait in enumerate(waits))
             least += 2 * int(tcp.min())
         return {
@@ -407,8 +412,8 @@ class Trial:
             **self._uncut(began, back, set(who)),
         }
 
-    def _storm_cpu(self, began: int, back: int | None, returned: int) -> float | None:
-        """What the server used beyond its pace before the cut, by those that returned."""
+    def _storm_cpu(self, began: int, back: int | None, returned: int, away: int) -> float | None:
+        """What the server used beyond what those that were there cost before the cut, by those that returned."""
         if back is None:
             return None
         at, cpu = (self.table("probes")[name].tolist() for name in ("at_ns", "server_cpu_ns"))
@@ -418,7 +423,8 @@ class Trial:
         if not begin < before < after < len(at) or min(cpu[begin], cpu[before], cpu[after]) < 0:
             return None
         pace = (cpu[before] - cpu[begin]) / (at[before] - at[begin])
-        return float((cpu[after] - cpu[before] - pace * (at[after] - at[before])) / returned)
+        there = at[after] - at[before] - away / self.subscribers
+        return float((cpu[after] - cpu[before] - pace * there) / returned)
 
     def _uncut(self, began: int, back: int | None, cut: set[int]) -> Json:
         """Latency of those that were not cut, until all were back and in the same time before."""

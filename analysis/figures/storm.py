@@ -22,8 +22,8 @@ def draw(evidence: Evidence) -> Drawing | None:
         return None
     caption = (
         "From the moment at which connections were cut until the last of these subscribers had an answer on a new "
-        "connection; the processor time of the server in that time, beyond its pace before the cut, by the subscribers "
-        "that returned; and the highest latency in that time at the subscribers that were not cut. A subject whose "
-        f"last subscriber never returned has no place in the first two panels. {ending(evidence, _PANELS)}"
+        "connection; the processor time of the server in that time, beyond what those that were there cost before, by "
+        "those that returned; and the highest latency in that time at the subscribers that were not cut. A "
+        f"subject whose last one never returned has no place in the first two panels. {ending(evidence, _PANELS)}"
     )
     return Drawing(canvas, caption, tuple((p.metric, p.title) for p in _PANELS if evidence.known(p.metric)))

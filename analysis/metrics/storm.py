@@ -30,8 +30,9 @@ class Storm:
     began_ns: int
     count: int
     who: Ints
-    planned_ns: Ints
-    """When the first attempt after the cut was to begin; -1: there was none, or it is not known."""
+    wait_ns: Ints
+    """From the end of the connection that was cut to when the next attempt was to begin: the policy's wait; -1: there
+    was no attempt, or it is not known."""
     started_ns: Ints
     """When the first attempt after the cut that was answered began; -1: there was none."""
     again_ns: Ints
@@ -54,11 +55,13 @@ def storm(samples: Samples) -> Storm | None:
     who: Ints = np.unique(table["subscriber"][table["outcome"].astype(str) == CUT]).astype(np.int64)
     later = (table["started_ns"] > began_ns) & (table["connection"] >= 0) & np.isin(table["subscriber"], who)
     answered = later & (table["response_ns"] >= 0)
+    planned_ns = _first(who, table, later, "planned_ns")
+    closed_ns = _first(who, table, table["outcome"].astype(str) == CUT, "closed_ns")
     return Storm(
         began_ns,
         sum(int(event.get("count") or 0) for event in cuts),
         who,
-        _first(who, table, later, "planned_ns"),
+        np.where(planned_ns < 0, -1, np.maximum(planned_ns - closed_ns, 0)),
         _first(who, table, answered, "started_ns"),
         _first(who, table, answered, "response_ns"),
     )
@@ -115,10 +118,10 @@ def minimum(samples: Samples, found: Storm) -> float | None:
     each = cpu_per_return(samples, found)
     table = samples.connections
     joined = (table["connected_ns"] >= 0) & (table["started_ns"] >= 0)
-    if each is None or not found.planned_ns.size or found.planned_ns.min() < 0 or not joined.any():
+    if each is None or not found.wait_ns.size or found.wait_ns.min() < 0 or not joined.any():
         return None
     cores = (samples.trial.manifest.get("processes") or {}).get("server", {}).get("cores") or (0,)
-    waits = np.sort(np.maximum(found.planned_ns - found.began_ns, 0))
+    waits = np.sort(found.wait_ns)
     behind = np.arange(waits.size, 0, -1) * max(0.0, each) / len(cores)
     round_trip = int((table["connected_ns"] - table["started_ns"])[joined].min())
     return float((waits + behind).max()) + 2 * round_trip
@@ -192,8 +195,8 @@ def listen_overflows(samples: Samples, _: Storm) -> float | None:
     "ns",
     "lower",
     "Server CPU per return",
-    "processor time of the server from the cut until all are subscribed again, beyond its pace in the window before "
-    "that, by the subscribers that returned",
+    "processor time of the server from the cut until all are subscribed again, beyond what the subscribers that were "
+    "there cost it before the cut, by those that returned; what was replayed is in it",
 )
 def cpu_per_return(samples: Samples, found: Storm) -> float | None:
     if found.last_ns is None or not samples.trial.has("probes"):
@@ -206,7 +209,8 @@ def cpu_per_return(samples: Samples, found: Storm) -> float | None:
     if not begin < before < after < at.size or min(cpu[begin], cpu[before], cpu[after]) < 0:
         return None
     pace = float(cpu[before] - cpu[begin]) / float(at[before] - at[begin])
-    return (float(cpu[after] - cpu[before]) - pace * float(at[after] - at[before])) / found.who.size
+    away = float((found.again_ns - found.began_ns).sum()) / samples.trial.subscribers
+    return (float(cpu[after] - cpu[before]) - pace * (float(at[after] - at[before]) - away)) / found.who.size
 
 
 def _uncut(samples: Samples, level: str, during: bool) -> float | None:
