@@ -70,7 +70,7 @@ def _bounds(scenario: Scenario, source: str) -> None:
     needed, table = scenario.subscribers + scenario.chat.senders, scenario.server
     for key in ("connections", "connections_by_peer"):
         if (most := getattr(table, key)) < needed:
-            text = f"{source}: server.{key} = {most:,}: {needed:,} connections are asked for"
+            text = f"{source}: server.{key} = {most:,}: subscribers and chat.senders need {needed:,}"
             raise ScenarioError(text, f"--set server.{key}={2 * needed}")
     hz = scenario.chat.senders * scenario.chat.rate_hz
     if hz > table.publishes_hz:

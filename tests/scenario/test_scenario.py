@@ -669,11 +669,11 @@ def test_how_subscribers_come_back_has_limits() -> None:
     [
         (
             {"subscribers": 30_000},
-            "here: server.connections = 25,000: 30,000 connections are asked for: --set server.connections=60000",
+            "here: server.connections = 25,000: subscribers and chat.senders need 30,000: --set server.connections=60000",
         ),
         (
             {"subscribers": 30_000, "server": {"connections": 60_000}},
-            "here: server.connections_by_peer = 25,000: 30,000 connections are asked for: "
+            "here: server.connections_by_peer = 25,000: subscribers and chat.senders need 30,000: "
             "--set server.connections_by_peer=60000",
         ),
         (
