@@ -669,7 +669,8 @@ def test_how_subscribers_come_back_has_limits() -> None:
     [
         (
             {"subscribers": 30_000},
-            "here: server.connections = 25,000: subscribers and chat.senders need 30,000: --set server.connections=60000",
+            "here: server.connections = 25,000: subscribers and chat.senders need 30,000: "
+            "--set server.connections=60000",
         ),
         (
             {"subscribers": 30_000, "server": {"connections": 60_000}},
