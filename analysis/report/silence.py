@@ -15,15 +15,15 @@ HEADINGS = ("heartbeat", "connections", "cut", "after", "the subscriber sees", "
 
 
 def table(evidence: Evidence) -> list[tuple[str, list[str]]]:
-    """The subject in its cell, and a cell for each heading; no rows without [idle]."""
-    rows = []
+    """The subject in its cell, and a cell for each heading, by subject; no rows without [idle]."""
+    rows: list[tuple[str, list[str]]] = []
     for result in evidence.results:
         scenario = evidence.campaign.document.get("scenario") or {}
         if not (scenario.get("idle") or {}).get("minutes"):
             return []
         found = result.trial.manifest.get("silence") or {}
         rows.append((result.trial.item, _cells(found) if found else _failed(result.trial.manifest)))
-    return rows
+    return sorted(rows, key=lambda row: row[0])
 
 
 def _cells(found: Mapping[str, Any]) -> list[str]:
