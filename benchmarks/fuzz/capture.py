@@ -56,6 +56,7 @@ def decode(mode: int, pieces: Sequence[bytes]) -> Outcome:
             last_stamp_ns=0,
             last_row=-1,
             first_message_ns=-1,
+            secured_ns=-1,
         )
     reactor.links.append(link)
     _CAPTURE.clear()

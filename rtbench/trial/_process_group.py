@@ -34,6 +34,7 @@ from rtbench.trial._run import Run
 
 _LISTEN_S = 0.25
 _PRECISE_NS = 5_000_000
+_TLS, _CERTIFICATE = "(TLS: ", "check the server's certificate, the names in it, and tls_ca"
 RAMP_PATIENCE_S = 30.0
 TRIES = 3
 """The number of failed attempts of every subscriber after which the trial fails."""
@@ -186,10 +187,11 @@ class ProcessGroup:
                 fewer, slower = self.subscribed // 10**digits * 10**digits, max(1, int(self.subscribed / patience_s))
                 remedy = f"--set subscribers={fewer}, or connect more slowly: --set ramp_hz={slower}"
                 raise SubjectError(f"overload: {text}", remedy) from error
-            raise SubjectError(text, self._remedy()) from error
+            raise SubjectError(text, _CERTIFICATE if _TLS in text else "check the subject's path") from error
         self.subscribed_ns = time.monotonic_ns()
         if self.subscribed < count:
-            raise SubjectError(f"only {self._have(count)}, and the others do not reconnect ({self._why()})")
+            text = f"only {self._have(count)}, and the others do not reconnect ({self._why()})"
+            raise SubjectError(text, _CERTIFICATE) if _TLS in text else SubjectError(text)
 
     def published(self) -> None:
         """Raises SubjectError if the server has refused all posts so far."""
@@ -211,10 +213,6 @@ class ProcessGroup:
         subject, stream = self.run.spec.subject, self.run.spec.scenario.stream[0]
         path = subject.template.format(query=stream, stream=stream, channel=0, subscriber=0)
         return f"{self.subscribed:,} of {count:,} subscribed at {subject.url or path}"
-
-    def _remedy(self) -> str:
-        secure = self.url.startswith(("https:", "wss:")) and "TLS" in self._why()
-        return "check the server's certificate, its names, and tls_ca" if secure else "check the subject's path"
 
     def _why(self) -> str:
         failed: dict[str, int] = {}

@@ -317,3 +317,34 @@ def test_median_of() -> None:
     assert median_of(np.array([3.0, 1.0, 2.0])) == 2.0
     assert median_of(np.array([np.inf])) is None
     assert median_of(np.empty(0)) is None
+
+
+@pytest.mark.slow
+def test_what_tls_takes_and_costs(one: Any) -> None:
+    """Four handshakes of 1 to 4 ms; 22 bytes more than the plaintext for each of 80 messages."""
+    directory, run = one("websocket-aiohttp")
+    connected = read_table(directory / "connections.parquet", "connections")["connected_ns"]
+    change(directory, "connections", secured_ns=connected + np.arange(1, 5) * 1_000_000)
+    received = read_table(directory / "connections.parquet", "connections")
+    down = int((received["tcp_received_bytes_at_end"] - received["tcp_received_bytes_at_start"]).sum())
+    file = directory / "manifest.json"
+    manifest = json.loads(file.read_text())
+    handshakes = {"full": 50, "full_cpu_ns": 50 * 700_000, "resumed": 0, "resumed_cpu_ns": 0}
+    negotiated = {"TLSv1.3 TLS_AES_256_GCM_SHA384": 4}
+    manifest["tls"] = {"negotiated": negotiated, "plaintext_bytes": down - 80 * 22, "handshakes": handshakes}
+    file.write_text(json.dumps(manifest))
+    found = run()
+    assert (found["handshake_p50_ns"], found["handshake_p99_ns"]) == (2_000_000, 4_000_000)
+    assert found["server_cpu_ns_per_handshake"] == 700_000
+    assert found["server_cpu_ns_per_resumed_handshake"] is None
+    assert found["tls_bytes_per_message"] == 22
+
+
+@pytest.mark.slow
+def test_a_trial_in_cleartext_has_no_figures_of_tls(one: Any) -> None:
+    directory, run = one()
+    table = pq.read_table(directory / "connections.parquet")
+    pq.write_table(table.drop_columns(["secured_ns"]), directory / "connections.parquet")  # an older folder
+    found = run()
+    names = [name for name in found if "handshake" in name or name.startswith("tls_")]
+    assert len(names) == 5 and {found[name] for name in names} == {None}

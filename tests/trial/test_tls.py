@@ -16,12 +16,16 @@ from urllib.parse import urlsplit
 import pytest
 import trustme
 
+from rtbench import trial
 from rtbench.conformance._reach import not_subscribed
 from rtbench.conformance._target import Target
 from rtbench.loadtests.reactor.tls import Tls, TlsError, TlsSocket
+from rtbench.machine.placement import Place
 from rtbench.processes import certificates
 from rtbench.processes.publisher import PublisherProcess
 from rtbench.processes.starting import server_of
+from rtbench.records.record import plain
+from rtbench.records.tables import read_table
 from rtbench.scenario.loading import build
 from rtbench.subjects import Subject
 from rtbench.subjects.bounded import get
@@ -176,3 +180,28 @@ def test_openssl_verifies_the_chain_and_the_version(served: tuple[str, str]) -> 
     assert "Verify return code: 0 (ok)" in done.stdout and "TLSv1.3" in done.stdout
     old = subprocess.run([*words, "-tls1_2"], input="", capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert old.returncode != 0
+
+
+@pytest.mark.slow
+def test_a_trial_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything arrives over the version that was asked for; no key and no certificate is left anywhere."""
+    private, results = tmp_path / "private", tmp_path / "results"
+    private.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(private))
+    settings = {"subscribers": 3, "warmup_s": 0.1, "warmup_messages": 0, "window_s": 0.5, "grace_s": 0.3}
+    scenario = build({"tls": "1.2", "workload": {"rate_hz": 20}, **settings}, "here")
+    spec = trial.Spec(1, scenario.subject_of("sse-aiohttp"), 1, 1, scenario, {})
+    made = plain(trial.run(spec, results, Place.here(), lambda _: None))
+    counts, tls = made["counts"], made["tls"]
+    assert made["status"] != "failed", made["reasons"]
+    assert (counts["expected"], counts["lost"], counts["corrupted"]) == (30, 0, 0)
+    assert (tls["version"], sum(tls["negotiated"].values()), tls["resumed"]) == ("1.2", 3, 0)
+    assert made["fairness"]["tls"] == "TLSv1.2"
+    assert (tls["handshakes"]["full"], tls["handshakes"]["resumed"]) == (50, 50)
+    assert tls["handshakes"]["full_cpu_ns"] > 0 and tls["handshakes"]["resumed_cpu_ns"] > 0
+    assert tls["plaintext_bytes"] >= 0
+    connections = read_table(results / spec.directory / "connections.parquet", "connections")
+    assert (connections["connected_ns"] < connections["secured_ns"]).all()
+    kept = b"".join(path.read_bytes() for path in results.rglob("*") if path.is_file())
+    assert b"PRIVATE KEY" not in kept and b"BEGIN CERTIFICATE" not in kept
+    assert list(private.iterdir()) == []
