@@ -5,6 +5,9 @@ Subscribers get `{"id":N,"data":PAYLOAD}` as the message, since event ids are Nc
 messages as our ring. It limits a slow consumer by nginx's own means and drops none, so it does not claim that
 capability. Shared by the nchan subjects.
 
+What it bounds is nginx's to bound: heads, their time and idle connections, as `[server]` says. Nchan lets the pages of
+all sites connect and read; here pages of other sites get 403 for anything but what `allow_origin` lists.
+
 nginx calls ngx_tcp_nodelay for a connection that is kept alive after an answer (ngx_http_set_keepalive), for what it
 proxies unbuffered or upgrades (ngx_http_upstream_send_response and …_upgrade), for TLS and for HTTP/2. `tcp_nodelay on`
 allows no more than that, and Nchan's source never calls it: its SSE and WebSocket would keep Nagle's algorithm.
@@ -16,16 +19,30 @@ own listening socket once it listens (`Program.nodelay`). That needs no patch, m
 
 from __future__ import annotations
 
+import json
+import math
+import re
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
+from rtbench.servers.kit.origin import REFUSAL
 from rtbench.subjects import Launch, Post, Program, Subject, needs_file, needs_program
 
 MODULES = ("/usr/lib/nginx/modules/ngx_nchan_module.so", "/usr/share/nginx/modules/ngx_nchan_module.so")
 MODULE = next((path for path in MODULES if Path(path).exists()), MODULES[0])
 TOKEN = secrets.token_hex(16)
 """What the publisher shows with each post: another of each process that starts servers."""
+_BUFFER_BYTES = 8192
+"""nginx's own: a head may take so many buffers, and a line of it one."""
 _REMEDY = "apt-get install nginx libnginx-mod-nchan"
+
+
+def _listed(origins: Sequence[str]) -> str:
+    """The lines of the map for the origins of other sites that may connect (`rtbench.servers.kit.origin`)."""
+    if "*" in origins:
+        return "default 0;"
+    return " ".join(["default 1;", *(f'"~^{re.escape(origin)} " 0;' for origin in origins)])
 
 
 def _configuration(launch: Launch) -> str:
@@ -33,6 +50,8 @@ def _configuration(launch: Launch) -> str:
     room = 2 * launch.subscribers + 1000
     folder, limits = launch.folder, launch.limits
     heartbeat_s = max(1, round(limits["heartbeat_s"]))
+    # Not in the location: its default_type would be that of messages, too. The map overwrites $1, not named captures.
+    refuse = "if ($foreign) { rewrite ^ /foreign last; }"
     return f"""load_module {MODULE};
 daemon off;
 master_process off;
@@ -49,7 +68,16 @@ http {{
   uwsgi_temp_path {folder}/uwsgi;
   scgi_temp_path {folder}/scgi;
   keepalive_requests 1000000000;
-  keepalive_timeout 3600s;
+  keepalive_timeout {math.ceil(limits["idle_s"])}s;
+  client_header_timeout {math.ceil(limits["head_s"])}s;
+  client_body_timeout {math.ceil(limits["head_s"])}s;
+  lingering_time 2s;
+  large_client_header_buffers {max(1, limits["head_bytes"] // _BUFFER_BYTES)} {_BUFFER_BYTES};
+  map "$http_origin $http_host" $foreign {{
+    "~^ " 0;
+    {_listed(limits["allow_origin"])}
+    "~*^https?://(\\S+) \\1$" 0;
+  }}
   tcp_nodelay on;
   gzip off;
   nchan_shared_memory_size 512M;
@@ -57,20 +85,27 @@ http {{
   nchan_message_timeout 0;
   server {{
     listen {f"[{launch.host}]" if ":" in launch.host else launch.host}:{launch.port} backlog=4096;
-    location ~ ^/publish/([^/]+)/([0-9]+)$ {{
+    location = /foreign {{
+      internal;
+      default_type application/json;
+      return 403 '{json.dumps({"error": REFUSAL})}';
+    }}
+    location ~ ^/publish/(?<name>[^/]+)/(?<index>[0-9]+)$ {{
       allow 127.0.0.1;
       allow ::1;
       allow {launch.host};
       deny all;
+      {refuse}
       if ($http_x_rtbench_token != "{TOKEN}") {{ return 403; }}
       nchan_publisher http;
-      nchan_channel_id "$1/$2";
+      nchan_channel_id "$name/$index";
       client_max_body_size 2m;
       client_body_buffer_size 2m;
     }}
-    location ~ ^/subscribe/([^/]+)/([0-9]+)$ {{
+    location ~ ^/subscribe/(?<name>[^/]+)/(?<index>[0-9]+)$ {{
+      {refuse}
       nchan_subscriber;
-      nchan_channel_id "$1/$2";
+      nchan_channel_id "$name/$index";
       nchan_subscriber_first_message newest;
       nchan_longpoll_multipart_response raw;
       nchan_subscriber_http_raw_stream_separator "\\n";
@@ -78,9 +113,10 @@ http {{
       nchan_eventsource_ping_interval {heartbeat_s};
       nchan_eventsource_ping_comment "";
     }}
-    location ~ ^/poll/([^/]+)/([0-9]+)$ {{
+    location ~ ^/poll/(?<name>[^/]+)/(?<index>[0-9]+)$ {{
+      {refuse}
       nchan_subscriber intervalpoll;
-      nchan_channel_id "$1/$2";
+      nchan_channel_id "$name/$index";
       nchan_subscriber_first_message -1;
     }}
   }}
@@ -107,7 +143,7 @@ def subject(transport: str, description: str, codec: str = "", accept: str = "",
         carries_id="payload",
         codec=codec,
         headers={"Accept": accept} if accept else {},
-        capabilities=frozenset({"fairness"} if codec else {"fairness", "heartbeat"}),
+        capabilities=frozenset({"fairness", "origin"} if codec else {"fairness", "heartbeat", "origin"}),
         least_heartbeat_s=1.0,
         requires=(needs_program("nginx", _REMEDY), needs_file(MODULE, _REMEDY)),
         description=description,
