@@ -215,9 +215,9 @@ def test_a_connection_that_asks_too_often_ends(guarded: Guard, subject: str):
         with contextlib.suppress(ConnectionResetError, BrokenPipeError):
             while True:
                 link.sendall(request_head("GET", "/plan/fanout", server.authority, {}))
-                if not (answer := head_of(link)).startswith(HEAD % 200):
+                if HEAD % 200 not in (answer := head_of(link)):  # the rest of the last answer's body may come first
                     break
-        assert answer == b"" or answer.startswith(HEAD % 429)  # those of asyncio close
+        assert b"HTTP/1.1 " not in answer or HEAD % 429 in answer  # those of asyncio close
         assert server.refused() == {"requests_hz": 1}
 
 
