@@ -23,8 +23,8 @@ import numpy.typing as npt
 from rtbench.records.tables import TABLES
 
 _BYTES = 8
-SPILL_NUMBERS = 2**17
-"""So many numbers go to the file at once: 1 MiB, less than a millisecond of work."""
+SPILL_NUMBERS = 2**14
+"""So many numbers go to the file at once: 128 KiB. An array that grows far fragments the heap."""
 
 
 class Rows:

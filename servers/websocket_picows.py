@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 from rtbench.servers.kit import origin, pages, websocket_encoder
 from rtbench.servers.kit.app import BACKLOG, FAREWELL_S, Server
 from rtbench.servers.kit.channel import Connection
+from rtbench.servers.kit.frames import Bucket
 from rtbench.servers.kit.queue import Queued
 from rtbench.servers.stacks import python
 from rtbench.subjects import CAPABILITIES, Subject
@@ -63,8 +65,17 @@ async def serve(server: Server) -> None:
             self.connection: Connection | None = None
             self.sent: Sent | None = None
             self.left = asyncio.Event()
+            self.peer: str | None = None
+            self.rate: Bucket | None = None
+            self.refused = False
 
         def on_ws_connected(self, transport: WSTransport) -> None:
+            name = transport.underlying_transport.get_extra_info("peername")
+            peer = sys.intern(str(name[0]) if name else "")
+            if why := server.guard.enter(peer):
+                self.refuse(transport, why, WSCloseCode.TRY_AGAIN_LATER)
+                return
+            self.peer = peer
             task = asyncio.get_running_loop().create_task(self.serve(transport))
             server.conversing.add(task)
             task.add_done_callback(server.conversing.discard)
@@ -83,10 +94,24 @@ async def serve(server: Server) -> None:
                 except TimeoutError:
                     link.disconnect(graceful=False)
 
+        def refuse(self, transport: WSTransport, why: str, code: WSCloseCode) -> None:
+            self.refused = True
+            server.guard.refused[why] += 1
+            transport.send_close(code)
+            transport.disconnect()
+
         def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-            if frame.rsv1 or frame.rsv2 or frame.rsv3:  # RFC 6455 §5.2: no extension was agreed on
+            if self.refused:
+                return  # what came with the frame that was too many
+            if self.rate is None:
+                self.rate = Bucket(bounds.publishes_hz)
+            if not self.rate.take():
+                self.refuse(transport, "publishes_hz", WSCloseCode.POLICY_VIOLATION)
+            elif frame.rsv1 or frame.rsv2 or frame.rsv3:  # RFC 6455 §5.2: no extension was agreed on
                 transport.send_close(WSCloseCode.PROTOCOL_ERROR)
                 transport.disconnect()
+            elif frame.msg_type == WSMsgType.PING:
+                transport.send_pong(frame.get_payload_as_bytes())
             elif frame.msg_type == WSMsgType.CLOSE:
                 transport.send_close(WSCloseCode.OK)
                 transport.disconnect()
@@ -97,6 +122,9 @@ async def serve(server: Server) -> None:
 
         def on_ws_disconnected(self, transport: WSTransport) -> None:
             self.left.set()
+            if self.peer is not None:
+                server.guard.leave(self.peer)
+                self.peer = None
             if self.connection is not None:
                 self.connection.finish("gone")
 
@@ -135,6 +163,7 @@ async def serve(server: Server) -> None:
         sock=server.socket,
         backlog=BACKLOG,
         max_frame_size=bounds.message_bytes,
+        enable_auto_pong=False,  # on_ws_frame answers: pings count
         websocket_handshake_timeout=bounds.head_s,
         **server.secure,
     )

@@ -1,10 +1,11 @@
 """`python inside.py rtbench-arguments…`: rtbench, which stops at chosen moments until the injector lets it continue.
 
 A moment is `TRIAL:STAGE` (`2:measuring`), `TRIAL:started` (all processes run, the server has not answered yet),
-`TRIAL:rename NAME` (NAME is written and not in place yet), `report` or `rename NAME`. The environment has the moments
-(RTBENCH_FAULTS_AT, separated by commas), the descriptor of a socket to the injector (RTBENCH_FAULTS_FD), and whether
-the campaign ends with its report (RTBENCH_FAULTS_REPORT). The verification of subjects is always left out, and the
-report of most rows: each takes longer than a trial here.
+`TRIAL:verified` (the first case of a verification is about to run), `TRIAL:rename NAME` (NAME is written and not in
+place yet), `report` or `rename NAME`. The environment has the moments (RTBENCH_FAULTS_AT, separated by commas), the
+descriptor of a socket to the injector (RTBENCH_FAULTS_FD), whether the campaign ends with its report
+(RTBENCH_FAULTS_REPORT), and whether subjects are verified (RTBENCH_FAULTS_VERIFY). Most rows leave out both: each
+takes longer than a trial here.
 """
 
 from __future__ import annotations
@@ -57,9 +58,10 @@ def main() -> None:
     if not os.environ.pop("RTBENCH_FAULTS_REPORT"):
         _without_report()
     from rtbench.cli import running
+    from rtbench.conformance import verify
 
     trial, stage, opened = Display.trial, Display.stage, ProcessGroup.open
-    report, rename = running.write_report, os.rename
+    report, rename, cases = running.write_report, os.rename, verify._run
 
     def on_trial(self: Display, spec: Any, number: int, total: int) -> None:
         moments.trial = number
@@ -77,13 +79,20 @@ def main() -> None:
         moments.reach("report")
         return report(*words, **named)
 
+    def on_cases(*words: Any) -> Any:
+        moments.reach("verified")
+        return cases(*words)
+
     def on_rename(source: Any, target: Any, **named: Any) -> None:
         moments.reach(f"rename {Path(target).name}")
         rename(source, target, **named)
 
     Display.trial, Display.stage, ProcessGroup.open = on_trial, on_stage, on_open  # type: ignore[method-assign]
     running.write_report = on_report
-    running.check_quickly = lambda *_: []
+    if os.environ.pop("RTBENCH_FAULTS_VERIFY"):
+        verify._run = on_cases
+    else:
+        running.check_quickly = lambda *_: []
     # What is committed or installed on this machine meanwhile changes nothing here.
     environment = {**campaign.fingerprint(), "commit": "", "packages": {}, "packages_sha256": ""}
     campaign.fingerprint = lambda: environment  # type: ignore[attr-defined]

@@ -26,8 +26,8 @@ from injector import Injector, mount
 from rows import KILLED, ONE, Row, Step
 
 HERE = Path(__file__).parent
-PATIENCE_S = 240.0
-"""The longest that a campaign of a row may take: a stopped publisher is waited for for 70 s."""
+PATIENCE_S = 420.0
+"""The longest that a campaign of a row may take: a load process that writes is waited for for 300 s."""
 TMPFS = "size=24m"
 
 
@@ -60,6 +60,7 @@ class _Campaign:
             "RTBENCH_FAULTS_FD": str(theirs.fileno()),
             "RTBENCH_FAULTS_AT": ",".join(step.moment for step in row.steps),
             "RTBENCH_FAULTS_REPORT": "report" * ("report" in row.with_),
+            "RTBENCH_FAULTS_VERIFY": "verify" * ("verify" in row.with_),
         }
         if "clock" in row.with_ and row.steps:
             environment |= {"RTBENCH_FAULTS_CLOCK": str(work / "trigger"), "PYTHONPATH": str(HERE / "shim")}

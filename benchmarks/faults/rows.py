@@ -56,12 +56,12 @@ class Row:
     needs: str = ""
     """`root`, or `ip` (root and iproute2)."""
     with_: tuple[str, ...] = ()
-    """`tmpfs`, `netns`, `clock`, `log` or `report`: what the campaign runs with."""
+    """`tmpfs`, `netns`, `clock`, `log`, `report` or `verify`: what the campaign runs with."""
 
     @property
     def name(self) -> str:
         """A name for `--only`."""
-        return "-".join(f"{self.fault} {self.process} {self.phase}".lower().replace("/", " ").split())
+        return "-".join(f"{self.fault} {self.process} {self.phase}".lower().replace("/", " ").replace(",", "").split())
 
 
 def _killed_child(process: str, phase: str) -> Row:
@@ -114,6 +114,33 @@ def _stops() -> Iterator[Row]:
               "the window's end did not happen within", ("ok", "failed"), 3, ("ok", "failed"))  # fmt: skip
 
 
+def _pauses() -> Iterator[Row]:
+    """SIGSTOP outside the window. A server that stops once it accepts fails no trial: what it delivered counts."""
+    for process in CHILDREN:
+        for phase, moment in PHASES.items():
+            if phase != "window":
+                steps = (Step(moment, "stop and continue", process),)
+                yield Row("SIGSTOP, SIGCONT", process, phase, steps, 0, "[2/2]", BOTH)
+                kept = process == "server" and phase not in ("starting", "ramp")
+                code, rows = (0, BOTH) if kept else (3, ("ok", "failed"))
+                yield Row("SIGSTOP", process, phase, (Step(moment, "stop", process),), code, "", rows, code, rows)
+
+
+def _verifications() -> Iterator[Row]:
+    """While a subject is verified before its first trial. One that fails is verified once more."""
+    for fault, do in (("SIGKILL", "kill"), ("SIGSTOP", "stop")):
+        for process in ("server", "publisher"):
+            steps = (Step("2:verified", do, process),)
+            yield Row(fault, process, "verification", steps, 0, "[2/2]", BOTH, with_=("verify",))
+    steps = (Step("2:verified", "kill", "campaign"),)
+    yield Row("SIGKILL", "campaign", "verification", steps, KILLED, "", ONE, with_=("verify",))
+    steps = (Step("2:verified", "end", "campaign"),)
+    yield Row("SIGTERM", "campaign", "verification", steps, 130, "continue with", ONE, with_=("verify",))
+    for fault, do, sees in (("disk full", "fill", DISK), ("read-only", "read-only", "Read-only file system")):
+        steps = (Step("2:verifying", do, "results folder"),)
+        yield Row(fault, "results folder", "verification", steps, 2, sees, ONE, needs="root", with_=("tmpfs", "verify"))
+
+
 def _disks() -> Iterator[Row]:
     for fault, do, sees in (("disk full", "fill", DISK), ("read-only", "read-only", "Read-only file system")):
         for phase, moment in (("starting", "2:starting"), ("writing", "2:writing"), ("report", "report")):
@@ -144,6 +171,6 @@ def _limits() -> Iterator[Row]:
     yield Row("power loss", "all", "every cut", (), 0, "", BOTH, with_=("log", "report"))
 
 
-ROWS = (*_kills(), *_stops(), *_disks(), *_limits())
+ROWS = (*_kills(), *_stops(), *_pauses(), *_verifications(), *_disks(), *_limits())
 QUICK = ("sigkill-campaign-window", "rlimit_fsize-load-process-writing")
 """The rows in `make test`."""

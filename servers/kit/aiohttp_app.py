@@ -15,7 +15,7 @@ from rtbench.servers.kit import compression, pages
 from rtbench.servers.kit.app import BACKLOG, FAREWELL_S, READ_BUFFER_BYTES, Server
 from rtbench.servers.kit.channel import Channel, ClientTransport, Connection
 from rtbench.servers.kit.cursor import BadParameter, cursor, number
-from rtbench.servers.kit.door import Protocols, behind
+from rtbench.servers.kit.door import LINGER_S, Protocols, behind
 from rtbench.servers.kit.framework import Framework
 from rtbench.servers.kit.hub import Hub
 from rtbench.servers.kit.origin import REFUSAL, cors
@@ -162,6 +162,7 @@ async def run(server: Server, app: web.Application, wrap: Callable[[Protocols], 
         shutdown_timeout=FAREWELL_S / 4,  # aiohttp waits this long twice: for the handlers, then after cancelling them
         read_bufsize=READ_BUFFER_BYTES,
         keepalive_timeout=bounds.idle_s,  # also ends a later head that stays half sent
+        lingering_time=LINGER_S,  # with a body that was refused, or came too late
         max_line_size=bounds.head_bytes,
         max_field_size=bounds.head_bytes,
     )

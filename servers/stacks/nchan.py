@@ -6,6 +6,9 @@ messages as our ring. It limits a slow consumer by nginx's own means and drops n
 capability. Event streams get Cache-Control, other answers stay as short as Nchan makes them. Shared by the nchan
 subjects.
 
+What it bounds is nginx's to bound: heads, their time and idle connections, as `[server]` says. Nchan lets the pages of
+all sites connect and read; here pages of other sites get 403 for anything but what `allow_origin` lists.
+
 nginx calls ngx_tcp_nodelay for a connection that is kept alive after an answer (ngx_http_set_keepalive), for what it
 proxies unbuffered or upgrades (ngx_http_upstream_send_response and …_upgrade), for TLS and for HTTP/2. `tcp_nodelay on`
 allows no more than that, and Nchan's source never calls it: its SSE and WebSocket would keep Nagle's algorithm.
@@ -17,16 +20,30 @@ own listening socket once it listens (`Program.nodelay`). That needs no patch, m
 
 from __future__ import annotations
 
+import json
+import math
+import re
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
+from rtbench.servers.kit.origin import REFUSAL
 from rtbench.subjects import Launch, Post, Program, Subject, needs_file, needs_program
 
 MODULES = ("/usr/lib/nginx/modules/ngx_nchan_module.so", "/usr/share/nginx/modules/ngx_nchan_module.so")
 MODULE = next((path for path in MODULES if Path(path).exists()), MODULES[0])
 TOKEN = secrets.token_hex(16)
 """What the publisher shows with each post: another of each process that starts servers."""
+_BUFFER_BYTES = 8192
+"""nginx's own: a head may take so many buffers, and a line of it one."""
 _REMEDY = "apt-get install nginx libnginx-mod-nchan"
+
+
+def _listed(origins: Sequence[str]) -> str:
+    """The lines of the map for the origins of other sites that may connect (`rtbench.servers.kit.origin`)."""
+    if "*" in origins:
+        return "default 0;"
+    return " ".join(["default 1;", *(f'"~^{re.escape(origin)} " 0;' for origin in origins)])
 
 
 def _configuration(launch: Launch) -> str:
@@ -34,6 +51,11 @@ def _configuration(launch: Launch) -> str:
     room = 2 * launch.subscribers + 1000
     folder, limits = launch.folder, launch.limits
     host = f"[{launch.host}]" if ":" in launch.host else launch.host
+    foreign = f"""    location = /foreign {{
+      internal;
+      default_type application/json;
+      return 403 '{json.dumps({"error": REFUSAL})}';
+    }}"""
     apart = ""
     if tls := launch.tls:
         # Posts stay in cleartext, on a port of their own.
@@ -43,8 +65,11 @@ def _configuration(launch: Launch) -> str:
     listen {host}:{launch.port} ssl backlog=4096;
     ssl_certificate {tls.certificate};
     ssl_certificate_key {tls.key};
-    ssl_protocols TLSv{tls.version};"""
+    ssl_protocols TLSv{tls.version};
+{foreign}"""
     heartbeat_s = max(1, round(limits["heartbeat_s"]))
+    # Not in the location: its default_type would be that of messages, too. The map overwrites $1, not named captures.
+    refuse = "if ($foreign) { rewrite ^ /foreign last; }"
     return f"""load_module {MODULE};
 daemon off;
 master_process off;
@@ -61,7 +86,16 @@ http {{
   uwsgi_temp_path {folder}/uwsgi;
   scgi_temp_path {folder}/scgi;
   keepalive_requests 1000000000;
-  keepalive_timeout 3600s;
+  keepalive_timeout {math.ceil(limits["idle_s"])}s;
+  client_header_timeout {math.ceil(limits["head_s"])}s;
+  client_body_timeout {math.ceil(limits["head_s"])}s;
+  lingering_time 2s;
+  large_client_header_buffers {max(1, limits["head_bytes"] // _BUFFER_BYTES)} {_BUFFER_BYTES};
+  map "$http_origin $http_host" $foreign {{
+    "~^ " 0;
+    {_listed(limits["allow_origin"])}
+    "~*^https?://(\\S+) \\1$" 0;
+  }}
   tcp_nodelay on;
   gzip off;
   map $http_accept $keep {{ text/event-stream no-cache; default ""; }}
@@ -70,20 +104,23 @@ http {{
   nchan_message_timeout 0;
   server {{
     listen {host}:{launch.posts if tls else launch.port} backlog=4096;
-    location ~ ^/publish/([^/]+)/([0-9]+)$ {{
+{foreign}
+    location ~ ^/publish/(?<name>[^/]+)/(?<index>[0-9]+)$ {{
       allow 127.0.0.1;
       allow ::1;
       allow {launch.host};
       deny all;
+      {refuse}
       if ($http_x_rtbench_token != "{TOKEN}") {{ return 403; }}
       nchan_publisher http;
-      nchan_channel_id "$1/$2";
+      nchan_channel_id "$name/$index";
       client_max_body_size 2m;
       client_body_buffer_size 2m;
     }}{apart}
-    location ~ ^/subscribe/([^/]+)/([0-9]+)$ {{
+    location ~ ^/subscribe/(?<name>[^/]+)/(?<index>[0-9]+)$ {{
+      {refuse}
       nchan_subscriber;
-      nchan_channel_id "$1/$2";
+      nchan_channel_id "$name/$index";
       nchan_subscriber_first_message newest;
       nchan_longpoll_multipart_response raw;
       nchan_subscriber_http_raw_stream_separator "\\n";
@@ -92,9 +129,10 @@ http {{
       nchan_eventsource_ping_comment "";
       add_header Cache-Control $keep;
     }}
-    location ~ ^/poll/([^/]+)/([0-9]+)$ {{
+    location ~ ^/poll/(?<name>[^/]+)/(?<index>[0-9]+)$ {{
+      {refuse}
       nchan_subscriber intervalpoll;
-      nchan_channel_id "$1/$2";
+      nchan_channel_id "$name/$index";
       nchan_subscriber_first_message -1;
     }}
   }}
@@ -121,7 +159,7 @@ def subject(transport: str, description: str, codec: str = "", accept: str = "",
         carries_id="payload",
         codec=codec,
         headers={"Accept": accept} if accept else {},
-        capabilities=frozenset({"fairness", "tls", *([] if codec else ["heartbeat"])}),
+        capabilities=frozenset({"fairness", "tls", "origin", *([] if codec else ["heartbeat"])}),
         least_heartbeat_s=1.0,
         requires=(needs_program("nginx", _REMEDY), needs_file(MODULE, _REMEDY)),
         description=description,

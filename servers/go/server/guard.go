@@ -136,7 +136,7 @@ func (g *Guard) state(conn net.Conn, state http.ConnState) {
 		g.mu.Lock()
 		if door := g.doors[conn]; door != nil && door.read.IsZero() {
 			door.read = time.Now()
-			door.huge = received(conn) > uint64(g.bounds.HeadBytes) // net/http answers 431, and tells nobody
+			door.huge = received(conn) > uint64(g.bounds.HeadBytes) // net/http answers 431 by itself
 		}
 		g.mu.Unlock()
 	case http.StateClosed:
