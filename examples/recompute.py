@@ -290,6 +290,9 @@ class Trial:
                     end = int(whole[row])
                 total = None if total is None or begin < 0 or end < 0 else total + end - begin
             found[f"tcp_{name}_per_message"] = self._per_message(total)
+            tls = self.manifest.get("tls") or {}
+            if name == "down_bytes" and total is not None and tls.get("negotiated") and "plaintext_bytes" in tls:
+                found["tls_bytes_per_message"] = self._per_message(total - tls["plaintext_bytes"])
         cpu = self._gained((self.manifest.get("processes") or {}).get("server") or {}, "cpu_ns")
         if self.manifest["transport"] not in POLLING:
             found["server_cpu_ns_per_segment"] = cpu / total if cpu is not None and total else None
@@ -302,6 +305,13 @@ class Trial:
         for name, moment in (("connect", "connected"), ("response", "response"), ("first_message", "first_message")):
             came = (rows[f"{moment}_ns"] >= 0) & (rows["connection"] >= 0)
             found[f"{name}_p50_ns"] = nearest_rank((rows[f"{moment}_ns"] - rows["started_ns"])[came], 0.5)
+        if "secured_ns" in rows:
+            took = np.sort((rows["secured_ns"] - rows["connected_ns"])[rows["secured_ns"] >= 0])
+            found |= {f"handshake_{level}_ns": nearest_rank(took, LEVELS[level]) for level in ("p50", "p99")}
+        made = (self.manifest.get("tls") or {}).get("handshakes") or {}
+        for kind, name in (("full", "handshake"), ("resumed", "resumed_handshake")):
+            count = made.get(kind)
+            found[f"server_cpu_ns_per_{name}"] = made[f"{kind}_cpu_ns"] / count if count else None
         return found
 
     def _polls(self) -> Json:

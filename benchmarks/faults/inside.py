@@ -92,7 +92,7 @@ def main() -> None:
     if os.environ.pop("RTBENCH_FAULTS_VERIFY"):
         verify._run = on_cases
     else:
-        running.check_quickly = lambda *_: []
+        running.check_quickly = lambda *_, **__: []
     # What is committed or installed on this machine meanwhile changes nothing here.
     environment = {**campaign.fingerprint(), "commit": "", "packages": {}, "packages_sha256": ""}
     campaign.fingerprint = lambda: environment  # type: ignore[attr-defined]

@@ -37,7 +37,8 @@ def ceiling(scenario: Scenario, by: str, to: float | None) -> Ceiling:
     if to is not None:
         if not to >= (least := 1.0 if by == SUBSCRIBERS else _LEAST_HZ):
             raise UserError(f"--to {to:g} is less than {least:g}", "name a larger value")
-        found.append(Ceiling(min(math.floor(to) if by == SUBSCRIBERS else to, _MOST[by]), "--to"))
+        value = min(to, _MOST[by])
+        found.append(Ceiling(math.floor(value) if by == SUBSCRIBERS else value, "--to"))
     if by == SUBSCRIBERS:
         table, senders = scenario.server, scenario.chat.senders
         most = min(table.connections, table.connections_by_peer) - senders

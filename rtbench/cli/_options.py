@@ -6,8 +6,10 @@ user's input or environment, one line on stderr; 3 too few valid trials; 130 int
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -16,6 +18,17 @@ from rtbench.errors import line
 
 PRECEDENCE = (INTERRUPTED, USER, FINDING, TOO_FEW, 0)
 """If several codes apply, the first counts (interface.md)."""
+
+
+class Range(click.FloatRange):
+    """FloatRange lets NaN through, with which no limit would ever be reached."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        found = float(super().convert(value, param, ctx))
+        if math.isnan(found):
+            self.fail(f"{value} is not in the range {self._describe_range()}.", param, ctx)
+        return found
+
 
 settings_option = click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a value of the scenario; keys are dotted."

@@ -24,7 +24,7 @@ from rtbench.capacity.ceiling import RATE, SUBSCRIBERS
 from rtbench.capacity.probing import Asked, Capacity
 from rtbench.capacity.search import Goal
 from rtbench.cli import INTERRUPTED, TOO_FEW
-from rtbench.cli._options import json_option, quiet_option, results, seed_option, settings_option, warn
+from rtbench.cli._options import Range, json_option, quiet_option, results, seed_option, settings_option, warn
 from rtbench.cli.running import check_quickly, resumed_seed, resuming
 from rtbench.errors import ResultsError
 from rtbench.machine.fingerprint import machine
@@ -41,10 +41,8 @@ MINUTES = 30.0
 @click.option("--by", type=click.Choice(ceilings.KEYS), default=SUBSCRIBERS, help="The key to search over.")
 @click.option("--from", "first", type=float, metavar="N", help="The value to try first (default: the scenario's).")
 @click.option("--to", type=float, metavar="N", help="The largest value to try (default: what this machine can do).")
-@click.option(
-    "--width", type=click.FloatRange(0.005, 0.9), default=0.1, help="Stop when (high - low) / high is at most this."
-)
-@click.option("--minutes", type=click.FloatRange(0.1, 100_000), default=MINUTES, help="Stop after this time.")
+@click.option("--width", type=Range(0.005, 0.9), default=0.1, help="Stop when (high - low) / high is at most this.")
+@click.option("--minutes", type=Range(0.1, 100_000), default=MINUTES, help="Stop after this time.")
 @click.option("--subjects", metavar="A,B", help="Subjects to search instead of the scenario's.")
 @settings_option
 @seed_option

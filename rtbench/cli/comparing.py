@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
-from typing import Any
 
 import click
 
 from rtbench.analysis.regression import baseline, formats
-from rtbench.cli._options import calibration_option
+from rtbench.cli._options import Range, calibration_option
 from rtbench.errors import UserError
 from rtbench.records.campaign import load_calibration
 from rtbench.records.replacing import write
-
-
-class Percent(click.FloatRange):
-    """FloatRange lets NaN through, with which nothing would be a regression."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        found = float(super().convert(value, param, ctx))
-        if math.isnan(found):
-            self.fail(f"{value} is not in the range {self._describe_range()}.", param, ctx)
-        return found
 
 
 @click.command(epilog="Example: rtbench compare results/baseline results/20261124-031500-ci --format markdown")
@@ -32,7 +20,7 @@ class Percent(click.FloatRange):
 @click.option("--subjects", metavar="BASE,HEAD", help="Compare two subjects of one folder, paired by block.")
 @click.option(
     "--tolerance",
-    type=Percent(0, 1000),
+    type=Range(0, 1000),
     default=5.0,
     show_default=True,
     help="Allowed change in percent.",

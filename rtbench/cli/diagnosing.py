@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from rtbench.cli import FINDING
-from rtbench.cli._options import json_option
+from rtbench.cli._options import Range, json_option
 from rtbench.cli.checking import named
 from rtbench.diagnosis import catalogue
 from rtbench.diagnosis._evidence import Limits
@@ -24,14 +24,14 @@ _MOST_S = 600
 @click.argument("target", metavar="SUBJECT|FILE.py|FILE.toml|URL")
 @click.option(
     "--seconds",
-    type=click.FloatRange(1, _MOST_S),
+    type=Range(1, _MOST_S),
     default=Limits().seconds,
     show_default=True,
     help="The longest that it listens; a stream that shows enough takes 10 s.",
 )
 @click.option(
     "--silence",
-    type=click.FloatRange(0.5, _MOST_S),
+    type=Range(0.5, _MOST_S),
     default=Limits().silence_s,
     show_default=True,
     metavar="SECONDS",

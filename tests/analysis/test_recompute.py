@@ -150,6 +150,21 @@ def stormed(where: Path, manifest: dict[str, Any]) -> None:
     write_table(where / "connections.parquet", "connections", both)
 
 
+def secured(where: Path, manifest: dict[str, Any]) -> None:
+    """TLS: each handshake took another time, one is missing; records add bytes."""
+    rows = read_table(where / "connections.parquet", "connections")
+    took = 700_000 + np.arange(rows["connected_ns"].size) * 1717
+    rows["secured_ns"] = np.where(rows["subscriber"] == 3, -1, rows["connected_ns"] + took)
+    write_table(where / "connections.parquet", "connections", rows)
+    manifest["tls"] = {
+        "version": "1.3",
+        "negotiated": {"TLSv1.3 TLS_AES_256_GCM_SHA384": 99},
+        "resumed": 0,
+        "plaintext_bytes": 12_345,
+        "handshakes": {"full": 50, "full_cpu_ns": 49_000_123, "resumed": 50, "resumed_cpu_ns": 43_000_777},
+    }
+
+
 def timeless(where: Path, manifest: dict[str, Any]) -> None:
     """A server whose due times nobody knows."""
     manifest |= {"due": "unknown", "unknown": ["latency_*", "due_to_sent_*", "sent_to_*", "request_to_*"]}
@@ -186,6 +201,7 @@ def everything(make: ModuleType, folder: Path) -> Path:
         (3, timeless),
         (7, timeless),
         (6, stormed),
+        (5, secured),
     ):
         edit(made, trial, change)
     again(made)

@@ -75,6 +75,20 @@ WRONG: dict[str, tuple[str, ...]] = {
         f"{GOLDEN} --subjects ,",
                 f"{GOLDEN} {GOLDEN} --calibration gone", f"{GOLDEN} {GOLDEN} --out file/out",
         f"{GOLDEN} {GOLDEN} --out empty"),
+    "capacity": (
+        "", "nightly", "gone.toml", "broken.toml", "smoke more", "smoke --by workers", "smoke --from 0",
+        "smoke --from nan",
+        "smoke --from 1e999", "smoke --from 5 --to 4", "smoke --to x", "smoke --width 0", "smoke --width 2",
+        "smoke --minutes 0", "smoke --minutes nan", "smoke --set slo.latency_ms=0", "smoke --set slo.quantile=2",
+        "smoke --subjects nothing", "smoke --out file", "smoke --resume", "smoke --seed -1", "memory", "sweep-rate",
+    ),
+    "check": (
+        "", "nothing", "gone.toml", "broken.toml", "broken.py", "ftp://h/x", "http://", "http://h:x/",
+        "sse-aiohttp more",
+        "sse-aiohttp --seconds 0", "sse-aiohttp --seconds nan", "sse-aiohttp --silence -1",
+        "sse-aiohttp --ignore nothing",
+        "https://127.0.0.1:1/x --tls-ca gone", "http://127.0.0.1:1/x", "http://192.0.2.1/x",
+    ),
     "advise": ("", "gone", "empty", "damaged", f"{GOLDEN} more", f"{GOLDEN} --subscribers 0",
         f"{GOLDEN} --subscribers x",
                f"{GOLDEN} --rate nan", f"{GOLDEN} --rate inf", f"{GOLDEN} --rate -1", f"{GOLDEN} --rate x",
@@ -125,6 +139,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         raise UserError(BEGAN)
 
     monkeypatch.setattr(campaign.Campaign, "run", cut)
+    monkeypatch.setattr(campaign.Campaign, "measure", cut)
     monkeypatch.setattr(campaign, "fingerprint", lambda: {"cores": 2})
     monkeypatch.setattr(campaign, "inventory", lambda: None)
     monkeypatch.setattr(campaign.Journal, "note", lambda *_: None)
@@ -152,6 +167,7 @@ NEEDED = {
     "ticks": ["stocks"],
     "serve": ["sse-aiohttp"],
     "run": ["smoke"],
+    "capacity": ["smoke"],
     "report": ["bare"],
     "compare": ["bare", "bare"],
     "advise": ["bare"],

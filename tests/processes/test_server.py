@@ -104,7 +104,7 @@ def test_a_server_gets_its_part_of_the_scenario(commands: list[tuple[list[str], 
     assert here[:4] == [sys.executable, "-m", "rtbench.servers", "sse-aiohttp"]
     limits = {"heartbeat_s": 15.0, "ring_messages": 7, "ring_bytes": 2**26, "buffer_bytes": 2**20}
     table = {"ingest": "feed", "loop": "asyncio", "poll_timeout_s": 25.0, "limits": limits, "inject": [], "module": ""}
-    table |= {"bounds": asdict(Bounds.of(ServerTable())), "allow_origin": [], "tls": None}
+    table |= {"bounds": asdict(Bounds.of(ServerTable())), "allow_origin": [], "compression": "none", "tls": None}
     assert options(here) == {**table, "host": "::1", "port": 0}
     assert options(there) == {**table, "host": "10.77.0.1", "port": 80}
     assert network == "/proc/5/ns/net"

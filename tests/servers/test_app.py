@@ -42,6 +42,7 @@ OPTIONS = {
     "bounds": asdict(ServerOptions("", 0, "", Limits(1, 1, 1, 1), "", 1).bounds),
     "allow_origin": [],
     "compression": "none",
+    "tls": None,
 }
 
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rtbench import programs
+from rtbench.scenario.tables import ServerTable
 from rtbench.servers.stacks import nchan
 from rtbench.subjects import Launch, Post
 from rtbench.subjects.registry import find
 from rtbench.subjects.tls import TlsFiles
 
 NAMES = ["sse-nchan", "websocket-nchan", "short-poll-nchan", "long-poll-nchan"]
-LIMITS = {"heartbeat_s": 15.0, "ring_messages": 5000, "ring_bytes": 2**26, "buffer_bytes": 2**20}
+LIMITS = {**asdict(ServerTable()), "ring_messages": 5000}
 
 
 def here(name: str) -> str:
@@ -38,7 +39,7 @@ def test_what_an_nchan_subject_is(name: str) -> None:
     place = "poll" if name == "short-poll-nchan" else "subscribe"
     assert (subject.carries_id, subject.template) == ("payload", f"/{place}/{{stream}}/{{channel}}")
     # Ids are its own, it drops nobody, it knows no end.
-    assert subject.capabilities == {"fairness", "tls", *(["heartbeat"] if "poll" not in name else [])}
+    assert subject.capabilities == {"fairness", "origin", "tls", *(["heartbeat"] if "poll" not in name else [])}
     assert [one.remedy for one in subject.requires] == ["apt-get install nginx libnginx-mod-nchan"] * 2
 
 
