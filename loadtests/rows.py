@@ -24,7 +24,7 @@ from rtbench.records.tables import TABLES
 
 _BYTES = 8
 SPILL_NUMBERS = 2**14
-"""So many numbers go to the file at once: 128 KiB. An array that grows far fragments the heap."""
+"""So many numbers go to the file at once: 128 KiB."""
 
 
 class Rows:
