@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 import resource
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rtbench.campaign.preflight import SPARE_DESCRIPTORS, ports
 from rtbench.errors import UserError
+from rtbench.scenario.checks import requests_hz
 from rtbench.scenario.model import Scenario
 
 SUBSCRIBERS, RATE = "subscribers", "workload.rate_hz"
@@ -20,6 +21,10 @@ KEYS = (SUBSCRIBERS, RATE)
 _MOST = {SUBSCRIBERS: 100_000.0, RATE: 100_000.0}
 """The largest values that a scenario takes."""
 _LEAST_HZ = 0.001
+
+
+_MOST_REQUESTS_HZ = 10_000_000.0
+"""The largest `server.requests_hz` of a scenario."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,16 @@ def ceiling(scenario: Scenario, by: str, to: float | None) -> Ceiling:
         if hard != resource.RLIM_INFINITY:
             found.append(Ceiling(hard - SPARE_DESCRIPTORS, "file descriptors (ulimit -Hn)", harness=True))
     return min(found, key=lambda one: one.value)
+
+
+def roomy(scenario: Scenario, by: str, most: Ceiling) -> Scenario:
+    """The scenario with servers that take the polls of the largest load: the search is for what they can do."""
+    asked = replace(scenario, subscribers=int(most.value)) if by == SUBSCRIBERS else scenario
+    if by == RATE:
+        asked = replace(scenario, workload=replace(scenario.workload, rate_hz=most.value))
+    hz = max(scenario.server.requests_hz, *(requests_hz(asked, name) for name in scenario.subjects))
+    hz = min(float(hz), _MOST_REQUESTS_HZ)
+    return replace(scenario, server=replace(scenario.server, requests_hz=hz))
 
 
 def check(scenario: Scenario, by: str, first: float, most: Ceiling) -> None:

@@ -77,10 +77,10 @@ def capacity(
     table, warnings = preflight.available(table)
     for warning in warnings:
         warn(f"{warning.message}; {warning.remedy}")
-    undecided = table
+    most = ceilings.ceiling(table, by, to)
+    undecided = table = ceilings.roomy(table, by, most)
     table, place, shared = preflight.placed(table)
     own = table.workload.rate_hz if by == RATE else table.subscribers
-    most = ceilings.ceiling(table, by, to)
     start = float(first if first is not None else min(own, most.value))
     ceilings.check(table, by, start, most)
     whole = by == SUBSCRIBERS

@@ -83,13 +83,13 @@ def _bounds(scenario: Scenario, source: str) -> None:
     if hz > table.publishes_hz:
         text = f"{source}: server.publishes_hz = {table.publishes_hz:g}: [chat] sends {hz:g} messages a second"
         raise ScenarioError(text, f"--set server.publishes_hz={2 * hz:g}")
-    hz = max((_requests_hz(scenario, name) for name in scenario.subjects), default=0.0)
+    hz = max((requests_hz(scenario, name) for name in scenario.subjects), default=0.0)
     if hz > table.requests_hz:
         text = f"{source}: server.requests_hz = {table.requests_hz:g}: the polls are {hz:g} requests a second"
         raise ScenarioError(text, f"--set server.requests_hz={2 * hz:g}")
 
 
-def _requests_hz(scenario: Scenario, name: str) -> float:
+def requests_hz(scenario: Scenario, name: str) -> float:
     """The polls a second that all subscribers of this subject send."""
     if name.startswith("short-poll"):
         return scenario.subscribers / scenario.poll.interval_s

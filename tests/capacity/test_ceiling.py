@@ -8,6 +8,7 @@ import pytest
 
 from rtbench.capacity import ceiling
 from rtbench.capacity.ceiling import RATE, SUBSCRIBERS, Ceiling
+from rtbench.scenario.loading import cell
 
 from .planted import scenario
 
@@ -35,3 +36,13 @@ def test_the_lowest_one_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_rate_has_no_ports() -> None:
     assert ceiling.ceiling(scenario(), RATE, None) == Ceiling(100_000, "the largest value of a scenario")
     assert ceiling.ceiling(scenario(), RATE, 0.5) == Ceiling(0.5, "--to")
+
+
+def test_servers_take_the_polls_of_the_largest_load() -> None:
+    """1,000 subscribers may begin within the bound of requests, and the search ends far beyond it."""
+    polls = scenario(subjects=["long-poll-aiohttp", "sse-aiohttp"], workload={"rate_hz": 5})
+    roomy = ceiling.roomy(polls, SUBSCRIBERS, Ceiling(25_000, "--to"))
+    assert roomy.server.requests_hz == 125_000
+    assert cell(roomy, {SUBSCRIBERS: 25_000}, "here").scenario.subscribers == 25_000
+    assert ceiling.roomy(polls, RATE, Ceiling(100_000, "--to")).server.requests_hz == 1_000_000
+    assert ceiling.roomy(scenario(), SUBSCRIBERS, Ceiling(25_000, "--to")).server.requests_hz == 25_000
