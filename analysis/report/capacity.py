@@ -44,8 +44,8 @@ def sentences(evidence: Evidence, longest: int) -> list[str]:
     names = naming.headings(evidence.subjects)
     found = evidence.campaign.capacities[0]
     within = f" ({100 * found.slo.quantile:g} % within {found.slo.latency_ms:g} ms)"
-    said = [f"{names.get(one.subject, one.subject)}: {sentence(found, one)}" for one in found.subjects]
-    return [f"{text}{within}" if len(text) + len(within) <= longest else text for text in said]
+    lines = [f"{names.get(one.subject, one.subject)}: {sentence(found, one)}" for one in found.subjects]
+    return [f"{text}{within}" if len(text) + len(within) <= longest else text for text in lines]
 
 
 def sentence(found: CapacityRecord, one: SubjectCapacity) -> str:

@@ -22,12 +22,12 @@ def pong(seen: Evidence) -> list[Finding]:
 @check("close-handshake", transports=("websocket",))
 def closing(seen: Evidence) -> list[Finding]:
     """A close frame gets a close frame (RFC 6455 §5.5.1)."""
-    said = seen.plain.farewell
-    if not said:
+    answer = seen.plain.farewell
+    if not answer:
         raise Undecided("the connection was over before")
-    if said == "echoed":
+    if answer == "echoed":
         return []
-    shown = {"dropped": "the connection was closed without one", "ignored": "the server went on"}[said]
+    shown = {"dropped": "the connection was closed without one", "ignored": "the server went on"}[answer]
     text = "a client that closes politely gets no close frame, and reports code 1006"
     return [Finding("close-handshake", WARNING, text, "echo the close frame, then close the connection", (shown,))]
 

@@ -57,22 +57,24 @@ _PAYLOAD = Column(_I32, "bytes", "length of PAYLOAD in UTF-8")
 _DIGEST = Column(_U32, "number", "CRC-32 of PAYLOAD in UTF-8 (zlib's)")
 _CONNECTION = Column(_I32, "number", "which connection of its subscriber, from 0")
 
+_DELIVERY: Mapping[str, Column] = {
+    "connection": _CONNECTION,
+    "channel": _CHANNEL,
+    "seq": _SEQ,
+    "kernel_ns": Column(
+        _I64, "instant", "when the client's kernel had it; -1: the stamp belongs to a later message (R2)"
+    ),
+    "app_ns": Column(_I64, "instant", "when the client's code had it"),
+    "payload_bytes": _PAYLOAD,
+    "digest": _DIGEST,
+}
+"""What a subscriber and a visitor have of a delivery."""
+
 COLUMNS: Mapping[str, tuple[str, Mapping[str, Column]]] = {
     "deliveries": (
         "One row for each delivery of a tick at a subscriber. The rows of one subscriber stand in the order in which "
         "it had them.",
-        {
-            "subscriber": _SUBSCRIBER,
-            "connection": _CONNECTION,
-            "channel": _CHANNEL,
-            "seq": _SEQ,
-            "kernel_ns": Column(
-                _I64, "instant", "when the client's kernel had it; -1: the stamp belongs to a later message (R2)"
-            ),
-            "app_ns": Column(_I64, "instant", "when the client's code had it"),
-            "payload_bytes": _PAYLOAD,
-            "digest": _DIGEST,
-        },
+        {"subscriber": _SUBSCRIBER, **_DELIVERY},
     ),
     "ticks": (
         "One row for each tick that the publisher played. Of a conversation, the tick's due time is when its sender "
@@ -166,18 +168,7 @@ COLUMNS: Mapping[str, tuple[str, Mapping[str, Column]]] = {
     ),
     "visit_deliveries": (
         "Churn only: one row for each delivery at a visitor, as in `deliveries`.",
-        {
-            "subscriber": _VISITOR,
-            "connection": _CONNECTION,
-            "channel": _CHANNEL,
-            "seq": _SEQ,
-            "kernel_ns": Column(
-                _I64, "instant", "when the client's kernel had it; -1: the stamp belongs to a later message (R2)"
-            ),
-            "app_ns": Column(_I64, "instant", "when the client's code had it"),
-            "payload_bytes": _PAYLOAD,
-            "digest": _DIGEST,
-        },
+        {"subscriber": _VISITOR, **_DELIVERY},
     ),
     "probes": (
         "One row a second and 13 evenly over the window, read by the campaign. Counters are totals since their process "

@@ -14,7 +14,7 @@ from rtbench.servers.kit.ring import Ring
 from rtbench.streams import Stream
 from rtbench.workload import Channel as Address
 
-__all__ = ["Channel", "ClientTransport", "Connection", "Encoder", "Gap", "Refused"]
+__all__ = ["Around", "Channel", "ClientTransport", "Connection", "Encoder", "Gap", "Refused"]
 
 
 class Encoder(Protocol):
@@ -37,6 +37,35 @@ class ClientTransport(Protocol):
     def get_write_buffer_size(self) -> int: ...
     def get_extra_info(self, name: str) -> Any: ...
     def abort(self) -> None: ...
+
+
+class Around:
+    """A connection's transport, asked through; a class derived from it changes what is written."""
+
+    __slots__ = ("_transport",)
+
+    def __init__(self, transport: ClientTransport) -> None:
+        self._transport = transport
+
+    def write(self, data: bytes) -> None:
+        """Write to the connection."""
+        self._transport.write(data)
+
+    def is_closing(self) -> bool:
+        """Whether the connection is closed or about to be."""
+        return self._transport.is_closing()
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes held in the transport."""
+        return self._transport.get_write_buffer_size()
+
+    def get_extra_info(self, name: str) -> Any:
+        """The transport's answer, such as its socket."""
+        return self._transport.get_extra_info(name)
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self._transport.abort()
 
 
 class Connection:

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from rtbench.servers.kit.channel import ClientTransport, Encoder
+from rtbench.servers.kit.channel import Around, ClientTransport, Encoder
 from rtbench.servers.kit.framework import Framework
 from rtbench.transports.coding import NONE
 
@@ -98,28 +98,7 @@ class Once:
         return Coded.of(self._frame(self._press(text)), plain, text)
 
 
-class _Around:
-    """A connection's transport with `write` replaced."""
-
-    __slots__ = ("_transport",)
-
-    def __init__(self, transport: ClientTransport) -> None:
-        self._transport = transport
-
-    def is_closing(self) -> bool:
-        return self._transport.is_closing()
-
-    def get_write_buffer_size(self) -> int:
-        return self._transport.get_write_buffer_size()
-
-    def get_extra_info(self, name: str) -> Any:
-        return self._transport.get_extra_info(name)
-
-    def abort(self) -> None:
-        self._transport.abort()
-
-
-class Plainly(_Around):
+class Plainly(Around):
     """For a client that does not accept the coding."""
 
     __slots__ = ()
@@ -128,7 +107,7 @@ class Plainly(_Around):
         self._transport.write(data.plain if isinstance(data, Coded) else data)
 
 
-class _Summed(_Around):
+class _Summed(Around):
     """A compressed body of `Once` messages from its head to its checksum, which covers what this connection got."""
 
     __slots__ = ("_bytes", "_check", "_coding", "_sum")
@@ -136,8 +115,8 @@ class _Summed(_Around):
     def __init__(self, transport: ClientTransport, coding: str, frame: Callable[[bytes], bytes]) -> None:
         super().__init__(transport)
         self._coding = coding
-        self._check: Callable[[bytes, int], int] = zlib.crc32 if coding == "gzip" else zlib.adler32
-        self._sum, self._bytes = self._check(b"", 0) if coding == "gzip" else 1, 0
+        self._check: Callable[..., int] = zlib.crc32 if coding == "gzip" else zlib.adler32
+        self._sum, self._bytes = self._check(b""), 0
         transport.write(frame(_HEADS[coding]))
 
     def write(self, data: bytes) -> None:

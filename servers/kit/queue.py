@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from rtbench.servers.kit.channel import ClientTransport
+from rtbench.servers.kit.channel import Around, ClientTransport
 
 __all__ = ["Queued", "QueuedTransport"]
 
@@ -30,11 +30,11 @@ class Queued:
         self.heartbeat = heartbeat
 
 
-class QueuedTransport:
+class QueuedTransport(Around):
     """A queue before one connection; iterate over it to send."""
 
     def __init__(self, transport: ClientTransport) -> None:
-        self._transport = transport
+        super().__init__(transport)
         self._items: deque[bytes] = deque()
         self._bytes = 0
         self._closed = False
@@ -46,22 +46,14 @@ class QueuedTransport:
         self._bytes += len(data)
         self._rouse()
 
-    def is_closing(self) -> bool:
-        """Whether the connection is closed or about to be."""
-        return self._transport.is_closing()
-
     def get_write_buffer_size(self) -> int:
         """Bytes held here and in the transport."""
         return self._bytes + self._transport.get_write_buffer_size()
 
-    def get_extra_info(self, name: str) -> Any:
-        """The transport's answer, such as its socket."""
-        return self._transport.get_extra_info(name)
-
     def abort(self) -> None:
         """Cut the connection."""
         self._items.clear()
-        self._transport.abort()
+        super().abort()
 
     def close(self) -> None:
         """End the iteration after the queued messages."""

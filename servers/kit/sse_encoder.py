@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from rtbench.servers.kit.channel import ClientTransport
+from rtbench.servers.kit.channel import Around
 from rtbench.streams import find
 
 __all__ = [
@@ -93,36 +93,17 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-class Unchunked:
+class Unchunked(Around):
     """The transport of an HTTP/1.0 client (nginx as shipped, for one), which cannot read chunks (RFC 9112 §7.1).
 
     The hub writes the same bytes to all connections, one chunk a write; this class removes the chunk's frame.
     """
 
-    __slots__ = ("_transport",)
-
-    def __init__(self, transport: ClientTransport) -> None:
-        self._transport = transport
+    __slots__ = ()
 
     def write(self, data: bytes) -> None:
         """Write the content of one chunk."""
         self._transport.write(data[data.index(b"\r\n") + 2 : -2])
-
-    def is_closing(self) -> bool:
-        """Whether the connection is closed or about to be."""
-        return self._transport.is_closing()
-
-    def get_write_buffer_size(self) -> int:
-        """Bytes held in the transport."""
-        return self._transport.get_write_buffer_size()
-
-    def get_extra_info(self, name: str) -> Any:
-        """The transport's answer, such as its socket."""
-        return self._transport.get_extra_info(name)
-
-    def abort(self) -> None:
-        """Cut the connection."""
-        self._transport.abort()
 
 
 class Chunked:

@@ -81,11 +81,16 @@ def found() -> Iterator[dict[str, Diagnosis]]:
         yield {name: one.result() for name, one in running.items()}
 
 
+def _patient(check: Callable[[], Diagnosis], holds: Callable[[Diagnosis], bool]) -> Diagnosis:
+    """Check again, once, where a busy machine held back what the server did not."""
+    found = check()
+    return found if holds(found) else check()
+
+
 def _alone(found: dict[str, Diagnosis], name: str, handler: Planted, holds: Callable[[Diagnosis], bool]) -> None:
-    """Check a server again where a busy machine held back what the server did not: alone, twice at most."""
-    for _ in range(2):
-        if not holds(found[name]):
-            found[name] = _one(name, handler)
+    """Check a server again, alone, where not all of them at once gave what holds."""
+    if not holds(found[name]):
+        found[name] = _patient(lambda: _one(name, handler), holds)
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -139,8 +144,7 @@ def test_https_with_a_certificate_of_ones_own(tmp_path: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem + ".crt", pem)
     with planted(servers.clean, context) as url:
-        found = next((one for _ in range(2) if (one := diagnose(url, CALM, tls_ca=pem + ".crt")).sound), None)
-        found = found or diagnose(url, CALM, tls_ca=pem + ".crt")
+        found = _patient(lambda: diagnose(url, CALM, tls_ca=pem + ".crt"), lambda one: one.sound)
         with pytest.raises(UserError, match="certificate"):
             diagnose(url, LIMITS)
     assert (found.transport, found.sound) == ("sse", True), found.findings
