@@ -112,13 +112,21 @@ def next_step(found: CapacityRecord, command: str, folder: str) -> str:
         run = shlex.join(["rtbench", "run", scenario, "--set", value])
         return f"Next: `{run}` compares latency and cost at a load that all hold."
     if any(one.out_of_time for one in unsettled):
-        return f"Next: `{command} --out {shlex.quote(folder)} --resume --minutes M` continues: the time was over."
+        typed = _without_minutes(command)
+        return f"Next: `{typed} --out {shlex.quote(folder)} --resume --minutes M` continues: the time was over."
     if any(one.harness_limited for one in unsettled):
         return (
             f"Next: `{command}` again on a quiet machine, or with more cores for the load ([place] load): the harness "
             "was the limit."
         )
     return f"Next: `{command} --to N` with a higher N, or another level (--set slo.latency_ms=MS)."
+
+
+def _without_minutes(command: str) -> str:
+    words = shlex.split(command)
+    at = words.index("--minutes") if "--minutes" in words else len(words)
+    kept = [word for word in [*words[:at], *words[at + 2 :]] if not word.startswith("--minutes=")]
+    return shlex.join(kept)
 
 
 def _scenario(command: str) -> Sequence[str]:

@@ -108,6 +108,12 @@ def test_the_next_step_is_a_command(changes: dict[str, Any], says: str) -> None:
     assert says in capacity.next_step(found(**changes), "rtbench capacity ci", "out")
 
 
+@pytest.mark.parametrize("limit", ["--minutes 11", "--minutes=11"])
+def test_a_search_that_goes_on_gets_another_limit_of_time(limit: str) -> None:
+    step = capacity.next_step(found(out_of_time=True), f"rtbench capacity ci {limit} --seed 7", "out")
+    assert "`rtbench capacity ci --seed 7 --out out --resume --minutes M`" in step
+
+
 def test_the_figure_has_a_panel_a_subject_and_the_bracket(searched: Evidence, evidence: Evidence) -> None:
     drawn = next(one for one in figures.catalogue() if one.name == "capacity")
     assert drawn.draw(evidence) is None  # no search
