@@ -19,8 +19,13 @@ from dataclasses import replace
 from rtbench.servers import sse_aiohttp
 from rtbench.servers.kit import compression
 
-compression.pressed = lambda coding: zlib.compressobj(6, zlib.DEFLATED, -15).compress
-SUBJECT = replace(sse_aiohttp.SUBJECT, name="sse-holds-back", serve=sse_aiohttp.serve)
+
+async def serve(server):
+    compression.pressed = lambda coding: zlib.compressobj(6, zlib.DEFLATED, -15).compress
+    await sse_aiohttp.serve(server)
+
+
+SUBJECT = replace(sse_aiohttp.SUBJECT, name="sse-holds-back", serve=serve)
 """
 IGNORES_IT = """
 from dataclasses import replace
