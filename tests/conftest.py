@@ -42,6 +42,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("needs root: make test ARGS='-m root', as root")
 
 
+@pytest.fixture
+def few_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most of a small report's time is drawing; tests of words draw one figure."""
+    from rtbench.analysis import figures  # costs seconds, which tests without reports need not pay
+
+    first = figures.catalogue()[:1]
+    monkeypatch.setattr(figures, "catalogue", lambda: first)
+
+
 @pytest.fixture(scope="session")
 def namespaces() -> None:
     """Skips where network namespaces cannot be made. For tests marked `root`."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -29,12 +30,17 @@ class Noise:
 
     def floor(self, blocks: int) -> float:
         """The ratio (≥ 1) that one subject under two labels stays within over so many blocks."""
-        quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, self.blocks))
-        return math.exp(quantile * self.sd / math.sqrt(max(1, blocks)))
+        return math.exp(_quantile(self.blocks) * self.sd / math.sqrt(max(1, blocks)))
 
     def row(self) -> dict[str, Any]:
         """As calibration.json has it."""
         return {"sd": self.sd, "blocks": self.blocks}
+
+
+@lru_cache(maxsize=512)
+def _quantile(freedom: int) -> float:
+    """Of Student's t, two-sided at CONFIDENCE. Kept, since the search for `blocks_needed` asks for it often."""
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
 
 
 def pairs(names: Sequence[str]) -> list[tuple[str, str]]:

@@ -140,6 +140,7 @@ def test_the_report_says_so_and_exits_with_3(folder: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_figures")
 def test_all_closed_is_exit_0(folder: Path, tmp_path: Path) -> None:
     (folder / "capacity.json").write_text(json.dumps(record(closed=True, high=8, harness_limited=False)))
     assert build([folder], tmp_path / "report").exit_code == 0

@@ -417,12 +417,8 @@ def test_campaigns_that_disagree_are_both_shown(campaign: Callable[..., Path]) -
 
 
 def test_a_folder_of_another_scenario_stands_beside(
-    campaign: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    campaign: Callable[..., Path], few_figures: None, tmp_path: Path
 ) -> None:
-    from rtbench.analysis import figures
-
-    first = figures.catalogue()[:1]
-    monkeypatch.setattr(figures, "catalogue", lambda: first)
     here = campaign("here", blocks=2)
     again = campaign("again", blocks=2, seed=2)
     chat = campaign(
@@ -447,6 +443,7 @@ def test_a_folder_of_another_scenario_stands_beside(
         build([here, elsewhere])
 
 
+@pytest.mark.usefixtures("few_figures")
 def test_rows_of_claims_keep_what_they_had(campaign: Callable[..., Path], tmp_path: Path) -> None:
     """report.json's claims[]: the answer first; every row has a text and a metric, as before."""
     report = build([campaign()], tmp_path / "report", with_claims=True)

@@ -9,7 +9,6 @@ from types import ModuleType
 
 import pytest
 
-from rtbench.analysis import figures
 from rtbench.analysis.campaigns.load import load
 from rtbench.analysis.evidence import ComparedSubject, Evidence, gather, naming
 from rtbench.analysis.figures import _style
@@ -74,11 +73,7 @@ def described(folder: Path, arms: dict[str, str], own: Sequence[str]) -> Path:
 
 
 @pytest.mark.slow
-def test_a_users_own_servers_are_never_a_usual_stack(
-    tmp_path: Path, make: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = figures.catalogue()[:1]
-    monkeypatch.setattr(figures, "catalogue", lambda: first)
+def test_a_users_own_servers_are_never_a_usual_stack(tmp_path: Path, make: ModuleType, few_figures: None) -> None:
     names = ("sse-aiohttp", "websocket-aiohttp", "websocket-websockets")
     plan = make.Plan(subjects=names, blocks=2, subscribers=3, window_s=1.0)
 

@@ -15,7 +15,6 @@ import pytest
 from scipy import stats
 
 import rtbench.analysis
-from rtbench.analysis import figures
 from rtbench.analysis.campaigns.load import load
 from rtbench.analysis.evidence import Evidence, gather, naming
 from rtbench.analysis.report import tables
@@ -25,13 +24,6 @@ from rtbench.records.campaign import load_calibration
 from rtbench.records.tables import write_json
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def few_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Most of a small report's time is drawing; tests of words draw one figure."""
-    first = figures.catalogue()[:1]
-    monkeypatch.setattr(figures, "catalogue", lambda: first)
 
 
 @pytest.fixture(scope="module")
@@ -254,6 +246,7 @@ def test_one_trial_each(tmp_path: Path, make: ModuleType) -> None:
     assert "too few blocks" in report.path.read_text()
 
 
+@pytest.mark.usefixtures("few_figures")
 def test_nothing_but_failures_and_nothing_at_all(tmp_path: Path, make: ModuleType) -> None:
     report = build([small(make, tmp_path / "a", failed=(1, 2, 3, 4))])
     (line,) = report.headlines
@@ -269,6 +262,7 @@ def test_nothing_but_failures_and_nothing_at_all(tmp_path: Path, make: ModuleTyp
     assert report.exit_code == 3 and "Nothing was measured" in report.headlines[0]
 
 
+@pytest.mark.usefixtures("few_figures")
 def test_no_delivery_in_the_whole_campaign(tmp_path: Path, make: ModuleType) -> None:
     from rtbench.records.tables import concatenate, write_table
 
@@ -479,6 +473,7 @@ def test_a_calibration_of_another_machine_is_refused(tmp_path: Path, make: Modul
         load_calibration(tmp_path / "nowhere.json")
 
 
+@pytest.mark.usefixtures("few_figures")
 def test_nothing_at_all_on_a_calibrated_machine(tmp_path: Path, make: ModuleType) -> None:
     known = calibrated(noise={"server_cpu_ns_per_message": {"sd": 0.1, "blocks": 6}})
     extra = {"subjects": [], "calibration": known}

@@ -281,6 +281,7 @@ def test_a_key_without_logarithm_has_curves_and_what_changes(make: ModuleType, t
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_figures")
 def test_a_failed_cell_shortens_the_range_and_is_reported(make: ModuleType, tmp_path: Path) -> None:
     plan = make.Plan(
         subjects=("sse-aiohttp",), blocks=2, window_s=1.0, cells=tuple({"subscribers": n} for n in (2, 4, 8)), seed=3

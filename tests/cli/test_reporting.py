@@ -83,6 +83,7 @@ def test_a_threshold_from_its_scenario_to_the_exit_code(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_figures")
 def test_a_report_is_a_function_of_its_folder(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two state directories, one of them with a calibration of the campaign's machine: the same bytes (R22)."""
     machine = document(GOLDEN)["environment"]["machine"]
