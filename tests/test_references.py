@@ -254,7 +254,7 @@ def test_the_contract_has_every_metric() -> None:
 
 def test_what_is_agreed_only_is_not_there() -> None:
     announced = set(re.findall(r"^\| `rtbench (\w+)", LATER, re.MULTILINE))
-    assert announced - COMMANDS.keys() == {"forecast"}
+    assert announced <= COMMANDS.keys()
 
 
 # ARCHITECTURE.md

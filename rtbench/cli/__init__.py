@@ -44,6 +44,7 @@ COMMANDS = {
     "report": ("reporting", "report", "Rebuild a report from the raw files."),
     "compare": ("comparing", "compare", "Find regressions between two campaigns, or two subjects."),
     "advise": ("advising", "advise", "Recommend a transport for given needs."),
+    "forecast": ("forecasting", "forecast", "Work out machines for a number of subscribers."),
 }
 """Every command: its module, its function there, and its line in the help. Modules are imported on demand: pandas and
 matplotlib take a second, and `rtbench --help` must be fast.
@@ -64,7 +65,7 @@ UNSETTLED = ("run", "capacity", "report", "compare")
 
 TASKS = {
     "Measure": ("doctor", "run", "capacity", "verify", "check"),
-    "Read and decide": ("report", "compare", "advise"),
+    "Read and decide": ("report", "compare", "advise", "forecast"),
     "See it live": ("serve", "demo", "ticks", "list"),
     "Know the harness's own error": ("calibrate", "aa"),
 }

@@ -94,6 +94,12 @@ WRONG: dict[str, tuple[str, ...]] = {
                f"{GOLDEN} --rate nan", f"{GOLDEN} --rate inf", f"{GOLDEN} --rate -1", f"{GOLDEN} --rate x",
                f"{GOLDEN} --freshness-ms 0", f"{GOLDEN} --payload-bytes nan", f"{GOLDEN} --stack nothing",
         f"{GOLDEN} --stack ''"),
+    "forecast": ("", "gone --subscribers 5", GOLDEN, "empty --subscribers 5", "damaged --subscribers 5",
+        f"{GOLDEN} more --subscribers 5", f"{GOLDEN} --subscribers 0", f"{GOLDEN} --subscribers x",
+        f"{GOLDEN} --subscribers 5 --rate nan", f"{GOLDEN} --subscribers 5 --payload-bytes -1",
+        f"{GOLDEN} --subscribers 5 --tls", f"{GOLDEN} --subscribers 5 --cores 0",
+        f"{GOLDEN} --subscribers 5 --memory-gib inf", f"{GOLDEN} --subscribers 5 --gbit x",
+        f"{GOLDEN} --subscribers 5 --busy 2"),
 }  # fmt: skip
 """Command to the rest of wrong command lines."""
 
@@ -171,6 +177,7 @@ NEEDED = {
     "report": ["bare"],
     "compare": ["bare", "bare"],
     "advise": ["bare"],
+    "forecast": ["bare", "--subscribers", "5"],
 }
 """The arguments without which a command does nothing."""
 
