@@ -189,7 +189,7 @@ def _inner(item: dataclasses.Field[Any]) -> type[Any]:
 def _default(item: dataclasses.Field[Any]) -> str:
     made: Any = item.default_factory
     value = item.default if item.default is not dataclasses.MISSING else made()
-    return "" if value in ("", (), {}) else f"`{json.dumps(value)}`"
+    return "" if value in ("", (), {}, None) else f"`{json.dumps(value)}`"
 
 
 def _allowed(rule: Rule) -> str:

@@ -88,6 +88,11 @@ class Trial:
         return read_table(self.directory / f"{kind}.parquet", kind, columns)
 
     @property
+    def network(self) -> Mapping[str, Any]:
+        """What a router did between server and load, as in the manifest ([network]); empty without one."""
+        return self.manifest.get("impairment") or {}
+
+    @property
     def sealed(self) -> bool:
         """Whether checksums were recorded when it was measured, which detect later edits."""
         return bool(self.manifest.get("files"))

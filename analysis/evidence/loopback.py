@@ -72,9 +72,12 @@ def _flow(evidence: Evidence, subject: ComparedSubject) -> Flow | None:
     polls = subject.transport in POLLING
     if scenario.get("netns") or not cost or not rate or (polls and not asked):
         return None
+    trial = evidence.of(subject.name)[0].trial
+    if trial.network:
+        return None
     segments = asked if polls and asked else 1.0
     arrival = subject.cell.get("workload.arrival") or (scenario.get("workload") or {}).get("arrival")
-    gap_s = evidence.of(subject.name)[0].trial.subscribers / (rate * segments)
+    gap_s = trial.subscribers / (rate * segments)
     return Flow(cost, segments, segments if polls else 0.0, paces(gap_s, arrival == "poisson"))
 
 

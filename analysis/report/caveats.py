@@ -18,7 +18,7 @@ from rtbench.analysis.evidence import naming, total
 from rtbench.analysis.evidence.stacks import plain
 from rtbench.analysis.metrics import find
 from rtbench.analysis.metrics.costs import SLOPES, given
-from rtbench.analysis.report import aliasing, caveat, fairness, loopback, thresholds
+from rtbench.analysis.report import aliasing, caveat, fairness, loopback, networks, thresholds
 from rtbench.analysis.report.caveat import Agreeing, Caveat, Text, recorded
 from rtbench.analysis.statistics.compare import LEVEL
 from rtbench.analysis.statistics.quantiles import INSTANTS_NEEDED
@@ -33,7 +33,7 @@ def collect(evidence: Evidence) -> list[Caveat]:
     sources: tuple[Callable[[Evidence], Iterator[Caveat]], ...] = (
         _one_stack, _unfinished, _too_few, _put_aside, _given, thresholds.caveats, _stalls, fairness.caveats, _arms,
         _tails, _beats, _censored, _bent, _unstamped, _noise, _multiplicity, _calibration, loopback.caveats, _unsealed,
-        _machine,
+        networks.caveats, _machine,
     )  # fmt: skip
     found: dict[tuple[str, str], Caveat] = {}
     for source in sources:
@@ -309,7 +309,11 @@ def _unsealed(evidence: Evidence) -> Iterator[Caveat]:
         yield Caveat("no-checksums", (message,), "", False)
 
 
-def _machine(_: Evidence) -> Iterator[Caveat]:
+def _machine(evidence: Evidence) -> Iterator[Caveat]:
+    if any(result.trial.network for result in evidence.results):
+        text = "one machine: server, publisher, clients and the router between them share it, and all clients one link"
+        yield Caveat("one-machine", (text,), "take from here what delay and loss do, not what your network does", False)
+        return
     yield Caveat(
         "one-machine",
         (

@@ -43,7 +43,12 @@ def table(evidence: Evidence) -> list[tuple[str, list[str]]]:
 
 
 def caveats(evidence: Evidence) -> Iterator[Caveat]:
-    """What the receive path does to the costs of this campaign; nothing where no server's CPU is known."""
+    """What the receive path does to the costs of this campaign.
+
+    Nothing where no server's CPU is known, or where a router pays for the way of the packets to the clients.
+    """
+    if all(result.trial.network for result in evidence.results):
+        return
     if all(row.median is None for row in evidence.summaries if row.metric == paying.METRIC):
         return
     found, flows = paying.shares(evidence), paying.flows(evidence)

@@ -80,8 +80,8 @@ def prepare(scenario: Scenario) -> list[Subject]:
         subject.check()
         if subject.url:
             allow(subject, scenario)
-    if scenario.netns:
-        namespaces.check()
+    for routed in sorted({cell.scenario.conditions is not None for cell in scenario.cells() if cell.scenario.apart}):
+        namespaces.check(routed)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = scenario.subscribers + SPARE_DESCRIPTORS
     if hard != resource.RLIM_INFINITY and hard < needed:

@@ -1,8 +1,8 @@
-"""The load generator's inner loop in C: compiled at first use, then cached.
+"""The load generator's inner loop in C, and other C of ours (`built`): compiled at first use, then cached.
 
-Invariant: it is optional. Without a compiler the reactor's Python loop does the same work at a higher cost. All load
-processes of a campaign use the same loop; the campaign chooses and records it. Called by the campaign, by
-`rtbench doctor` and by a standalone Locust.
+Invariant: the inner loop is optional. Without a compiler the reactor's Python loop does the same work at a higher
+cost. All load processes of a campaign use the same loop; the campaign chooses and records it. Called by the campaign,
+by `rtbench doctor` and by a standalone Locust; `built` also by the router (`rtbench.processes.router`).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def library() -> Path | None:
     if wanted:
         return None
     try:
-        return _built(SOURCE.read_bytes())
+        return built(SOURCE)
     except (OSError, subprocess.SubprocessError):
         return None
 
@@ -51,10 +51,12 @@ def inner_loop() -> str:
     return "Python" if library() is None else "C"
 
 
-def _built(source: bytes) -> Path:
-    """The compiled library. Raises OSError or SubprocessError when it cannot be built or loaded."""
+def built(file: Path) -> Path:
+    """The shared library of a C file. Raises OSError or SubprocessError when it cannot be built or loaded, UserError
+    when others may have put it there."""
+    source = file.read_bytes()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rtbench"
-    kept = cache / f"inner-loop-{hashlib.sha256(source).hexdigest()[:16]}-{platform.machine()}.so"
+    kept = cache / f"{file.stem.replace('_', '-')}-{hashlib.sha256(source).hexdigest()[:16]}-{platform.machine()}.so"
     if not kept.exists():
         compiler = shutil.which("cc")
         if compiler is None:

@@ -325,6 +325,50 @@ class Tls(Record, frozen=True, kw_only=True):
     """Handshakes apart from the load."""
 
 
+class Way(Record, frozen=True, kw_only=True):
+    """One direction of the network between server and load, over the window. Packets are IP packets."""
+
+    packets: Whole
+    """count: packets that the router got."""
+    bytes: Whole
+    """bytes: their bytes, with their IP heads."""
+    forwarded: Whole
+    """count: packets that the other end got."""
+    lost: Whole
+    """count: packets that were lost, as asked."""
+    queue_full: Whole
+    """count: packets that found the link's queue full."""
+    own_drops: Whole
+    """count: packets that the router dropped without being asked to; any makes the trial invalid."""
+    queued_max_ns: Whole
+    """duration: the longest wait for the link, since the trial began."""
+
+
+class Impairment(Record, frozen=True, kw_only=True):
+    """[network]: what was asked, and what the router counted over the window. Empty: no router."""
+
+    delay_ms: Maybe[Number] = UNSET
+    """number: asked: milliseconds one way."""
+    jitter_ms: Maybe[Number] = UNSET
+    """number: asked: milliseconds more or less at most."""
+    loss: Maybe[Number] = UNSET
+    """share: asked: of the packets of each direction."""
+    rate_mbit: Maybe[Number] = UNSET
+    """number: asked: megabits a second of each direction; 0: no limit."""
+    queue_ms: Maybe[Number] = UNSET
+    """number: asked: the longest wait for the link, milliseconds."""
+    down: Maybe[Way] = UNSET
+    """From the server to the load."""
+    up: Maybe[Way] = UNSET
+    """From the load to the server."""
+    late_p50_ns: Maybe[Whole] = UNSET
+    """duration: how much later than planned the router passed packets on, median, to 5 µs."""
+    late_p99_ns: Maybe[Whole] = UNSET
+    """duration: 99th percentile; 20 ms: that or more."""
+    late_max_ns: Maybe[Whole] = UNSET
+    """duration: maximum."""
+
+
 class File(Record, frozen=True, kw_only=True):
     """A file of the trial as it was written."""
 
@@ -335,7 +379,7 @@ class File(Record, frozen=True, kw_only=True):
 
 
 class Manifest(Record, frozen=True, kw_only=True):
-    """manifest.json. `processes`: server, publisher, load, machine, maybe proxy; `audit`: a kind to examples of
+    """manifest.json. `processes`: server, publisher, load, machine, maybe proxy, router; `audit`: a kind to examples of
     (subscriber, seq); `fairness`: what the server says that it uses; `halves`: of the window, the first one first;
     `files`: by name."""
 
@@ -382,7 +426,7 @@ class Manifest(Record, frozen=True, kw_only=True):
     audit: Maybe[dict[str, list[tuple[Whole, Whole]]]] = UNSET
     """`lost`, `duplicated`, `reordered`, `corrupted` to the first few [subscriber, seq]."""
     processes: Maybe[dict[str, Process]] = UNSET
-    """`server`, `publisher`, `load`, `machine`, maybe `proxy`."""
+    """`server`, `publisher`, `load`, `machine`, maybe `proxy`, `router`."""
     network: Maybe[dict[str, Whole]] = UNSET
     """count: kernel counters of both ends: `listen_overflows`, `listen_drops`, `retransmits`, `segments`,
     `buffer_overruns`, each with `_begin` (of the trial), `_at_start`, `_at_end` (of the window), `_end`."""
@@ -406,6 +450,8 @@ class Manifest(Record, frozen=True, kw_only=True):
     """The drift tests."""
     tls: Maybe[Tls] = UNSET
     """TLS between the clients and the server, or the proxy before it."""
+    impairment: Maybe[Impairment] = UNSET
+    """The network between server and load ([network])."""
     halves: Maybe[list[Half]] = UNSET
     """Figures of the window's first and second half."""
     memory: Maybe[Ladder] = UNSET

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from rtbench.errors import ScenarioError, one_of
 from rtbench.scenario.model import Scenario
+from rtbench.scenario.networks import impossible
 from rtbench.scenario.visits import most_at_once
 from rtbench.streams import catalogue
+from rtbench.subjects import Post
 from rtbench.subjects.names import is_faulty
 from rtbench.subjects.proxies import catalogue as proxies
 from rtbench.transports.coding import NONE
@@ -41,6 +43,7 @@ def check(scenario: Scenario, source: str) -> None:
     _compression(scenario, source)
     _storm(scenario, source)
     _churn(scenario, source)
+    _network(scenario, source)
     if scenario.faults.inject and not all(is_faulty(name) for name in scenario.subjects):
         raise ScenarioError(f"{source}: faults.inject", "use it with the fault-injecting subjects (`…-faulty`) only")
     if scenario.proxy and scenario.proxy not in proxies():
@@ -157,3 +160,17 @@ def _churn(scenario: Scenario, source: str) -> None:
     if scenario.churn.rate_hz and scenario.workload.channels == "unicast":
         text = f'{source}: churn.rate_hz = {scenario.churn.rate_hz:g} with workload.channels = "unicast"'
         raise ScenarioError(text, "visitors share a channel: --set workload.channels=broadcast")
+
+
+def _network(scenario: Scenario, source: str) -> None:
+    """What a network can do, and which subjects can be behind it: this process does not reach into its namespaces."""
+    if scenario.conditions is not None and (found := impossible(scenario.conditions, scenario.network)):
+        raise ScenarioError(f"{source}: {found[0]}", found[1])
+    for name in scenario.subjects if scenario.conditions is not None else ():
+        if "://" in name or (subject := scenario.subject_of(name)).url:
+            why = "runs elsewhere"
+        elif isinstance(subject.publish, Post):
+            why = "gets its messages by HTTP, which does not reach into a namespace"
+        else:
+            continue
+        raise ScenarioError(f"{source}: [network]: {name} {why}", "remove it from subjects, or remove [network]")

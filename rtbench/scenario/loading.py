@@ -165,6 +165,8 @@ def _table(kind: type[T], table: Mapping[str, Any], prefix: str, source: str) ->
     fields = {item.name: item for item in keys(kind)}
     values: dict[str, Any] = {}
     for key, value in table.items():
+        if key in fields and value is None and fields[key].default is None:
+            continue  # of a scenario's own table (`as_dict`): the key was not set
         if key not in fields:
             elsewhere = [f"did you mean {dotted!r}? " for dotted in _dotted(Scenario) if dotted.endswith(f".{key}")]
             near = elsewhere[0] if elsewhere else meant(key, fields)

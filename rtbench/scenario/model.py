@@ -15,6 +15,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from rtbench.scenario.networks import Conditions, asked
 from rtbench.scenario.tables import (
     ChatTable,
     ChurnTable,
@@ -22,6 +23,7 @@ from rtbench.scenario.tables import (
     FaultsTable,
     IdleTable,
     MemoryTable,
+    NetworkTable,
     PlaceTable,
     PollTable,
     ReconnectTable,
@@ -59,6 +61,7 @@ _LATER: Mapping[str, Any] = {
     "tls": False,
     "reconnect.policy": ReconnectTable().policy,
     "validity.moved_share": ValidityTable().moved_share,
+    "validity.router_late_s": ValidityTable().router_late_s,
     **{
         f"server.{name}": [] if name == "allow_origin" else getattr(ServerTable(), name)
         for name in (
@@ -84,6 +87,7 @@ _LATER_TABLES: Mapping[str, Any] = {
     "slo": SloTable(),
     "storm": StormTable(),
     "churn": ChurnTable(),
+    "network": NetworkTable(),
 }
 """Tables that older scenarios lack. At these values they are left out of `as_dict`."""
 
@@ -151,6 +155,7 @@ class Scenario:
     slo: SloTable = field(default_factory=SloTable)
     storm: StormTable = field(default_factory=StormTable)
     churn: ChurnTable = field(default_factory=ChurnTable)
+    network: NetworkTable = field(default_factory=NetworkTable)
     sweep: dict[str, Any] = ruled(sweep(), {})
     """The values of any other keys: each combination is a cell of every block."""
     thresholds: dict[str, Any] = ruled(thresholds(), {})
@@ -205,6 +210,16 @@ class Scenario:
         workers = self.workers or max(1, min(cores, MOST_WORKERS, self.subscribers))
         swept = tuple(Cell(cell.settings, cell.scenario.with_load_cores(cores)) for cell in self.swept)
         return dataclasses.replace(self, workers=workers, swept=swept)
+
+    @property
+    def conditions(self) -> Conditions | None:
+        """What the network between server and load does; None without a [network]."""
+        return asked(self.network)
+
+    @property
+    def apart(self) -> bool:
+        """Whether server and load have a namespace each."""
+        return self.netns or self.conditions is not None
 
     @property
     def hash(self) -> str:

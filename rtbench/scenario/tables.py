@@ -211,6 +211,10 @@ class ValidityTable:
     """How often a core was throttled. More spoils latency and cost."""
     publisher_late_s: float = ruled(number(float, 0, 60, " seconds after which a message counts as sent late"), 0.001)
     """The lag of the publisher from which a message counts as sent late."""
+    router_late_s: float = ruled(
+        number(float, 0, 60, " seconds by which the router of [network] is late at p99"), 0.001
+    )
+    """The lateness of the router of `[network]` at p99. More spoils latency and set-up times."""
     clock_step_s: float = ruled(number(float, 0, 1, " seconds by which the clocks moved apart"), 0.001)
     """A step of CLOCK_REALTIME against CLOCK_MONOTONIC. More spoils kernel latency."""
     stamped_share: float = ruled(number(float, 0, 1, ", share of messages with a kernel stamp of their own"), 0.5)
@@ -345,6 +349,30 @@ class ChurnTable:
     """How many visitors arrive each second, as a Poisson process. 0: no churn."""
     stay_s: float = ruled(number(float, 0.1, 3600, " seconds"), 10.0)
     """How long a visitor stays on average; each stay is drawn from an exponential distribution."""
+
+
+NONE_PROFILE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkTable:
+    """[network]: the network between server and subscribers (R18); needs root. A key that is missing is the profile's.
+
+    Every key is of each direction by itself. Without any key server and load meet on loopback.
+    """
+
+    profile: str = ruled(choice(NONE_PROFILE, "lan", "wan", "mobile", "lossy", "satellite"), NONE_PROFILE)
+    """Numbers by name ([networks](../howto/networks.md#profiles)); other keys of this table count before them."""
+    delay_ms: float | None = ruled(number(float, 0, 10_000, " milliseconds"), None)
+    """How long a packet takes one way. A round trip is twice that."""
+    jitter_ms: float | None = ruled(number(float, 0, 10_000, " milliseconds, at most delay_ms"), None)
+    """How much more or less it takes at most, evenly spread. The packets of a connection keep their order."""
+    loss: float | None = ruled(number(float, 0, 1, ", share of the packets"), None)
+    """The share of packets that are lost, each by itself."""
+    rate_mbit: float | None = ruled(number(float, 0, 100_000, " megabits a second; 0: no limit"), None)
+    """The rate of the one link that all subscribers share."""
+    queue_ms: float | None = ruled(number(float, 0, 60_000, " milliseconds"), None)
+    """How long a packet may wait for the link; one that would wait longer is dropped. With a rate alone: 100."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ import numpy as np
 
 from rtbench.machine import probes
 from rtbench.messages.load import LoadReport
+from rtbench.messages.router import Counted
 from rtbench.processes import namespaces
 from rtbench.processes.program import port_of
 from rtbench.records.tables import TABLES, Columns
@@ -42,6 +43,8 @@ class Counters:
         self.network: dict[str, int] = {}
         self.wire: dict[str, int] = {}
         """Bytes on the wire at the window's edges; empty without a network of its own."""
+        self.routed: list[Counted] = []
+        """The router's counters at the window's edges; empty without one."""
         self.silence = Silence()
         self._network("begin")
 
@@ -108,6 +111,12 @@ class Counters:
             proxy[f"cpu_ns_{suffix}"] = group.proxy.cpu_ns()
         table["server"][f"run_delay_ns_{suffix}"] = group.server.run_delay_ns()
         table["machine"][f"throttles_{suffix}"] = probes.throttles()
+        if group.network is not None and (router := group.network.router) is not None:
+            self.routed.append(router.count())
+            told = table.setdefault(
+                "router", {"pid": router.pid, **place.of("publisher"), "scheduling": router.scheduling}
+            )
+            told[f"cpu_ns_{suffix}"], told[f"run_delay_ns_{suffix}"] = router.cpu_ns(), router.run_delay_ns()
         if group.network is not None:
             self.wire[f"wire_bytes_{suffix}"] = probes.wire_bytes(group.server.pid, namespaces.INTERFACE)
         self._network(suffix)

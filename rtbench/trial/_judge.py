@@ -26,6 +26,7 @@ from rtbench.subjects import Subject
 from rtbench.transports.catalogue import find
 from rtbench.trial import steadiness, validity
 from rtbench.trial._arrivals import Arrivals
+from rtbench.trial._impairment import record as impairment
 from rtbench.trial._measuring import Measured
 from rtbench.trial._run import Run
 from rtbench.trial._uplink import uplink
@@ -80,6 +81,7 @@ def judge(run: Run, found: Measured) -> Judgement:
         limits=spec.scenario.validity,
         arrivals=arrivals if found.due != "unknown" else arrivals.between(0, 0),
         polls=polls,
+        impairment=impairment(spec.scenario.conditions, found.counters.routed),
     )
     silent = spec.scenario.idle.minutes > 0
     reasons = [one for one in validity.check(evidence) if not (silent and one.kind == validity.NO_MESSAGES)]

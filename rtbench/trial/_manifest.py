@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 from rtbench.records import tables
-from rtbench.records.manifest import Clocks, Counts, Manifest, Process, Tls, Window
+from rtbench.records.manifest import Clocks, Counts, Impairment, Manifest, Process, Tls, Window
 from rtbench.records.reason import Reason
 from rtbench.records.record import Status, changed, typed
+from rtbench.trial._impairment import record as impairment
 from rtbench.trial._judge import Judgement
 from rtbench.trial._measuring import Measured
 from rtbench.trial._run import Spec
@@ -63,6 +64,7 @@ def manifest(spec: Spec, found: Measured, judged: Judgement) -> Manifest:
         faults=spec.scenario.as_dict()["faults"],
         steadiness=judged.steadiness,
         tls=_tls(spec, found),
+        impairment=impairment(spec.scenario.conditions, counters.routed) if counters else Impairment(),
         halves=judged.halves,
         memory=memory,
         idle=idle,

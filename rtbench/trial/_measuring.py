@@ -135,7 +135,7 @@ def measure(run: Run, found: Measured) -> None:
 def _with_certificates(run: Run, folder: Path) -> Run:
     """The run with a subject that trusts the CA of this trial."""
     spec = run.spec
-    hosts = (spec.scenario.server.host, *(namespaces.HOSTS if spec.scenario.netns else ()))
+    hosts = (spec.scenario.server.host, *(namespaces.HOSTS if spec.scenario.apart else ()))
     return replace(run, spec=replace(spec, subject=certificates.trusting(spec.subject, folder, *hosts)))
 
 

@@ -20,7 +20,6 @@ from rtbench.messages.load import Ramp
 from rtbench.messages.publisher import PostCounts
 from rtbench.processes import certificates
 from rtbench.processes.load import LoadProcess
-from rtbench.processes.namespaces import Network
 from rtbench.processes.process import Process
 from rtbench.processes.proxy import ProxyProcess
 from rtbench.processes.publisher import PublisherProcess
@@ -29,12 +28,14 @@ from rtbench.processes.starver import StarverProcess
 from rtbench.records.manifest import Event
 from rtbench.subjects import Post
 from rtbench.subjects.proxies import find as find_proxy
+from rtbench.trial._impairment import because, network_of
 from rtbench.trial._loads import loads_of
 from rtbench.trial._run import Run
 
 _LISTEN_S = 0.25
 _PRECISE_NS = 5_000_000
 _TLS, _CERTIFICATE = "(TLS: ", "check the server's certificate, the names in it, and tls_ca"
+_LESS = "less loss or delay in [network], or check the subject's path"
 RAMP_PATIENCE_S = 30.0
 TRIES = 3
 """The number of failed attempts of every subscriber after which the trial fails."""
@@ -67,7 +68,7 @@ class ProcessGroup:
         self.publisher = stack.enter_context(
             PublisherProcess(self.workload, scenario, sockets, place.publisher, run.folder / "publisher.log", ahead_s)
         )
-        self.network = stack.enter_context(Network(run.folder / "network.log")) if scenario.netns else None
+        self.network = stack.enter_context(network_of(run)) if scenario.apart else None
         inside = self.network.load if self.network else ""
         self.loads: list[LoadProcess] = [stack.enter_context(load) for load in loads_of(run, sockets, inside)]
         self.publisher.ready()
@@ -154,6 +155,8 @@ class ProcessGroup:
 
     def _listen(self, most_s: float) -> None:
         watched: list[Process | Server] = [self.publisher, *self.loads]
+        if self.network is not None and self.network.router is not None:
+            watched.append(self.network.router)
         if self.proxy is not None:
             watched.append(self.proxy)
         if not self._down:
@@ -181,16 +184,18 @@ class ProcessGroup:
         except SubjectError as error:
             if any(process.exited() is not None for process in (self.publisher, self.server, *loads)):
                 raise
-            text = f"only {self._have(count)} within {patience_s:.0f} s ({self._why()})"
+            text = f"only {self._have(count)} within {patience_s:.0f} s ({self._why()}{because(self.network)})"
             if self.subscribed:
                 digits = len(str(self.subscribed)) - 1
                 fewer, slower = self.subscribed // 10**digits * 10**digits, max(1, int(self.subscribed / patience_s))
                 remedy = f"--set subscribers={fewer}, or connect more slowly: --set ramp_hz={slower}"
                 raise SubjectError(f"overload: {text}", remedy) from error
-            raise SubjectError(text, _CERTIFICATE if _TLS in text else "check the subject's path") from error
+            remedy = "check the subject's path" if self.network is None or self.network.router is None else _LESS
+            raise SubjectError(text, _CERTIFICATE if _TLS in text else remedy) from error
         self.subscribed_ns = time.monotonic_ns()
         if self.subscribed < count:
-            text = f"only {self._have(count)}, and the others do not reconnect ({self._why()})"
+            why = f"{self._why()}{because(self.network)}"
+            text = f"only {self._have(count)}, and the others do not reconnect ({why})"
             raise SubjectError(text, _CERTIFICATE) if _TLS in text else SubjectError(text)
 
     def published(self) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtbench.messages.load import LoadReport
+from rtbench.records.manifest import Impairment, Way
 from rtbench.records.reason import Reason
 from rtbench.records.record import Status
 from rtbench.records.tables import Columns
@@ -54,6 +55,7 @@ QUIETER = "stop what else runs on this machine"
 class Inputs:
     """The input of the checks: a trial's counters as in its manifest. `load`: one entry per load process. `arrivals`:
     those of messages due in the window, empty without known due times. `polls`: whether the subject is polled.
+    `impairment`: of a network with a router.
     """
 
     window: tuple[int, int]
@@ -66,6 +68,12 @@ class Inputs:
     limits: ValidityTable
     arrivals: Arrivals
     polls: bool = False
+    impairment: Impairment = Impairment()
+
+    @property
+    def routed(self) -> bool:
+        """Whether a router stands between server and load."""
+        return isinstance(self.impairment.down, Way)
 
     @cached_property
     def instants(self) -> int:
@@ -162,7 +170,8 @@ def _run_delay(evidence: Inputs) -> Iterator[Reason]:
         if load.at_start.run_delay_ns < 0:
             continue
         waited_ns = load.at_end.run_delay_ns - load.at_start.run_delay_ns
-        over = waited_ns / evidence.window_ns > limit
+        # The router's turns on the load's core are the network's: what they hold back is on its way.
+        over = (waited_ns - _turns_ns(evidence)) / evidence.window_ns > limit
         # What it waited between stamp and reading is in that gap: application latency was moved by no more.
         gap_ns = max(0, app_ns - kernel_ns) if stamped and kernel_ns is not None and app_ns is not None else None
         of_app_ns = waited_ns if gap_ns is None else min(waited_ns, gap_ns * evidence.instants)
@@ -171,6 +180,13 @@ def _run_delay(evidence: Inputs) -> Iterator[Reason]:
         spoils += _spoiled(polls_moved, over, POLLED, _POLL_COST) if evidence.polls else []
         text = f"the load process waited for its core {waited_ns / evidence.window_ns:.1%} of the window"
         yield from _waited(f"load generator{_KEPT}", text, waited_ns, limit if over else None, spoils, evidence)
+
+
+def _turns_ns(evidence: Inputs) -> int:
+    """The CPU of the router, where it shares a core with the load."""
+    router = evidence.processes.get("router")
+    shares = router is not None and set(router["cores"]) & set(evidence.processes["load"].get("cores") or ())
+    return evidence.gained("router", "cpu_ns") if shares else 0
 
 
 _KEPT = " kept from its core"
@@ -283,6 +299,9 @@ def _listen_queue(evidence: Inputs) -> Iterator[Reason]:
 
 
 def _retransmits(evidence: Inputs) -> Iterator[Reason]:
+    """Not with a router: what it drops is sent again, and what it delays may be."""
+    if evidence.routed:
+        return
     limit, again = evidence.limits.retransmit_share, evidence.counted("retransmits")
     share = again / max(1, evidence.counted("segments"))
     if share > limit:
@@ -417,6 +436,37 @@ def _stamped(evidence: Inputs) -> Iterator[Reason]:
         )
 
 
+def _router(evidence: Inputs) -> Iterator[Reason]:
+    """The router of [network] is the harness's: packets that it kept too long, or lost without being asked to."""
+    asked, limit = evidence.impairment, evidence.limits.router_late_s
+    if not isinstance(asked.down, Way) or not isinstance(asked.up, Way) or not isinstance(asked.late_p99_ns, int):
+        return
+    late_ns = asked.late_p99_ns
+    if late_ns > limit * 1e9:
+        yield Reason(
+            "router late",
+            f"the router passed packets on up to {late_ns / 1e6:.1f} ms late at p99, the limit is {limit * 1e3:g} ms",
+            "fewer subscribers or messages, or stop what else runs on this machine",
+            LATENCY + SETUP,
+        )
+    waited = evidence.gained("router", "run_delay_ns") / evidence.window_ns
+    if waited > evidence.limits.run_delay_share:
+        yield Reason(
+            f"router{_KEPT}",
+            f"the router waited for its core {waited:.1%} of the window, the limit is "
+            f"{evidence.limits.run_delay_share:.1%}",
+            QUIETER,
+            LATENCY + SETUP,
+        )
+    if dropped := asked.down.own_drops + asked.up.own_drops:
+        yield Reason(
+            "router overrun",
+            f"the router dropped {dropped:,} packets that it was not asked to drop",
+            "fewer subscribers or messages, or less delay",
+            EVERYTHING,
+        )
+
+
 Check = Callable[[Inputs], Iterator[Reason]]
 
 _CHECKS: tuple[Check, ...] = (
@@ -431,6 +481,7 @@ _CHECKS: tuple[Check, ...] = (
     _stamped,
     _listen_queue,
     _retransmits,
+    _router,
     _overruns,
     _edges,
     _room,

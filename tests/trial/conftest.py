@@ -41,7 +41,15 @@ HERE = Place((0,), (0,), (0,))
 WIDE_OPEN = dict.fromkeys(
     (
         *("client_cpu_share", "run_delay_share", "hub_lag_s", "server_cpu_share", "server_run_delay_share"),
-        *("moved_share", "steal_share", "throttle_events", "publisher_late_s", "clock_step_s", "listen_overflows"),
+        *(
+            "moved_share",
+            "steal_share",
+            "throttle_events",
+            "publisher_late_s",
+            "router_late_s",
+            "clock_step_s",
+            "listen_overflows",
+        ),
         *("retransmit_share", "buffer_overruns", "edge_share", "drift_share"),
     ),
     10**9,

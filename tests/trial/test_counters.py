@@ -136,7 +136,7 @@ def test_bytes_on_the_wire_are_the_servers_interface(
     make_group: MakeGroup, moment: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     group = make_group()
-    group.network = object()
+    group.network = SimpleNamespace(router=None)
     asked: list[tuple[int, str]] = []
 
     def wire_bytes(pid: int, interface: str) -> int:

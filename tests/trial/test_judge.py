@@ -50,7 +50,7 @@ class Files:
 
     def __post_init__(self) -> None:
         processes: dict[str, Any] = {"server": {}, "load": {}, "machine": {}}
-        self.counters: Any = SimpleNamespace(processes=processes, network={}, wire={}, columns={})
+        self.counters: Any = SimpleNamespace(processes=processes, network={}, wire={}, columns={}, routed=[])
         self.found.counters = self.counters
         self.found.window, self.found.reports = (250, 850), [REPORT]
 

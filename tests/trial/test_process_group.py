@@ -18,7 +18,7 @@ from rtbench.messages.publisher import PostCounts
 from rtbench.subjects import NOBODY, Post
 from rtbench.subjects.proxies import find as find_proxy
 from rtbench.subjects.registry import find
-from rtbench.trial import _process_group
+from rtbench.trial import _impairment, _process_group
 
 SECOND = 10**9
 MakeGroup = Callable[..., Any]
@@ -45,9 +45,10 @@ def test_a_crew_is_a_publisher_its_loads_and_a_server(make_group: MakeGroup, tmp
 def test_both_ends_are_in_their_namespaces(make_group: MakeGroup, monkeypatch: pytest.MonkeyPatch) -> None:
     class Network:
         server, load = "/proc/1/ns/net", "/proc/2/ns/net"
+        router = None
 
-        def __init__(self, log: Path) -> None:
-            assert log.name == "network.log"
+        def __init__(self, log: Path, routing: object) -> None:
+            assert (log.name, routing) == ("network.log", None)
 
         def host(self, loopback: str) -> str:
             return {"127.0.0.1": "10.77.0.1", "::1": "fd77::1"}[loopback]
@@ -58,7 +59,7 @@ def test_both_ends_are_in_their_namespaces(make_group: MakeGroup, monkeypatch: p
         def __exit__(self, *_: object) -> None:
             """Gone."""
 
-    monkeypatch.setattr(_process_group, "Network", Network)
+    monkeypatch.setattr(_impairment, "Network", Network)
     group = make_group(netns=True, server={"host": "::1"})
     assert group.server.named == {"port": 0, "host": "fd77::1", "network": "/proc/1/ns/net"}
     assert group.loads[0].arguments == ("/proc/2/ns/net",)
