@@ -41,6 +41,7 @@ def check(scenario: Scenario, source: str) -> None:
     _compression(scenario, source)
     _storm(scenario, source)
     _churn(scenario, source)
+    _http2(scenario, source)
     if scenario.faults.inject and not all(is_faulty(name) for name in scenario.subjects):
         raise ScenarioError(f"{source}: faults.inject", "use it with the fault-injecting subjects (`…-faulty`) only")
     if scenario.proxy and scenario.proxy not in proxies():
@@ -157,3 +158,18 @@ def _churn(scenario: Scenario, source: str) -> None:
     if scenario.churn.rate_hz and scenario.workload.channels == "unicast":
         text = f'{source}: churn.rate_hz = {scenario.churn.rate_hz:g} with workload.channels = "unicast"'
         raise ScenarioError(text, "visitors share a channel: --set workload.channels=broadcast")
+
+
+def _http2(scenario: Scenario, source: str) -> None:
+    """HTTP/2 is agreed on in the TLS handshake; what acts on one connection cannot act on one of its streams."""
+    streams = scenario.http2.streams_per_connection
+    if not streams:
+        return
+    asked = f"{source}: http2.streams_per_connection = {streams}"
+    if not scenario.tls and not all(scenario.registry.find(name).url for name in scenario.subjects):
+        raise ScenarioError(f"{asked} without TLS, in whose handshake HTTP/2 is agreed on", "--set tls=true")
+    if scenario.chat.senders:
+        raise ScenarioError(f"{asked} with [chat]: senders speak HTTP/1.1", "remove one of them")
+    if streams > 1 and (scenario.faults.deaf or (scenario.storm.at_s and scenario.storm.cut < 1)):
+        key = "faults.deaf" if scenario.faults.deaf else "storm.cut"
+        raise ScenarioError(f"{asked}: {key} acts on a connection, and others share it", "remove one of them")
