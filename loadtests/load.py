@@ -14,7 +14,8 @@ from pathlib import Path
 from gevent.event import Event
 
 from rtbench.loadtests.reactor.compiled import CompiledReactor
-from rtbench.loadtests.reactor.links import Link, PushLink, WebSocketLink
+from rtbench.loadtests.reactor.http2 import Pool
+from rtbench.loadtests.reactor.links import Link, PushLink, SealedLink
 from rtbench.loadtests.reactor.reactor import Reactor
 from rtbench.loadtests.reactor.tcp_info import silent_s
 from rtbench.loadtests.recorder import Recorder
@@ -29,7 +30,7 @@ _TURNS = 50
 """A look at all connections is divided into so many turns."""
 
 _UNKNOWN_HEARTBEAT_S = 10.0
-"""How often sealed WebSockets are opened where the heartbeat is not known."""
+"""How often sealed connections are opened where the heartbeat is not known."""
 
 _PIECE_READS = 128
 """Reads decoded at once while others may come: about a millisecond of work."""
@@ -56,6 +57,8 @@ class Load:
     def __init__(self, settings: LoadSettings) -> None:
         self.settings = settings
         self.reactor = reactor_of(settings)
+        self.pool = Pool(self.reactor, settings.streams_per_connection) if settings.streams_per_connection else None
+        """The connections of HTTP/2; None: each subscriber has a connection of HTTP/1.1."""
         self.recorder = Recorder(self.reactor)
         self.recorder.due_path = settings.due.split(".") if settings.due else []
         self.base_ns = time.monotonic_ns()
@@ -120,7 +123,8 @@ class Load:
     def watch(self) -> None:
         """Start closing push connections that are silent for two heartbeats; each turn looks at a share of them.
 
-        Also have sealed WebSockets opened once a heartbeat, for a ping that came in one record with other frames.
+        Also have sealed WebSockets and connections of HTTP/2 opened once a heartbeat, for a ping that came in one
+        record with other frames.
         """
         if self.settings.heartbeat_s or (self.target is not None and self.target.tls is not None):
             self._watch_turn(0)
@@ -128,7 +132,7 @@ class Load:
     def _watch_turn(self, turn: int) -> None:
         heartbeat_s = self.settings.heartbeat_s
         for link in self.reactor.links[turn::_TURNS]:
-            if link.sealed and isinstance(link, WebSocketLink) and link.closed_ns < 0:
+            if link.sealed and isinstance(link, SealedLink) and link.closed_ns < 0:
                 self.reactor.open_soon(link)
             live = isinstance(link, PushLink) and link.accepted and link.closed_ns < 0
             if live and heartbeat_s and silent_s(link.socket) > 2 * heartbeat_s:
@@ -158,7 +162,7 @@ class Load:
         seen: Counter[str] = Counter()
         resumed = 0
         for link in self.reactor.links:
-            if link.secured_ns >= 0:
+            if link.secured_ns >= 0 and link.shared is None:
                 seen[f"{link.socket.version} {link.socket.cipher}"] += 1
                 resumed += link.socket.resumed
         return TlsCounts(dict(seen), resumed, self.recorder.opened_bytes)

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtbench.loadtests.reactor.capture import READ_BYTES
+from rtbench.loadtests.reactor.http2 import SharedLink
 from rtbench.loadtests.reactor.links import Link, PollLink
 from rtbench.loadtests.reactor.tcp_info import TcpCounts
 from rtbench.loadtests.reactor.tls import SEALED, TlsError
@@ -119,6 +120,9 @@ class Recorder:
             stamp_ns = seconds * 1_000_000_000 + nanoseconds
             if link.last_stamp_ns == stamp_ns and link.last_row >= 0 and stamp_ns:
                 self.deliveries.put(link.last_row, "kernel_ns", -1)
+                if isinstance(link, SharedLink):
+                    for row in link.last_rows[:-1]:
+                        self.deliveries.put(row, "kernel_ns", -1)
             link.last_stamp_ns, link.last_row = stamp_ns, -1
             fault, events = "", ()
             try:
@@ -127,7 +131,10 @@ class Recorder:
                     piece = link.unsealed(number, at, piece)
                 if link.secured_ns >= 0 and self.window[0] <= app_ns < self.window[1]:
                     self.opened_bytes += len(piece)
-                events = link.codec.feed(piece)
+                if isinstance(link, SharedLink):
+                    self._streams(link, stamp_ns, app_ns, size == READ_BYTES)
+                else:
+                    events = link.codec.feed(piece)
             except ProtocolError as error:
                 events, fault = error.events, str(error)
             except TlsError as error:
@@ -142,6 +149,34 @@ class Recorder:
             capture.clear()
         self.decode_cpu_ns += time.thread_time_ns() - before
         return stop == total
+
+    def _streams(self, shared: SharedLink, stamp_ns: int, app_ns: int, cut: bool) -> None:
+        """A read of a connection with many streams: the messages of its last record have the stamp (R2).
+
+        All of a record is there at one moment, when its last byte is.
+        """
+        first = stamped = self.deliveries.place()
+        record = -1
+        for link, part, number in shared.taken():
+            link.last_row, fault, events = -1, "", ()
+            before = self.deliveries.place()
+            try:
+                events = link.codec.feed(part)
+            except ProtocolError as error:
+                events, fault = error.events, str(error)
+            self._events(link, events, stamp_ns, app_ns, False)
+            if link.last_row >= 0:
+                if number != record:
+                    stamped, record, shared.last_rows = before, number, []
+                shared.last_rows.append(link.last_row)
+            if fault:
+                self._fault(link, fault)
+        if record >= 0:
+            shared.last_row = shared.last_rows[-1]
+        if cut:
+            stamped = self.deliveries.place()
+        if stamped > first:
+            self.deliveries.fill(first, stamped, "kernel_ns", -1)
 
     def _events(self, link: Link, events: Iterable[Any], stamp_ns: int, app_ns: int, cut: bool) -> None:
         first = self.deliveries.place()
@@ -252,7 +287,7 @@ class Recorder:
         write_table(folder / f"connections{suffix}.parquet", "connections", self._connections())
 
     def _connections(self) -> dict[str, Any]:
-        links = self._reactor.links
+        links = [link for link in self._reactor.links if not isinstance(link, SharedLink)]
         columns: dict[str, Any] = {
             name: [getattr(link, name) for link in links]
             for name in (

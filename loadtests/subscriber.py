@@ -51,8 +51,8 @@ class Endpoint:
     tls: Tls | None = None
 
     @classmethod
-    def of(cls, url: str, tls_ca: str = "") -> Endpoint:
-        """From `http://HOST:PORT` or `https://HOST:PORT`; `tls_ca` is a PEM file to trust.
+    def of(cls, url: str, tls_ca: str = "", protocol: str = "") -> Endpoint:
+        """From `http://HOST:PORT` or `https://HOST:PORT`; `tls_ca` is a PEM file to trust, `protocol` what ALPN offers.
 
         Raises UserError for anything else and for a name that does not resolve.
         """
@@ -71,7 +71,7 @@ class Endpoint:
         except (OSError, UnicodeError) as error:
             why = getattr(error, "strerror", None) or error
             raise UserError(f"--host {url!r}: {why}", "check the server's name") from error
-        return cls(parts.netloc, family, address, Tls.of(parts.hostname, tls_ca) if secure else None)
+        return cls(parts.netloc, family, address, Tls.of(parts.hostname, tls_ca, protocol) if secure else None)
 
 
 class Subscriber:
@@ -158,7 +158,10 @@ class Subscriber:
         link.session = self.session
         link.attempt_ns, self._planned_ns = self._planned_ns or time.monotonic_ns(), 0
         self.connections += 1
-        reactor.connect(link, target.family, target.address, target.tls)
+        if self.load.pool is not None and target.tls is not None:
+            self.load.pool.connect(link, self.load.number(self), target.family, target.address, target.tls)
+        else:
+            reactor.connect(link, target.family, target.address, target.tls)
         return link
 
     # Called by the link

@@ -40,6 +40,7 @@ from rtbench.messages.load import (
     WindowClosed,
 )
 from rtbench.records.replacing import unwritable
+from rtbench.transports.http2 import ALPN
 
 _PROBE_NS = 10_000_000
 """The probe of event-loop lag: a 10 ms timer is as late as everything else on this process's loop (R13)."""
@@ -102,7 +103,7 @@ class TrialControl:
 
     def _ramp(self, ramp: Ramp) -> None:
         load = self._load
-        load.target = Endpoint.of(ramp.host, load.settings.tls_ca)
+        load.target = Endpoint.of(ramp.host, load.settings.tls_ca, ALPN if load.pool is not None else "")
         load.ramp_ns, load.ramp_hz, load.ramp_from = ramp.start_ns, ramp.ramp_hz, self._count
         if not self._count:
             load.base_ns = ramp.start_ns

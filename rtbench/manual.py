@@ -246,6 +246,8 @@ PLACES = (
     ("servers.kit.hub", ""),
     ("servers.kit.aiohttp_app", ""),
     ("servers.kit.starlette_app", ""),
+    ("servers.kit.uvicorn_server", ""),
+    ("servers.kit.hypercorn_server", ""),
     ("servers.kit.sse_encoder", ""),
     ("servers.kit.websocket_encoder", ""),
     ("servers.kit.poll_answer", ""),

@@ -19,7 +19,7 @@ async def serve(server: Server) -> None:
     from starlette.responses import Response
     from starlette.routing import Route
 
-    from rtbench.servers.kit import starlette_app
+    from rtbench.servers.kit import starlette_app, uvicorn_server
 
     hub = server.hub(poll_answer.Enveloped())
     default_s = server.options.poll_timeout_s
@@ -29,7 +29,7 @@ async def serve(server: Server) -> None:
         found = await poll_answer.wait(hub, channel, request.query_params, request.headers, default_s)
         return starlette_app.reply(found)
 
-    await starlette_app.run(server, hub, [Route(find("long-poll").prefix + "/{stream}", poll)])
+    await uvicorn_server.run(server, hub, [Route(find("long-poll").prefix + "/{stream}", poll)])
 
 
 SUBJECT = Subject(

@@ -18,7 +18,7 @@ async def serve(server: Server) -> None:
     from starlette.responses import Response
     from starlette.routing import Route
 
-    from rtbench.servers.kit import starlette_app
+    from rtbench.servers.kit import starlette_app, uvicorn_server
 
     hub = server.hub(poll_answer.Enveloped())
 
@@ -26,7 +26,7 @@ async def serve(server: Server) -> None:
         channel = starlette_app.pick(hub, request, request.path_params["stream"])
         return starlette_app.reply(poll_answer.short(hub, channel, request.query_params, request.headers))
 
-    await starlette_app.run(server, hub, [Route(find("short-poll").prefix + "/{stream}", poll)])
+    await uvicorn_server.run(server, hub, [Route(find("short-poll").prefix + "/{stream}", poll)])
 
 
 SUBJECT = Subject(

@@ -1,76 +1,21 @@
 """`sse-starlette`: Server-Sent Events on Starlette, sse-starlette and uvicorn: what a FastAPI engineer would write.
 
-Every connection has a queue, a generator over it and the library's four tasks; the library frames each event for each
-connection. Its own ping is off: the hub's heartbeat is a comment through the same queue (R11).
+`servers/kit/starlette_sse.py` has the application.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-
-from rtbench.servers.kit import sse_encoder
 from rtbench.servers.kit.app import Server
-from rtbench.servers.kit.channel import Channel
-from rtbench.servers.kit.cursor import cursor
-from rtbench.servers.kit.queue import Queued, QueuedTransport
 from rtbench.servers.stacks import python
 from rtbench.subjects import Subject
-from rtbench.transports.catalogue import find
-
-GENERAL = "general"
 
 
 async def serve(server: Server) -> None:
     """Serve SSE until stopped."""
-    from sse_starlette import EventSourceResponse, ServerSentEvent
-    from starlette.requests import Request
-    from starlette.responses import Response
-    from starlette.routing import Route
+    from rtbench.servers.kit import starlette_sse, uvicorn_server
 
-    from rtbench.servers.kit import starlette_app
-
-    hub = server.hub(Queued(sse_encoder.parted, sse_encoder.parted_notice, sse_encoder.PARTED_COMMENT))
-
-    async def subscribe(request: Request) -> Response:
-        named = request.path_params
-        stream = named["alias"] if "alias" in named else named["stream"]
-        if "alias" in named and stream not in hub.streams and GENERAL in hub.streams:
-            stream = GENERAL
-        channel = starlette_app.pick(hub, request, stream)
-        header = request.headers.get("Last-Event-ID")
-        at = cursor(header, "Last-Event-ID") if header else cursor(request.query_params.get("since"), "since")
-        if channel.ended and at == channel.ring.last:
-            return Response(status_code=204)
-        queue = QueuedTransport(starlette_app.transport_of(request.scope))
-        headers = sse_encoder.headers(channel.address.stream)
-        media = headers.pop("Content-Type")
-        return EventSourceResponse(_events(queue, channel, at), headers=headers, media_type=media, sep="\n", ping=0)
-
-    async def _events(queue: QueuedTransport, channel: Channel, at: int | None) -> AsyncIterator[ServerSentEvent]:
-        attaching = asyncio.create_task(_attach(queue, channel, at))  # a replay needs the reader below
-        try:
-            async for item in queue:
-                yield _encoded(item)
-        finally:
-            attaching.cancel()
-
-    async def _attach(queue: QueuedTransport, channel: Channel, at: int | None) -> None:
-        connection = await hub.attach(queue, channel, at)
-        try:
-            await connection.finished
-        finally:
-            hub.detach(connection)
-            queue.close()
-
-    def _encoded(item: bytes) -> ServerSentEvent:
-        assert isinstance(item, sse_encoder.Event)
-        if item.text is None:
-            return ServerSentEvent(comment="", sep="\n")
-        return ServerSentEvent(item.text, id=item.id, event=item.event, retry=item.retry, sep="\n")
-
-    routes = [Route(find("sse").prefix + "/{stream}", subscribe), Route("/{alias}", subscribe)]
-    await starlette_app.run(server, hub, routes)
+    hub = server.hub(starlette_sse.encoder())
+    await uvicorn_server.run(server, hub, starlette_sse.routes(hub))
 
 
 SUBJECT = Subject(

@@ -26,7 +26,7 @@ async def serve(server: Server) -> None:
     """Serve WebSocket until stopped."""
     from starlette.websockets import WebSocket, WebSocketDisconnect
 
-    from rtbench.servers.kit import starlette_app
+    from rtbench.servers.kit import starlette_app, uvicorn_server
 
     hub = server.hub(Queued(wrap, websocket_encoder.notice, PING))
 
@@ -72,7 +72,7 @@ async def serve(server: Server) -> None:
         while (message := await socket.receive())["type"] != "websocket.disconnect":
             hub.receive(channel, queue, message.get("text") or message.get("bytes") or b"")
 
-    await starlette_app.run(server, hub, starlette_app.websocket_routes(find("websocket").prefix, subscribe))
+    await uvicorn_server.run(server, hub, starlette_app.websocket_routes(find("websocket").prefix, subscribe))
 
 
 SUBJECT = Subject(

@@ -93,7 +93,13 @@ class CompiledReactor(Reactor):
         descriptor = link.socket.fileno()
         known = int(self._links[descriptor]) if 0 <= descriptor < _DESCRIPTORS else -1
         if known & ~SEALED == link.index:
-            look = _UNLESS_BULK if known & SEALED else _UNLESS_PLAIN_TEXT if link.but_plain_text else _ALWAYS
+            look = (
+                _UNLESS_BULK
+                if known & SEALED and not link.at_once
+                else _UNLESS_PLAIN_TEXT
+                if link.but_plain_text
+                else _ALWAYS
+            )
             self._cares[descriptor] = _NOBODY_LOOKS if link.look is None else look
 
     def seal(self, link: Link) -> None:

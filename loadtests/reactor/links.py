@@ -23,6 +23,7 @@ from rtbench.transports.tcp import OK
 from rtbench.transports.websocket import ControlScanner, plain, text_frame
 
 if TYPE_CHECKING:
+    from rtbench.loadtests.reactor.http2 import SharedLink
     from rtbench.loadtests.reactor.reactor import Reactor
     from rtbench.loadtests.subscriber import Subscriber
 
@@ -46,6 +47,12 @@ class Link:
         self.index = -1
         self.look: Callable[[int, int, int], None] | None = None
         self.but_plain_text = False
+        self.at_once = False
+        """Whether `look` sees every read of a sealed connection, not only those with a short record."""
+        self.shared: SharedLink | None = None
+        """The connection of HTTP/2 that it is a stream of; None: it has a connection of its own."""
+        self.stream = -1
+        """The number of that stream, the last one of a polling link; -1: none."""
         self.attempt_ns = -1
         """When the attempt was to begin."""
         self.started_ns = -1
@@ -136,22 +143,92 @@ class Link:
             if self.was_cut:
                 self.outcome = CUT
             else:
-                self.at_last = tcp_counts(self.socket)
-            self.reactor.forget(self)
+                self.at_last = self._counts()
+            if self.shared is None:
+                self.reactor.forget(self)
+            else:
+                self.shared.leave(self)
             self.noticed()
 
     def cut(self) -> None:
         """Reset the connection; the next read finds it reset. Its counts are read first: a reset clears them."""
-        self.was_cut, self.at_last = True, tcp_counts(self.socket)
-        self.reactor.reset(self)
+        self.was_cut, self.at_last = True, self._counts()
+        if self.shared is None:
+            self.reactor.reset(self)
+        elif not self.shared.was_cut:
+            self.shared.cut()
 
     def noticed(self) -> None:
         """Report the end to the subscriber."""
         self.subscriber.ended(self)
 
     def counts_now(self) -> TcpCounts:
-        """`tcp_counts` now, or at the connection's end."""
-        return tcp_counts(self.socket) if self.closed_ns < 0 else self.at_last
+        """`tcp_counts` now, or at the connection's end; of a stream, its share of them."""
+        return self._counts() if self.closed_ns < 0 else self.at_last
+
+    def _counts(self) -> TcpCounts:
+        return tcp_counts(self.socket) if self.shared is None else self.shared.share(self)
+
+    def received(self, data: bytes, now_ns: int) -> None:
+        """A stream of HTTP/2 got this part of its response, in the form of HTTP/1.1: what `look` does with a read."""
+
+
+class SealedLink(Link):
+    """A connection whose reads may be captured encrypted although some of them need an answer: a read with a short
+    record makes the reactor decrypt, within OPEN_NS, what came so far (`tls`)."""
+
+    def __init__(self, reactor: Reactor, subscriber: Subscriber) -> None:
+        super().__init__(reactor, subscriber)
+        self._data: Any = reactor.capture.data
+        self._plaintexts: deque[bytes] = deque()
+        """Of reads that were decrypted and not yet recorded."""
+        self._opened = (-1, 0, 0)
+
+    @property
+    def opened_up_to(self) -> tuple[int, int]:
+        """The first read of the capture buffer that is not decrypted yet, and where it begins."""
+        cleared, number, at = self._opened
+        return (number, at) if cleared == self.reactor.capture.cleared else (0, 0)
+
+    @opened_up_to.setter
+    def opened_up_to(self, place: tuple[int, int]) -> None:
+        self._opened = (self.reactor.capture.cleared, *place)
+
+    def watch_sealed(self, start: int, end: int, _now_ns: int) -> None:
+        """Look at a read of a sealed connection."""
+        if not bulk(self._data, start, end):
+            self.reactor.open_soon(self)
+
+    def caught_up(self, reads: Sequence[bytes]) -> None:
+        """Decrypt these reads, which the recorder still has to get, and answer what is in them."""
+        try:
+            for data in reads:
+                records = self.socket.records(data)
+                self._plaintexts.append(b"".join(records))
+                self.heed(records)
+        except TlsError as error:
+            self.failed(error)
+
+    def unsealed(self, number: int, at: int, data: bytes) -> bytes:
+        if self._plaintexts:
+            return self._plaintexts.popleft()
+        self.opened_up_to = number + 1, at + len(data)
+        records = self.socket.records(data)
+        self.heed(records)
+        return b"".join(records)
+
+    def heed(self, records: Sequence[bytes]) -> None:
+        """Answer what is in these records of one read."""
+        raise NotImplementedError
+
+    def failed(self, error: TlsError) -> None:
+        """A record cannot be decrypted."""
+        super().over(f"error ({error.why})")
+
+    def over(self, outcome: str) -> None:
+        if self.sealed and self.closed_ns < 0:
+            self.reactor.open_sealed([self])  # the last bytes say how it ended
+        super().over(outcome)
 
 
 class PushLink(Link):
@@ -171,10 +248,15 @@ class PushLink(Link):
         return self.codec.open()
 
     def _opening(self, start: int, end: int, now_ns: int) -> None:
+        self.received(self.reactor.capture.view[start:end], now_ns)
+
+    def received(self, data: bytes | memoryview, now_ns: int) -> None:
+        if self.accepted:
+            return
         if self.response_ns < 0:
             self.response_ns = now_ns
         held = len(self._head)
-        self._head += self.reactor.capture.view[start:end]
+        self._head += data
         stop = self._head.find(self.head_end, max(0, held - len(self.head_end) + 1))
         if (stop + len(self.head_end) if stop >= 0 else len(self._head)) > MAX_HEAD_BYTES:
             self.over("error (no response head)")
@@ -259,7 +341,7 @@ class LineLink(PushLink):
         super().over(outcome)
 
 
-class WebSocketLink(PushLink):
+class WebSocketLink(PushLink, SealedLink):
     """WebSocket: answers pings and closes at once, leaves messages in the capture buffer.
 
     With TLS it answers within OPEN_NS: a read with a short record makes the reactor decrypt what came so far.
@@ -271,10 +353,6 @@ class WebSocketLink(PushLink):
         super().__init__(reactor, subscriber, asked)
         self._greeting = asked.greeting
         self._scanner = ControlScanner(deflate=asked.compression == "deflate")
-        self._data: Any = reactor.capture.data
-        self._plaintexts: deque[bytes] = deque()
-        """Of reads that were decrypted and not yet recorded."""
-        self._opened = (-1, 0, 0)
 
     def opened(self, rest: bytes) -> None:
         for text in self._greeting:
@@ -283,50 +361,12 @@ class WebSocketLink(PushLink):
         self.opened_up_to = len(self.reactor.capture.reads) // 3, self.reactor.capture.at
         self.seal()
         if self.sealed:
-            self.watch(self._watch_sealed)
+            self.watch(self.watch_sealed)
 
-    @property
-    def opened_up_to(self) -> tuple[int, int]:
-        """The first read of the capture buffer that is not decrypted yet, and where it begins."""
-        cleared, number, at = self._opened
-        return (number, at) if cleared == self.reactor.capture.cleared else (0, 0)
-
-    @opened_up_to.setter
-    def opened_up_to(self, place: tuple[int, int]) -> None:
-        self._opened = (self.reactor.capture.cleared, *place)
-
-    def _watch_sealed(self, start: int, end: int, _now_ns: int) -> None:
-        if not bulk(self._data, start, end):
-            self.reactor.open_soon(self)
-
-    def caught_up(self, reads: Sequence[bytes]) -> None:
-        """Decrypt these reads, which the recorder still has to get, and answer what is in them."""
-        try:
-            for data in reads:
-                self._plaintexts.append(self.socket.opened(data))
-                self._heed(self._plaintexts[-1])
-        except TlsError as error:
-            self._fail(error)
-
-    def unsealed(self, number: int, at: int, data: bytes) -> bytes:
-        if self._plaintexts:
-            return self._plaintexts.popleft()
-        self.opened_up_to = number + 1, at + len(data)
-        plaintext = super().unsealed(number, at, data)
-        self._heed(plaintext)
-        return plaintext
-
-    def _heed(self, plaintext: bytes) -> None:
+    def heed(self, records: Sequence[bytes]) -> None:
+        plaintext = b"".join(records)
         if self.closed_ns < 0 and not (self._scanner.idle and plain(plaintext, 0, len(plaintext))):
             self._scan(plaintext)
-
-    def _fail(self, error: TlsError) -> None:
-        super().over(f"error ({error.why})")
-
-    def over(self, outcome: str) -> None:
-        if self.sealed and self.closed_ns < 0:
-            self.reactor.open_sealed([self])  # a close frame says how it ended
-        super().over(outcome)
 
     def send_text(self, text: str) -> None:
         """Send one text message."""
@@ -388,9 +428,11 @@ class PollLink(Link):
             self.send(self.client.request())
 
     def _watch(self, start: int, end: int, now_ns: int) -> None:
+        self.received(bytes(self.reactor.capture.view[start:end]), now_ns)
+
+    def received(self, data: bytes, now_ns: int) -> None:
         if self.response_ns < 0:
             self.response_ns = now_ns
-        data = bytes(self.reactor.capture.view[start:end])
         client = self.client
         seen = None if self._partial_bytes else client.glance(data)
         if seen is not None:

@@ -26,7 +26,7 @@ from rtbench.loadtests.reactor.capture import NO_STAMP, READ_BYTES, CaptureBuffe
 from rtbench.loadtests.reactor.tls import SEALED, Tls, TlsError, TlsSocket
 
 if TYPE_CHECKING:
-    from rtbench.loadtests.reactor.links import Link, WebSocketLink
+    from rtbench.loadtests.reactor.links import Link, SealedLink
 
 SO_TIMESTAMPNS = 35
 EPOLLIN, EPOLLOUT = 1, 4
@@ -63,7 +63,7 @@ class Reactor:
         self._by_descriptor: dict[int, tuple[Callable[..., Any], int, Link]] = {}
         self._timers: list[tuple[int, int, Callable[..., object], tuple[Any, ...]]] = []
         self._order = count()
-        self._owed: dict[WebSocketLink, None] = {}
+        self._owed: dict[SealedLink, None] = {}
         self._waiter: Waiter | None = None
         # Started once: each start adds the set to libev's own, and the kernel then walks all of its sockets.
         self._watcher = get_hub().loop.io(self._epoll.fileno(), 1)
@@ -106,7 +106,7 @@ class Reactor:
         read = link.socket.raw.recvmsg_into
         self._by_descriptor[link.socket.fileno()] = (read, link.index | SEALED, link)
 
-    def open_soon(self, link: WebSocketLink) -> None:
+    def open_soon(self, link: SealedLink) -> None:
         """Within OPEN_NS, decrypt what was captured of this link, and call its `caught_up`."""
         if not self._owed:
             self.at(time.monotonic_ns() + OPEN_NS, self._open_owed)
@@ -116,7 +116,7 @@ class Reactor:
         owed, self._owed = [link for link in self._owed if link.closed_ns < 0], {}
         self.open_sealed(owed)
 
-    def open_sealed(self, links: Sequence[WebSocketLink]) -> None:
+    def open_sealed(self, links: Sequence[SealedLink]) -> None:
         """Decrypt what was captured of these links, in one pass over the capture buffer."""
         if not links:
             return

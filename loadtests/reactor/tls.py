@@ -40,12 +40,17 @@ class Tls:
     server: str
 
     @classmethod
-    def of(cls, server: str, ca: str = "") -> Tls:
-        """`ca`: a PEM file; empty: the system's. Raises UserError for a file that is not PEM."""
+    def of(cls, server: str, ca: str = "", protocol: str = "") -> Tls:
+        """`ca`: a PEM file; empty: the system's. `protocol`: what ALPN offers; empty: nothing.
+
+        Raises UserError for a file that is not PEM.
+        """
         try:
             context = ssl.create_default_context(cafile=ca or None)
         except (OSError, ssl.SSLError) as error:
             raise UserError(f"tls_ca {ca!r} cannot be used ({error})", "name a PEM file with certificates") from error
+        if protocol:
+            context.set_alpn_protocols([protocol])
         return cls(context, server)
 
 
@@ -124,11 +129,15 @@ class TlsSocket:
 
     def opened(self, data: bytes) -> bytes:
         """The plaintext that these bytes of a sealed connection complete. Raises TlsError for a bad record."""
+        return b"".join(self.records(data))
+
+    def records(self, data: bytes) -> list[bytes]:
+        """The same, for each record. What stands in one record is there at one moment: when its last byte is."""
         self._in.write(data)
-        found = b""
+        found: list[bytes] = []
         try:
             while self._in.pending:
-                found += self._tls.read(_RECORD_BYTES)
+                found.append(self._tls.read(_RECORD_BYTES))
         except (ssl.SSLWantReadError, ssl.SSLZeroReturnError):
             pass
         except ssl.SSLError as error:
@@ -147,6 +156,11 @@ class TlsSocket:
     def cipher(self) -> str:
         """OpenSSL's name of the cipher suite; empty before the handshake."""
         return (self._tls.cipher() or ("",))[0]
+
+    @property
+    def protocol(self) -> str:
+        """What ALPN agreed on; empty: nothing."""
+        return self._tls.selected_alpn_protocol() or ""
 
     @property
     def resumed(self) -> bool:

@@ -92,6 +92,8 @@ class LoadSettings(Message, frozen=True):
     """The compiled inner loop (`rtbench.machine.inner_loop.library`); empty: the Python one."""
     heartbeat_s: float = 0.0
     """The heartbeat period of a push connection. After two silent periods its server is gone. 0: not known."""
+    streams_per_connection: int = 0
+    """How many subscribers share a connection of HTTP/2; 0: HTTP/1.1, a connection each."""
     spill: str = ""
     """The folder for rows that no longer fit into memory; empty: they all do."""
 

@@ -45,7 +45,8 @@ def files(subject: Subject, folder: Path) -> TlsFiles | None:
     if not subject.tls or subject.url:
         return None
     place = folder / _FOLDER
-    return TlsFiles(str(place / "chain.pem"), str(place / "key.pem"), str(place / "both.pem"), subject.tls)
+    chain, key, both = (str(place / f"{name}.pem") for name in ("chain", "key", "both"))
+    return TlsFiles(chain, key, both, subject.tls, subject.http2)
 
 
 def _private(path: Path, data: bytes) -> None:

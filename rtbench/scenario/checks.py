@@ -44,6 +44,7 @@ def check(scenario: Scenario, source: str) -> None:
     _storm(scenario, source)
     _churn(scenario, source)
     _network(scenario, source)
+    _http2(scenario, source)
     if scenario.faults.inject and not all(is_faulty(name) for name in scenario.subjects):
         raise ScenarioError(f"{source}: faults.inject", "use it with the fault-injecting subjects (`…-faulty`) only")
     if scenario.proxy and scenario.proxy not in proxies():
@@ -174,3 +175,18 @@ def _network(scenario: Scenario, source: str) -> None:
         else:
             continue
         raise ScenarioError(f"{source}: [network]: {name} {why}", "remove it from subjects, or remove [network]")
+
+
+def _http2(scenario: Scenario, source: str) -> None:
+    """HTTP/2 is agreed on in the TLS handshake; what acts on one connection cannot act on one of its streams."""
+    streams = scenario.http2.streams_per_connection
+    if not streams:
+        return
+    asked = f"{source}: http2.streams_per_connection = {streams}"
+    if not scenario.tls and not all(scenario.registry.find(name).url for name in scenario.subjects):
+        raise ScenarioError(f"{asked} without TLS, in whose handshake HTTP/2 is agreed on", "--set tls=true")
+    if scenario.chat.senders:
+        raise ScenarioError(f"{asked} with [chat]: senders speak HTTP/1.1", "remove one of them")
+    if streams > 1 and (scenario.faults.deaf or (scenario.storm.at_s and scenario.storm.cut < 1)):
+        key = "faults.deaf" if scenario.faults.deaf else "storm.cut"
+        raise ScenarioError(f"{asked}: {key} acts on a connection, and others share it", "remove one of them")

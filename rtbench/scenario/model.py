@@ -21,6 +21,7 @@ from rtbench.scenario.tables import (
     ChurnTable,
     EquivalenceTable,
     FaultsTable,
+    Http2Table,
     IdleTable,
     MemoryTable,
     NetworkTable,
@@ -46,7 +47,7 @@ from rtbench.scenario.tables import (
 )
 from rtbench.streams import Pace
 from rtbench.subjects import Subject
-from rtbench.subjects.registry import Registry, behind, secured
+from rtbench.subjects.registry import Registry, behind, multiplexed, secured
 from rtbench.subjects.tls import version_of
 from rtbench.transports.coding import CODINGS, NONE
 from rtbench.workload import Workload
@@ -88,6 +89,7 @@ _LATER_TABLES: Mapping[str, Any] = {
     "storm": StormTable(),
     "churn": ChurnTable(),
     "network": NetworkTable(),
+    "http2": Http2Table(),
 }
 """Tables that older scenarios lack. At these values they are left out of `as_dict`."""
 
@@ -156,6 +158,7 @@ class Scenario:
     storm: StormTable = field(default_factory=StormTable)
     churn: ChurnTable = field(default_factory=ChurnTable)
     network: NetworkTable = field(default_factory=NetworkTable)
+    http2: Http2Table = field(default_factory=Http2Table)
     sweep: dict[str, Any] = ruled(sweep(), {})
     """The values of any other keys: each combination is a cell of every block."""
     thresholds: dict[str, Any] = ruled(thresholds(), {})
@@ -186,11 +189,12 @@ class Scenario:
         return table
 
     def subject_of(self, name: str) -> Subject:
-        """The subject called `name`, behind the scenario's proxy if it has one, with TLS if the scenario has it."""
+        """The subject called `name`, with the scenario's proxy, TLS and HTTP/2 if it has them."""
         subject = self.registry.find(name)
         if self.proxy and not subject.proxy and subject.transport != "tcp":
             subject = behind(subject, self.proxy)
-        return secured(subject, version_of(self.tls)) if self.tls else subject
+        subject = secured(subject, version_of(self.tls)) if self.tls else subject
+        return multiplexed(subject) if self.http2.streams_per_connection else subject
 
     def cells(self) -> tuple[Cell, ...]:
         """The cells of the sweep; without a sweep the scenario itself is the only cell."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from rtbench.errors import ScenarioError, UserError, one_of
 from rtbench.scenario.tables import SubjectTable
-from rtbench.subjects import CAPABILITIES, NOBODY, Post, Program, Subject
+from rtbench.subjects import CLAIMS, NOBODY, Post, Program, Subject
 from rtbench.subjects.registry import Registry
 from rtbench.subjects.url import check
 from rtbench.transports.catalogue import maker
@@ -19,10 +19,10 @@ def known_with(registry: Registry, rows: Sequence[SubjectTable], source: str) ->
         where = f"{source}: subject[{place}]"
         if not row.name or not row.transport or bool(row.command) == bool(row.url):
             raise ScenarioError(f"{where}: expected a name, a transport, and a command or a url", "see README")
-        unknown = set(row.capabilities) - CAPABILITIES
+        unknown = set(row.capabilities) - CLAIMS.keys()
         if unknown:
             first = sorted(unknown)[0]
-            raise ScenarioError(f"{where}: unknown capability {first!r}", one_of(first, sorted(CAPABILITIES)))
+            raise ScenarioError(f"{where}: unknown capability {first!r}", one_of(first, sorted(CLAIMS)))
         if any(row.name == other.name for other in rows[:place]):
             raise ScenarioError(f"{where}: the name {row.name!r} is in use", "choose another name")
         try:

@@ -173,6 +173,15 @@ class PollTable:
 
 
 @dataclass(frozen=True, slots=True)
+class Http2Table:
+    """[http2]: HTTP/2 to the clients, and how many of them share a connection (loadtests/reactor/http2.py)."""
+
+    streams_per_connection: int = ruled(number(int, 0, 10_000, " streams; 0: HTTP/1.1"), 0)
+    """How many subscribers share a connection of HTTP/2, each with a stream of its own. 0: HTTP/1.1, a connection each.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class ReconnectTable:
     """[reconnect]: each transport's usual reconnect policy (loadtests/reconnect_policy.py)."""
 

@@ -4,11 +4,12 @@ A subject's file imports `Subject`, `Program`, … from here; `rtbench.servers.k
 look subjects up, use `rtbench.subjects.registry`.
 """
 
-from rtbench.subjects.model import CAPABILITIES, FEED, NOBODY, Launch, Post, Program, Subject
+from rtbench.subjects.model import CAPABILITIES, CLAIMS, FEED, NOBODY, Launch, Post, Program, Subject
 from rtbench.subjects.requirements import Requirement, needs_file, needs_package, needs_program
 
 __all__ = [
     "CAPABILITIES",
+    "CLAIMS",
     "FEED",
     "NOBODY",
     "Launch",

@@ -20,7 +20,7 @@ from rtbench.subjects.tls import TlsFiles
 from rtbench.transports.catalogue import catalogue as transports
 from rtbench.transports.catalogue import find as transport
 
-__all__ = ["CAPABILITIES", "FEED", "NOBODY", "Launch", "Post", "Program", "Subject"]
+__all__ = ["CAPABILITIES", "CLAIMS", "FEED", "NOBODY", "Launch", "Post", "Program", "Subject"]
 
 CLAIMS: Mapping[str, str] = {
     "resume": "a client that reconnects with the last id gets all that follows, without a hole between replay and live",
@@ -43,10 +43,11 @@ CLAIMS: Mapping[str, str] = {
     "origin": "a page of another site can neither open a WebSocket nor post (403), nor read an answer (no CORS)",
     "quiet-log": "the server logs no exception",
     "tls": "asked for TLS, it serves that version with the certificate that it is given, and no cleartext",
+    "http2": "asked for HTTP/2, it agrees on it in the TLS handshake (ALPN), and serves the same over it",
 }
 """What a subject may claim, and what that means."""
-CAPABILITIES = frozenset(CLAIMS)
-"""What a subject may claim; `verify` checks what is claimed and says what is not."""
+CAPABILITIES = frozenset(CLAIMS) - {"http2"}
+"""What a subject claims that names nothing; `verify` checks what is claimed and says what is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +185,8 @@ class Subject:
     """The proxy (servers/proxies/) before it; empty: none."""
     tls: str = ""
     """The version of TLS that its clients speak, "1.2" or "1.3"; empty: as its URL and `tls_ca` have it."""
+    http2: bool = False
+    """Whether its clients speak HTTP/2."""
 
     def __post_init__(self) -> None:
         check_path("path", self.path, ("query", "stream", "channel", "subscriber"))

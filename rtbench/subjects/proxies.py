@@ -44,6 +44,8 @@ class Proxy:
     command: Callable[[Before], Sequence[str]]
     requires: Sequence[Requirement]
     version: Sequence[str]
+    http2: bool = False
+    """Whether it speaks HTTP/2 to the clients, where it is asked for (`TlsFiles.http2`)."""
 
 
 @cache

@@ -14,12 +14,16 @@ __all__ = ["TlsFiles", "fault", "version_of"]
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """PEM files: `certificate` (the chain), `key`, `both` (the key, then the chain). `version`: "1.2" or "1.3"."""
+    """PEM files: `certificate` (the chain), `key`, `both` (the key, then the chain). `version`: "1.2" or "1.3".
+
+    `http2`: whether the handshake agrees on HTTP/2 with a client that offers it (ALPN); HTTP/1.1 is agreed on anyway.
+    """
 
     certificate: str
     key: str
     both: str
     version: str
+    http2: bool = False
 
 
 def version_of(tls: bool | str) -> str:

@@ -17,6 +17,8 @@ from rtbench.errors import UserError, one_of
 from rtbench.transports import Asked
 
 PACKAGE = "rtbench.transports"
+_APART = ("catalogue", "http2")
+"""Modules that carry transports: nothing of them is needed to list these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ def catalogue() -> dict[str, Transport]:
     """Every transport by its name."""
     found: list[Transport] = []
     for module in pkgutil.iter_modules(importlib.import_module(PACKAGE).__path__):
-        if module.name != "catalogue":
+        if module.name not in _APART:
             found += getattr(importlib.import_module(f"{PACKAGE}.{module.name}"), "TRANSPORTS", ())
     return {one.name: one for one in sorted(found, key=lambda one: (one.place, one.name))}
 
@@ -52,7 +54,7 @@ def codecs() -> dict[str, Callable[[Asked], Any]]:
     """The codecs for subjects that differ from their transport's own codec, by name."""
     found: dict[str, Callable[[Asked], Any]] = {}
     for module in pkgutil.iter_modules(importlib.import_module(PACKAGE).__path__):
-        if module.name != "catalogue":
+        if module.name not in _APART:
             found |= getattr(importlib.import_module(f"{PACKAGE}.{module.name}"), "CODECS", {})
     return found
 

@@ -73,6 +73,7 @@ def loads_of(run: Run, sockets: Path, network: str) -> Iterator[LoadProcess]:
         library=str(inner_loop.library() or ""),
         deaf=scenario.faults.deaf,
         spill=str(run.folder),
+        streams_per_connection=scenario.http2.streams_per_connection,
         heartbeat_s=max(scenario.server.heartbeat_s, subject.least_heartbeat_s) if beats else 0.0,
     )
     first = 0

@@ -1,19 +1,17 @@
-"""Shared by the subjects on Starlette and uvicorn: the server around an application, parameters, errors as small JSON.
+"""Shared by the subjects on Starlette: the application around their routes, parameters, errors as small JSON.
 
 Invariant: every request gets an answer of interface.md, as with the other stacks. An ASGI application never sees its
-connection, but the hub needs it (bytes held and acknowledged, aborts), and ASGI has no message for a ping, which is the
-heartbeat. So uvicorn's two protocols here put themselves into the scope; they still send everything themselves.
+connection, but the hub needs it (bytes held and acknowledged, aborts). So the server puts it into the scope
+(`uvicorn_server`, `hypercorn_server`).
 A subject imports this module when it serves, since the packages are optional.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Any, cast
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -22,108 +20,32 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import Scope
 from starlette.websockets import WebSocket
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.http11 import Request as Upgrade
 
 from rtbench.servers.kit import door, pages
-from rtbench.servers.kit.app import BACKLOG, FAREWELL_S, Server
+from rtbench.servers.kit.app import Server
 from rtbench.servers.kit.channel import Channel, ClientTransport
 from rtbench.servers.kit.cursor import BadParameter, cursor, number
-from rtbench.servers.kit.door import Door
-from rtbench.servers.kit.guard import Guard
 from rtbench.servers.kit.hub import Hub
 from rtbench.servers.kit.origin import REFUSAL
 from rtbench.servers.kit.poll_answer import Answer
 
-__all__ = ["converse", "pick", "protocol_of", "reply", "run", "same_site", "transport_of", "websocket_routes"]
+__all__ = [
+    "PROTOCOL",
+    "application",
+    "converse",
+    "pick",
+    "protocol_of",
+    "reply",
+    "same_site",
+    "transport_of",
+    "websocket_routes",
+]
 
 PROTOCOL = "rtbench.protocol"
-"""The key of uvicorn's protocol in scope["extensions"]."""
+"""The key of the server's protocol of a request in scope["extensions"]; its `transport` is the connection's."""
 
 
-class _Http(HttpToolsProtocol):
-    def handle_websocket_upgrade(self) -> None:
-        door = self.transport.get_protocol()
-        super().handle_websocket_upgrade()
-        if isinstance(door, Door):
-            door.serve(cast(asyncio.Protocol, self.transport.get_protocol()))
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.scope["extensions"] = {PROTOCOL: {"self": self}}
-
-
-class _WebSocket(WebSocketsSansIOProtocol):
-    def handle_connect(self, event: Upgrade) -> None:
-        super().handle_connect(event)
-        if not self.close_sent:  # accepted: its task runs after this
-            self.scope["extensions"] = {**(self.scope["extensions"] or {}), PROTOCOL: {"self": self}}
-
-    def ping(self) -> None:
-        """Send a ping: uvicorn would do so at its own interval, here the hub decides."""
-        self.conn.send_ping(b"")
-        self.transport.write(b"".join(self.conn.data_to_send()))
-
-
-def _behind(guard: Guard) -> Callable[..., Door]:
-    """uvicorn's factory of protocols, each behind a door."""
-    return lambda **options: Door(guard, lambda: _Http(**options))
-
-
-class _Uvicorn(uvicorn.Server):
-    """A uvicorn server that leaves signals to `Server` and reports when it accepts."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.accepting = asyncio.Event()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def startup(self, sockets: Any = None) -> None:
-        await super().startup(sockets)
-        self.accepting.set()
-
-
-async def run(server: Server, hub: Hub, routes: Sequence[BaseRoute]) -> None:
-    """Serve these routes, the plan and the pages until the server is stopped."""
-    files = server.options.tls
-    config = uvicorn.Config(
-        _application(server, hub, routes),
-        http=cast(Any, _behind(server.guard)),
-        ws=_WebSocket,
-        lifespan="off",
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        backlog=BACKLOG,
-        ssl_certfile=files.certificate if files else None,
-        ssl_keyfile=files.key if files else None,
-        server_header=False,
-        ws_per_message_deflate=False,
-        ws_ping_interval=None,  # the hub's heartbeat pings, as in every subject (R11)
-        ws_max_size=server.options.bounds.message_bytes,
-        timeout_keep_alive=max(1, int(server.options.bounds.idle_s)),
-        timeout_graceful_shutdown=max(1, int(FAREWELL_S)),
-    )
-    if server.tls is not None:
-        config.load()
-        config.ssl = server.tls  # uvicorn's own would also speak other versions
-    running = _Uvicorn(config)
-    await server.filled()
-    serving = asyncio.create_task(running.serve(sockets=[server.socket]))
-    await running.accepting.wait()
-    await server.ready()
-    await server.stopped.wait()
-    if server.conversing:
-        await asyncio.wait(server.conversing, timeout=FAREWELL_S / 2)
-    running.should_exit = True
-    await serving
-
-
-def _application(server: Server, hub: Hub, routes: Sequence[BaseRoute]) -> Starlette:
+def application(server: Server, hub: Hub, routes: Sequence[BaseRoute]) -> Starlette:
     async def plan(request: Request) -> Response:
         channel = pick(hub, request, request.path_params["stream"])
         since = cursor(request.query_params.get("since"), "since") or 0
@@ -199,7 +121,7 @@ def pick(hub: Hub, asked: HTTPConnection, stream: str) -> Channel:
 
 
 def protocol_of(scope: Scope) -> Any:
-    """uvicorn's protocol of this request."""
+    """The server's protocol of this request."""
     return scope["extensions"][PROTOCOL]["self"]
 
 

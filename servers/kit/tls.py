@@ -20,5 +20,7 @@ def context(tls: TlsFiles | None) -> ssl.SSLContext | None:
         return None
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     made.load_cert_chain(tls.certificate, tls.key)
+    if tls.http2:
+        made.set_alpn_protocols(["h2", "http/1.1"])
     made.minimum_version = made.maximum_version = _VERSIONS[tls.version]
     return made

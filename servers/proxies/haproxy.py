@@ -1,4 +1,7 @@
-"""HAProxy: as its documentation's first HTTP example has it, and tuned for streams (timeouts, no queue of writes)."""
+"""HAProxy: as its documentation's first HTTP example has it, and tuned for streams (timeouts, no queue of writes).
+
+`-h2`: tuned, and HTTP/2 to clients with TLS that ask for it (100 streams a connection, as shipped).
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,8 @@ def _tls(before: Before) -> str:
     if before.tls is None:
         return ""
     version = f"TLSv{before.tls.version}"
-    return f" ssl crt {before.tls.both} ssl-min-ver {version} ssl-max-ver {version}"
+    protocols = " alpn h2,http/1.1" if before.tls.http2 else ""
+    return f" ssl crt {before.tls.both} ssl-min-ver {version} ssl-max-ver {version}{protocols}"
 
 
 def _command(before: Before, tuned: bool) -> list[str]:
@@ -48,6 +52,7 @@ def _command(before: Before, tuned: bool) -> list[str]:
 _shipped, _tuned = partial(_command, tuned=False), partial(_command, tuned=True)
 _REQUIRES = (needs_program("haproxy", "apt-get install haproxy"),)
 
+_H2 = "HAProxy, HTTP/2 to the client, otherwise as haproxy-tuned"
 PROXIES = (
     Proxy(
         "haproxy",
@@ -58,4 +63,5 @@ PROXIES = (
         ("haproxy", "-v"),
     ),
     Proxy("haproxy-tuned", "haproxy", "HAProxy, long timeouts, http-no-delay", _tuned, _REQUIRES, ("haproxy", "-v")),
+    Proxy("haproxy-h2", "haproxy", _H2, _tuned, _REQUIRES, ("haproxy", "-v"), http2=True),
 )

@@ -1,7 +1,8 @@
 """nginx as a reverse proxy: as its documentation's first example has it, and tuned for streams.
 
 As shipped: `proxy_pass` alone, HTTP/1.0 to the upstream, buffering on, no upgrade. Tuned: HTTP/1.1, upgrades passed on,
-buffering off, long timeouts. One worker each, no access log, for a fair core.
+buffering off, long timeouts. `-h2`: tuned, and HTTP/2 to clients with TLS that ask for it (128 streams a connection).
+One worker each, no access log, for a fair core.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ _FOR_STREAMS = """
 
 def _configuration(before: Before, tuned: bool) -> str:
     room = 2 * before.subscribers + 1000
+    secure = " ssl http2" if before.tls and before.tls.http2 else " ssl" if before.tls else ""
     return f"""daemon off;
 master_process off;
 worker_processes 1;
@@ -43,7 +45,7 @@ http {{
   map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
   upstream server {{ server {before.upstream_host}:{before.upstream_port}; {"keepalive 1000;" if tuned else ""} }}
   server {{
-    listen {before.host}:{before.port} backlog=4096{" ssl" if before.tls else ""};{_tls(before)}
+    listen {before.host}:{before.port} backlog=4096{secure};{_tls(before)}
     location / {{
       proxy_pass http://server;{_FOR_STREAMS if tuned else ""}
     }}
@@ -69,7 +71,9 @@ def _command(before: Before, tuned: bool) -> list[str]:
 _shipped, _tuned = partial(_command, tuned=False), partial(_command, tuned=True)
 _REQUIRES = (needs_program("nginx", "apt-get install nginx"),)
 
+_H2 = "nginx, HTTP/2 to the client, otherwise as nginx-tuned"
 PROXIES = (
     Proxy("nginx", "nginx", "nginx, proxy_pass alone", _shipped, _REQUIRES, ("nginx", "-v")),
     Proxy("nginx-tuned", "nginx", "nginx, HTTP/1.1, upgrades, buffering off", _tuned, _REQUIRES, ("nginx", "-v")),
+    Proxy("nginx-h2", "nginx", _H2, _tuned, _REQUIRES, ("nginx", "-v"), http2=True),
 )

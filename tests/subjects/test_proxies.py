@@ -26,7 +26,9 @@ from rtbench.subjects.proxies import Before, catalogue, find
 from rtbench.subjects.registry import find as find_subject
 
 PATIENCE_S = 60
-SHIPPED = ["caddy", "caddy-tuned", "haproxy", "haproxy-tuned", "nginx", "nginx-tuned"]
+SHIPPED = [
+    "caddy", "caddy-h2", "caddy-tuned", "haproxy", "haproxy-h2", "haproxy-tuned", "nginx", "nginx-h2", "nginx-tuned",
+]  # fmt: skip
 
 
 def here(name: str) -> Any:
@@ -41,14 +43,15 @@ def here(name: str) -> Any:
 def test_each_is_there_as_shipped_and_tuned() -> None:
     assert sorted(catalogue()) == SHIPPED
     for name, one in catalogue().items():
-        assert (one.name, one.program) == (name, name.removesuffix("-tuned"))
+        assert (one.name, one.program) == (name, name.removesuffix("-tuned").removesuffix("-h2"))
+        assert one.http2 is name.endswith("-h2")
         assert one.description
         assert one.version[0] == one.program
         assert one.requires[0].what == f"the program {one.program}"
 
 
 def test_find_lists_what_there_is() -> None:
-    with pytest.raises(UserError, match="unknown proxy 'squid': choose one of caddy, caddy-tuned, haproxy"):
+    with pytest.raises(UserError, match="unknown proxy 'squid': choose one of caddy, caddy-h2, caddy-tuned, haproxy"):
         find("squid")
 
 

@@ -19,7 +19,7 @@ from rtbench.scenario.own_subjects import of_table
 from rtbench.scenario.tables import SubjectTable
 from rtbench.servers.stacks import nchan
 from rtbench.subjects import (
-    CAPABILITIES,
+    CLAIMS,
     FEED,
     NOBODY,
     Post,
@@ -53,7 +53,7 @@ def test_subject_is_what_its_file_says(name: str) -> None:
     assert subject.arm in ("controlled", "idiomatic", "floor")
     assert subject.technique in ("encode-once", "per-connection")
     assert subject.carries_id in ("protocol", "payload")
-    assert subject.capabilities <= CAPABILITIES
+    assert subject.capabilities <= CLAIMS.keys()
     assert inspect.iscoroutinefunction(subject.serve) is (subject.program is None)
     assert not subject.url
     assert subject.played
