@@ -1,4 +1,4 @@
-"""TLS where it is asked for (`tls` of a scenario): its version and its certificate, no cleartext, and no HTTP/2."""
+"""TLS where it is asked for (`tls` of a scenario): its version, its certificate, its HTTP by ALPN, and no cleartext."""
 
 from __future__ import annotations
 
@@ -67,6 +67,9 @@ def _offered_http2(target: Target) -> str:
             chosen = link.selected_alpn_protocol()
     except ssl.SSLError as error:
         return f"a client that offers h2 and http/1.1 is refused ({fault(error)})"
+    assert target.subject is not None
+    if target.subject.http2:
+        return "" if chosen == "h2" else f"it chose {chosen or 'nothing'} of h2 and http/1.1, and HTTP/2 is measured"
     return f"it chose {chosen} of h2 and http/1.1, and HTTP/1.1 is measured" if chosen == "h2" else ""
 
 
