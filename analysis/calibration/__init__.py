@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from rtbench.analysis.calibration import deliveries, starvation, stops
+from rtbench.analysis.calibration import deliveries, networks, starvation, stops
 from rtbench.analysis.calibration.aa import AA_METRICS, aa_short, judge_aa
 from rtbench.analysis.calibration.check import Check, measured_trials
 from rtbench.analysis.calibration.loopback import record as loopback
@@ -31,6 +31,11 @@ JUDGES: tuple[tuple[tuple[str, ...], Judge], ...] = (
     (("publisher-stop",), stops.publisher_stop),
     (("rested", "starved-short"), starvation.starved_short),
     (("rested", "starved-long"), starvation.starved_long),
+    (("network-delay",), networks.delays),
+    (("network-thousand",), networks.thousand),
+    (("network-jitter",), networks.jitter),
+    (("network-loss",), networks.loss),
+    (("network-rate",), networks.rate),
     (("aa-short",), aa_short),
 )
 """The campaigns of each judge, and the judge, in the order of the table."""
@@ -49,7 +54,7 @@ def judge(folder: Path) -> list[Check]:
 def _whole(name: str, campaign: Campaign) -> Iterator[Check]:
     """A failed trial counts as a truth that is not met."""
     planned = sum(len(block) for block in campaign.document["order"])
-    measured = len({(trial.block, trial.subject) for trial in measured_trials(campaign)})
+    measured = len({(trial.block, trial.item) for trial in measured_trials(campaign)})
     if measured < planned:
         yield Check(f"trials of {name}", planned, measured, "trials", "all measured", False)
 

@@ -17,9 +17,10 @@ from typing import Any
 import rtbench
 from rtbench.campaign.campaign import Campaign, Progress, Verify
 from rtbench.campaign.preflight import prepare
-from rtbench.errors import ResultsError
+from rtbench.errors import ResultsError, UserError
 from rtbench.machine.fingerprint import fingerprint
 from rtbench.machine.placement import Place
+from rtbench.processes import namespaces
 from rtbench.records import tables
 from rtbench.records.loopback import Loopback
 from rtbench.records.record import plain
@@ -33,6 +34,15 @@ FOLDER = loading.FOLDER / "calibration"
 def scenarios() -> list[Scenario]:
     """The campaigns of a calibration, in running order."""
     return [loading.load(str(path)) for path in sorted(FOLDER.glob("*.toml"))]
+
+
+def possible(tables: list[Scenario]) -> tuple[list[Scenario], str]:
+    """Those that can run here, and why the others cannot; "" when all can. Networks need root."""
+    try:
+        namespaces.check(routed=True)
+    except UserError as error:
+        return [table for table in tables if not any(cell.scenario.apart for cell in table.cells())], error.message
+    return tables, ""
 
 
 def measure(

@@ -640,3 +640,83 @@ def test_noise_is_of_the_calibration_s_aa_or_of_the_folder_itself(tmp_path: Path
     assert found["server_cpu_ns_per_message"]["blocks"] == 6  # two pairs, three blocks
     assert found["tcp_down_bytes_per_message"]["sd"] == 0.0  # the same bytes, always
     assert "connections_failed" not in found  # nothing but zeros
+
+
+# Networks
+
+NO_NETWORK = {"delay_ms": 0, "jitter_ms": 0, "loss": 0, "rate_mbit": 0, "queue_ms": 0, "late_p99_ns": 0}
+
+
+def through(one: dict[str, Any], connect_ms: float = 0.1, **network: Any) -> dict[str, Any]:
+    """The trial behind such a network, with the time that its connections took."""
+    count = one["manifest"]["counts"]["subscribers"]
+    table: dict[str, Any] = {name: np.zeros(count) for name in TABLES["connections"]}
+    table |= {"outcome": ["open"] * count, "subscriber": np.arange(count)}
+    one["tables"]["connections"] = table | {"connected_ns": np.full(count, int(connect_ms * MS))}
+    one["manifest"]["impairment"] = {**NO_NETWORK, **network}
+    return one
+
+
+@pytest.mark.parametrize(("error_ms", "met"), [(0.0, True), (0.29, True), (0.31, False), (-0.31, False)])
+@pytest.mark.parametrize(("name", "which"), [("network-delay", ""), ("network-thousand", ", 1,000 subscribers")])
+def test_a_network_s_delay_is_in_the_latency_once_and_in_a_connect_twice(
+    folder: Folder, name: str, which: str, error_ms: float, met: bool
+) -> None:
+    late = constant(int((22 + error_ms) * MS))
+    trials = [
+        through(trial("sse-aiohttp")),
+        through(trial("sse-aiohttp", kernel=late), 40.1 + error_ms, delay_ms=20),
+    ]
+    folder.campaign(name, trials)
+    checks = [check for check in folder.judge() if check.name.startswith("network")]
+    assert [(check.name, check.expected, check.met) for check in checks] == [
+        (f"network, delay of 20 ms: latency{which}", 20, met),
+        (f"network, round trip of 40 ms: TCP connect{which}", 40, met),
+    ]
+
+
+@pytest.mark.parametrize(("spread_ms", "met"), [(10, True), (4, False)])
+def test_a_jitter_is_an_even_spread(folder: Folder, spread_ms: int, met: bool) -> None:
+    def spread(who: int, seq: int, at: int) -> int:
+        return 2 * MS + int(spread_ms * MS * (2 * ((who * 26 + seq) / 10_400) - 1))
+
+    trials = [
+        through(trial("sse-aiohttp", subscribers=400), delay_ms=30),
+        through(trial("sse-aiohttp", subscribers=400, kernel=spread), delay_ms=30, jitter_ms=10),
+    ]
+    folder.campaign("network-jitter", trials)
+    found = {check.name: check.met for check in folder.judge() if check.name.startswith("network")}
+    assert found == {
+        "network, jitter of ± 10 ms: quantile 0.1": met,
+        "network, jitter of ± 10 ms: quantile 0.5": True,
+        "network, jitter of ± 10 ms: quantile 0.9": met,
+    }
+
+
+@pytest.mark.parametrize(("lost", "met"), [(500, True), (580, True), (600, False), (400, False)])
+def test_a_loss_is_within_its_binomial_band_in_each_direction(folder: Folder, lost: int, met: bool) -> None:
+    none = dict.fromkeys(("packets", "bytes", "forwarded", "lost", "queue_full", "own_drops", "queued_max_ns"), 0)
+    way = {**none, "packets": 10_000, "bytes": 600_000, "lost": lost}
+    folder.campaign("network-loss", [through(trial("sse-aiohttp"), loss=0.05, down=way, up=none)])
+    (check,) = [check for check in folder.judge() if check.name.startswith("network")]
+    assert check.name == "network, loss of 5 %, packets of 60 bytes to clients"
+    assert (check.expected, check.measured, check.met) == (0.05, lost / 10_000, met)
+
+
+# 150 bytes are a stream of 170 or 171 (above), and a packet of 223: 17.84 ms at 0.1 Mbit/s.
+@pytest.mark.parametrize(("taken_ms", "met"), [(17.84, True), (17.7, True), (17.5, False), (18.1, False)])
+def test_a_rate_is_a_packet_s_bits_by_its_time(folder: Folder, taken_ms: float, met: bool) -> None:
+    slow = constant(int((2 + taken_ms) * MS))
+    trials = [
+        through(trial("sse-aiohttp"), rate_mbit=1e9),
+        through(trial("sse-aiohttp", kernel=slow), rate_mbit=0.1),
+    ]
+    folder.campaign("network-rate", trials)
+    (check,) = [check for check in folder.judge() if check.name.startswith("network")]
+    assert (check.name, check.expected, check.met) == ("network, rate of 0.1 Mbit/s", 0.1, met)
+
+
+@pytest.mark.parametrize("name", ["network-delay", "network-thousand", "network-jitter", "network-rate"])
+def test_a_network_without_what_it_is_compared_with_is_not_judged(folder: Folder, name: str) -> None:
+    folder.campaign(name, [through(trial("sse-aiohttp"), delay_ms=5, jitter_ms=5, rate_mbit=5)])
+    assert folder.judge() == []

@@ -259,6 +259,10 @@ def test_namespaces_that_cannot_be_made_are_refused_before_anything_starts(monke
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(UserError, match="--netns needs root, for network namespaces"):
         prepare(scenario(netns=True))
+    swept = {"network": {"profile": ["none", "wan"]}}
+    for table in ({"network": {"delay_ms": 1}}, {"sweep": swept}):
+        with pytest.raises(UserError, match=r"\[network\] needs root, for network namespaces: use sudo"):
+            prepare(scenario(**table))
     assert prepare(scenario())
 
 

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rtbench.errors import UnavailableError
+from rtbench.processes import router
 from rtbench.processes.namespaces import INTERFACE
 
 pytestmark = pytest.mark.slow
@@ -115,3 +117,32 @@ def test_no_namespace_and_no_process_is_left(apart: Any) -> None:
     mounts = Path("/proc/self/mountinfo").read_text()
     assert not any(f"net:[{inode}]" in mounts for inode in made)
     assert INTERFACE not in {name for _, name in socket.if_nameindex()}
+
+
+# A network with delay and loss
+
+
+@pytest.mark.root
+def test_a_trial_through_a_router_has_its_delay_and_what_it_counted(
+    measure: Callable[..., Any], namespaces: None
+) -> None:
+    try:
+        router.check()
+    except UnavailableError as error:
+        pytest.skip(str(error))
+    whole = measure("sse-aiohttp", netns=False, grace_s=2, network={"delay_ms": 30, "loss": 0.02})
+    manifest = whole.manifest
+    assert manifest["status"] != "failed"
+    assert manifest["counts"]["lost"] == 0  # TCP sends again what the network loses
+    found = manifest["impairment"]
+    assert (found["delay_ms"], found["loss"], found["rate_mbit"]) == (30, 0.02, 0)
+    for way in (found["down"], found["up"]):
+        assert way["packets"] >= 125
+        assert (way["queue_full"], way["own_drops"]) == (0, 0)
+    assert {"pid", "cores", "cpu_ns_at_start", "cpu_ns_at_end"} <= manifest["processes"]["router"].keys()
+    deliveries, ticks = whole.table("deliveries"), whole.table("ticks")
+    stamped = deliveries["kernel_ns"] >= 0
+    sent = ticks["sent_ns"][np.searchsorted(ticks["seq"], deliveries["seq"][stamped])]
+    # No packet arrives earlier than the network lets it; two clocks, paired to far less than a millisecond.
+    assert (deliveries["kernel_ns"][stamped] >= sent + 29_000_000).all()
+    assert whole.alive == []
