@@ -51,7 +51,7 @@ def test_each_is_there_as_shipped_and_tuned() -> None:
 
 
 def test_find_lists_what_there_is() -> None:
-    with pytest.raises(UserError, match="unknown proxy 'squid': choose one of caddy, caddy-h2, caddy-tuned, haproxy"):
+    with pytest.raises(UserError, match="unknown proxy 'squid': choose one of caddy, caddy-tuned, caddy-h2, haproxy"):
         find("squid")
 
 
