@@ -1,0 +1,102 @@
+"""A trial over HTTP/2: subscribers share connections, each is audited, and a server without HTTP/2 is named."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rtbench import trial
+from rtbench.machine.placement import Place
+from rtbench.records.record import plain
+from rtbench.records.tables import read_table
+from rtbench.scenario.loading import build
+from rtbench.servers.kit import tls
+from rtbench.subjects import Subject
+from rtbench.subjects.tls import TlsFiles
+
+PATIENCE_S = 60
+QUICK = {"subscribers": 7, "warmup_s": 0.1, "warmup_messages": 0, "window_s": 0.5, "grace_s": 0.5}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("streams", [1, 3])
+def test_everything_arrives_on_shared_connections(tmp_path: Path, streams: int) -> None:
+    table = {"tls": True, "http2": {"streams_per_connection": streams}, "workload": {"rate_hz": 20}, **QUICK}
+    scenario = build(table, "here")
+    subject = scenario.subject_of("sse-hypercorn")
+    if subject.missing()[0]:
+        pytest.skip("hypercorn is missing: make setup")
+    made = plain(trial.run(trial.Spec(1, subject, 1, 1, scenario, {}), tmp_path, Place.here(), lambda _: None))
+    counts = made["counts"]
+    assert made["status"] != "failed", made["reasons"]
+    audited = ("expected", "delivered", "lost", "duplicated", "reordered", "corrupted")
+    assert [counts[name] for name in audited] == [70, 70, 0, 0, 0, 0]
+    connections = read_table(next(tmp_path.rglob("connections.parquet")), "connections")
+    assert sorted(connections["subscriber"].tolist()) == list(range(7))
+    of_port: dict[int, int] = {}
+    for port in connections["local_port"].tolist():
+        of_port[port] = of_port.get(port, 0) + 1
+    assert sorted(of_port.values()) == ([1] * 7 if streams == 1 else [1, 3, 3])
+    # What TCP counted on a connection is divided evenly over its subscribers.
+    received = np.asarray(connections["tcp_received_bytes_at_end"]) - np.asarray(
+        connections["tcp_received_bytes_at_start"]
+    )
+    for port in of_port:
+        shares = received[np.asarray(connections["local_port"]) == port]
+        assert shares.min() > 0 and shares.max() - shares.min() <= 2 * len(shares)
+
+
+@contextmanager
+def http1(files: TlsFiles) -> Iterator[int]:
+    """The port of a TLS server that offers HTTP/1.1 alone."""
+    loop = asyncio.new_event_loop()
+    context = tls.context(files)
+    assert isinstance(context, ssl.SSLContext)
+    context.set_alpn_protocols(["http/1.1"])
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(65536)
+        writer.close()
+
+    server = loop.run_until_complete(asyncio.start_server(answer, "127.0.0.1", 0, ssl=context))
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(PATIENCE_S)
+        server.close()
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+
+
+@pytest.mark.slow
+def test_a_server_that_refuses_http2_is_named(tmp_path: Path) -> None:
+    import trustme
+
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    ca, both = tmp_path / "ca.pem", tmp_path / "both.pem"
+    authority.cert_pem.write_to_path(ca)
+    issued.private_key_and_cert_chain_pem.write_to_path(both)
+    with http1(TlsFiles(both, both, both, "1.3")) as port:
+        table = {
+            "http2": {"streams_per_connection": 2}, **QUICK, "subscribers": 2, "subjects": ["mine"],
+            "subject": [
+                {"name": "mine", "transport": "sse", "url": f"https://127.0.0.1:{port}/x", "tls_ca": str(ca)}
+            ],
+        }  # fmt: skip
+        scenario = build(table, "here")
+        subject: Subject = scenario.subject_of("mine")
+        made = plain(trial.run(trial.Spec(1, subject, 1, 1, scenario, {}), tmp_path, Place.here(), lambda _: None))
+    assert made["status"] == "failed"
+    (reason, *_) = made["reasons"]
+    assert "HTTP/2 was asked for" in reason["message"], made["reasons"]
