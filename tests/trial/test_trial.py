@@ -110,7 +110,9 @@ def test_whose_fault_it_is_decides_the_status(
     def measure(run: Run, found: Measured) -> None:
         (run.folder / "server.log").write_text("oh\n")
         row = {name: np.array([5 if name == "at_ns" else -1]) for name in tables.TABLES["probes"]}
-        counters: Any = SimpleNamespace(rows=[row] * probed, columns=row, processes={}, network={}, wire={})
+        counters: Any = SimpleNamespace(
+            rows=[row] * probed, columns=row, processes={}, network={}, wire={}, routed=None
+        )
         found.counters = counters
         raise error
 
