@@ -796,6 +796,18 @@ def test_citations_of_campaigns_that_say_little() -> None:
 
     assert facts({}) == ["0 subscribers", "?", "0 blocks", "0 s windows"]
     assert facts({"scenario": {"stream": ["stocks", "news"]}})[1] == "stocks, news"
+    way = {
+        "tls": True,
+        "http2": {"streams_per_connection": 10},
+        "compression": "gzip",
+        "network": {"profile": "mobile"},
+    }
+    said = ["TLS 1.3", "10 subscribers a connection of HTTP/2", "compression gzip", "network mobile"]
+    assert facts({"scenario": way})[4:] == said
+    plain = {"tls": False, "compression": "none", "network": {"profile": "none", "loss": 0.0}}
+    assert facts({"scenario": plain})[4:] == []
+    cells = [{"tls": False, "network.loss": 0.0}, {"tls": "1.2", "network.loss": 0.02}]
+    assert facts({"scenario": plain, "cells": cells})[4:] == ["with and without TLS 1.2", "loss of 0 to 0.02"]
     assert facts({"scenario": {"stream": "fanout", "workload": {"rate_hz": 2}}})[1] == "broadcast of 2 messages/s"
     found = cite({"campaign": "a {b}\\c", "rtbench": "1", "environment": {"commit": "abc"}})
     assert "measured on" not in found.text and "rtbench 1, commit abc." in found.text
