@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from rtbench.subjects.registry import find
+
 pytestmark = pytest.mark.slow
 
 QUICK = {"eventsource_s": 0.3, "backoff_s": 0.2, "backoff_most_s": 0.4}
@@ -17,12 +19,18 @@ RESUMING = ["sse-aiohttp", "websocket-websockets", "short-poll-aiohttp", "long-p
 SUBSCRIBERS = 5
 
 
-@pytest.mark.parametrize("subject", RESUMING)
+SHARED = {"tls": True, "http2": {"streams_per_connection": 2}}
+
+
+@pytest.mark.parametrize(("subject", "way"), [*((name, {}) for name in RESUMING), ("sse-hypercorn", SHARED)])
 def test_everyone_comes_back_and_nothing_is_lost(
-    subject: str, measure: Callable[..., Any], everyone_back: Callable[..., None]
+    subject: str, way: dict[str, Any], measure: Callable[..., Any], everyone_back: Callable[..., None]
 ) -> None:
+    if find(subject).missing()[0]:
+        pytest.skip("hypercorn is missing: make setup")
     whole = measure(
         subject,
+        **way,
         look=everyone_back,
         window_s=1.5,
         grace_s=1,
