@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import ssl
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +16,15 @@ import pytest
 
 from rtbench import trial
 from rtbench.machine.placement import Place
+from rtbench.processes import certificates
+from rtbench.processes.publisher import PublisherProcess
+from rtbench.processes.starting import server_of
 from rtbench.records.record import plain
 from rtbench.records.tables import read_table
 from rtbench.scenario.loading import build
 from rtbench.servers.kit import tls
 from rtbench.subjects import Subject
+from rtbench.subjects.registry import find, multiplexed, secured
 from rtbench.subjects.tls import TlsFiles
 
 PATIENCE_S = 60
@@ -51,6 +57,34 @@ def test_everything_arrives_on_shared_connections(tmp_path: Path, streams: int) 
     for port in of_port:
         shares = received[np.asarray(connections["local_port"]) == port]
         assert shares.min() > 0 and shares.max() - shares.min() <= 2 * len(shares)
+
+
+@pytest.mark.slow
+def test_curl_reads_it_over_http2(tmp_path: Path) -> None:
+    curl = shutil.which("curl")
+    if (
+        curl is None
+        or "HTTP2" not in subprocess.run([curl, "--version"], capture_output=True, text=True, check=True).stdout
+    ):
+        pytest.skip("needs curl with HTTP/2: apt-get install curl")
+    scenario = build({"stream": ["fanout"], "server": {"heartbeat_s": 0.2}}, "here")
+    subject = certificates.trusting(multiplexed(secured(find("sse-hypercorn"), "1.3")), tmp_path)
+    if subject.missing()[0]:
+        pytest.skip("hypercorn is missing: make setup")
+    words = [curl, "--http2", "--silent", "--show-error", "--no-buffer", "--max-time", str(PATIENCE_S), "--cacert"]
+    with PublisherProcess(scenario.make_workload(), scenario, tmp_path, (), tmp_path / "publisher.log") as publisher:
+        publisher.ready()
+        with server_of(subject, scenario, publisher.socket_path, tmp_path, (), tmp_path / "server.log") as server:
+            publisher.play(scenario.stream)
+            url = server.ready()
+            asked = [*words, subject.tls_ca, "--write-out", "%{http_version}", f"{url}/plan/fanout"]
+            plan = subprocess.run(asked, capture_output=True, text=True, check=True)
+            assert plan.stdout.endswith("}2") and '"ticks"' in plan.stdout
+            with subprocess.Popen([*words, subject.tls_ca, f"{url}/sse/fanout"], stdout=subprocess.PIPE) as streaming:
+                assert streaming.stdout is not None
+                lines = [streaming.stdout.readline() for _ in range(40)]
+                streaming.kill()
+    assert any(line.startswith(b"id: ") for line in lines) and any(line.startswith(b"data: ") for line in lines)
 
 
 @contextmanager
