@@ -137,7 +137,8 @@ def test_a_trial_through_a_router_has_its_delay_and_what_it_counted(
     found = manifest["impairment"]
     assert (found["delay_ms"], found["loss"], found["rate_mbit"]) == (30, 0.02, 0)
     for way in (found["down"], found["up"]):
-        assert way["packets"] >= 125
+        # How many packets carry 125 messages is TCP's affair: what is sent again or acknowledged late is joined.
+        assert 0 <= way["lost"] < way["packets"]
         assert (way["queue_full"], way["own_drops"]) == (0, 0)
     assert {"pid", "cores", "cpu_ns_at_start", "cpu_ns_at_end"} <= manifest["processes"]["router"].keys()
     deliveries, ticks = whole.table("deliveries"), whole.table("ticks")
