@@ -106,7 +106,7 @@ def _server(option: Option, parts: list[Cell], exponents: list[Exponent], wanted
         machines=machines,
         load_cores=replace(load_cores, binding=scarcer == "cores"),
         load_hosts=hosts,
-        reconnect=_slope(option.cell.evidence, option, _HANDSHAKE, wanted.subscribers),
+        reconnect=_slope(option, _HANDSHAKE, wanted.subscribers),
     )
 
 
@@ -149,9 +149,9 @@ def _cores(
     return each, cores
 
 
-def _slope(evidence: Evidence, option: Option, metric: str, by: float) -> Amount:
+def _slope(option: Option, metric: str, by: float) -> Amount:
     """A measured number times `by`."""
-    found: Summary | None = evidence.summary(option.subject.name, metric)
+    found: Summary | None = option.cell.evidence.summary(option.subject.name, metric)
     if found is None or found.median is None:
         return Amount(None, missing="not measured")
     return Amount(found.median, found.low, found.high, found.unit).times(by)
@@ -159,8 +159,8 @@ def _slope(evidence: Evidence, option: Option, metric: str, by: float) -> Amount
 
 def _memory(option: Option, wanted: Wanted) -> Amount:
     """The server's own memory and its half of the kernel's, which has both ends of a connection on loopback."""
-    evidence, count = option.cell.evidence, float(wanted.subscribers)
-    user, kernel = _slope(evidence, option, _USER, count), _slope(evidence, option, _KERNEL, count / 2)
+    count = float(wanted.subscribers)
+    user, kernel = _slope(option, _USER, count), _slope(option, _KERNEL, count / 2)
     if user.value is None or kernel.value is None:
         return Amount(None, unit="bytes", missing=_LADDER)
     return Amount(_sum(user.value, kernel.value), _sum(user.low, kernel.low), _sum(user.high, kernel.high), "bytes")
@@ -191,7 +191,7 @@ def _bandwidth(option: Option) -> Amount:
 
 def _load(option: Option, wanted: Wanted, sizes: list[float], traffic: float) -> Amount:
     """The cores of load processes that would subscribe so many."""
-    cores = _slope(option.cell.evidence, option, _CLIENT, option.factor / 1e9 / wanted.busy)
+    cores = _slope(option, _CLIENT, option.factor / 1e9 / wanted.busy)
     if cores.value is None:
         return Amount(None, unit="cores", missing="not measured")
     each = wanted.subscribers / max(1.0, cores.value)
@@ -201,16 +201,16 @@ def _load(option: Option, wanted: Wanted, sizes: list[float], traffic: float) ->
 def _whole(amounts: dict[str, Amount], room: dict[str, float]) -> tuple[Amount, str]:
     """The machines that hold all of it, and what decides their number. What was not measured decides nothing."""
 
-    def needed(end: str) -> dict[str, float]:
+    def shares(end: str) -> dict[str, float]:
         found = {name: getattr(one, end) for name, one in amounts.items()}
         whole = {name: amounts[name].value if value is None else value for name, value in found.items()}
         return {name: value / room[name] for name, value in whole.items() if value is not None}
 
-    each = needed("value")
+    each = shares("value")
     if not each:
         return Amount(None, unit="machines", missing="nothing that decides it was measured"), ""
     scarce = max(each, key=lambda name: each[name])
-    low, value, high = (float(max(1, math.ceil(max(needed(end).values()) - 1e-9))) for end in ("low", "value", "high"))
+    low, value, high = (float(max(1, math.ceil(max(shares(end).values()) - 1e-9))) for end in ("low", "value", "high"))
     return Amount(value, low, high, "machines", extrapolated_by=amounts[scarce].extrapolated_by), scarce
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from rtbench.analysis import format
 from rtbench.analysis.evidence import Evidence, naming
+from rtbench.analysis.report.command import without
 from rtbench.records.capacity import CapacityRecord, Level, SubjectCapacity
 
 COLUMNS = ("holds", "fails at", "limited by", "probes")
@@ -112,7 +113,7 @@ def next_step(found: CapacityRecord, command: str, folder: str) -> str:
         run = shlex.join(["rtbench", "run", scenario, "--set", value])
         return f"Next: `{run}` compares latency and cost at a load that all hold."
     if any(one.out_of_time for one in unsettled):
-        typed = _without_minutes(command)
+        typed = shlex.join(without(shlex.split(command), "--minutes"))
         return f"Next: `{typed} --out {shlex.quote(folder)} --resume --minutes M` continues: the time was over."
     if any(one.harness_limited for one in unsettled):
         return (
@@ -120,13 +121,6 @@ def next_step(found: CapacityRecord, command: str, folder: str) -> str:
             "was the limit."
         )
     return f"Next: `{command} --to N` with a higher N, or another level (--set slo.latency_ms=MS)."
-
-
-def _without_minutes(command: str) -> str:
-    words = shlex.split(command)
-    at = words.index("--minutes") if "--minutes" in words else len(words)
-    kept = [word for word in [*words[:at], *words[at + 2 :]] if not word.startswith("--minutes=")]
-    return shlex.join(kept)
 
 
 def _scenario(command: str) -> Sequence[str]:

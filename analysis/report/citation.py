@@ -88,8 +88,7 @@ def _values(document: Mapping[str, Any], key: str, value: Any) -> list[Any]:
 
 def _range(document: Mapping[str, Any], key: str, value: Any, form: str) -> str:
     """`1,000`, or over the cells of a sweep `100 to 5,000`."""
-    cells = document.get("cells") or ()
-    values = {cell[key] for cell in cells if isinstance(cell.get(key), (int, float))} or {value}
+    values = [one for one in _values(document, key, value) if isinstance(one, (int, float))] or [value]
     low, high = min(values), max(values)
     return f"{low:{form}}" if low == high else f"{low:{form}} to {high:{form}}"
 

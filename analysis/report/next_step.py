@@ -13,6 +13,7 @@ from typing import Any
 
 from rtbench.analysis.evidence import Evidence, naming
 from rtbench.analysis.report import capacity
+from rtbench.analysis.report.command import without
 from rtbench.analysis.report.findings import CPU
 
 MOST_BLOCKS = 40
@@ -59,15 +60,12 @@ def _words(document: Mapping[str, Any]) -> list[str]:
 def again(words: Sequence[str], blocks: int = 0) -> str:
     """The campaign's command into a new folder, with more blocks where they are given."""
     kept: list[str] = []
-    skip = False
-    for word in words or ["rtbench", "run", "SCENARIO"]:
+    for word in without(words or ["rtbench", "run", "SCENARIO"], "--out"):
         other = bool(blocks) and word.startswith("blocks=")
-        if skip or other or word.startswith("--out=") or word in ("--out", "--quiet", "--resume"):
-            if other and kept and kept[-1] == "--set":
-                kept.pop()
-            skip = word == "--out"
-            continue
-        kept.append(word)
+        if other and kept and kept[-1] == "--set":
+            kept.pop()
+        if not other and word not in ("--quiet", "--resume"):
+            kept.append(word)
     return shlex.join([*kept, "--set", f"blocks={blocks}"] if blocks else kept)
 
 

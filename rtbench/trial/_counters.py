@@ -113,10 +113,10 @@ class Counters:
         table["machine"][f"throttles_{suffix}"] = probes.throttles()
         if group.network is not None and (router := group.network.router) is not None:
             self.routed.append(router.count())
-            told = table.setdefault(
+            row = table.setdefault(
                 "router", {"pid": router.pid, **place.of("publisher"), "scheduling": router.scheduling}
             )
-            told[f"cpu_ns_{suffix}"], told[f"run_delay_ns_{suffix}"] = router.cpu_ns(), router.run_delay_ns()
+            row[f"cpu_ns_{suffix}"], row[f"run_delay_ns_{suffix}"] = router.cpu_ns(), router.run_delay_ns()
         if group.network is not None:
             self.wire[f"wire_bytes_{suffix}"] = probes.wire_bytes(group.server.pid, namespaces.INTERFACE)
         self._network(suffix)

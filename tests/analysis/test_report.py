@@ -802,8 +802,8 @@ def test_citations_of_campaigns_that_say_little() -> None:
         "compression": "gzip",
         "network": {"profile": "mobile"},
     }
-    said = ["TLS 1.3", "10 subscribers a connection of HTTP/2", "compression gzip", "network mobile"]
-    assert facts({"scenario": way})[4:] == said
+    shown = ["TLS 1.3", "10 subscribers a connection of HTTP/2", "compression gzip", "network mobile"]
+    assert facts({"scenario": way})[4:] == shown
     plain = {"tls": False, "compression": "none", "network": {"profile": "none", "loss": 0.0}}
     assert facts({"scenario": plain})[4:] == []
     cells = [{"tls": False, "network.loss": 0.0}, {"tls": "1.2", "network.loss": 0.02}]

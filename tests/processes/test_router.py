@@ -55,7 +55,7 @@ Play = Callable[..., tuple[list[tuple[int, int]], Counted]]
 
 
 class Enough(Process):
-    """A process that is told to go on."""
+    """A process that goes on at a command."""
 
     def go_on(self) -> None:
         assert self._child.stdin is not None

@@ -8,15 +8,18 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import trustme
 from msgspec import structs
 
 from rtbench import trial
@@ -424,6 +427,42 @@ def measure(tmp_path_factory: pytest.TempPathFactory) -> Measure:
         return Whole(subject, scenario, tmp_path_factory.mktemp("campaign"), look)
 
     return run
+
+
+@contextmanager
+def _serving(issued: trustme.LeafCert, *protocols: str) -> Iterator[int]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    issued.configure_cert(context)
+    if protocols:
+        context.set_alpn_protocols(protocols)
+
+    def answer(plain: socket.socket) -> None:
+        with suppress(OSError), closing(context.wrap_socket(plain, server_side=True)) as connection:
+            connection.recv(65536)
+            connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{"ticks":[]}')
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                plain, _ = listener.accept()
+                plain.settimeout(PATIENCE_S)
+                answer(plain)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=accept)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(PATIENCE_S)
+
+
+@pytest.fixture
+def serving() -> Callable[..., AbstractContextManager[int]]:
+    """`serving(issued, *protocols)`: the port of a server with this certificate and these protocols for ALPN; it
+    answers any request with a plan."""
+    return _serving
 
 
 @pytest.fixture(scope="session")

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
-import ssl
 import subprocess
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import trustme
 
 from rtbench import trial
 from rtbench.machine.placement import Place
@@ -22,10 +20,8 @@ from rtbench.processes.starting import server_of
 from rtbench.records.record import plain
 from rtbench.records.tables import read_table
 from rtbench.scenario.loading import build
-from rtbench.servers.kit import tls
 from rtbench.subjects import Subject
 from rtbench.subjects.registry import find, multiplexed, secured
-from rtbench.subjects.tls import TlsFiles
 
 PATIENCE_S = 60
 QUICK = {"subscribers": 7, "warmup_s": 0.1, "warmup_messages": 0, "window_s": 0.5, "grace_s": 0.5}
@@ -87,41 +83,11 @@ def test_curl_reads_it_over_http2(tmp_path: Path) -> None:
     assert any(line.startswith(b"id: ") for line in lines) and any(line.startswith(b"data: ") for line in lines)
 
 
-@contextmanager
-def http1(files: TlsFiles) -> Iterator[int]:
-    """The port of a TLS server that offers HTTP/1.1 alone."""
-    loop = asyncio.new_event_loop()
-    context = tls.context(files)
-    assert isinstance(context, ssl.SSLContext)
-    context.set_alpn_protocols(["http/1.1"])
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(65536)
-        writer.close()
-
-    server = loop.run_until_complete(asyncio.start_server(answer, "127.0.0.1", 0, ssl=context))
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(PATIENCE_S)
-        server.close()
-        loop.run_until_complete(asyncio.sleep(0))
-        loop.close()
-
-
 @pytest.mark.slow
-def test_a_server_that_refuses_http2_is_named(tmp_path: Path) -> None:
-    import trustme
-
-    authority = trustme.CA()
-    issued = authority.issue_cert("127.0.0.1")
-    ca, both = tmp_path / "ca.pem", tmp_path / "both.pem"
+def test_a_server_that_refuses_http2_is_named(tmp_path: Path, serving: Callable[..., Any]) -> None:
+    authority, ca = trustme.CA(), tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(ca)
-    issued.private_key_and_cert_chain_pem.write_to_path(both)
-    with http1(TlsFiles(both, both, both, "1.3")) as port:
+    with serving(authority.issue_cert("127.0.0.1"), "http/1.1") as port:
         table = {
             "http2": {"streams_per_connection": 2}, **QUICK, "subscribers": 2, "subjects": ["mine"],
             "subject": [

@@ -7,10 +7,10 @@ import shutil
 import socket
 import ssl
 import subprocess
-import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -36,34 +36,6 @@ YESTERDAY = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
 
 
 # Planted faults
-
-
-@contextmanager
-def serving(issued: trustme.LeafCert) -> Iterator[int]:
-    """The port of a server with this certificate; it answers any request with a plan."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    issued.configure_cert(context)
-
-    def answer(plain: socket.socket) -> None:
-        with suppress(OSError), closing(context.wrap_socket(plain, server_side=True)) as connection:
-            connection.recv(65536)
-            connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{"ticks":[]}')
-
-    def accept() -> None:
-        with suppress(OSError):
-            while True:
-                plain, _ = listener.accept()
-                plain.settimeout(PATIENCE_S)
-                answer(plain)
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=accept)
-        thread.start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join(PATIENCE_S)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +65,9 @@ def issue(authority: trustme.CA, fault: str) -> trustme.LeafCert:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_wrong_certificate_is_one_line_of_verify_and_of_the_load(authority: trustme.CA, ca: Path, fault: str) -> None:
+def test_a_wrong_certificate_is_one_line_of_verify_and_of_the_load(
+    authority: trustme.CA, ca: Path, fault: str, serving: Callable[..., Any]
+) -> None:
     with serving(issue(authority, fault)) as port:
         url = f"https://127.0.0.1:{port}"
         subject = Subject("https", "sse", "x", url=f"{url}/sse/fanout", tls_ca=str(ca), publish="nobody")
@@ -111,7 +85,9 @@ def test_a_wrong_certificate_is_one_line_of_verify_and_of_the_load(authority: tr
             assert refused.value.why.startswith(f"TLS: the certificate is refused: {FAULTS[fault]}")
 
 
-def test_a_plan_is_asked_for_with_the_authority_of_the_subject(authority: trustme.CA, ca: Path) -> None:
+def test_a_plan_is_asked_for_with_the_authority_of_the_subject(
+    authority: trustme.CA, ca: Path, serving: Callable[..., Any]
+) -> None:
     with serving(issue(authority, "")) as port:
         assert get(f"https://127.0.0.1:{port}/plan/fanout", PATIENCE_S, tls_ca=str(ca)).status == 200
 
