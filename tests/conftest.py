@@ -10,10 +10,12 @@ import select
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 from urllib.parse import urlsplit
@@ -40,6 +42,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what is marked `root` for an ordinary user."""
     if item.get_closest_marker("root") and os.geteuid() != 0:
         pytest.skip("needs root: make test ARGS='-m root', as root")
+
+
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for temporary files of this test alone, with a path short enough for sockets (`tmp_path` may not be)."""
+    with tempfile.TemporaryDirectory(prefix="test.", dir="/tmp") as folder:
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        yield Path(folder)
 
 
 @pytest.fixture

@@ -18,9 +18,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from rtbench.errors import ResultsError
 from rtbench.records.replacing import unwritable
 
 PREFIX = "rtbench."
+_LONGEST = 74
+"""The longest path of the folder for temporary files, bytes: a socket's path has 107 at most (`sun_path`, unix(7)), of
+which its own name takes 17 and `/load-10000.sock` 16."""
 _CLEANER_S = 2.0
 """How long a cleaner may take to exit."""
 _cleaners: list[int] = []
@@ -29,10 +33,12 @@ _cleaners: list[int] = []
 
 @contextlib.contextmanager
 def scratch() -> Iterator[Path]:
-    """A new folder. Raises ResultsError when it cannot be made."""
+    """A new folder. Raises ResultsError when it cannot be made, or when a path in it would be too long for a socket."""
     with contextlib.ExitStack() as stack:
         try:
             holder = Path(tempfile.gettempdir())
+            if len(os.fsencode(holder)) > _LONGEST:
+                raise ResultsError(f"{holder}: too long for the path of a socket", "set TMPDIR to a short one, as /tmp")
             clear(holder)
             folder, lock = _locked(holder)
             stack.callback(os.close, lock)

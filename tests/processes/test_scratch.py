@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -20,10 +21,7 @@ from rtbench.processes.scratch import PREFIX, clear, scratch
 PATIENCE_S = 60
 
 
-@pytest.fixture(autouse=True)
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("temporary")
 
 
 def test_a_folder_is_private_and_gone_afterwards(temporary: Path) -> None:
@@ -100,4 +98,18 @@ def test_a_killed_cleaner_does_no_harm(temporary: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_a_user_error(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(temporary / "missing"))
     with pytest.raises(ResultsError, match=r"cannot write into .*missing \(No such file or directory\)"), scratch():
+        raise AssertionError
+
+
+def test_a_folder_whose_sockets_would_have_too_long_a_path_is_a_user_error(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The longest that is let through takes the longest socket; one byte more is one line."""
+    longest = temporary / ("x" * (73 - len(str(temporary))))
+    longest.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(longest))
+    with scratch() as folder, socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(folder / "load-10000.sock"))
+    monkeypatch.setattr(tempfile, "tempdir", f"{longest}x")
+    with pytest.raises(ResultsError, match=r"x: too long for the path of a socket.*TMPDIR"), scratch():
         raise AssertionError

@@ -159,11 +159,9 @@ def test_openssl_verifies_the_chain_and_the_version(served: tuple[str, str]) -> 
 
 
 @pytest.mark.slow
-def test_a_trial_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_over_tls(tmp_path: Path, temporary: Path) -> None:
     """Everything arrives over the version that was asked for; no key and no certificate is left anywhere."""
-    private, results = tmp_path / "private", tmp_path / "results"
-    private.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(private))
+    results = tmp_path / "results"
     settings = {"subscribers": 3, "warmup_s": 0.1, "warmup_messages": 0, "window_s": 0.5, "grace_s": 0.3}
     scenario = build({"tls": "1.2", "workload": {"rate_hz": 20}, **settings}, "here")
     spec = trial.Spec(1, scenario.subject_of("sse-aiohttp"), 1, 1, scenario, {})
@@ -180,4 +178,4 @@ def test_a_trial_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert (connections["connected_ns"] < connections["secured_ns"]).all()
     kept = b"".join(path.read_bytes() for path in results.rglob("*") if path.is_file())
     assert b"PRIVATE KEY" not in kept and b"BEGIN CERTIFICATE" not in kept
-    assert list(private.iterdir()) == []
+    assert list(temporary.iterdir()) == []
