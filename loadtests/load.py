@@ -1,7 +1,8 @@
 """rtbench's part of one Locust process: settings, the reactor, the recorder, and the subscribers' numbers.
 
-Invariant: one `Load` a process, made before the first user. In a trial (RTBENCH_TRIAL names its settings) the campaign
-steers it through `trial.py`; standalone, Locust steers it, and `locust_stats.py` feeds Locust once a second.
+Invariant: a process has one reactor and one recorder. In a trial (RTBENCH_TRIAL names its settings) it has one `Load`,
+which the campaign steers through `trial.py`. In a Locust test of one's own each user class has a `Load` of its own
+beside the first one; Locust steers them, and `locust_stats.py` feeds Locust once a second.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from gevent.event import Event
@@ -25,6 +27,9 @@ from rtbench.messages.load import LoadSettings, TlsCounts
 from rtbench.records.tables import SUCCEEDED
 from rtbench.streams import Pace, find
 from rtbench.workload import Channel, Workload
+
+APART = 1_000_000
+"""So far apart are the numbers of the subscribers, and of the channels, of loads that share a process."""
 
 _TURNS = 50
 """A look at all connections is divided into so many turns."""
@@ -52,22 +57,28 @@ def reactor_of(settings: LoadSettings) -> Reactor:
 
 
 class Load:
-    """The state of one load process."""
+    """The subscribers of one kind: their settings, their server and their numbers.
 
-    def __init__(self, settings: LoadSettings) -> None:
+    `beside`: the load that was made before it in this process. They share the reactor and the recorder.
+    """
+
+    def __init__(self, settings: LoadSettings, beside: Load | None = None) -> None:
         self.settings = settings
-        self.reactor = reactor_of(settings)
+        self.origin: int = 0 if beside is None else beside.origin + APART
+        """The lowest number of its subscribers and channels."""
+        self.reactor: Reactor = reactor_of(settings) if beside is None else beside.reactor
         self.pool = Pool(self.reactor, settings.streams_per_connection) if settings.streams_per_connection else None
         """The connections of HTTP/2; None: each subscriber has a connection of HTTP/1.1."""
-        self.recorder = Recorder(self.reactor)
-        self.recorder.due_path = settings.due.split(".") if settings.due else []
+        self.recorder: Recorder = Recorder(self.reactor) if beside is None else beside.recorder
+        self.due_path = settings.due.split(".") if settings.due else []
         self.base_ns = time.monotonic_ns()
         self.subscribed_count = 0
         self.failed: dict[str, int] = {}
         self.given_up = 0
         """Subscribers that do not reconnect."""
         self.target: Endpoint | None = None
-        self.transport = ""
+        self.transport = self.name = ""
+        """What its subscribers speak, and its name in Locust's statistics."""
         self.ramp_ns = 0
         self.ramp_hz = 0.0
         self.ramp_from = 0
@@ -75,7 +86,7 @@ class Load:
         self.senders: list[Sender] = []
         self._caught_up: Event | None = None
         self._long = False
-        # Subscribers are numbered first, first + step, first + 2 step, …: contiguous over `step` workers.
+        # From `origin` on subscribers are numbered first, first + step, …: contiguous over `step` workers.
         self.first, self.step = 0, 1
         self._given = 0
         self._returned: list[int] = []
@@ -89,22 +100,24 @@ class Load:
             local = heapq.heappop(self._returned)
         else:
             local, self._given = self._given, self._given + 1
-        index = self.first + local * self.step
-        number = self._workload.channel_of(index)
-        channel = self._workload.channel(number)
-        subscriber = Subscriber(self, index, transport, channel, find(channel.stream).json_payload)
+        index = self.origin + self.first + local * self.step
+        subscriber = self._made(index, transport)
+        channel = subscriber.channel
         if sends(self.settings.chat, index) and find(channel.stream).uplink:
             self.senders.append(Sender(subscriber, self.settings.chat))
         return subscriber
 
     def visitor(self, index: int) -> Subscriber:
         """The visitor (`[churn]`) with this number, which is beyond those of all subscribers."""
-        channel = self._workload.channel(self._workload.channel_of(index))
-        return Subscriber(self, index, self.transport, channel, find(channel.stream).json_payload)
+        return self._made(index, self.transport)
+
+    def _made(self, index: int, transport: str) -> Subscriber:
+        channel = self.channel(self.origin + self._workload.channel_of(index - self.origin))
+        return Subscriber(self, index, transport, channel, find(channel.stream).json_payload)
 
     def channel(self, number: int) -> Channel:
         """The channel of that number."""
-        return self._workload.channel(number)
+        return replace(self._workload.channel(number - self.origin), number=number)
 
     def release(self, subscriber: Subscriber) -> None:
         """Free the subscriber's number."""
@@ -112,7 +125,7 @@ class Load:
 
     def number(self, subscriber: Subscriber) -> int:
         """The subscriber's number within this process, from 0."""
-        return (subscriber.index - self.first) // self.step
+        return (subscriber.index - self.origin - self.first) // self.step
 
     def connect_at(self, subscriber: Subscriber) -> int:
         """When the subscriber connects for the first time, by its place on the ramp; 0 (now) for later connections."""

@@ -75,9 +75,8 @@ class Recorder:
         self.deliveries, self.requests, self.sends = Rows("deliveries"), Rows("requests"), Rows("sends")
         self.controls: dict[str, int] = {}
         self.faults: list[str] = []
-        self.due_path: list[str] = []
         self.due: dict[tuple[int, int], int] = {}
-        """(channel, id) to the due time (Unix ns) in the payload at `due_path`."""
+        """(channel, id) to the due time (Unix ns) in the payload at the load's `due_path`."""
         self.response_headers: dict[str, str] = {}
         """The headers of the first decoded response, which show what was negotiated (R11)."""
         self.decode_cpu_ns = 0
@@ -217,8 +216,10 @@ class Recorder:
         subscriber, payload = link.subscriber, message.payload
         if link.first_message_ns < 0:
             link.first_message_ns = app_ns
-        if self.due_path:
-            self._note_due(subscriber.channel.number, message)
+        if subscriber.load.due_path:
+            self._note_due(subscriber.channel.number, message, subscriber.load.due_path)
+        if subscriber.on_message is not None:
+            subscriber.on_message(message)
         link.last_row = self.deliveries.place()
         subscriber.cursor = message.id
         self.deliveries.append(
@@ -234,10 +235,10 @@ class Recorder:
             )
         )
 
-    def _note_due(self, channel: int, message: Message) -> None:
+    def _note_due(self, channel: int, message: Message, path: list[str]) -> None:
         key = channel, message.id
         if key not in self.due:
-            value = at_path(message.payload, self.due_path)
+            value = at_path(message.payload, path)
             if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _LATEST_S:
                 self.due[key] = round(value * 1e9)
 

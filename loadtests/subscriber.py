@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import gevent
 from gevent.event import AsyncResult
 
 from rtbench.errors import UserError
@@ -20,7 +22,7 @@ from rtbench.loadtests.reactor.links import Link, PollLink, link_of
 from rtbench.loadtests.reactor.tls import Tls
 from rtbench.loadtests.reconnect_policy import wait_s
 from rtbench.records.tables import FOR_GOOD
-from rtbench.transports import Asked
+from rtbench.transports import Asked, Message
 from rtbench.transports.catalogue import find, maker
 from rtbench.workload import Channel
 
@@ -99,22 +101,41 @@ class Subscriber:
         self._waited_s = 0.0
         """Time from the last connection's end until its advice was decoded; part of the wait."""
         self._over: AsyncResult[Link] = AsyncResult()
+        self._accepted: AsyncResult[bool] = AsyncResult()
+        self.settings = load.settings
+        """What is asked of the server: the load's, unless this subscriber has a path or headers of its own."""
+        self.on_message: Callable[[Message], object] | None = None
+        """Called with each message when it is decoded."""
         self._phase_ns = phase_ns(index, load.settings.poll_interval_ns)
 
     def subscribe(self, target: Endpoint, at_ns: int = 0) -> None:
         """Connect at `at_ns` (0: now), subscribe, and return when the connection is over."""
-        over = self._over = AsyncResult()
+        self.begin(target, at_ns)
+        self.until_over()
+
+    def begin(self, target: Endpoint, at_ns: int = 0) -> None:
+        """Connect at `at_ns` (0: now) and subscribe; return at once."""
+        self._over, self._accepted = AsyncResult(), AsyncResult()
         self._planned_ns = at_ns or self._planned_ns
         if at_ns > time.monotonic_ns():
             self.load.reactor.at(at_ns, self.connect, target)
         else:
             self.connect(target)
+
+    def accepted(self) -> bool:
+        """Whether the server accepts the subscription that has begun; waits for its answer."""
+        return bool(self._accepted.get())
+
+    def until_over(self, timeout_s: float | None = None) -> None:
+        """Return when the connection is over; after `timeout_s`, or when the caller is killed, close it."""
         try:
-            link: Link = over.get()
+            link = self._over.get(timeout=timeout_s)
+        except gevent.Timeout:
+            link = self.link
         finally:
             if self.link is not None:
                 self.link.over("closed by the subscriber")
-        if not self.over_for_good:
+        if link is not None and not self.over_for_good:
             self.load.catch_up()  # only decoding gives the codec the cursor and the retry advice
             self.learn(link)
 
@@ -128,12 +149,15 @@ class Subscriber:
 
     def asked(self, target: Endpoint) -> Asked:
         """The next subscription's request."""
-        settings, channel = self.load.settings, self.channel
+        settings, channel = self.settings, self.channel
         template = settings.path or find(self.transport).prefix + "/{query}"
         return Asked(
             host=target.host,
             path=template.format(
-                query=channel.query, stream=channel.stream, channel=channel.index, subscriber=self.index
+                query=channel.query,
+                stream=channel.stream,
+                channel=channel.index,
+                subscriber=self.index - self.load.origin,
             ),
             cursor=self.cursor if self.cursor != -1 else None,  # the last message had no id
             timeout_s=settings.long_timeout_s if self.transport == "long-poll" else None,
@@ -170,6 +194,7 @@ class Subscriber:
         """The server accepted the subscription."""
         self.attempts = 0
         self.load.subscribed(link)
+        self._accepted.set(True)
 
     def again_s(self) -> float:
         """Seconds to wait before the next connection."""
@@ -187,6 +212,7 @@ class Subscriber:
         self.load.given_up += self.over_for_good
         if link is self.link:
             self.link = None
+            self._accepted.set(link.accepted)
             self._over.set(link)
 
     def answered(self, link: PollLink, status: int, size: int, now_ns: int) -> int:

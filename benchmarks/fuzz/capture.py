@@ -41,9 +41,14 @@ def decode(mode: int, pieces: Sequence[bytes]) -> Outcome:
     heads = {"sse": STREAM_HEAD, "websocket": UPGRADE, "tcp": b"ok\n"}
     reactor: Any = SimpleNamespace(capture=_CAPTURE, links=[], on_full=None)
     recorder = Recorder(reactor)
-    recorder.due_path = ["due"]
     subscriber: Any = SimpleNamespace(
-        index=0, connections=0, cursor=None, channel=SimpleNamespace(number=0), make=lambda _: _made(kind, mode)
+        index=0,
+        connections=0,
+        cursor=None,
+        channel=SimpleNamespace(number=0),
+        load=SimpleNamespace(due_path=["due"]),
+        on_message=None,
+        make=lambda _: _made(kind, mode),
     )
     if kind in ("poll", "conditional"):
         link: Any = PollLink(reactor, subscriber, asked(mode))

@@ -59,6 +59,8 @@ class Reactor:
         self.capture = CaptureBuffer(capture_bytes)
         self.links: list[Link] = []
         self.on_full: Callable[[], object] = self.capture.clear
+        self.shares = False
+        """Whether it waits in the hub only, so that other greenlets of the process run without waiting for it."""
         self._epoll = _epoll()
         self._by_descriptor: dict[int, tuple[Callable[..., Any], int, Link]] = {}
         self._timers: list[tuple[int, int, Callable[..., object], tuple[Any, ...]]] = []
@@ -211,17 +213,17 @@ class Reactor:
     def _run(self) -> None:
         yielded, quiet = time.monotonic_ns(), 0
         while True:
-            until = yielded + TURN_NS
+            until = 0 if self.shares else yielded + TURN_NS
             if self._timers:
                 until = min(until, self._timers[0][0])
-            quiet = 0 if self._read(until) else quiet + 1
+            quiet = 0 if self._read(until) else quiet + 1 + PATIENCE_TURNS * self.shares
             if quiet > PATIENCE_TURNS:
                 self._wait()
                 yielded = time.monotonic_ns()
             now = time.monotonic_ns()
             if self._timers and self._timers[0][0] <= now:
                 self._run_timers(now)
-            if now - yielded >= YIELD_NS:
+            if now - yielded >= YIELD_NS or (self.shares and not quiet):
                 self._yield()
                 yielded = time.monotonic_ns()
 

@@ -47,9 +47,9 @@ from rtbench.loadtests.subscriber import Endpoint
 from rtbench.messages.load import LoadSettings
 
 load = Load(LoadSettings())
-load.transport = "sse"
+load.transport, load.name = "sse", "/sse/fanout"
 environment = Environment()
-statistics = Statistics(load, environment, keep=sys.argv[1] == "keep")
+statistics = Statistics([load], environment, keep=sys.argv[1] == "keep")
 seq = 0
 
 def arrive(count):
@@ -61,7 +61,7 @@ def arrive(count):
 
 def plans():  # waits for a server, and while it does, more arrives
     arrive(3)
-    statistics._plan_failed = True
+    statistics._without_plan.add(load.origin)
 
 statistics._plans = plans
 for count in (5, 0, 7):
@@ -71,10 +71,10 @@ statistics._plans = lambda: None
 statistics.update()
 entries = environment.stats.entries
 print(json.dumps({
-    "messages": entries["message", "SSE"].num_requests,
-    "bytes": entries["message", "SSE"].total_content_length,
-    "polls": entries["poll", "GET"].num_requests,
-    "poll_ms": entries["poll", "GET"].avg_response_time,
+    "messages": entries["message /sse/fanout", "SSE"].num_requests,
+    "bytes": entries["message /sse/fanout", "SSE"].total_content_length,
+    "polls": entries["poll /sse/fanout", "GET"].num_requests,
+    "poll_ms": entries["poll /sse/fanout", "GET"].avg_response_time,
     "total": environment.stats.total.num_requests,
     "kept": len(load.recorder.deliveries),
 }))
@@ -102,9 +102,9 @@ from rtbench.loadtests.locust_stats import Statistics
 from rtbench.messages.load import LoadSettings
 
 load = Load(LoadSettings())
-load.transport = "websocket"
+load.transport, load.name = "websocket", "/ws/fanout"
 environment = Environment()
-statistics = Statistics(load, environment, keep=False)
+statistics = Statistics([load], environment, keep=False)
 statistics._plans = lambda: None
 now = time.monotonic_ns()
 due = time.time_ns() - 250_000_000
@@ -112,7 +112,7 @@ statistics._due_ns[0] = {1: due, 2: due}
 for seq in (1, 2, 3):  # the third has no due time yet: it waits
     load.recorder.deliveries.append((0, 0, 0, seq, -1, now, 10, 0))
 statistics.update()
-entry = environment.stats.entries["message", "WS"]
+entry = environment.stats.entries["message /ws/fanout", "WS"]
 print(json.dumps([entry.num_requests, round(entry.avg_response_time / 10), len(statistics._waiting)]))
 """
 
@@ -132,10 +132,10 @@ from rtbench.messages.load import LoadSettings
 load = Load(LoadSettings())
 load.transport, load.target = "sse", Endpoint.of(sys.argv[1])
 locust_stats._PLAN_S = 0.2
-statistics = locust_stats.Statistics(load, Environment(), keep=False)
+statistics = locust_stats.Statistics([load], Environment(), keep=False)
 load.recorder.deliveries.append((0, 0, 0, 1, -1, 5, 10, 0))
 statistics.update()
-print(json.dumps(statistics._plan_failed))
+print(json.dumps(load.origin in statistics._without_plan))
 """
 
 

@@ -309,6 +309,13 @@ url, ca, folder, library, transport = sys.argv[1:]
 load = Load(LoadSettings(library=library))
 target = Endpoint.of(url, ca)
 users = [gevent.spawn(load.subscriber(transport).subscribe, target) for _ in range(3)]
+
+def tell():
+    while load.subscribed_count < len(users):
+        gevent.sleep(0.01)
+    (Path(folder) / "accepted").touch()
+
+gevent.spawn(tell)
 gevent.joinall(users, timeout=60, raise_error=True)
 load.recorder.decode()
 load.recorder.write(Path(folder), "", polling=False)
@@ -340,6 +347,10 @@ def test_messages_have_stamps_and_bytes_are_the_wires(
         while b"\r\n\r\n" not in request:
             request += connection.recv(65536)
         connection.sendall(HEAD)
+        deadline = time.monotonic() + PATIENCE_S
+        while not (tmp_path / "accepted").exists():  # messages that come with the head have no stamp
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
         for seq in range(1, 21):
             connection.sendall(b"id: %d\ndata: %b\n\n" % (seq, b"x" * 500))
 
