@@ -1,6 +1,7 @@
 """The tab "Push" of Locust's web UI: subscribers, messages and their latency, by user class.
 
-It uses Locust's own extension points (`extended_tabs`, `extended_tables`, `extended_stats`) and adds no page. Invariant: the figures are those of Locust's statistics, and the numbers of subscribers those of the last reports.
+It uses `extended_tabs`, `extended_tables` and `extended_stats`, which Locust has for extensions; it adds no page.
+Invariant: the figures are those of its statistics, the numbers of subscribers those of the last reports.
 """
 
 from __future__ import annotations
