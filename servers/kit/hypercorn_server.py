@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -106,6 +107,16 @@ def _config(server: Server) -> Config:
     return config
 
 
+async def until_lost(connection: TCPServer) -> None:
+    """Serve a connection until it is over.
+
+    Where the kernel gives it up (ETIMEDOUT, of a client that stopped reading), hypercorn 0.18's last step, waiting for
+    the transport to be closed, raises that; of all other ways to lose a connection it takes notice.
+    """
+    with suppress(TimeoutError):
+        await connection
+
+
 async def run(server: Server, hub: Hub, routes: Sequence[BaseRoute]) -> None:
     """Serve these routes, the plan and the pages until the server is stopped."""
     loop = asyncio.get_running_loop()
@@ -120,7 +131,7 @@ async def run(server: Server, hub: Hub, routes: Sequence[BaseRoute]) -> None:
         task.add_done_callback(serving.discard)
         connection = TCPServer(app, loop, config, context, {}, reader, writer)
         _CONNECTION.set(connection)
-        await connection
+        await until_lost(connection)
 
     def protocols() -> asyncio.Protocol:
         return asyncio.StreamReaderProtocol(asyncio.StreamReader(_READ_BYTES, loop), connected, loop)
