@@ -34,7 +34,6 @@ _KEPT = 2000
 _PATIENCE_S = 3
 """How long a message waits for its due time before it is counted without a latency."""
 
-
 MESSAGE = "message "
 """Begins the name of the entry that counts a load's messages."""
 

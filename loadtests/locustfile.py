@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from locust import events
 
-from rtbench.loadtests import users
+from rtbench.loadtests import user_settings, users
 from rtbench.loadtests.users import LongPollUser, ShortPollUser, SSEUser, WebSocketUser
 
 globals().update(users.OTHERS)
 __all__ = ["LongPollUser", "SSEUser", "ShortPollUser", "WebSocketUser"]
 
-events.init_command_line_parser.add_listener(users.arguments)  # type: ignore[no-untyped-call]
+events.init_command_line_parser.add_listener(user_settings.arguments)  # type: ignore[no-untyped-call]

@@ -39,7 +39,7 @@ class Standalone:
         self._hosts: dict[int, str] = {}
         self._first, self._step = 0, 1
         self._statistics: Statistics | None = None
-        self._heard = False
+        self._heard = self._watched = False
         self._workers: dict[str, dict[str, int]] = {}
         events, runner = environment.events, environment.runner
         events.quitting.add_listener(self._finish)  # type: ignore[no-untyped-call]
@@ -68,7 +68,9 @@ class Standalone:
         """The address that a load's subscribers connect to. Raises UserError."""
         if load.target is None or self._hosts.get(load.origin) != host:
             load.target, self._hosts[load.origin] = Endpoint.of(host, load.settings.tls_ca), host
-            load.watch()
+            if load.target.tls is not None and not self._watched:
+                self._watched = True  # each turn looks at the connections of all loads
+                load.watch()
         return load.target
 
     def start(self, alone: bool) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from rtbench.processes.program import free_port
+
 pytestmark = pytest.mark.slow
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "locust"
@@ -21,9 +23,7 @@ PATIENCE_S = 60
 
 @pytest.fixture
 def host() -> Iterator[str]:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
+    port = free_port("127.0.0.1")
     process = subprocess.Popen(
         [sys.executable, str(EXAMPLE / "server.py"), "--port", str(port)], stdout=subprocess.DEVNULL
     )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from rtbench.processes.program import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -81,13 +82,6 @@ def end_when_all_is_there(environment, **_):
 """
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
-
-
 def get(url: str) -> Any:
     with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
         return json.load(answer)
@@ -109,7 +103,7 @@ def until(what: Callable[[], Any]) -> Any:
 @pytest.fixture
 def server() -> Iterator[int]:
     """The port of a server that sends ten events to each subscriber."""
-    port = free_port()
+    port = free_port("127.0.0.1")
     process = subprocess.Popen([sys.executable, "-c", SERVER, str(port)])
     try:
         until(lambda: get(f"http://127.0.0.1:{port}/sent"))
@@ -285,7 +279,7 @@ def test_an_imported_class_is_a_user_itself_only_where_none_is_derived_from_ours
 
 
 def test_the_web_ui_has_a_tab_with_the_subscriptions(server: int, tmp_path: Path) -> None:
-    file, port = tmp_path / "locustfile.py", free_port()
+    file, port = tmp_path / "locustfile.py", free_port("127.0.0.1")
     file.write_text(HEAD.replace("{port}", str(server)) + MIXED + "AWAITED.clear()\n")
     command = [sys.executable, "-m", "locust", "-f", str(file), "--web-host", "127.0.0.1", "--web-port", str(port)]
     command += ["--autostart", "-u", "6", "-r", "6", "--skip-log-setup"]
