@@ -28,7 +28,7 @@ from rtbench.processes.scratch import scratch
 from rtbench.processes.starting import publish_into, server_of
 from rtbench.records.replacing import create, unwritable
 from rtbench.scenario.model import Scenario
-from rtbench.subjects import Subject
+from rtbench.subjects import Post, Subject
 from rtbench.subjects.url import subject_at
 from rtbench.transports.catalogue import find as find_transport
 from rtbench.transports.coding import NONE
@@ -173,7 +173,8 @@ def _verify_subject(
                 stage.fail(publisher)
                 coding = "" if scenario.compression == NONE else scenario.compression
                 target = replace(stage.target(subject, publisher, server), patience_s=patience_s, coding=coding)
-                results += _reached(target, publisher, progress) or _run(target, cases, progress)
+                posting = publisher if isinstance(subject.publish, Post) else None
+                results += _reached(target, posting, progress) or _run(target, cases, progress)
         except SubjectError as error:
             results += _noted(START, str(error), began, subject.transport, progress)
     return Verification(subject.name, tuple(results))
@@ -249,12 +250,15 @@ def _speaks(target: Target) -> bool:
 # Cases
 
 
-def _reached(target: Target, publisher: PublisherProcess | None, progress: Progress | None) -> list[CaseResult]:
-    """A failure for each precondition that the server does not meet (`rtbench.conformance._reach`)."""
+def _reached(target: Target, posting: PublisherProcess | None, progress: Progress | None) -> list[CaseResult]:
+    """A failure for each precondition that the server does not meet (`rtbench.conformance._reach`).
+
+    `posting`: the publisher, where it publishes by HTTP to this server.
+    """
     began = time.monotonic()
     found = {"subscribe": not_subscribed(target)}
-    if publisher is not None:
-        found["publish"] = not_published(target, publisher)
+    if posting is not None:
+        found["publish"] = not_published(target, posting)
     return [
         result
         for name, problem in found.items()

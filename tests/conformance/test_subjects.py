@@ -21,11 +21,11 @@ pytestmark = pytest.mark.slow
 
 PATIENCE_S = 12.0
 """Seconds a step, on a busy machine."""
-AT_ONCE = 4
+AT_ONCE = 2
 
 
 class Verifications:
-    """Verifications beside each other, since they mostly wait. Only subjects of the chosen tests are verified."""
+    """Two at once, since each waits now and then. Only subjects of the chosen tests are verified."""
 
     def __init__(self, names: Iterable[str], pool: Executor) -> None:
         able = [name for name in names if not find(name).missing()[0]]

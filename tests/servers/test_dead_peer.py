@@ -1,27 +1,29 @@
 """Peers that vanish: their packets are dropped in a network namespace, nothing says goodbye.
 
-The client lives in a namespace of its own behind a veth pair that the test makes and removes; that it vanishes is a
-blackhole route there: what the server sends still arrives, and no acknowledgement comes back. One heartbeat is a
-second; the server's end must be gone within two, on every subject that claims it, idle polling connections included.
+Server and client live in two namespaces that a veth pair joins, as in a trial with --netns. That the client vanishes is
+a blackhole route in its namespace: what the server sends still arrives, and no acknowledgement comes back. One
+heartbeat is a second; the server's end must be gone within two, on every subject that claims it, idle polling
+connections included.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from rtbench.conformance import PUSH
 from rtbench.conformance._client import fetch, held, subscribing
 from rtbench.conformance._target import Target
+from rtbench.processes.namespaces import Network
 from rtbench.processes.publisher import PublisherProcess
 from rtbench.processes.starting import Server, server_of
 from rtbench.scenario.model import Scenario
@@ -31,7 +33,6 @@ from rtbench.subjects.registry import catalogue, find
 from rtbench.transports.http import request_head
 
 CLONE_NEWNET = 0x40000000
-SERVER, CLIENT = "198.18.77.1", "198.18.77.2"  # RFC 2544: nobody's
 HEARTBEAT_S = 1.0
 SLACK_S = 6.0
 """For whole seconds of keepalive, and a machine that is busy. Without what server and kernel watch, the end would
@@ -39,74 +40,69 @@ stand for TCP's own patience, a quarter of an hour."""
 
 SCENARIO = Scenario(stream=("stocks", "general"), server=ServerTable(heartbeat_s=HEARTBEAT_S))
 
+T = TypeVar("T")
+
 
 def ip(*words: str) -> None:
     subprocess.run(["ip", *words], check=True, capture_output=True, text=True, timeout=20)
 
 
-class Namespace:
-    """A network namespace behind a veth pair. `run` calls a function inside it, on a thread of its own."""
+def enter(path: str) -> None:
+    """This thread is in the network namespace from now on, and what it starts."""
+    with open(path) as handle:  # noqa: PTH123
+        if ctypes.CDLL(None, use_errno=True).setns(handle.fileno(), CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), "setns")
 
-    def __init__(self) -> None:
-        self.name = f"rtbench-{os.getpid()}"
-        self.link = f"rtb{os.getpid()}"
 
-    def __enter__(self) -> Namespace:
-        ip("netns", "add", self.name)
-        try:
-            ip("link", "add", self.link, "type", "veth", "peer", "name", "eth0", "netns", self.name)
-            ip("addr", "add", f"{SERVER}/30", "dev", self.link)
-            ip("link", "set", self.link, "up")
-            ip("-n", self.name, "addr", "add", f"{CLIENT}/30", "dev", "eth0")
-            ip("-n", self.name, "link", "set", "eth0", "up")
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
+class Peer:
+    """The client's end: `connect` and what `ip` changes happen inside its namespace."""
 
-    def __exit__(self, *_: object) -> None:
-        subprocess.run(["ip", "link", "del", self.link], capture_output=True, check=False, timeout=20)
-        subprocess.run(["ip", "netns", "del", self.name], capture_output=True, check=False, timeout=20)
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self.server = network.host("127.0.0.1")
+
+    def inside(self, function: Callable[[], T]) -> T:
+        def run() -> T:
+            enter(self._network.load)
+            return function()
+
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(run).result(20)
 
     def connect(self, port: int) -> socket.socket:
-        """A connection from inside to the server; the socket stays there wherever it is used from."""
-        made: list[socket.socket | BaseException] = []
-
-        def inside() -> None:
-            try:
-                with open(f"/run/netns/{self.name}") as handle:  # noqa: PTH123
-                    if ctypes.CDLL(None, use_errno=True).setns(handle.fileno(), CLONE_NEWNET):
-                        raise OSError(ctypes.get_errno(), "setns")
-                made.append(socket.create_connection((SERVER, port), timeout=10))
-            except BaseException as error:  # noqa: BLE001
-                made.append(error)
-
-        thread = threading.Thread(target=inside)
-        thread.start()
-        thread.join(20)
-        if isinstance(made[0], BaseException):
-            raise made[0]
-        return made[0]
+        """A connection to the server; the socket stays in the namespace wherever it is used from."""
+        return self.inside(lambda: socket.create_connection((self.server, port), timeout=10))
 
     def vanish(self) -> None:
         """Nothing leaves the namespace any more."""
-        ip("-n", self.name, "route", "add", "blackhole", f"{SERVER}/32")
+        self.inside(lambda: ip("route", "add", "blackhole", f"{self.server}/32"))
 
     def reappear(self) -> None:
-        ip("-n", self.name, "route", "del", "blackhole", f"{SERVER}/32")
+        self.inside(lambda: ip("route", "del", "blackhole", f"{self.server}/32"))
 
 
 @pytest.fixture(scope="module")
-def namespace(namespaces: None) -> Iterator[Namespace]:
-    with Namespace() as made:
+def network(namespaces: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    with Network(tmp_path_factory.mktemp("network") / "log") as made:
         yield made
+
+
+@pytest.fixture
+def peer(network: Network) -> Iterator[Peer]:
+    """The test itself, and the server that it starts, are in the server's namespace."""
+    with open("/proc/self/ns/net") as here:  # noqa: PTH123
+        enter(network.server)
+        try:
+            yield Peer(network)
+        finally:
+            enter(f"/proc/self/fd/{here.fileno()}")
 
 
 Serve = Callable[[str], tuple[Server, Target]]
 
 
 @pytest.fixture
-def serve(tmp_path: Path, namespace: Namespace) -> Iterator[Serve]:
+def serve(tmp_path: Path, peer: Peer) -> Iterator[Serve]:
     with contextlib.ExitStack() as stack:
 
         def start(name: str) -> tuple[Server, Target]:
@@ -120,11 +116,11 @@ def serve(tmp_path: Path, namespace: Namespace) -> Iterator[Serve]:
             publisher.ready()
             log = tmp_path / "server.log"
             feed = publisher.socket_path
-            server = stack.enter_context(server_of(subject, SCENARIO, feed, tmp_path, (), log, host=SERVER))
+            server = stack.enter_context(server_of(subject, SCENARIO, feed, tmp_path, (), log, host=peer.server))
             url = server.ready()
             port = int(url.rpartition(":")[2])
             # `stocks` was not started: nothing is due, only heartbeats are written.
-            return server, Target(SERVER, port, subject.transport, "stocks")
+            return server, Target(peer.server, port, subject.transport, "stocks")
 
         yield start
 
@@ -154,19 +150,19 @@ def took_s(target: Target, port: int, most_s: float) -> float:
 @pytest.mark.slow
 @pytest.mark.root
 @pytest.mark.parametrize("subject", sorted(n for n, s in catalogue().items() if "dead-peer" in s.capabilities))
-def test_a_client_that_vanishes_is_noticed_within_two_heartbeats(namespace: Namespace, serve: Serve, subject: str):
+def test_a_client_that_vanishes_is_noticed_within_two_heartbeats(peer: Peer, serve: Serve, subject: str):
     server, target = serve(subject)
-    link = namespace.connect(target.port)
+    link = peer.connect(target.port)
     with link:
         port = link.getsockname()[1]
         ask(link, target)
         assert held(target.port, port)
-        namespace.vanish()
+        peer.vanish()
         try:
             most_s = 2 * HEARTBEAT_S + SLACK_S
             assert took_s(target, port, most_s + 1) <= most_s
         finally:
-            namespace.reappear()
+            peer.reappear()
     assert server.exited() is None
     if target.transport != "tcp":
         assert fetch(target, "/plan/stocks").status == 200
@@ -179,10 +175,10 @@ def test_a_client_that_vanishes_is_noticed_within_two_heartbeats(namespace: Name
 @pytest.mark.slow
 @pytest.mark.root
 @pytest.mark.parametrize("subject", ["sse-aiohttp", "websocket-websockets", "short-poll-aiohttp", "long-poll-aiohttp"])
-def test_a_client_that_is_only_quiet_stays(namespace: Namespace, serve: Serve, subject: str):
+def test_a_client_that_is_only_quiet_stays(peer: Peer, serve: Serve, subject: str):
     """Its kernel answers; its application reads nothing, which is too little to close any window."""
     _, target = serve(subject)
-    link = namespace.connect(target.port)
+    link = peer.connect(target.port)
     with link:
         port = link.getsockname()[1]
         ask(link, target)
