@@ -41,7 +41,8 @@ _PIECE_READS = 128
 """Reads decoded at once while others may come: about a millisecond of work."""
 
 _NEARLY_FULL = 3 / 4
-"""From this share of the capture buffer on, a trial counts as a long one: see `Load.relieve`."""
+"""From this share of the capture buffer on, a trial counts as a long one: see `Load.relieve`. Late: what is in the
+buffer has to be decoded before it is full, while more comes."""
 
 _CALM_READS, _PAUSE_NS = 32, 1_000_000
 """In a long trial, reads decoded at once, and the time for reading after that."""
@@ -187,11 +188,11 @@ class Load:
     def relieve(self) -> None:
         """Keep the memory of a long trial flat: call it once a second.
 
-        Once the capture buffer is nearly full, what was read is decoded every second, in pieces between the reads,
-        and rows go to a file. A trial that fills less of it decodes nothing before its end.
+        In a trial that reads more than the capture buffer holds, or that has filled most of it, what was read is
+        decoded every second, in pieces between the reads, and rows go to a file. Others decode nothing before the end.
         """
         capture = self.reactor.capture
-        self._long = self._long or capture.at > _NEARLY_FULL * capture.limit
+        self._long = self._long or self.settings.long or capture.at > _NEARLY_FULL * capture.limit
         if self._long:
             self._catch_up()
 

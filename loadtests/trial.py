@@ -182,6 +182,10 @@ class TrialControl:
         load.reactor.drain()
         captured = load.reactor.capture.at
         load.recorder.decode()
+        lags = self._lags[: 2 * self._lag_count]
+        probes = tuple(zip(lags[::2], lags[1::2], strict=True))
+        if self._visits is not None:
+            self._visits.probes = probes
         try:
             load.recorder.write(Path(finish.folder), finish.suffix, finish.polling, self._visits)
         except OSError as error:
@@ -189,7 +193,6 @@ class TrialControl:
             self._say(Failure(found.message, found.remedy))
             return
         recorder, (at_start, at_end) = load.recorder, self._edges
-        lags = self._lags[: 2 * self._lag_count]
         report = LoadReport(
             pid=os.getpid(),
             at_start=at_start,
@@ -197,7 +200,7 @@ class TrialControl:
             decode_cpu_ns=recorder.decode_cpu_ns,
             captured_bytes=captured,
             clock_pairs=tuple(recorder.clock.pairs),
-            hub_lag=tuple(zip(lags[::2], lags[1::2], strict=True)),
+            hub_lag=probes,
             controls=recorder.controls,
             faults=tuple(recorder.faults),
             response_headers=recorder.response_headers,

@@ -2,13 +2,17 @@
 
 A visit is one connection: a visitor whose connection ends early does not return, and its row says how it ended. The
 plan is `rtbench.scenario.visits`, of which this process plays its share. Invariant: every visit that began has a row,
-and a visitor closes its socket without a farewell, as a program that ends does. Made by the trial's control.
+and a visitor closes its socket without a farewell, as a program that ends does. What this process may have been too
+late to read is never charged to the server. Made by the trial's control.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from rtbench.messages.load import ChurnSettings
 from rtbench.scenario.visits import Visit, visits
@@ -29,6 +33,8 @@ class Visits:
         self._settings = settings
         self._start_ns = 0
         self._links: list[tuple[Visit, Link]] = []
+        self.probes: Sequence[tuple[int, int]] = ()
+        """When each probe of this process's loop was due, in order, and how late it was, in nanoseconds."""
 
     def begin(self, start_ns: int) -> None:
         """Plan the visits of a window that starts at `start_ns`."""
@@ -50,13 +56,19 @@ class Visits:
             visitor.link.over("closed by the subscriber")
 
     def table(self) -> dict[str, Any]:
-        """The rows of `visits`."""
+        """The rows of `visits`. A visitor has patience, and beyond it the longest time that this process was late."""
         patience_ns = int(self._settings.patience_s * 1e9)
+        due_ns, late_ns = np.array(self.probes, dtype=np.int64).reshape(-1, 2).T
         now_ns = time.monotonic_ns()
         ends_ns = [link.closed_ns if link.closed_ns >= 0 else now_ns for _, link in self._links]
         return {
             "subscriber": [link.subscriber.index for _, link in self._links],
             "planned_ns": [self._start_ns + visit.arrives_ns for visit, _ in self._links],
             "leaves_ns": [self._start_ns + visit.leaves_ns for visit, _ in self._links],
-            "had_until_ns": [end_ns - patience_ns for end_ns in ends_ns],
+            "had_until_ns": [
+                end_ns
+                - patience_ns
+                - int(late_ns[slice(*np.searchsorted(due_ns, (link.started_ns, end_ns)))].max(initial=0))
+                for end_ns, (_, link) in zip(ends_ns, self._links, strict=True)
+            ],
         }

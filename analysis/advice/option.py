@@ -27,16 +27,26 @@ class Needs:
     bidirectional: bool = False
     through_proxy: bool = False
     payload_bytes: float | None = None
+    rtt_ms: float | None = None
+    """The round trip between clients and server."""
+    loss: float | None = None
+    """The share of packets that the network loses."""
+    tls: bool = False
+    http2: bool = False
     stack: str | None = None
     """The reader's own: what was measured on it goes before what was measured on others."""
 
     def check(self) -> Needs:
-        """Return itself. Raises UserError for a number that is not finite or not above 0."""
+        """Return itself. Raises UserError for a number that is not finite or out of range."""
         for name in ("subscribers", "rate_hz", "freshness_ms", "payload_bytes"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
                 option = f"--{name.removesuffix('_hz').replace('_', '-')}"
                 raise UserError(f"{option} {value} is out of range", "give a finite number above 0")
+        if self.rtt_ms is not None and not (math.isfinite(self.rtt_ms) and self.rtt_ms >= 0):
+            raise UserError(f"--rtt-ms {self.rtt_ms} is out of range", "give a finite number of at least 0")
+        if self.loss is not None and not 0 <= self.loss < 1:
+            raise UserError(f"--loss {self.loss} is out of range", "give a share: 0.01 is one packet in 100")
         return self
 
     def row(self) -> dict[str, Any]:
@@ -45,12 +55,17 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A subject's load and figures in a cell, medians over its usable trials."""
+    """A subject's load, network and figures in a cell, medians over its usable trials."""
 
     subscribers: int
     rate_hz: float
     payload_bytes: float
     interval_s: float | None
+    rtt_ms: float
+    """Of the network between clients and server, as asked of the router; loopback's counts as 0."""
+    loss: float
+    tls: bool
+    http2: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,9 @@ from rtbench.analysis.evidence.stacks import TRANSPORTS
 from rtbench.analysis.statistics.compare import Summary
 from rtbench.analysis.sweep.cells import Cell, at
 
+LITTLE_LOSS = 0.001
+"""The share of lost packets below which a network counts nearly as one without loss."""
+
 
 def options(parts: Sequence[Cell], needs: Needs) -> tuple[list[Option], list[tuple[str, str]]]:
     """Every subject's best option over the cells nearest to the needs, and the subjects without one, with reasons."""
@@ -35,7 +38,8 @@ def options(parts: Sequence[Cell], needs: Needs) -> tuple[list[Option], list[tup
             left.append((subject.name, why or "no usable trial measured its cost"))
             continue
         far = [_distance(s, needs) for _, s in mine]
-        near = [pair for pair, by in zip(mine, far, strict=True) if by <= min(far) + 1e-9]
+        lacks, least = min(far)
+        near = [pair for pair, by in zip(mine, far, strict=True) if by[0] == lacks and by[1] <= least + 1e-9]
         each = [option for cell, s in near for option in _options(cell, subject, s, needs, reach)]
         found.append(min(each, key=lambda option: option.worth))
     return found, left
@@ -62,7 +66,17 @@ def seen(cell: Cell, subject: ComparedSubject) -> Seen | None:
     payload = _summary(cell.evidence, subject, "payload_bytes_per_message")
     rates = sorted((r.metrics["delivered_hz"] or 0.0) / r.trial.subscribers for r in results)
     interval_s = at(cell.scenario, "poll.interval_s") if subject.transport == "short-poll" else None
-    return Seen(trial.subscribers, rates[len(rates) // 2], payload.median or 0.0 if payload else 0.0, interval_s)
+    delay_ms = trial.network.get("delay_ms", 0.0)
+    return Seen(
+        subscribers=trial.subscribers,
+        rate_hz=rates[len(rates) // 2],
+        payload_bytes=payload.median or 0.0 if payload else 0.0,
+        interval_s=interval_s,
+        rtt_ms=delay_ms + trial.network.get("up_delay_ms", delay_ms),
+        loss=trial.network.get("loss", 0.0),
+        tls=bool((trial.manifest.get("tls") or {}).get("negotiated")),
+        http2=bool(at(cell.scenario, "http2.streams_per_connection")),
+    )
 
 
 def _summary(evidence: Evidence, subject: ComparedSubject, metric: str) -> Summary | None:
@@ -70,19 +84,26 @@ def _summary(evidence: Evidence, subject: ComparedSubject, metric: str) -> Summa
     return found if found is not None and found.median is not None else None
 
 
-def _distance(s: Seen, needs: Needs) -> float:
-    """The distance of this cell from the needs, over all needs that differ from the measurement."""
+def _distance(s: Seen, needs: Needs) -> tuple[int, float]:
+    """The distance of this cell from the needs: the protocols that it lacks, and that of all numbers together."""
+    lacks = (needs.tls and not s.tls) + (needs.http2 and not s.http2)
     pairs = (
         (s.subscribers, needs.subscribers), (s.rate_hz, needs.rate_hz), (s.payload_bytes, needs.payload_bytes),
     )  # fmt: skip
-    return sum(abs(math.log(have / need)) for have, need in pairs if need and have)
+    far = sum(abs(math.log(have / need)) for have, need in pairs if need and have)
+    if needs.rtt_ms is not None:
+        far += abs(math.log1p(needs.rtt_ms) - math.log1p(s.rtt_ms))
+    if needs.loss is not None:
+        far += abs(math.log1p(needs.loss / LITTLE_LOSS) - math.log1p(s.loss / LITTLE_LOSS))
+    return lacks, far
 
 
 def _reach(parts: Sequence[Cell]) -> Mapping[str, tuple[float, float]]:
     """The smallest and largest measured value for each need, over all cells and subjects."""
     every = [s for cell in parts for subject in cell.evidence.subjects if (s := seen(cell, subject)) is not None]
     values: dict[str, list[float]] = {
-        name: [getattr(s, name) for s in every] for name in ("subscribers", "rate_hz", "payload_bytes")
+        name: [getattr(s, name) for s in every]
+        for name in ("subscribers", "rate_hz", "payload_bytes", "rtt_ms", "loss")
     }
     values["interval_s"] = [s.interval_s for s in every if s.interval_s is not None]
     return {name: (min(row), max(row)) for name, row in values.items() if row}
@@ -133,6 +154,9 @@ def _option(
     side = evidence.latency.removesuffix("_p50_ns")
     ages = [_summary(evidence, subject, f"{side}_{level}_ns") for level in ("p50", "p90")]
     p50, p90 = (a.median if a is not None else None for a in ages)
+    if needs.rtt_ms is not None:
+        way_ns = (needs.rtt_ms - s.rtt_ms) * 1e6 / 2
+        p50, p90 = (None if value is None else max(0.0, value + way_ns) for value in (p50, p90))
     if faster != 1.0 and s.interval_s and interval_s:
         shorter = (s.interval_s - interval_s) * 1e9
         p50 = None if p50 is None else max(0.5e9 * interval_s, p50 - 0.5 * shorter)
@@ -150,9 +174,13 @@ def _option(
         age_p90_ns=p90,
         interval_s=interval_s,
         unmet=(),
-        asks=tuple(reasons.asks(subject, needs, cell)),
+        asks=tuple(reasons.asks(subject, needs, cell, s)),
         reasons=(reasons.cost(cpu, s, cores, count, rate, interval_s), *reasons.age(p50, p90)),
-        extrapolated=(*reasons.beyond(s, needs, reach, interval_s, rate), *reasons.disturbed(evidence, subject)),
+        extrapolated=(
+            *reasons.beyond(s, needs, reach, interval_s, rate),
+            *reasons.network(subject, s, needs, reach),
+            *reasons.disturbed(evidence, subject),
+        ),
     )
     return replace(
         option, unmet=tuple(reasons.unmet(option, needs)), asks=(*option.asks, *reasons.older(option, needs))

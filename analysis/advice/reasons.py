@@ -73,13 +73,17 @@ def older(option: Option, needs: Needs) -> list[str]:
     ]
 
 
-def asks(subject: ComparedSubject, needs: Needs, cell: Cell) -> list[str]:
+def asks(subject: ComparedSubject, needs: Needs, cell: Cell, s: Seen) -> list[str]:
     found = []
     if needs.bidirectional and subject.transport != "websocket" and not at(cell.scenario, "chat.senders"):
         found.append("what clients send needs a POST for each message, which is not in this cost")
     if needs.through_proxy and not subject.proxy:
         upgrade = ", which must pass upgrades" if subject.transport == "websocket" else ""
         found.append(f"was not measured behind a proxy{upgrade}")
+    if needs.tls and not s.tls:
+        found.append("was not measured with TLS")
+    if needs.http2 and not s.http2:
+        found.append("was not measured over HTTP/2")
     if needs.stack and subject.stack != needs.stack:
         found.append(
             f"was not measured on {needs.stack}: this is its cost on {subject.stack}{_elsewhere(subject, cell)}"
@@ -120,9 +124,9 @@ def beyond(
     for key, words, need, have in asked:
         if need is None or (have and abs(need / have - 1) <= SAME):
             continue
-        low, high = reach.get(key, (have, have))
-        where = "extrapolated" if not low <= need <= high else "between measured cells"
-        found.append(f"{format.number(need)} {words}, {where}: measured at {format.number(have)}")
+        found.append(
+            f"{format.number(need)} {words}, {_where(key, need, have, reach)}: measured at {format.number(have)}"
+        )
     if s.interval_s is not None and (needs.rate_hz or interval_s != s.interval_s):
         before, after = s.rate_hz * s.interval_s, rate * (interval_s or s.interval_s)
         if abs(after / before - 1) > SAME:
@@ -130,3 +134,26 @@ def beyond(
             found.append(f"its cost is {edge} that: an answer would bring {format.number(after)} messages, not "
                          f"{format.number(before)}")  # fmt: skip
     return found
+
+
+def network(subject: ComparedSubject, s: Seen, needs: Needs, reach: Mapping[str, tuple[float, float]]) -> list[str]:
+    """What of the network is not what was measured, and what that leaves out."""
+    found = []
+    rtt_ms, loss = needs.rtt_ms, needs.loss
+    if rtt_ms is not None and abs(rtt_ms - s.rtt_ms) > SAME * rtt_ms:
+        again = "; what is due while a poll comes back waits longer" if subject.transport == "long-poll" else ""
+        found.append(
+            f"a round trip of {rtt_ms:g} ms, {_where('rtt_ms', rtt_ms, s.rtt_ms, reach)}: measured at "
+            f"{s.rtt_ms:g} ms, and half of the difference is in the age of data{again}"
+        )
+    if loss is not None and abs(loss - s.loss) > SAME * loss:
+        found.append(
+            f"a loss of {loss * 100:g} %, {_where('loss', loss, s.loss, reach)}: measured at {s.loss * 100:g} %; "
+            "the wait for what is sent again is that of the measured loss"
+        )
+    return found
+
+
+def _where(key: str, need: float, have: float, reach: Mapping[str, tuple[float, float]]) -> str:
+    low, high = reach.get(key, (have, have))
+    return "between measured cells" if low <= need <= high else "extrapolated"

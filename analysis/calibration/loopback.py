@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 from rtbench.analysis.statistics.compare import CONFIDENCE
 from rtbench.messages.loopback import Measure, Measured, State
@@ -35,7 +35,7 @@ def interval(values: Sequence[float] | npt.NDArray[np.float64]) -> Interval:
     """Mean and t-interval of two values or more."""
     row = np.asarray(values, dtype=np.float64)
     mean, error = float(row.mean()), float(row.std(ddof=1)) / row.size**0.5
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, row.size - 1)) * error
+    half = float(special.stdtrit(row.size - 1, (1 + CONFIDENCE) / 2)) * error
     return Interval(value=mean, low=mean - half, high=mean + half)
 
 

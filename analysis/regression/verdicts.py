@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
 
 from rtbench.analysis.campaigns.trials import Trial
 from rtbench.analysis.evidence import Evidence
@@ -99,8 +98,12 @@ def opened(
         found = (paired if sides.paired else welch)(was, is_)
         side = "worse" if found.difference > 0 else "better" if found.difference < 0 else "unchanged"
         return Opened(change(side), p=found.p)
-    before, now = (float(stats.gmean(side[(was > 0) & (is_ > 0)] if sides.paired else side)) for side in (was, is_))
+    before, now = (_geometric(side[(was > 0) & (is_ > 0)] if sides.paired else side) for side in (was, is_))
     return Opened(change("open"), reported or _ratio(name, metric.name, np.log(was), np.log(is_)))
+
+
+def _geometric(values: Floats) -> float:
+    return math.exp(float(np.log(values).mean()))
 
 
 def _ratio(name: str, metric: str, was: Floats, now: Floats) -> Estimate:

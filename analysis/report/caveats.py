@@ -6,13 +6,14 @@ report.
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from scipy.stats import combine_pvalues
+from scipy import special
 
 from rtbench.analysis.evidence import naming, total
 from rtbench.analysis.evidence.stacks import plain
@@ -230,7 +231,7 @@ def _bent(evidence: Evidence) -> Iterator[Caveat]:
         for metric in SLOPES:
             found = (given(r.trial, metric, "_curved_p") for r in evidence.of(subject.name) if r.trial.status == "ok")
             each = [max(p, sys.float_info.min) for p in found if p is not None]
-            together = float(combine_pvalues(each).pvalue) if each else 1.0
+            together = float(special.chdtrc(2 * len(each), -2 * sum(map(math.log, each)))) if each else 1.0
             if together < BEND_LEVEL:
                 text = (
                     caveat.subject(subject.name), ": ", caveat.Names("metric", (metric,)),

@@ -22,16 +22,25 @@ def caveats(evidence: Evidence) -> Iterator[Caveat]:
     found: dict[tuple[float, ...], list[Mapping[str, Any]]] = defaultdict(list)
     for result in evidence.results:
         if network := result.trial.network:
-            found[tuple(network[name] for name in _ASKED)].append(network)
+            found[tuple(network.get(prefix + name, network[name]) for prefix in ("", "up_") for name in _ASKED)].append(
+                network
+            )
     for asked, networks in sorted(found.items()):
         yield Caveat("network", (f"{words(asked)}; {_counted(networks)}",), "", False)
 
 
 def words(asked: tuple[float, ...]) -> str:
-    """What was asked of a network, in the order of `_ASKED`."""
+    """What was asked of a network: to the clients and to the server, each in the order of `_ASKED`."""
+    down, up = asked[: len(_ASKED)], asked[len(_ASKED) :]
+    if down == up:
+        return f"a router between server and clients {_did(down, 'each way')}"
+    return f"a router between server and clients {_did(down, 'to the clients')}, and {_did(up, 'to the server')}"
+
+
+def _did(asked: tuple[float, ...], where: str) -> str:
     delay_ms, jitter_ms, loss, rate_mbit, queue_ms = asked
     jitter = f" ± {jitter_ms:g}" if jitter_ms else ""
-    parts = [f"a router between server and clients delayed packets by {delay_ms:g}{jitter} ms each way"]
+    parts = [f"delayed packets by {delay_ms:g}{jitter} ms {where}"]
     if loss:
         parts.append(f"lost {loss:.4g} of them")
     if rate_mbit:

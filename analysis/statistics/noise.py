@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from rtbench.analysis.statistics.compare import CONFIDENCE, Values
 from rtbench.subjects.names import LABEL
@@ -40,7 +40,7 @@ class Noise:
 @lru_cache(maxsize=512)
 def _quantile(freedom: int) -> float:
     """Of Student's t, two-sided at CONFIDENCE. Kept, since the search for `blocks_needed` asks for it often."""
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
+    return float(special.stdtrit(freedom, (1 + CONFIDENCE) / 2))
 
 
 def pairs(names: Sequence[str]) -> list[tuple[str, str]]:

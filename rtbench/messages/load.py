@@ -68,6 +68,8 @@ class LoadSettings(Message, frozen=True):
     poll_interval_s: float = 1.0
     long_timeout_s: float = 25.0
     capture_bytes: int = 32 * 2**20
+    long: bool = False
+    """The trial reads more than that."""
     path: str = ""
     """The path to subscribe to (`rtbench.subjects.Subject.template`); empty: the contract's path of the transport."""
     codec: str = ""

@@ -357,6 +357,16 @@ class Impairment(Record, frozen=True, kw_only=True):
     """number: asked: megabits a second of each direction; 0: no limit."""
     queue_ms: Maybe[Number] = UNSET
     """number: asked: the longest wait for the link, milliseconds."""
+    up_delay_ms: Maybe[Number] = UNSET
+    """number: asked: one way to the server, where the directions differ."""
+    up_jitter_ms: Maybe[Number] = UNSET
+    """number: the same."""
+    up_loss: Maybe[Number] = UNSET
+    """share: the same."""
+    up_rate_mbit: Maybe[Number] = UNSET
+    """number: the same."""
+    up_queue_ms: Maybe[Number] = UNSET
+    """number: the same."""
     down: Maybe[Way] = UNSET
     """From the server to the load."""
     up: Maybe[Way] = UNSET

@@ -10,12 +10,11 @@ import dataclasses
 import functools
 import hashlib
 import json
-import operator
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rtbench.scenario.networks import Conditions, asked
+from rtbench.scenario.networks import QUANTITIES, UP, Conditions, asked
 from rtbench.scenario.tables import (
     ChatTable,
     ChurnTable,
@@ -63,6 +62,7 @@ _LATER: Mapping[str, Any] = {
     "reconnect.policy": ReconnectTable().policy,
     "validity.moved_share": ValidityTable().moved_share,
     "validity.router_late_s": ValidityTable().router_late_s,
+    **{f"network.{UP}{name}": None for name in QUANTITIES},
     **{
         f"server.{name}": [] if name == "allow_origin" else getattr(ServerTable(), name)
         for name in (
@@ -236,8 +236,8 @@ class Scenario:
         table |= {"workers": self.workers or 1, "seed": 1}
         for key, idle in _LATER.items():
             *parents, last = key.split(".")
-            inner = functools.reduce(operator.getitem, parents, table)
-            if inner[last] == idle:
+            inner = functools.reduce(lambda of, parent: of.get(parent, {}), parents, table)
+            if last in inner and inner[last] == idle:
                 del inner[last]
         if self.trace_sha256:
             table["trace_sha256"] = self.trace_sha256

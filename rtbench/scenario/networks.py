@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from rtbench.scenario.tables import NONE_PROFILE, NetworkTable
 
@@ -17,13 +18,19 @@ QUEUE_MS = 100.0
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What the network does to packets, alike in each direction. `rate_mbit` 0: no limit."""
+    """What the network does to packets. `rate_mbit` 0: no limit. `up`: to the server; None: as to the subscribers."""
 
     delay_ms: float = 0.0
     jitter_ms: float = 0.0
     loss: float = 0.0
     rate_mbit: float = 0.0
     queue_ms: float = 0.0
+    up: Conditions | None = None
+
+
+QUANTITIES = tuple(item.name for item in fields(Conditions) if item.name != "up")
+UP = "up_"
+"""Begins the keys of the direction to the server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +67,31 @@ network."""
 
 def asked(table: NetworkTable) -> Conditions | None:
     """The conditions that a scenario asks for; None where it asks for no network."""
-    named = {item.name: value for item in fields(Conditions) if (value := getattr(table, item.name)) is not None}
-    if table.profile == NONE_PROFILE and not named:
+    both, up = (
+        {name: value for name in QUANTITIES if (value := getattr(table, prefix + name)) is not None}
+        for prefix in ("", UP)
+    )
+    if table.profile == NONE_PROFILE and not (both or up):
         return None
     base = Conditions() if table.profile == NONE_PROFILE else PROFILES[table.profile].conditions
+    return replace(_direction(base, both), up=_direction(base, both | up) if up else None)
+
+
+def _direction(base: Conditions, named: Mapping[str, Any]) -> Conditions:
     found = replace(base, **named)
     return found if "queue_ms" in named or not found.rate_mbit else replace(found, queue_ms=QUEUE_MS)
 
 
 def impossible(conditions: Conditions, table: NetworkTable) -> tuple[str, str] | None:
     """What of these conditions cannot be, as key with value, and what is allowed; None when all can."""
-    if conditions.jitter_ms > conditions.delay_ms:
-        return f"network.jitter_ms = {conditions.jitter_ms:g}", f"expected at most delay_ms ({conditions.delay_ms:g})"
-    if table.queue_ms is not None and not conditions.rate_mbit:
-        return f"network.queue_ms = {table.queue_ms:g}: without rate_mbit no packet waits", "set network.rate_mbit, too"
+    for one, prefix in ((conditions, ""), (conditions.up, UP)):
+        if one is None:
+            continue
+        if one.jitter_ms > one.delay_ms:
+            return f"network.{prefix}jitter_ms = {one.jitter_ms:g}", (
+                f"expected at most {prefix}delay_ms ({one.delay_ms:g})"
+            )
+        if getattr(table, f"{prefix}queue_ms") is not None and not one.rate_mbit:
+            why = f"network.{prefix}queue_ms = {one.queue_ms:g}: without {prefix}rate_mbit no packet waits"
+            return why, f"set network.{prefix}rate_mbit, too"
     return None

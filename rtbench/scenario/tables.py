@@ -367,7 +367,8 @@ NONE_PROFILE = "none"
 class NetworkTable:
     """[network]: the network between server and subscribers (R18); needs root. A key that is missing is the profile's.
 
-    Every key is of each direction by itself. Without any key server and load meet on loopback.
+    A key counts in each direction by itself; its twin with `up_` replaces it in the direction to the server. Without
+    any key server and load meet on loopback.
     """
 
     profile: str = ruled(choice(NONE_PROFILE, "lan", "wan", "mobile", "lossy", "satellite"), NONE_PROFILE)
@@ -382,6 +383,16 @@ class NetworkTable:
     """The rate of the one link that all subscribers share."""
     queue_ms: float | None = ruled(number(float, 0, 60_000, " milliseconds"), None)
     """How long a packet may wait for the link; one that would wait longer is dropped. With a rate alone: 100."""
+    up_delay_ms: float | None = ruled(number(float, 0, 10_000, " milliseconds"), None)
+    """`delay_ms` to the server, where that differs."""
+    up_jitter_ms: float | None = ruled(number(float, 0, 10_000, " milliseconds, at most up_delay_ms"), None)
+    """`jitter_ms` to the server."""
+    up_loss: float | None = ruled(number(float, 0, 1, ", share of the packets"), None)
+    """`loss` to the server."""
+    up_rate_mbit: float | None = ruled(number(float, 0, 100_000, " megabits a second; 0: no limit"), None)
+    """`rate_mbit` to the server."""
+    up_queue_ms: float | None = ruled(number(float, 0, 60_000, " milliseconds"), None)
+    """`queue_ms` to the server."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from rtbench.messages.router import Counted, Link, Packets
 from rtbench.processes.namespaces import Network, Routing
 from rtbench.records.manifest import Impairment, Way
-from rtbench.scenario.networks import Conditions
+from rtbench.scenario.networks import QUANTITIES, UP, Conditions
 from rtbench.trial._run import Run
 
 
@@ -20,8 +20,8 @@ def network_of(run: Run) -> Network:
     conditions = run.spec.scenario.conditions
     routing = None
     if conditions is not None:
-        link = _link(conditions)
-        routing = Routing(link, link, run.spec.scenario.seed, run.place.publisher)
+        up = conditions.up or conditions
+        routing = Routing(_link(conditions), _link(up), run.spec.scenario.seed, run.place.publisher)
     return Network(run.folder / "network.log", routing)
 
 
@@ -54,11 +54,8 @@ def record(asked: Conditions | None, edges: Sequence[Counted]) -> Impairment:
         return Impairment()
     begin, end = edges
     return Impairment(
-        delay_ms=asked.delay_ms,
-        jitter_ms=asked.jitter_ms,
-        loss=asked.loss,
-        rate_mbit=asked.rate_mbit,
-        queue_ms=asked.queue_ms,
+        **{name: getattr(asked, name) for name in QUANTITIES},
+        **({UP + name: getattr(asked.up, name) for name in QUANTITIES} if asked.up else {}),
         down=_way(begin.down, end.down),
         up=_way(begin.up, end.up),
         late_p50_ns=end.late_p50_ns,

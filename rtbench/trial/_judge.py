@@ -122,6 +122,8 @@ def judge(run: Run, found: Measured) -> Judgement:
         negotiated={
             "compression": compression(report.response_headers for report in found.reports),
             **tls(report.tls.negotiated for report in found.reports),
+            # A connection on which ALPN did not choose it has failed.
+            **({"http": "2"} if spec.scenario.http2.streams_per_connection else {}),
         },
     )
 

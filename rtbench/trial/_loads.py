@@ -18,7 +18,8 @@ from rtbench.scenario.warm_up import warm_up_s
 from rtbench.transports.catalogue import find
 from rtbench.trial._run import Run
 
-_READ_OVERHEAD_BYTES = 160
+_PUSHED_OVERHEAD_BYTES, _POLLED_OVERHEAD_BYTES = 60, 260
+"""About what a message has around it: fields or frame; the head of a poll's answer and its JSON."""
 CAPTURE_LIMIT = 192 * 2**20
 
 
@@ -39,7 +40,8 @@ def loads_of(run: Run, sockets: Path, network: str) -> Iterator[LoadProcess]:
     table = scenario.workload
     # What a worker reads from start to end, by the plan; a stream that paces itself gets the default.
     polls_hz = 1 / scenario.poll.interval_s if subject.transport == "short-poll" else 0.0
-    per_second = table.rate_hz * (table.payload_bytes + _READ_OVERHEAD_BYTES) + 300 * polls_hz
+    around = _POLLED_OVERHEAD_BYTES if find(subject.transport).polls else _PUSHED_OVERHEAD_BYTES
+    per_second = table.rate_hz * (table.payload_bytes + around) + 300 * polls_hz
     listening = scenario.subscribers + scenario.churn.rate_hz * scenario.churn.stay_s
     expected = int(1.3 * per_second * length_s(scenario) * listening / workers)
     beats = "heartbeat" in subject.capabilities and not subject.proxy
@@ -50,6 +52,7 @@ def loads_of(run: Run, sockets: Path, network: str) -> Iterator[LoadProcess]:
         poll_interval_s=scenario.poll.interval_s,
         long_timeout_s=scenario.poll.long_timeout_s,
         capture_bytes=min(max(expected, 8 * 2**20), CAPTURE_LIMIT // workers),
+        long=expected > CAPTURE_LIMIT // workers,
         path=subject.template,
         codec=subject.codec,
         carries_id=subject.carries_id,

@@ -279,27 +279,37 @@ def test_no_verdict_is_possible(make: ModuleType, tmp_path: Path, monkeypatch: p
     assert found.left == (("tcp-floor", "tcp is a floor, not a transport to choose"),)
 
 
-def test_cells_of_a_sweep_near_the_needs_are_used(make: ModuleType, tmp_path: Path) -> None:
-    """Blocks 3 and 4 become blocks 1 and 2 of a cell with polls every 5 s that cost a twentieth a message."""
-    folder = written(make, tmp_path / "a", subjects=("sse-aiohttp", "short-poll-aiohttp"))
+def in_two_cells(folder: Path, key: str, values: tuple[Any, Any], change: Callable[[dict[str, Any]], None]) -> None:
+    """Blocks 3 and 4 become blocks 1 and 2 of a second cell, in whose manifests `change` changes something."""
     blocks: dict[int, int] = {}
     for file in sorted(folder.glob("trials/*/manifest.json")):
         manifest = json.loads(file.read_text())
         second = manifest["block"] > 2
-        manifest |= {"cell": {"poll.interval_s": 5.0 if second else 0.5}, "block": (manifest["block"] - 1) % 2 + 1}
+        manifest |= {"cell": {key: values[second]}, "block": (manifest["block"] - 1) % 2 + 1}
         blocks[manifest["trial"]] = manifest["block"]
-        if second and manifest["subject"].startswith("short"):
-            server = manifest["processes"]["server"]
-            server["cpu_ns_at_end"] -= (server["cpu_ns_at_end"] - server["cpu_ns_at_start"]) * 19 // 20
+        if second:
+            change(manifest)
         file.write_text(json.dumps(manifest))
 
     def list_them(document: dict[str, Any]) -> None:
-        document["cells"] = [{"poll.interval_s": 0.5}, {"poll.interval_s": 5.0}]
+        document["cells"] = [{key: value} for value in values]
         for row in document["trials"]:
             row["cell"] = document["cells"][row["block"] > 2]
             row["block"] = blocks[row["trial"]]
 
     edit(folder / "campaign.json", list_them)
+
+
+def test_cells_of_a_sweep_near_the_needs_are_used(make: ModuleType, tmp_path: Path) -> None:
+    """A second cell with polls every 5 s that cost a twentieth a message."""
+
+    def cheaper(manifest: dict[str, Any]) -> None:
+        if manifest["subject"].startswith("short"):
+            server = manifest["processes"]["server"]
+            server["cpu_ns_at_end"] -= (server["cpu_ns_at_end"] - server["cpu_ns_at_start"]) * 19 // 20
+
+    folder = written(make, tmp_path / "a", subjects=("sse-aiohttp", "short-poll-aiohttp"))
+    in_two_cells(folder, "poll.interval_s", (0.5, 5.0), cheaper)
     found = of_folder(folder, Needs(subscribers=MANY))
     assert [r.option.subject.transport for r in found.ranking] == ["short-poll", "sse"]
     poll = found.ranking[0].option
@@ -307,6 +317,57 @@ def test_cells_of_a_sweep_near_the_needs_are_used(make: ModuleType, tmp_path: Pa
     ratio = found.ranking[1].ratio
     assert ratio is not None and ratio.low is not None  # paired by block, over two cells where they are of two
     assert ratio.ratio == pytest.approx(7 / 3, rel=0.15)
+
+
+def test_a_network_is_the_nearest_that_was_measured(make: ModuleType, tmp_path: Path) -> None:
+    """Loopback, and round trips of 100 ms with a loss of 1 %."""
+
+    def slow(manifest: dict[str, Any]) -> None:
+        manifest["impairment"] = {"delay_ms": 50.0, "jitter_ms": 0.0, "loss": 0.01, "rate_mbit": 0.0, "queue_ms": 0.0}
+
+    folder = written(make, tmp_path / "a", subjects=("sse-aiohttp", "long-poll-aiohttp"))
+    in_two_cells(folder, "network.delay_ms", (0, 50), slow)
+    for needs, cell, texts in (
+        (Needs(rtt_ms=100.0), 50, ()),
+        (Needs(loss=0.01), 50, ()),
+        (Needs(rtt_ms=0.0, loss=0.0), 0, ()),
+        (Needs(rtt_ms=60.0), 50, ("a round trip of 60 ms, between measured cells: measured at 100 ms",)),
+        (Needs(rtt_ms=200.0), 50, ("a round trip of 200 ms, extrapolated: measured at 100 ms",)),
+        (Needs(loss=0.05), 50, ("a loss of 5 %, extrapolated: measured at 1 %",)),
+    ):
+        found = of_folder(folder, needs)
+        for ranked in found.ranking:
+            assert ranked.option.cell.settings == {"network.delay_ms": cell}
+            assert len(ranked.option.extrapolated) == len(texts)
+            for text, shown in zip(texts, ranked.option.extrapolated, strict=True):
+                assert shown.startswith(text)
+    measured, farther = (of_folder(folder, Needs(rtt_ms=rtt_ms)) for rtt_ms in (100.0, 200.0))
+    for transport in ("sse", "long-poll"):
+        before, after = (of(found, transport).option.age_p50_ns for found in (measured, farther))
+        assert before is not None and after == before + 50e6
+    assert "waits longer" in of(farther, "long-poll").option.extrapolated[0]
+    assert of_folder(folder, Needs(rtt_ms=200.0, freshness_ms=60.0)).answer.startswith(
+        "Nothing that was measured meets"
+    )
+
+
+def test_protocols_of_the_connection(make: ModuleType, tmp_path: Path) -> None:
+    """Cleartext and TLS side by side; nothing over HTTP/2."""
+
+    def seal(manifest: dict[str, Any]) -> None:
+        manifest["tls"] = {"version": "1.3", "negotiated": {"TLSv1.3 TLS_AES_256_GCM_SHA384": 4}}
+
+    folder = written(make, tmp_path / "a", subjects=("sse-aiohttp", "websocket-aiohttp"))
+    in_two_cells(folder, "tls", (False, True), seal)
+    found = of_folder(folder, Needs(tls=True))
+    assert [(r.option.cell.settings, r.option.asks) for r in found.ranking] == [({"tls": True}, ())] * 2
+    found = of_folder(folder, Needs(tls=True, http2=True))
+    assert {r.option.asks for r in found.ranking} == {("was not measured over HTTP/2",)}
+    assert {r.option.cell.settings["tls"] for r in found.ranking} == {True}
+
+
+def test_tls_that_was_not_measured_is_asked_for(four: Evidence) -> None:
+    assert {r.option.asks for r in advise(four, Needs(tls=True)).ranking} == {("was not measured with TLS",)}
 
 
 @pytest.mark.parametrize(
@@ -322,6 +383,9 @@ def test_needs_that_cannot_be(folder: Path, needs: dict[str, float]) -> None:
         UserError, match=r"^--(rate|freshness-ms|payload-bytes) \S+ is out of range: give a finite number above 0$"
     ):
         of_folder(folder, Needs(**needs))  # type: ignore[arg-type]
+    for network in (Needs(rtt_ms=-1.0), Needs(loss=1.0)):
+        with pytest.raises(UserError, match=r"^--(rtt-ms -1\.0|loss 1\.0) is out of range: give a "):
+            of_folder(folder, network)
 
 
 def test_the_command(folder: Path) -> None:

@@ -77,6 +77,19 @@ def test_a_visitor_that_is_there_at_the_end_has_had_all_of_the_window(churn: Cal
     assert min(found.table()["had_until_ns"]) >= before_ns - SECOND // 2
 
 
+def test_what_the_load_was_too_late_to_read_is_not_the_servers_loss(churn: Callable[..., tuple[Any, Visits]]) -> None:
+    """Its patience begins after the longest time that this process stood still during the visit."""
+    here, found = churn()
+    here.turn()
+    here.turn()
+    first, second = here.reactor.links[:2]
+    for link, started_s, closed_s in ((first, 60, 70), (second, 71, 80)):
+        link.started_ns, link.closed_ns = started_s * SECOND, closed_s * SECOND
+    late = {59: 5, 61: 1, 66: 3, 69: 2, 75: 0}
+    found.probes = [(at * SECOND, for_s * SECOND) for at, for_s in late.items()]
+    assert found.table()["had_until_ns"][:2] == [(70 - 3) * SECOND - SECOND // 2, 80 * SECOND - SECOND // 2]
+
+
 def test_what_visitors_had_is_in_a_table_of_its_own(
     churn: Callable[..., tuple[Any, Visits]], wire: Any, tmp_path: Path
 ) -> None:

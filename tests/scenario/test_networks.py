@@ -11,7 +11,7 @@ import pytest
 from rtbench.errors import ScenarioError
 from rtbench.scenario.loading import build
 from rtbench.scenario.model import Scenario
-from rtbench.scenario.networks import PROFILES, QUEUE_MS, Conditions, asked
+from rtbench.scenario.networks import PROFILES, QUANTITIES, QUEUE_MS, UP, Conditions, asked
 from rtbench.scenario.tables import NONE_PROFILE, NetworkTable
 
 
@@ -26,6 +26,12 @@ def scenario(*settings: str, **table: Any) -> Scenario:
         (("network.profile=none",), None),
         (("network.delay_ms=0",), Conditions()),
         (("network.delay_ms=20", "network.jitter_ms=5"), Conditions(20, 5)),
+        (("network.delay_ms=20", "network.up_delay_ms=0"), Conditions(20, up=Conditions())),
+        (("network.up_loss=0.1",), Conditions(up=Conditions(loss=0.1))),
+        (
+            ("network.profile=lossy", "network.rate_mbit=9", "network.up_rate_mbit=1", "network.up_queue_ms=20"),
+            Conditions(35, 5, 0.01, 9, 100, Conditions(35, 5, 0.01, 1, 20)),
+        ),
         (("network.profile=wan",), PROFILES["wan"].conditions),
         (("network.profile=lossy", "network.loss=0"), Conditions(35, 5, 0)),
         (("network.rate_mbit=10",), Conditions(rate_mbit=10, queue_ms=QUEUE_MS)),
@@ -50,7 +56,7 @@ def test_every_profile_is_a_choice_with_a_source_and_can_be() -> None:
 
 
 def test_the_conditions_are_the_keys() -> None:
-    assert [item.name for item in fields(NetworkTable)] == ["profile", *(item.name for item in fields(Conditions))]
+    assert [item.name for item in fields(NetworkTable)] == ["profile", *QUANTITIES, *(UP + name for name in QUANTITIES)]
 
 
 @pytest.mark.parametrize(
@@ -62,6 +68,14 @@ def test_the_conditions_are_the_keys() -> None:
         ({"profile": "5g"}, 'network.profile = "5g": expected one of none, lan, wan, mobile, lossy, satellite'),
         ({"jitter_ms": 5}, "network.jitter_ms = 5: expected at most delay_ms (0)"),
         ({"profile": "lan", "jitter_ms": 1}, "network.jitter_ms = 1: expected at most delay_ms (0.25)"),
+        (
+            {"delay_ms": 9, "up_jitter_ms": 5, "up_delay_ms": 4},
+            "network.up_jitter_ms = 5: expected at most up_delay_ms (4)",
+        ),
+        (
+            {"up_queue_ms": 5},
+            "network.up_queue_ms = 5: without up_rate_mbit no packet waits: set network.up_rate_mbit, too",
+        ),
         ({"queue_ms": 5}, "network.queue_ms = 5: without rate_mbit no packet waits: set network.rate_mbit, too"),
         ({"delay": 5}, "unknown key network.delay: did you mean 'delay_ms'? choose one of profile, delay_ms"),
     ],

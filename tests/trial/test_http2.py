@@ -38,6 +38,7 @@ def test_everything_arrives_on_shared_connections(tmp_path: Path, streams: int) 
     made = plain(trial.run(trial.Spec(1, subject, 1, 1, scenario, {}), tmp_path, Place.here(), lambda _: None))
     counts = made["counts"]
     assert made["status"] != "failed", made["reasons"]
+    assert made["fairness"]["http"] == "2"
     audited = ("expected", "delivered", "lost", "duplicated", "reordered", "corrupted")
     assert [counts[name] for name in audited] == [70, 70, 0, 0, 0, 0]
     connections = read_table(next(tmp_path.rglob("connections.parquet")), "connections")

@@ -43,6 +43,8 @@ def test_the_router_gets_what_the_scenario_asks_for(
     link = Link(20_000_000, 500_000, 0.01, 8e6, 30_000_000)
     assert (routing.down, routing.up, routing.seed, routing.cores) == (link, link, 9, run.place.publisher)
     assert network_of(gathering(netns=True)) is None
+    routing = network_of(gathering(network={"delay_ms": 20, "up_delay_ms": 4, "up_rate_mbit": 2}))
+    assert (routing.down, routing.up) == (Link(20_000_000), Link(4_000_000, 0, 0.0, 2e6, 100_000_000))
 
 
 def test_the_manifest_has_what_was_asked_and_what_was_counted_in_the_window() -> None:
@@ -60,6 +62,13 @@ def test_the_manifest_has_what_was_asked_and_what_was_counted_in_the_window() ->
         "up": {"packets": 20, "bytes": 0, "forwarded": 19, "lost": 0, "queue_full": 0, "own_drops": 1,
                "queued_max_ns": 0},
         "late_p50_ns": 5_000, "late_p99_ns": 70, "late_max_ns": 140,
+    }  # fmt: skip
+
+
+def test_the_manifest_names_the_direction_to_the_server_where_it_differs() -> None:
+    found = plain(record(Conditions(20, up=Conditions(5, 1, 0.1, 9, 50)), [counted(), counted()]))
+    assert {name: value for name, value in found.items() if name.startswith("up_")} == {
+        "up_delay_ms": 5, "up_jitter_ms": 1, "up_loss": 0.1, "up_rate_mbit": 9, "up_queue_ms": 50,
     }  # fmt: skip
 
 

@@ -47,7 +47,7 @@ def test_subscribers_are_dealt_out_to_the_workers(
     settings = made[0][1]
     assert settings.streams == ("fanout",)
     assert (settings.unicast, settings.poll_interval_s, settings.long_timeout_s) == (False, 0.1, 25.0)
-    assert settings.capture_bytes == 8 * 2**20
+    assert (settings.capture_bytes, settings.long) == (8 * 2**20, False)
     assert settings.path == "/poll/{query}"
 
 
@@ -58,7 +58,7 @@ def test_one_worker_has_all_cores_of_the_load(
     assert len(list(_loads.loads_of(run, tmp_path, ""))) == 1
     user, settings, share, first, _, cores, log, network = made[0]
     assert (user, share, first, cores, log.name, network) == ("SSEUser", 10_000, 0, (2, 3), "load.log", "")
-    assert settings.capture_bytes == _loads.CAPTURE_LIMIT
+    assert (settings.capture_bytes, settings.long) == (_loads.CAPTURE_LIMIT, True)
 
 
 def test_subscribers_of_a_faulty_subject_name_themselves(
