@@ -162,7 +162,10 @@ COLUMNS: Mapping[str, tuple[str, Mapping[str, Column]]] = {
             "planned_ns": Column(_I64, "instant", "when it was to arrive"),
             "leaves_ns": Column(_I64, "instant", "when it was to leave"),
             "had_until_ns": Column(
-                _I64, "instant", "what was due before this must have come; the grace before the visit's end"
+                _I64,
+                "instant",
+                "what was due before this must have come: the visit's end, less the grace, less the longest time that "
+                "the load process stood still during the visit",
             ),
         },
     ),

@@ -40,6 +40,7 @@ COST = ["*_cpu_ns_per_message", "server_cpu_ns_per_*", "machine_busy_ns_per_mess
 WIRE = ["wire_*"]
 READ_BY_LOAD = ["client_cpu_ns_per_message", "tcp_*_per_message", "server_cpu_ns_per_segment"]
 READ_BY_CAMPAIGN = ["server_cpu_ns_per_*", "proxy_cpu_ns_per_message", "machine_busy_ns_per_message", *WIRE]
+JOINS = ["churn_subscribed_*", "churn_first_message_*"]
 SETUP = ["connect_*", "response_*", "first_message_*", "connections_failed"]
 EVERYTHING = ["*"]
 NO_MESSAGES = "no messages"
@@ -222,7 +223,7 @@ def _event_loop_lag(evidence: Inputs) -> Iterator[Reason]:
             f"the load process's 10 ms timers were late by {late_ns / 1e6:.1f} ms at p99, the limit is "
             f"{limit * 1e3:g} ms",
             "fewer subscribers or messages, or stop what else runs on this machine",
-            APP + (POLLED if evidence.polls else []),
+            APP + JOINS + (POLLED if evidence.polls else []),
         )
 
 

@@ -346,7 +346,7 @@ def test_a_network_is_the_nearest_that_was_measured(make: ModuleType, tmp_path: 
         before, after = (of(found, transport).option.age_p50_ns for found in (measured, farther))
         assert before is not None and after == before + 50e6
     assert "waits longer" in of(farther, "long-poll").option.extrapolated[0]
-    assert of_folder(folder, Needs(rtt_ms=200.0, freshness_ms=60.0)).answer.startswith(
+    assert of_folder(folder, Needs(rtt_ms=200.0, freshness_ms=50.0)).answer.startswith(
         "Nothing that was measured meets"
     )
 
