@@ -18,8 +18,8 @@ from rtbench.scenario.warm_up import warm_up_s
 from rtbench.transports.catalogue import find
 from rtbench.trial._run import Run
 
-_PUSHED_OVERHEAD_BYTES, _POLLED_OVERHEAD_BYTES = 60, 260
-"""About what a message has around it: fields or frame; the head of a poll's answer and its JSON."""
+_MESSAGE_BYTES, _ANSWER_BYTES = 60, 200
+"""About what a message has around it (fields, a frame, JSON), and a poll's answer (its head)."""
 CAPTURE_LIMIT = 192 * 2**20
 
 
@@ -39,9 +39,8 @@ def loads_of(run: Run, sockets: Path, network: str) -> Iterator[LoadProcess]:
     workers = scenario.workers or 1
     table = scenario.workload
     # What a worker reads from start to end, by the plan; a stream that paces itself gets the default.
-    polls_hz = 1 / scenario.poll.interval_s if subject.transport == "short-poll" else 0.0
-    around = _POLLED_OVERHEAD_BYTES if find(subject.transport).polls else _PUSHED_OVERHEAD_BYTES
-    per_second = table.rate_hz * (table.payload_bytes + around) + 300 * polls_hz
+    answers_hz = {"short-poll": 1 / scenario.poll.interval_s, "long-poll": table.rate_hz}.get(subject.transport, 0.0)
+    per_second = table.rate_hz * (table.payload_bytes + _MESSAGE_BYTES) + answers_hz * _ANSWER_BYTES
     listening = scenario.subscribers + scenario.churn.rate_hz * scenario.churn.stay_s
     expected = int(1.3 * per_second * length_s(scenario) * listening / workers)
     beats = "heartbeat" in subject.capabilities and not subject.proxy

@@ -130,12 +130,14 @@ def test_a_trial_through_a_router_has_its_delay_and_what_it_counted(
         router.check()
     except UnavailableError as error:
         pytest.skip(str(error))
-    whole = measure("sse-aiohttp", netns=False, grace_s=2, network={"delay_ms": 30, "loss": 0.02})
+    whole = measure("sse-aiohttp", netns=False, grace_s=2, network={"delay_ms": 30, "loss": 0.02, "up_loss": 0})
     manifest = whole.manifest
     assert manifest["status"] != "failed"
     assert manifest["counts"]["lost"] == 0  # TCP sends again what the network loses
     found = manifest["impairment"]
     assert (found["delay_ms"], found["loss"], found["rate_mbit"]) == (30, 0.02, 0)
+    assert (found["up_delay_ms"], found["up_loss"]) == (30, 0)
+    assert found["up"]["lost"] == 0
     for way in (found["down"], found["up"]):
         # How many packets carry 125 messages is TCP's affair: what is sent again or acknowledged late is joined.
         assert 0 <= way["lost"] < way["packets"]

@@ -533,7 +533,7 @@ def test_long_polls_that_waited_at_the_server_were_not_sent_late(late_share: flo
 def test_a_late_event_loop_polls_late() -> None:
     behind = of_load(hub_lag_p99_ns=30 * MS)
     assert [found.metrics for found in check(pushes(**behind))] == [APP]
-    assert [found.metrics for found in check(pushes(polls=True, **behind))] == [APP + POLLED]
+    assert [found.metrics for found in check(pushes(polls=True, **behind))] == [APP + JOINS + POLLED]
 
 
 def test_a_server_that_waited_spoils_what_that_could_have_moved() -> None:
