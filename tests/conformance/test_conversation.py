@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from rtbench.conformance.verify import verify
+from rtbench.conformance import catalogue
+from rtbench.conformance._target import PATIENCE_S
+from rtbench.conformance.verify import _verify_codings
+from rtbench.scenario.model import Scenario
 from rtbench.subjects.registry import Registry
 
 pytestmark = pytest.mark.slow
@@ -49,6 +52,7 @@ def test_a_broken_conversation_is_named(tmp_path: Path, module: str, body: str, 
     path = tmp_path / "broken.py"
     path.write_text(BROKEN.format(module=module, body=body, name=f"{module}-broken".replace("_", "-")))
     registry, name = Registry().reading(str(path))
-    found = verify(registry.find(name))
-    problems = {one.name: " ".join(one.problems) for one in found.failed}
-    assert words in problems[case]
+    cases = [one for one in catalogue().values() if one.name == case]
+    found = _verify_codings(registry.find(name), Scenario(), None, cases, PATIENCE_S, None)
+    assert [one.name for one in found.failed] == [case]
+    assert words in " ".join(found.failed[0].problems)

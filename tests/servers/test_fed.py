@@ -156,6 +156,7 @@ def test_a_cursor_of_the_run_before_gets_all_of_this_one(fed: Start, feed: Feed)
     deadline = time.monotonic() + PATIENCE_S
     while [tick[0] for tick in fetch(server.target("stocks"), "/plan/stocks").json()["ticks"]] != [1, 2]:
         assert time.monotonic() < deadline
+        time.sleep(0.02)
     with Subscriber(server.target("stocks"), 5) as back:
         assert ids(back, 2) == [1, 2]
         assert [dict(gap.fields) for gap in back.gaps] == [{"from": 1, "to": 5, "reason": "the publisher began again"}]

@@ -84,6 +84,7 @@ class Pair:
         deadline = time.monotonic() + PATIENCE_S
         while fetch(self.target, "/plan/fanout").json()["epoch"] == before:
             assert time.monotonic() < deadline
+            time.sleep(0.02)
 
 
 @pytest.fixture
