@@ -225,6 +225,7 @@ def small(make: ModuleType, folder: Path, **plan: Any) -> Path:
     return Path(make.write(folder, make.Plan(**(base | plan))))
 
 
+@pytest.mark.usefixtures("few_figures")
 def test_one_trial(tmp_path: Path, make: ModuleType) -> None:
     folder = small(make, tmp_path / "a", interrupted_after=1)
     report = build([folder])
