@@ -10,11 +10,10 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rtbench.analysis.report.caveat import Caveat
+from rtbench.scenario.networks import QUANTITIES, UP
 
 if TYPE_CHECKING:
     from rtbench.analysis.evidence import Evidence
-
-_ASKED = ("delay_ms", "jitter_ms", "loss", "rate_mbit", "queue_ms")
 
 
 def caveats(evidence: Evidence) -> Iterator[Caveat]:
@@ -22,16 +21,15 @@ def caveats(evidence: Evidence) -> Iterator[Caveat]:
     found: dict[tuple[float, ...], list[Mapping[str, Any]]] = defaultdict(list)
     for result in evidence.results:
         if network := result.trial.network:
-            found[tuple(network.get(prefix + name, network[name]) for prefix in ("", "up_") for name in _ASKED)].append(
-                network
-            )
+            asked = tuple(network.get(prefix + name, network[name]) for prefix in ("", UP) for name in QUANTITIES)
+            found[asked].append(network)
     for asked, networks in sorted(found.items()):
         yield Caveat("network", (f"{words(asked)}; {_counted(networks)}",), "", False)
 
 
 def words(asked: tuple[float, ...]) -> str:
-    """What was asked of a network: to the clients and to the server, each in the order of `_ASKED`."""
-    down, up = asked[: len(_ASKED)], asked[len(_ASKED) :]
+    """What was asked of a network: to the clients and to the server, each in the order of `QUANTITIES`."""
+    down, up = asked[: len(QUANTITIES)], asked[len(QUANTITIES) :]
     if down == up:
         return f"a router between server and clients {_did(down, 'each way')}"
     return f"a router between server and clients {_did(down, 'to the clients')}, and {_did(up, 'to the server')}"
