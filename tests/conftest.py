@@ -65,12 +65,22 @@ def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def few_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Most of a small report's time is drawing; tests of words draw one figure."""
+def figures_named(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """`figures_named(name, ...)`: reports draw no others. Most of a small report's time is drawing."""
     from rtbench.analysis import figures  # costs seconds, which tests without reports need not pay
 
-    first = figures.catalogue()[:1]
-    monkeypatch.setattr(figures, "catalogue", lambda: first)
+    def keep(*names: str) -> None:
+        kept = [one for one in figures.catalogue() if one.name in names]
+        assert len(kept) == len(names)
+        monkeypatch.setattr(figures, "catalogue", lambda: kept)
+
+    return keep
+
+
+@pytest.fixture
+def few_figures(figures_named: Callable[..., None]) -> None:
+    """For tests of words: the decision figure alone."""
+    figures_named("decision")
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from scipy import stats
+import scipy
 
 from rtbench.analysis.calibration.check import Check
 from rtbench.analysis.evidence import Evidence, gather
@@ -55,7 +55,7 @@ def aa_intervals(evidence: Evidence, blocks_a_pair: int = BLOCKS_A_PAIR) -> list
 
 
 def _band(name: str, held: Sequence[bool]) -> Check:
-    low = int(stats.binom.ppf((1 - AA_BAND) / 2, len(held), CONFIDENCE))
+    low = int(scipy.stats.binom.ppf((1 - AA_BAND) / 2, len(held), CONFIDENCE))
     return Check(
         name, CONFIDENCE * len(held), sum(held), f"of {len(held)}", f"at least {low} ({AA_BAND:.0%} binomial band)",
         sum(held) >= low,

@@ -6,9 +6,9 @@ import math
 from dataclasses import replace
 
 import pytest
+import scipy
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from rtbench.analysis.statistics import simulation
 from rtbench.analysis.statistics.across_stacks import AcrossStacks, across, apart
@@ -41,7 +41,7 @@ def test_three_stacks_by_hand() -> None:
     assert found.effects.tau == pytest.approx(math.sqrt(spread - 0.25))
     assert found.effects.i2 == pytest.approx(1 - 0.25 / spread)
     assert found.summary.ratio == pytest.approx(4)
-    assert found.summary.high == pytest.approx(4 * math.exp(stats.t.ppf(0.975, 2) * math.sqrt(spread / 3)))
+    assert found.summary.high == pytest.approx(4 * math.exp(scipy.stats.t.ppf(0.975, 2) * math.sqrt(spread / 3)))
     half = 12.7062047 * math.sqrt(spread / 3 + spread - 0.25)
     assert [math.log(end / 4) for end in found.predicted] == pytest.approx([-half, half])
     row = found.row()
@@ -125,7 +125,7 @@ def test_the_verdicts(each: tuple[Comparison, ...], verdict: str) -> None:
 
 def test_stacks_are_apart_only_where_their_simultaneous_intervals_do_not_overlap() -> None:
     """Of two at 97.5 %: t with 3 degrees of freedom is 4.177, so they touch at 2 · 4.177 · 0.02."""
-    gap = 2 * float(stats.t.ppf(1 - 0.05 / 4, 3)) * 0.02
+    gap = 2 * float(scipy.stats.t.ppf(1 - 0.05 / 4, 3)) * 0.02
     assert apart([stack(1.0), stack(math.exp(gap * 1.01))])
     assert not apart([stack(1.0), stack(math.exp(gap * 0.99))])
     assert not apart([stack(1.0), stack(9.0, None, 1)])
@@ -138,7 +138,7 @@ def test_the_intervals_cover(stacks: int, tau: float) -> None:
     """Guards the table of docs/explanation/statistics.md with fewer campaigns."""
     count = 400
     found = simulation.over_stacks(stacks, 3, tau=tau, campaigns=count)
-    least = stats.binom.ppf(0.001, count, 0.93) / count
+    least = scipy.stats.binom.ppf(0.001, count, 0.93) / count
     assert found.summary >= least and found.predicted >= least
 
 
@@ -148,7 +148,7 @@ def test_a_dependence_is_not_made_up() -> None:
     count = 300
     for case in simulation.CASES[:2]:
         found = simulation.over_stacks((math.log(1.1),) * 5, 3, case=case, campaigns=count)
-        assert found.verdicts["depends on the stack"] <= stats.binom.ppf(0.999, count, 0.05) / count
+        assert found.verdicts["depends on the stack"] <= scipy.stats.binom.ppf(0.999, count, 0.05) / count
     mixed = simulation.over_stacks((0.0, *(math.log(1.5),) * 4), 5, campaigns=count)
     assert mixed.verdicts["depends on the stack"] > 0.9 and mixed.verdicts["on every stack"] < 0.06
 

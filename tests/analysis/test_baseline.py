@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from scipy import stats
+import scipy
 
 from rtbench.analysis.metrics import Metric
 from rtbench.analysis.regression import baseline, verdicts
@@ -58,19 +58,19 @@ def told(found: Difference) -> set[tuple[str, str]]:
 
 def agrees(found: Mean, mean: float, interval: tuple[float, float], p: float) -> None:
     assert (found.difference, found.p) == pytest.approx((mean, p))
-    assert stats.t.interval(0.95, found.freedom, mean, found.error) == pytest.approx(interval)
+    assert scipy.stats.t.interval(0.95, found.freedom, mean, found.error) == pytest.approx(interval)
 
 
 def test_welch_agrees_with_scipy() -> None:
     was, now = np.log([1.0, 1.2, 1.1]), np.log([2.0, 2.1, 2.6, 1.9])
-    theirs = stats.ttest_ind(now, was, equal_var=False)
+    theirs = scipy.stats.ttest_ind(now, was, equal_var=False)
     interval = theirs.confidence_interval(0.95)
     agrees(welch(was, now), now.mean() - was.mean(), (interval.low, interval.high), theirs.pvalue)
 
 
 def test_paired_agrees_with_scipy() -> None:
     was, now = np.array([1.0, 1.2, 1.1]), np.array([2.0, 2.1, 2.6])
-    theirs = stats.ttest_rel(now, was)
+    theirs = scipy.stats.ttest_rel(now, was)
     interval = theirs.confidence_interval(0.95)
     agrees(paired(was, now), (now - was).mean(), (interval.low, interval.high), theirs.pvalue)
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from scipy import stats
+import scipy
 
 from rtbench.analysis.statistics.compare import Residual, compare, residual, residual_of, summarise
 
@@ -17,11 +17,11 @@ def values(**rows: list[float | None]) -> dict[str, dict[int, float | None]]:
 def test_two_subjects_are_a_paired_t_test() -> None:
     a, b = [1.0, 2.0, 4.0, 3.0], [2.0, 3.5, 9.0, 5.0]
     (found,) = compare("m", values(a=a, b=b))
-    theirs = stats.ttest_rel(np.log(a), np.log(b)).confidence_interval(0.95)
+    theirs = scipy.stats.ttest_rel(np.log(a), np.log(b)).confidence_interval(0.95)
     assert (math.log(found.low or 0), math.log(found.high or 0)) == pytest.approx((theirs.low, theirs.high))
     assert found.ratio == pytest.approx(math.exp(np.mean(np.log(a) - np.log(b))))
     assert (found.blocks, found.pooled, found.confidence, found.freedom) == (4, False, 0.95, 3)
-    ninety = stats.ttest_rel(np.log(a), np.log(b)).confidence_interval(0.90)
+    ninety = scipy.stats.ttest_rel(np.log(a), np.log(b)).confidence_interval(0.90)
     assert found.limits(0.90) == pytest.approx((ninety.low, ninety.high))
 
 
@@ -40,7 +40,7 @@ def test_pooling_is_the_residual_variance_of_a_two_way_layout() -> None:
     assert shared.homogeneous
     pair = next(c for c in found if (c.a, c.b) == ("0", "3"))
     assert math.log(pair.ratio) == pytest.approx(solution[0] - solution[3])
-    half = stats.t.ppf(0.975, 15) * math.sqrt(2 * shared.variance / 6)
+    half = scipy.stats.t.ppf(0.975, 15) * math.sqrt(2 * shared.variance / 6)
     assert (math.log(pair.low or 0), math.log(pair.high or 0)) == pytest.approx(
         (math.log(pair.ratio) - half, math.log(pair.ratio) + half)
     )
@@ -61,7 +61,7 @@ def test_bartlett_agrees_with_scipy_in_what_it_decides() -> None:
     rng = np.random.default_rng(5)
     table = rng.normal(size=(3, 10))
     left = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
-    assert residual_of(table).homogeneous == (stats.bartlett(*left).pvalue > 0.5)
+    assert residual_of(table).homogeneous == (scipy.stats.bartlett(*left).pvalue > 0.5)
     assert residual_of(np.zeros((3, 4))) == Residual(0.0, 6, True)
     assert not residual_of(np.array([[0, 0, 0, 0.0], [1, -1, 1, -1], [-1, 1, -1, 1]])).homogeneous
 
@@ -81,7 +81,7 @@ def test_missing_values_leave_the_pairs_that_are_complete() -> None:
 
 def test_summary() -> None:
     row = summarise("a", "m", "ns", [1.0, 2.0, 4.0, None], logarithmic=True)
-    theirs = stats.t.interval(0.95, 2, loc=math.log(2), scale=stats.sem(np.log([1, 2, 4])))
+    theirs = scipy.stats.t.interval(0.95, 2, loc=math.log(2), scale=scipy.stats.sem(np.log([1, 2, 4])))
     assert (row.trials, row.median) == (3, 2.0)
     assert (row.low, row.high) == (pytest.approx(math.exp(theirs[0])), pytest.approx(math.exp(theirs[1])))
     plain = summarise("a", "m", "share", [0.0, 0.5], logarithmic=True)
@@ -95,7 +95,7 @@ def test_summary() -> None:
 def test_p_agrees_with_the_interval_and_with_a_paired_t_test() -> None:
     a, b = [1.0, 2.0, 4.0, 3.0], [1.3, 2.1, 4.9, 3.2]
     (found,) = compare("m", values(a=a, b=b))
-    theirs = stats.ttest_rel(np.log(a), np.log(b))
+    theirs = scipy.stats.ttest_rel(np.log(a), np.log(b))
     assert found.p == pytest.approx(theirs.pvalue)
     assert found.sd == pytest.approx(np.std(np.log(a) - np.log(b), ddof=1))
     (same,) = compare("m", values(a=[1.0, 1.0], b=[1.0, 1.0]))

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from scipy import stats
+import scipy
 
 from rtbench.analysis import figures
 from rtbench.analysis.report.report import build
@@ -264,7 +264,7 @@ def test_every_summary(report: dict[str, Any]) -> None:
             continue
         logarithmic = min(values) > 0 and row["unit"] not in ("share", "messages", "connections")
         scale = [math.log(v) for v in values] if logarithmic else values
-        half = stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(scale) / math.sqrt(len(values))
+        half = scipy.stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(scale) / math.sqrt(len(values))
         limits = [statistics.fmean(scale) - half, statistics.fmean(scale) + half]
         assert [row["low"], row["high"]] == pytest.approx([math.exp(x) for x in limits] if logarithmic else limits)
 
@@ -297,15 +297,19 @@ def test_every_comparison(report: dict[str, Any]) -> None:
             error = math.sqrt(2 * float(left @ left) / freedom / len(blocks))
         else:
             freedom, error = len(blocks) - 1, statistics.stdev(differences) / math.sqrt(len(blocks))
-        half = float(stats.t.ppf(0.975, freedom)) * error
+        half = float(scipy.stats.t.ppf(0.975, freedom)) * error
         limits = [math.exp(statistics.fmean(differences) + side * half) for side in (-1, 1)]
         assert [row["low"], row["high"]] == pytest.approx(limits, rel=1e-9)
         low, high = limits
-        p = 2 * float(stats.t.sf(abs(math.log(row["ratio"])) / error, freedom)) if error else float(row["ratio"] == 1)
+        p = (
+            2 * float(scipy.stats.t.sf(abs(math.log(row["ratio"])) / error, freedom))
+            if error
+            else float(row["ratio"] == 1)
+        )
         assert row["p"] == pytest.approx(p, rel=1e-6, abs=1e-12)
         if not math.isclose(low, 1, rel_tol=1e-9) and not math.isclose(high, 1, rel_tol=1e-9):
             excluded = high < 1 or low > 1
-            half = float(stats.t.ppf(0.95, freedom)) * error
+            half = float(scipy.stats.t.ppf(0.95, freedom)) * error
             fits = abs(statistics.fmean(differences)) + half <= math.log(1.05)
             if excluded and row["q"] <= 0.05:
                 said, why = ("a lower" if high < 1 else "a higher"), None
@@ -335,7 +339,7 @@ def test_every_q_is_benjamini_and_hochbergs_over_its_family(report: dict[str, An
     assert [f["family"] for f in report["multiplicity"]] == list(families)
     for told in report["multiplicity"]:
         rows = families[told["family"]]
-        theirs = stats.false_discovery_control([r["p"] for r in rows])
+        theirs = scipy.stats.false_discovery_control([r["p"] for r in rows])
         assert [r["q"] for r in rows] == pytest.approx(theirs)
         assert told["comparisons"] == len(rows) > 20
         assert told["alone"] == sum(r["p"] <= 0.05 for r in rows)

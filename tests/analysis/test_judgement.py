@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from rtbench.analysis import format
 from rtbench.analysis.statistics.compare import Estimate, compare, estimate
@@ -25,7 +25,7 @@ def one(ratio: float = 1.2, *, p: float | None = None, error: float | None = Non
     blocks = more.pop("blocks", 4)
     freedom = more.pop("freedom", blocks - 1)
     if p is not None:
-        error = abs(math.log(ratio)) / float(stats.t.isf(p / 2, freedom))
+        error = abs(math.log(ratio)) / float(scipy.stats.t.isf(p / 2, freedom))
     sd = None if error is None else error * math.sqrt(blocks)
     return estimate("cpu", "a", "b", math.log(ratio), error, freedom, **({"blocks": blocks, "sd": sd} | more))
 
@@ -36,7 +36,7 @@ def judged(*estimates: Estimate, floor: Floor | None = None, margin: float = MAR
 
 def test_adjusted_p_is_scipys() -> None:
     p = np.random.default_rng(3).random(40) ** 3
-    assert adjust(p) == pytest.approx(stats.false_discovery_control(p))
+    assert adjust(p) == pytest.approx(scipy.stats.false_discovery_control(p))
     assert adjust(np.empty(0)).size == 0
 
 
@@ -82,8 +82,8 @@ def test_equivalence_is_two_one_sided_tests_on_the_same_variance() -> None:
         (said,) = judged(found)
         logs = np.log(a) - np.log(b)
         tests = (
-            stats.ttest_1samp(logs, -math.log(1.05), alternative="greater"),
-            stats.ttest_1samp(logs, math.log(1.05), alternative="less"),
+            scipy.stats.ttest_1samp(logs, -math.log(1.05), alternative="greater"),
+            scipy.stats.ttest_1samp(logs, math.log(1.05), alternative="less"),
         )
         both = bool(max(test.pvalue for test in tests) <= 0.05)
         assert (said.verdict == "equivalent") is (both and not said.different)
@@ -169,7 +169,7 @@ def test_the_words_name_what_is_claimed_and_relative_to_what() -> None:
         "noise floor of 1.05×"
     )
     assert "(more than 10,000 blocks would settle it)" in words(1.03, error=5.0)
-    assert "could differ up to 10.0×" in words(1.0, error=math.log(10) / float(stats.t.isf(0.025, 3)))
+    assert "could differ up to 10.0×" in words(1.0, error=math.log(10) / float(scipy.stats.t.isf(0.025, 3)))
     (found,) = judged(one(1.01, error=0.005), floor=lambda _: 1.08)
     assert "the A/A noise floor of 1.08× is wider than ±5 %" in format.statement(found)
     assert format.undecided(found).startswith("could differ by up to 2.6 %; the A/A noise floor")
@@ -188,9 +188,9 @@ def test_the_blocks_are_the_fewest_with_that_power(sd: float) -> None:
 
     assert least(needed) >= 0.8 > least(needed - 1)
     freedom = needed - 1
-    critical = stats.t.ppf(0.975, freedom)
+    critical = scipy.stats.t.ppf(0.975, freedom)
     assert power_of(sd, needed, 0.05, 1.05) == pytest.approx(
-        stats.nct.sf(critical, freedom, math.log(1.05) * math.sqrt(needed) / sd), rel=1e-4
+        scipy.stats.nct.sf(critical, freedom, math.log(1.05) * math.sqrt(needed) / sd), rel=1e-4
     )
 
 
@@ -198,7 +198,7 @@ def test_the_blocks_are_the_fewest_with_that_power(sd: float) -> None:
 def test_the_power_of_equivalence_is_what_is_simulated(blocks: int) -> None:
     sd = 0.03
     logs = np.random.default_rng(2).normal(0, sd, (20_000, blocks))
-    half = stats.t.ppf(0.95, blocks - 1) * logs.std(axis=1, ddof=1) / math.sqrt(blocks)
+    half = scipy.stats.t.ppf(0.95, blocks - 1) * logs.std(axis=1, ddof=1) / math.sqrt(blocks)
     held = np.abs(logs.mean(axis=1)) + half <= math.log(1.05)
     assert power_of_equivalence(sd, blocks, MARGIN) == pytest.approx(held.mean(), abs=0.012)
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats
+import scipy
 
 from rtbench.analysis.statistics.noise import Noise, differences, noise, pairs
 
@@ -53,7 +53,7 @@ def test_a_metric_with_one_difference_or_none_has_no_noise() -> None:
 
 
 def test_the_floor_is_t_times_the_standard_error_of_so_many_blocks() -> None:
-    quantile = stats.t.ppf(0.975, 12)
+    quantile = scipy.stats.t.ppf(0.975, 12)
     assert Noise(0.04, 12).floor(1) == pytest.approx(math.exp(quantile * 0.04))
     assert Noise(0.04, 12).floor(4) == pytest.approx(math.exp(quantile * 0.02))
     assert Noise(0.04, 12).floor(0) == Noise(0.04, 12).floor(1)
@@ -68,5 +68,5 @@ def test_a_subject_stays_within_the_floor_of_itself_as_often_as_it_says() -> Non
         calibrated = Noise(float(np.sqrt(np.mean(rng.normal(0, 0.05, 6) ** 2))), 6)
         mean = float(rng.normal(0, 0.05, 4).mean())
         within += abs(mean) <= math.log(calibrated.floor(4))
-    low, high = stats.binom.interval(0.999, campaigns, 0.95)
+    low, high = scipy.stats.binom.interval(0.999, campaigns, 0.95)
     assert low <= within <= high

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from scipy import stats
+import scipy
 
 from rtbench.analysis.statistics.random_effects import combine, compare_all
 
@@ -37,10 +37,10 @@ def test_without_variances_campaigns_weigh_the_same() -> None:
     y = [0.1, 0.3, 0.2]
     for errors in ([None, 0.01, 0.02], [None, None, None]):
         found = combine(y, errors)
-        assert (found.mean, found.error) == (pytest.approx(0.2), pytest.approx(stats.sem(y)))
+        assert (found.mean, found.error) == (pytest.approx(0.2), pytest.approx(scipy.stats.sem(y)))
         assert (found.tau, found.i2, found.predicted) == (None, None, None)
     exact = combine(y, [0.0, 0.0, 0.0])
-    assert (exact.tau, exact.i2, exact.error) == (pytest.approx(0.1), 1.0, pytest.approx(stats.sem(y)))
+    assert (exact.tau, exact.i2, exact.error) == (pytest.approx(0.1), 1.0, pytest.approx(scipy.stats.sem(y)))
     same = combine([0.5, 0.5], [0.0, 0.0])
     assert (same.mean, same.error, same.tau, same.i2) == (0.5, 0.0, 0.0, 0.0)
 
@@ -63,7 +63,7 @@ def test_each_campaign_is_compared_by_itself_and_then_all() -> None:
     expected = combine(logs, [shared / math.sqrt(3)] * 2)
     assert (one.effects.mean, one.effects.error) == pytest.approx((expected.mean, expected.error))
     assert (one.effects.tau, one.effects.i2) == pytest.approx((expected.tau, expected.i2))
-    half = float(stats.t.ppf(0.975, 1)) * one.effects.error
+    half = float(scipy.stats.t.ppf(0.975, 1)) * one.effects.error
     assert one.together.high == pytest.approx(math.exp(one.effects.mean + half))
     row = one.row(["first", "second"])
     assert [c["campaign"] for c in row["campaigns"]] == ["first", "second"] and row["ratio"] == one.together.ratio

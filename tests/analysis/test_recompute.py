@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
+import scipy
 
 from rtbench.analysis import figures
 from rtbench.analysis.report.report import build
@@ -46,10 +46,10 @@ def test_it_uses_nothing_of_rtbench() -> None:
 
 def test_student_and_chi_squared_are_scipys() -> None:
     for freedom in (1, 2, 3, 7, 40):
-        assert MADE["t_quantile"](freedom) == pytest.approx(float(stats.t.ppf(0.975, freedom)), rel=1e-12)
+        assert MADE["t_quantile"](freedom) == pytest.approx(float(scipy.stats.t.ppf(0.975, freedom)), rel=1e-12)
         for x in (0.1, 1.0, 3.7, 12.0, 60.0):
-            assert MADE["two_sided"](x, freedom) == pytest.approx(2 * float(stats.t.sf(x, freedom)), rel=1e-9)
-            assert MADE["chi2_above"](x, freedom) == pytest.approx(float(stats.chi2.sf(x, freedom)), rel=1e-9)
+            assert MADE["two_sided"](x, freedom) == pytest.approx(2 * float(scipy.stats.t.sf(x, freedom)), rel=1e-9)
+            assert MADE["chi2_above"](x, freedom) == pytest.approx(float(scipy.stats.chi2.sf(x, freedom)), rel=1e-9)
 
 
 def unicast(make: ModuleType, folder: Path) -> Path:

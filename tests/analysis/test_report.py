@@ -6,13 +6,14 @@ import io
 import json
 import math
 import re
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-from scipy import stats
+import scipy
 
 import rtbench.analysis
 from rtbench.analysis.campaigns.load import load
@@ -27,10 +28,15 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def out(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Path]:
+    """The report of the golden campaign, and its folder."""
     folder = tmp_path_factory.mktemp("golden-report")
-    build([golden], folder)
-    return folder
+    return build([golden], folder), folder
+
+
+@pytest.fixture(scope="module")
+def out(built: tuple[Report, Path]) -> Path:
+    return built[1]
 
 
 class Tags(HTMLParser):
@@ -143,8 +149,8 @@ def test_captions_say_n_and_the_interval(out: Path) -> None:
         assert re.search(r"n = |\(\d+ trials\)", caption) and re.search(r"interval|never averaged", caption)
 
 
-def test_the_first_screen(out: Path, golden: Path) -> None:
-    report = build([golden], out)
+def test_the_first_screen(built: tuple[Report, Path]) -> None:
+    report, out = built
     page = (out / "report.html").read_text()
     assert report.exit_code == 0 and 1 <= len(report.headlines) <= 4
     assert all(len(line) <= 120 for line in report.headlines)
@@ -319,7 +325,7 @@ def test_noise_floor_of_a_campaign_with_a_pair_of_its_own(tmp_path: Path, make: 
         for subject in floor["pairs"][0]
     }
     squares = [math.log(values["sse-aiohttp@2"][block] / value) ** 2 for block, value in values["sse-aiohttp"].items()]
-    expected = math.exp(stats.t.ppf(0.975, 3) * math.sqrt(sum(squares) / 3) / math.sqrt(3))
+    expected = math.exp(scipy.stats.t.ppf(0.975, 3) * math.sqrt(sum(squares) / 3) / math.sqrt(3))
     assert floor["metrics"]["server_cpu_ns_per_message"] == pytest.approx(expected)
     assert ", and it is beyond the noise floor." in seen(report)
     (caveat,) = [w for w in found["warnings"] if w["kind"] == "noise-floor"]
@@ -373,7 +379,7 @@ def test_noise_floor_of_the_machine_for_a_campaign_without_a_pair(tmp_path: Path
     found = as_json(build([folder]))
     floor = found["noise_floor"]
     assert (floor["source"], floor["pairs"], floor["blocks"]) == ("calibration", [], 4)
-    expected = math.exp(stats.t.ppf(0.975, 6) * 0.3 / math.sqrt(4))
+    expected = math.exp(scipy.stats.t.ppf(0.975, 6) * 0.3 / math.sqrt(4))
     assert floor["metrics"] == {
         "server_cpu_ns_per_message": pytest.approx(expected),
         "tcp_down_bytes_per_message": 1.0,
@@ -684,7 +690,10 @@ def test_trials_that_recorded_nothing(tmp_path: Path, make: ModuleType) -> None:
     assert "No trial recorded what its server used" in build([folder]).path.read_text()
 
 
-def test_multiples_of_the_floor(tmp_path: Path, make: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_multiples_of_the_floor(
+    tmp_path: Path, make: ModuleType, monkeypatch: pytest.MonkeyPatch, figures_named: Callable[..., None]
+) -> None:
+    figures_named("floor")
     look = {"transport": "tcp", "stack": "asyncio", "arm": "floor", "delay": 1.5, "cpu": 3_500, "head": 1}
     monkeypatch.setitem(make.SUBJECTS, "tcp-floor", look)
     folder = small(make, tmp_path / "a", subjects=("sse-aiohttp", "tcp-floor"), blocks=3)
@@ -750,7 +759,10 @@ def test_subjects_behind_a_proxy(tmp_path: Path, make: ModuleType, monkeypatch: 
     assert re.fullmatch(r"\+\d+ µs \(1\.\d+× \[.*\]\)", tuned[2])
 
 
-def test_recovery_has_a_section_of_its_own(tmp_path: Path, make: ModuleType) -> None:
+def test_recovery_has_a_section_of_its_own(
+    tmp_path: Path, make: ModuleType, figures_named: Callable[..., None]
+) -> None:
+    figures_named("recovery", "timeline")
     import numpy as np
 
     from rtbench.records.tables import read_table, write_table

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats
+import scipy
 
 from rtbench.analysis.statistics import simulation
 from rtbench.analysis.statistics.simulation import CASES, SD, SHAPES, coverage, detected, discoveries, lines, power
@@ -16,7 +16,7 @@ CAMPAIGNS = 600
 
 def at_least(share: float, nominal: float, campaigns: int = CAMPAIGNS) -> bool:
     """Not so low that chance would do it once in a thousand."""
-    return share * campaigns >= stats.binom.ppf(0.001, campaigns, nominal)
+    return share * campaigns >= scipy.stats.binom.ppf(0.001, campaigns, nominal)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -55,7 +55,7 @@ def test_control_keeps_reports_of_equal_subjects_quiet() -> None:
     found = discoveries("normal", 4, (0.0,) * 5, campaigns=60)
     assert found.comparisons == 50
     assert found.any_alone > 0.5  # most such reports would name a difference
-    assert found.any_controlled <= stats.binom.ppf(0.999, 60, 0.05) / 60
+    assert found.any_controlled <= scipy.stats.binom.ppf(0.999, 60, 0.05) / 60
     assert (found.found_alone, found.found_controlled) == (0.0, 0.0)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scipy import stats
+import scipy
 
 from rtbench.analysis import calibration as truths
 from rtbench.analysis.calibration.loopback import interval
@@ -62,7 +62,7 @@ def test_shares_are_differences_within_rounds(found: Loopback) -> None:
 
 def test_an_interval_is_students() -> None:
     values = [3.0, 5.0, 4.0, 9.0]
-    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    expected = scipy.stats.ttest_1samp(values, 0).confidence_interval(0.95)
     got = interval(values)
     assert (got.value, got.low, got.high) == pytest.approx((5.25, expected.low, expected.high))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
+import scipy
 
 from rtbench.machine import probes
 from rtbench.records.record import plain
@@ -28,7 +28,7 @@ def test_fit_is_least_squares_with_a_t_interval() -> None:
     left = np.array(y) - 10.0 - mine * centred
     error = math.sqrt(float(left @ left) / 2 / float(centred @ centred))
     assert slope == pytest.approx(mine) == pytest.approx(1.5)
-    assert half == pytest.approx(float(stats.t.ppf(0.975, 2)) * error)
+    assert half == pytest.approx(float(scipy.stats.t.ppf(0.975, 2)) * error)
 
 
 def test_fit_of_a_line_is_the_line() -> None:
@@ -46,7 +46,7 @@ def test_the_test_of_a_bend_is_the_quadratic_terms_t_test() -> None:
     columns = np.vander(np.array(x), 3)
     terms = np.linalg.solve(columns.T @ columns, columns.T @ np.array(y))
     variance = float(((np.array(y) - columns @ terms) ** 2).sum()) / 2 * np.linalg.inv(columns.T @ columns)[0, 0]
-    expected = 2 * float(stats.t.sf(abs(terms[0]) / math.sqrt(variance), 2))
+    expected = 2 * float(scipy.stats.t.sf(abs(terms[0]) / math.sqrt(variance), 2))
     assert curved_p(x, y) == pytest.approx(expected, rel=1e-6)
     assert expected < 0.05
 

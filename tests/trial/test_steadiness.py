@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
+import scipy
 
 from rtbench.trial.steadiness import BATCHES, LEVEL, Drift, Spent, drift, edges, fit
 
@@ -60,7 +60,7 @@ def test_fit_is_the_t_test_of_a_slope() -> None:
     r = np.corrcoef(at, values)[0, 1]
     t = r * np.sqrt(4 / (1 - r**2))
     assert change.share == pytest.approx(slope / np.mean(values))
-    assert change.p == pytest.approx(2 * stats.t.sf(abs(t), 4))
+    assert change.p == pytest.approx(2 * scipy.stats.t.sf(abs(t), 4))
 
 
 @pytest.mark.parametrize(("batches", "says"), [(5, False), (6, True)])
@@ -87,7 +87,7 @@ def test_steady_noise_is_called_a_drift_as_rarely_as_it_says() -> None:
     at = (np.arange(BATCHES) + 0.5) / BATCHES
     changes = [fit(at, rng.normal(10, 1, BATCHES)) for _ in range(1000)]
     called = sum(change is not None and change.significant for change in changes)
-    low, high = stats.binom.interval(0.999, 1000, LEVEL)
+    low, high = scipy.stats.binom.interval(0.999, 1000, LEVEL)
     assert low <= called <= high
 
 
