@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
+from rtbench.analysis.statistics import student
 from rtbench.analysis.statistics.compare import CONFIDENCE
 from rtbench.messages.loopback import Measure, Measured, State
 from rtbench.records.loopback import Interval, Loopback, LoopbackPace, LoopbackState
@@ -35,7 +35,7 @@ def interval(values: Sequence[float] | npt.NDArray[np.float64]) -> Interval:
     """Mean and t-interval of two values or more."""
     row = np.asarray(values, dtype=np.float64)
     mean, error = float(row.mean()), float(row.std(ddof=1)) / row.size**0.5
-    half = float(special.stdtrit(row.size - 1, (1 + CONFIDENCE) / 2)) * error
+    half = student.critical(row.size - 1, CONFIDENCE) * error
     return Interval(value=mean, low=mean - half, high=mean + half)
 
 

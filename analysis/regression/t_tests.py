@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+
+from rtbench.analysis.statistics import student
 
 Floats = npt.NDArray[np.float64]
 
@@ -25,9 +26,7 @@ class Mean(NamedTuple):
     @property
     def p(self) -> float:
         """Two-sided, of no difference."""
-        if self.error == 0:
-            return float(self.difference == 0)
-        return 2 * float(special.stdtr(self.freedom, -abs(self.difference) / self.error))
+        return student.p_value(self.difference, self.error, self.freedom)
 
 
 def welch(was: Floats, now: Floats) -> Mean:

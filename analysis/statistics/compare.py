@@ -24,6 +24,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from rtbench.analysis.statistics import student
+
 CONFIDENCE = 0.95
 LEVEL = 1 - CONFIDENCE
 """Of a single test, and the false-discovery rate of a family of them."""
@@ -66,7 +68,7 @@ class Estimate:
         """The t-interval of the log-ratio at another confidence, from the same variance and freedom."""
         if self.error is None:
             return None
-        half = float(special.stdtrit(self.freedom, (1 + confidence) / 2)) * self.error
+        half = student.critical(self.freedom, confidence) * self.error
         return math.log(self.ratio) - half, math.log(self.ratio) + half
 
     def times(self, factor: float) -> Estimate:
@@ -96,9 +98,9 @@ def estimate(
     """An estimate from a mean log-ratio, its standard error (None: not known) and the degrees of freedom of that."""
     low = high = p = None
     if error is not None:
-        half = float(special.stdtrit(freedom, (1 + confidence) / 2)) * error
+        half = student.critical(freedom, confidence) * error
         low, high = bounded_exp(mean - half), bounded_exp(mean + half)
-        p = 2 * float(special.stdtr(freedom, -abs(mean) / error)) if error > 0 else float(mean == 0)
+        p = student.p_value(mean, error, freedom)
     return Estimate(
         metric,
         a,
@@ -258,8 +260,7 @@ def summarise(
     low = high = None
     if there.size > 1:
         scale = np.log(there) if logarithmic else there
-        quantile = float(special.stdtrit(there.size - 1, (1 + confidence) / 2))
-        half = quantile * float(scale.std(ddof=1)) / math.sqrt(there.size)
+        half = student.critical(there.size - 1, confidence) * float(scale.std(ddof=1)) / math.sqrt(there.size)
         low, high = float(scale.mean()) - half, float(scale.mean()) + half
         if logarithmic:
             low, high = math.exp(low), math.exp(high)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
+from rtbench.analysis.statistics import student
 from rtbench.analysis.statistics.compare import CONFIDENCE
 
 PARTS = 12
@@ -44,6 +44,6 @@ def line(at_ns: npt.NDArray[np.int64], values: npt.NDArray[np.int64], window: tu
     slope = float((x * means).sum()) / square
     left = means - means.mean() - slope * x
     error = math.sqrt(float((left**2).sum()) / (PARTS - 2) / square)
-    half = float(special.stdtrit(PARTS - 2, (1 + CONFIDENCE) / 2)) * error
+    half = student.critical(PARTS - 2, CONFIDENCE) * error
     hours = (end - start) / HOUR_NS
     return Growth(slope / hours, (slope - half) / hours, (slope + half) / hours)

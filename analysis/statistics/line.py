@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
+from rtbench.analysis.statistics import student
 from rtbench.analysis.statistics.compare import CONFIDENCE
 
 Floats = npt.NDArray[np.float64]
@@ -80,13 +80,9 @@ def bend(x: Floats, table: Floats) -> Estimate | None:
 def over_blocks(values: Floats) -> Estimate:
     """The mean of one value a block, and its t-interval."""
     mean, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(values.size)
-    half = _quantile(values.size) * error
-    p = 2 * float(special.stdtr(values.size - 1, -abs(mean) / error)) if error > 0 else float(mean == 0)
-    return Estimate(mean, mean - half, mean + half, values.size, p)
-
-
-def _quantile(blocks: int) -> float:
-    return float(special.stdtrit(blocks - 1, (1 + CONFIDENCE) / 2))
+    freedom = values.size - 1
+    half = student.critical(freedom, CONFIDENCE) * error
+    return Estimate(mean, mean - half, mean + half, values.size, student.p_value(mean, error, freedom))
 
 
 def undecided(x: Floats, table: Floats) -> list[Span]:
@@ -96,7 +92,7 @@ def undecided(x: Floats, table: Floats) -> list[Span]:
     true difference is 0 is inside with the interval's confidence (Fieller's way). Exact: between two cells the bound is
     a quadratic inequality. A gap between two stretches that no cell lies in is filled.
     """
-    scale = _quantile(table.shape[1]) ** 2 / table.shape[1]
+    scale = student.critical(table.shape[1] - 1, CONFIDENCE) ** 2 / table.shape[1]
     means, cov = table.mean(axis=1), np.atleast_2d(np.cov(table, ddof=1))
     inside: list[tuple[float, float]] = []
     for i in range(x.size - 1):

@@ -11,12 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from scipy import special
 
+from rtbench.analysis.statistics import student
 from rtbench.analysis.statistics.compare import CONFIDENCE, Values
 from rtbench.subjects.names import LABEL
 
@@ -30,17 +29,11 @@ class Noise:
 
     def floor(self, blocks: int) -> float:
         """The ratio (≥ 1) that one subject under two labels stays within over so many blocks."""
-        return math.exp(_quantile(self.blocks) * self.sd / math.sqrt(max(1, blocks)))
+        return math.exp(student.critical(self.blocks, CONFIDENCE) * self.sd / math.sqrt(max(1, blocks)))
 
     def row(self) -> dict[str, Any]:
         """As calibration.json has it."""
         return {"sd": self.sd, "blocks": self.blocks}
-
-
-@lru_cache(maxsize=512)
-def _quantile(freedom: int) -> float:
-    """Of Student's t, two-sided at CONFIDENCE. Kept, since the search for `blocks_needed` asks for it often."""
-    return float(special.stdtrit(freedom, (1 + CONFIDENCE) / 2))
 
 
 def pairs(names: Sequence[str]) -> list[tuple[str, str]]:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from rtbench.analysis.statistics import student
 from rtbench.analysis.statistics.compare import LEVEL
 
 Floor = Callable[[int], float]
@@ -70,7 +71,7 @@ def power_of(sd: float, blocks: int, level: float, effect: float) -> float:
     if sd <= 0:
         return 1.0
     freedom = blocks - 1
-    critical = float(special.stdtrit(freedom, 1 - level / 2))
+    critical = student.critical(freedom, 1 - level)
     shift = math.log(effect) * math.sqrt(blocks) / sd
     if shift - critical > _CERTAIN:
         return 1.0
@@ -92,7 +93,7 @@ def power_of_equivalence(sd: float, blocks: int, margin: float) -> float:
 def _critical(freedom: int) -> npt.NDArray[np.float64]:
     """The one-sided critical value of t times an estimated standard deviation, in true ones, over its distribution."""
     spread = np.sqrt(special.chdtri(freedom, 1 - _STEPS) / freedom)
-    return float(special.stdtrit(freedom, 1 - LEVEL)) * np.asarray(spread, dtype=np.float64)
+    return student.critical(freedom, 1 - 2 * LEVEL) * np.asarray(spread, dtype=np.float64)
 
 
 def _beyond(floor: float, sd: float, blocks: int, effect: float) -> float:

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import special
 
+from rtbench.analysis.statistics import student
 from rtbench.analysis.statistics.compare import CONFIDENCE, Estimate, Values, bounded_exp, compare, estimate
 
 
@@ -68,7 +68,7 @@ def combine(means: Sequence[float], errors: Sequence[float | None]) -> Effects:
         return Effects(mean, error, freedom, None, None, None)
     predicted = None
     if freedom > 1:
-        half = float(special.stdtrit(freedom - 1, (1 + CONFIDENCE) / 2)) * math.hypot(error, math.sqrt(tau2))
+        half = student.critical(freedom - 1, CONFIDENCE) * math.hypot(error, math.sqrt(tau2))
         predicted = mean - half, mean + half
     return Effects(mean, error, freedom, math.sqrt(tau2), i2, predicted)
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
+from rtbench.analysis.statistics import student
 from rtbench.analysis.statistics.compare import CONFIDENCE
 from rtbench.analysis.statistics.growth import Growth
 
@@ -33,6 +33,6 @@ def cost_of_last(totals: Floats, counts: Sequence[Floats]) -> Growth | None:
     found = inverse @ totals
     left = totals - design / scale @ found
     error = math.sqrt(float(left @ left) / freedom * float(inverse[-1] @ inverse[-1]))
-    half = float(special.stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error
+    half = student.critical(freedom, CONFIDENCE) * error
     value, each = float(found[-1]), float(scale[-1])
     return Growth(value / each, (value - half) / each, (value + half) / each)

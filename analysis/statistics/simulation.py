@@ -15,9 +15,8 @@ from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
-from rtbench.analysis.statistics import line
+from rtbench.analysis.statistics import line, student
 from rtbench.analysis.statistics.across_stacks import StacksVerdict, across
 from rtbench.analysis.statistics.compare import CONFIDENCE, Estimate, compare, pair, residual_of
 from rtbench.analysis.statistics.judgement import DIFFERENT, Comparison, Verdict, judge
@@ -219,7 +218,7 @@ def combined_coverage(
             found = pair("simulated", "0", "1", table[0] - table[1] + tau * rng.standard_normal(), None)
             each.append(found)
         whole = combine([math.log(one.ratio) for one in each], errors(each))
-        held += abs(whole.mean) <= float(special.stdtrit(whole.freedom, 0.975)) * whole.error
+        held += abs(whole.mean) <= student.critical(whole.freedom, CONFIDENCE) * whole.error
     return held / repetitions
 
 
