@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent.parent
 STAND_IN = Path(__file__).parent / "stand_in.py"
 INSTALL = {
     "centrifugo": "go install github.com/centrifugal/centrifugo/v6@latest, with ~/go/bin on PATH",
-    "mercure": "xcaddy build --output ~/go/bin/mercure --with github.com/dunglas/mercure/caddy@v0.21",
+    "mercure": "see examples/mercure/README.md",
     "pushpin": "apt-get install pushpin",
 }
 SUBJECTS = {
