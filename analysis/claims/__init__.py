@@ -2,9 +2,9 @@
 
 Invariant: a finding comes from one campaign alone, so that times of two machines or two scenarios are never mixed; a
 claim's outcome is that of the first campaign that tests it, and what the others found stands beside it. A text names
-the stacks that it rests on: one stack says nothing of a transport on others (R17). A claim that no campaign tests says
-so and names the command that would. Every module of this package that defines `HYPOTHESIS` is one:
-no list to edit. Called by the report.
+the stacks that it rests on: one stack says nothing of a transport on others (R17). It names TLS, HTTP/2, compression
+and the network that it was measured with, too. A claim that no campaign tests says so and names the command that would.
+Every module of this package that defines `HYPOTHESIS` is one: no list to edit. Called by the report.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import pkgutil
 from collections.abc import Iterator, Sequence
 from functools import cache
 
+from rtbench.analysis.campaigns import conditions
 from rtbench.analysis.claims.claim import Finding, Hypothesis, Judged
 from rtbench.analysis.evidence import Evidence, naming
-from rtbench.analysis.sweep.cells import Cell, cells
+from rtbench.analysis.sweep.cells import Cell, cells, scenario
 
 __all__ = ["Finding", "Hypothesis", "Judged", "hypotheses", "judge"]
 
@@ -51,9 +52,15 @@ def _findings(one: Hypothesis, campaigns: Sequence[tuple[Evidence, Sequence[Cell
 
 
 def _where(evidence: Evidence, finding: Finding) -> str:
-    """The stacks that a finding rests on (R17): `Measured on aiohttp. `. Empty for one that rests on no subject."""
+    """The stacks that a finding rests on (R17) and the way to the subscribers: `Measured on aiohttp, with TLS 1.3. `.
+    Empty for one that rests on no subject."""
     stack_of = {s.name: s.stack for s in evidence.subjects}
     stacks = list(dict.fromkeys(stack_of[n] for p in finding.points for n in (p.a, p.b) if n in stack_of))
-    if len(stacks) > 1:
-        return f"Measured on {len(stacks)} stacks ({', '.join(map(naming.stack, stacks))}). "
-    return f"Measured on {naming.stack(stacks[0])}. " if stacks else ""
+    if not stacks:
+        return ""
+    several = f"{len(stacks)} stacks ({', '.join(map(naming.stack, stacks))})"
+    way = conditions.between({}, scenario(evidence))
+    return (
+        f"Measured on {several if len(stacks) > 1 else naming.stack(stacks[0])}"
+        f"{', with ' + ', '.join(way) if way else ''}. "
+    )

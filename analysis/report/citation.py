@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rtbench.analysis.campaigns import conditions
+
 
 @dataclass(frozen=True, slots=True)
 class Citation:
@@ -28,69 +30,24 @@ def facts(document: Mapping[str, Any]) -> list[str]:
     stream = scenario.get("stream") or "?"
     words = stream if isinstance(stream, str) else ", ".join(stream)
     if words == "fanout" and workload.get("rate_hz"):
-        rate = _range(document, "workload.rate_hz", workload["rate_hz"], "g")
+        rate = conditions.span(document, "workload.rate_hz", workload["rate_hz"], "g")
         words = f"{workload.get('channels') or 'broadcast'} of {rate} messages/s"
         size = workload.get("payload_bytes")
-        words += f" × {_range(document, 'workload.payload_bytes', size, ',')} B" if size else ""
+        words += f" × {conditions.span(document, 'workload.payload_bytes', size, ',')} B" if size else ""
     found = [
-        f"{_range(document, 'subscribers', scenario.get('subscribers') or 0, ',')} subscribers",
+        f"{conditions.span(document, 'subscribers', scenario.get('subscribers') or 0, ',')} subscribers",
         words,
         f"{scenario.get('blocks') or 0} blocks",
         f"{scenario.get('window_s') or 0:g} s windows",
     ]
     poll = (scenario.get("poll") or {}).get("interval_s")
-    found += [f"polls every {_range(document, 'poll.interval_s', poll, 'g')} s"] if poll else []
-    found += _way(document, scenario)
+    found += [f"polls every {conditions.span(document, 'poll.interval_s', poll, 'g')} s"] if poll else []
+    found += conditions.between(document, scenario)
     cores, cpu = environment.get("cores"), environment.get("cpu")
     if cores and isinstance(cpu, str):
         found.append(f"{cores} cores, {cpu}")
     day = _day(document)
     return [*found, day] if day else found
-
-
-def _way(document: Mapping[str, Any], scenario: Mapping[str, Any]) -> list[str]:
-    """What is between server and subscribers, beyond HTTP/1.1 in cleartext on loopback."""
-    found = []
-    versions = {version for version in _values(document, "tls", scenario.get("tls")) if version}
-    if versions:
-        every = len(versions) == len(_values(document, "tls", scenario.get("tls")))
-        names = " and ".join(
-            "TLS 1.3" if version is True else f"TLS {version}" for version in sorted(versions, key=str)
-        )
-        found.append(names if every else f"with and without {names}")
-    streams = (scenario.get("http2") or {}).get("streams_per_connection") or 0
-    if any(_values(document, "http2.streams_per_connection", streams)):
-        each = _range(document, "http2.streams_per_connection", streams, ",")
-        found.append(f"{each} subscribers a connection of HTTP/2")
-    codings = [str(one) for one in _values(document, "compression", scenario.get("compression")) if one]
-    found += [f"compression {', '.join(codings)}"] if codings and codings != ["none"] else []
-    network = scenario.get("network") or {}
-    profiles = [str(one) for one in _values(document, "network.profile", network.get("profile")) if one]
-    found += [f"network {', '.join(profiles)}"] if profiles and profiles != ["none"] else []
-    for key, form in _NETWORK.items():
-        value = network.get(key)
-        if any(one for one in _values(document, f"network.{key}", value)):
-            found.append(form.format(_range(document, f"network.{key}", value or 0, "g")))
-    return found
-
-
-_NETWORK = {
-    "delay_ms": "{} ms of delay each way", "jitter_ms": "{} ms of jitter", "loss": "loss of {}",
-    "rate_mbit": "{} Mbit/s",
-}  # fmt: skip
-
-
-def _values(document: Mapping[str, Any], key: str, value: Any) -> list[Any]:
-    """The values of a key: those of a sweep's cells, once each, else the scenario's."""
-    cells = document.get("cells") or ()
-    return list(dict.fromkeys(cell[key] for cell in cells if key in cell)) or [value]
-
-
-def _range(document: Mapping[str, Any], key: str, value: Any, form: str) -> str:
-    """`1,000`, or over the cells of a sweep `100 to 5,000`."""
-    values = [one for one in _values(document, key, value) if isinstance(one, (int, float))] or [value]
-    low, high = min(values), max(values)
-    return f"{low:{form}}" if low == high else f"{low:{form}} to {high:{form}}"
 
 
 def cite(document: Mapping[str, Any]) -> Citation:

@@ -30,6 +30,7 @@ NEEDS = {
     "failing": "no stream that fails is known",
     "uplink": "no stream with an uplink is known",
     "tls": "TLS is not asked for (--set tls=true)",
+    "http2": "HTTP/2 is not asked for (--set tls=true --set http2.streams_per_connection=10)",
 }
 """The needs of cases, each with the reason for the skip if the target lacks it."""
 

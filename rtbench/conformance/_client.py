@@ -56,8 +56,9 @@ class Answer:
             return None
 
 
-def connect(target: Target, receive_bytes: int = 0) -> socket.socket:
-    """A connection. `receive_bytes` bounds its unread bytes: the kernels then hold 100 KB, not megabytes.
+def connect(target: Target, receive_bytes: int = 0, protocol: str = "") -> socket.socket:
+    """A connection. `receive_bytes` bounds its unread bytes: the kernels then hold 100 KB, not megabytes. `protocol`:
+    what TLS offers by ALPN.
 
     Without it the receive buffer is large: a client on a busy machine must not look like a slow consumer.
     """
@@ -72,7 +73,10 @@ def connect(target: Target, receive_bytes: int = 0) -> socket.socket:
         link.connect((target.host, target.port))
         if target.secure:
             authority = target.subject.tls_ca if target.subject is not None else ""
-            link = ssl.create_default_context(cafile=authority or None).wrap_socket(link, server_hostname=target.host)
+            context = ssl.create_default_context(cafile=authority or None)
+            if protocol:
+                context.set_alpn_protocols([protocol])
+            link = context.wrap_socket(link, server_hostname=target.host)
     except OSError:
         link.close()
         raise
@@ -147,7 +151,9 @@ class Subscriber:
         timeout_s: float = 1.0,
         path: str = "",
         compression: str = NONE,
+        link: Any = None,
     ) -> None:
+        """`link`: what it talks over, in place of a connection of its own; a socket, or like one."""
         self.target = target
         self.raw = bytearray()
         """Everything received (push transports)."""
@@ -171,7 +177,7 @@ class Subscriber:
             self._poll = codec
         else:
             self._codec = codec
-        self.link = connect(target, receive_bytes)
+        self.link = connect(target, receive_bytes) if link is None else link
         if self._codec is not None:
             self.link.sendall(self._codec.open())
             self._greeting = list(target.subject.greeting) if target.subject is not None else []

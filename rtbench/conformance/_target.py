@@ -145,5 +145,6 @@ class Target:
             "failing": self.failing,
             "uplink": self.uplink,
             "tls": self.subject is not None and self.subject.tls,
+            "http2": self.subject is not None and self.subject.http2,
         }
         return not known[need]

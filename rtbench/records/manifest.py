@@ -113,6 +113,10 @@ class Process(Record, frozen=True, kw_only=True):
     """total: any task of the machine ran on its cores (the server)."""
     cores_running_ns_at_end: Maybe[Whole] = UNSET
     """total: the same."""
+    kept_ns_at_start: Maybe[Whole] = UNSET
+    """total: threads of it (the server and its proxy) were ready and none ran, as PSI counts; -1: not known."""
+    kept_ns_at_end: Maybe[Whole] = UNSET
+    """total: the same."""
     read_ns_at_start: Maybe[Whole] = UNSET
     """instant: when the last of its counters was read."""
     read_ns_at_end: Maybe[Whole] = UNSET

@@ -53,8 +53,8 @@ class Http2Client:
     `pings` and `updates`: PINGs that were answered, and WINDOW_UPDATEs that were sent after the first one.
     """
 
-    def __init__(self, window: int = WIDEST) -> None:
-        """`window`: of the connection and of each stream, bytes."""
+    def __init__(self, window: int = WIDEST, stream_window: int | None = None) -> None:
+        """`window`: of the connection, and of each stream where `stream_window` is not given; bytes."""
         self.limit: int | None = None
         self.leaving = False
         self.pings = self.updates = 0
@@ -69,7 +69,7 @@ class Http2Client:
             client=True,
             initial_values={
                 codes.ENABLE_PUSH: 0,
-                codes.INITIAL_WINDOW_SIZE: window,
+                codes.INITIAL_WINDOW_SIZE: window if stream_window is None else stream_window,
                 codes.MAX_HEADER_LIST_SIZE: _HEADER_LIST_BYTES,
             },
         )
@@ -78,16 +78,27 @@ class Http2Client:
             self._h2.increment_flow_control_window(window - _FIRST_WINDOW)
         self._window = window
 
-    def ask(self, head: bytes) -> int:
-        """Send a GET, given as the head of an HTTP/1.1 request; the number of its stream. Raises Refused."""
+    def ask(self, head: bytes, beyond: bool = False) -> int:
+        """Send a GET, given as the head of an HTTP/1.1 request; the number of its stream. Raises Refused.
+
+        `beyond`: ask even where the server's limit of streams is reached, to see what it does then.
+        """
         if self._fault or self.leaving:
             raise Refused("the connection is ending")
-        if self.limit is not None and len(self._open) >= self.limit:
+        if beyond:
+            allowed = self._h2.remote_settings
+            allowed[h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS] = WIDEST
+            allowed.acknowledge()
+        elif self.limit is not None and len(self._open) >= self.limit:
             raise Refused(f"the server allows {self.limit:,} streams a connection")
         stream: int = self._h2.get_next_available_stream_id()
         self._h2.send_headers(stream, _fields(head), end_stream=True)
         self._open.add(stream)
         return stream
+
+    def widen(self, stream: int) -> None:
+        """Open a stream's window as wide as the protocol allows."""
+        self._h2.increment_flow_control_window(WIDEST - self._h2.remote_flow_control_window(stream), stream)
 
     def reset(self, stream: int) -> None:
         """Leave a stream (CANCEL)."""

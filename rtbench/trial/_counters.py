@@ -103,6 +103,7 @@ class Counters:
         group, table, place = self._group, self.processes, self._group.run.place
         table["server"][f"cpu_ns_{suffix}"] = group.server_cpu_ns + group.server.cpu_ns()
         table["server"][f"cores_running_ns_{suffix}"] = probes.running_ns(place.server)
+        table["server"][f"kept_ns_{suffix}"] = group.kept_ns()
         busy, steal = probes.machine_ns()
         table["machine"][f"busy_ns_{suffix}"], table["machine"][f"steal_ns_{suffix}"] = busy, steal
         table["publisher"][f"cpu_ns_{suffix}"] = group.publisher.cpu_ns()

@@ -16,6 +16,7 @@ from itertools import count
 from pathlib import Path
 
 from rtbench.errors import SubjectError
+from rtbench.machine.pressure import Pressure
 from rtbench.messages.load import Ramp
 from rtbench.messages.publisher import PostCounts
 from rtbench.processes import certificates
@@ -72,6 +73,7 @@ class ProcessGroup:
         inside = self.network.load if self.network else ""
         self.loads: list[LoadProcess] = [stack.enter_context(load) for load in loads_of(run, sockets, inside)]
         self.publisher.ready()
+        self._pressure = stack.enter_context(Pressure(place.server))
         self.server = self._start_server()
         self.proxy: ProxyProcess | None = None
         self.starver: StarverProcess | None = None
@@ -113,6 +115,12 @@ class ProcessGroup:
             )  # fmt: skip
             self._stack.callback(self.proxy.stop)
             self.proxy.ready()
+            self._pressure.watch(self.proxy.pid)
+        self._pressure.watch(self.server.pid)
+
+    def kept_ns(self) -> int:
+        """The time that server and proxy had something to run, while others ran on their core; -1: not known."""
+        return self._pressure.kept_ns([one.pid for one in (self.server, self.proxy) if one is not None])
 
     @property
     def url(self) -> str:
@@ -240,4 +248,5 @@ class ProcessGroup:
         port = int(self.server.url.rpartition(":")[2])
         self.server = self._start_server(port)
         self.server.ready()
+        self._pressure.watch(self.server.pid)
         self._down = False

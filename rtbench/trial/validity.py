@@ -123,6 +123,12 @@ class Inputs:
         begin, end = (table.get(f"{counter}_{edge}", -1) for edge in ("at_start", "at_end"))
         return max(0, end - begin) if begin >= 0 else 0
 
+    def known(self, process: str, counter: str) -> int | None:
+        """The same; None if it was not readable at both edges."""
+        table = self.processes[process]
+        both = [table.get(f"{counter}_{edge}", -1) for edge in ("at_start", "at_end")]
+        return max(0, both[1] - both[0]) if min(both) >= 0 else None
+
     def counted(self, counter: str, begin: str = "at_start", end: str = "at_end") -> int:
         """The same for one of the network's counters."""
         return max(0, self.network.get(f"{counter}_{end}", 0) - self.network.get(f"{counter}_{begin}", 0))
@@ -230,8 +236,8 @@ def _event_loop_lag(evidence: Inputs) -> Iterator[Reason]:
 def _server_run_delay(evidence: Inputs) -> Iterator[Reason]:
     """A subject's proxy shares its core; the proxy's turns are part of the measurement, not interference.
 
-    So are the turns of a server's own threads (Go, Node), which wait for each other. It waited for others no longer
-    than others ran on its cores.
+    So are the turns of a server's own threads (Go, Node), which wait for each other. The kernel counts the rest
+    (`rtbench.machine.pressure`) where it may; elsewhere it waited for others no longer than others ran on its cores.
     """
     limit = evidence.limits.server_run_delay_share
     waited_ns, own_ns, beyond = evidence.gained("server", "run_delay_ns"), evidence.gained("server", "cpu_ns"), ""
@@ -239,7 +245,9 @@ def _server_run_delay(evidence: Inputs) -> Iterator[Reason]:
         turns_ns = evidence.gained("proxy", "cpu_ns")
         waited_ns, own_ns = waited_ns - turns_ns, own_ns + turns_ns
         beyond = ", its proxy's turns not counted"
-    if running_ns := evidence.gained("server", "cores_running_ns"):
+    if (kept_ns := evidence.known("server", "kept_ns")) is not None:
+        waited_ns, beyond = kept_ns, ""
+    elif running_ns := evidence.gained("server", "cores_running_ns"):
         waited_ns = min(waited_ns, max(0, running_ns - own_ns))
     share = waited_ns / evidence.window_ns
     over, moves = share > limit, evidence.moves(waited_ns, median(evidence.latency_ns))

@@ -80,6 +80,32 @@ def test_the_scenarios_that_claims_name_can_be_run() -> None:
     assert named - set(scenarios.names()) <= {"chat"}  # comes with issue 5
 
 
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({}, "Measured on aiohttp. "),
+        (
+            {"tls": True, "http2": {"streams_per_connection": 10}},
+            "with TLS 1.3, 10 subscribers a connection of HTTP/2. ",
+        ),
+        (
+            {"compression": "zstd", "network": {"delay_ms": 25.0, "loss": 0.01}},
+            "with compression zstd, 25 ms of delay each way, loss of 0.01. ",
+        ),
+        (
+            {"network": {"delay_ms": 25.0, "up_delay_ms": 50.0}},
+            "with 25 ms of delay to the clients and 50 ms of delay to the server. ",
+        ),
+    ],
+)
+def test_a_finding_names_the_way_to_the_subscribers(
+    campaign: Callable[..., Path], asked: dict[str, Any], words: str
+) -> None:
+    folder = campaign(subjects=FOUR[:2])
+    edit(folder / "campaign.json", lambda document: document["scenario"].update(asked))
+    assert words in one(2, folder).text
+
+
 # Claim 1
 
 

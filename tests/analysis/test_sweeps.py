@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -176,7 +177,8 @@ def test_a_threshold_on_a_subject_is_one_on_each_of_its_cells(swept: Evidence) -
 
 
 @pytest.mark.slow
-def test_the_report_of_a_sweep(folder: Path, tmp_path: Path) -> None:
+def test_the_report_of_a_sweep(folder: Path, tmp_path: Path, figures_named: Callable[..., None]) -> None:
+    figures_named("sweep", "decision", "freshness")
     report = build([folder], tmp_path)
     assert report.exit_code == 1  # the threshold
     found = json.loads((tmp_path / "report.json").read_text())

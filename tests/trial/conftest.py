@@ -25,6 +25,7 @@ from msgspec import structs
 from rtbench import trial
 from rtbench.errors import SubjectError
 from rtbench.machine.placement import Place
+from rtbench.machine.pressure import Pressure
 from rtbench.messages.load import Command, Edge, LoadReport
 from rtbench.processes import starting
 from rtbench.processes.process import Process
@@ -289,6 +290,7 @@ def make_group(
     monkeypatch.setattr(_process_group, "server_of", FakeServer)
     monkeypatch.setattr(_process_group, "ProxyProcess", FakeProxy)
     monkeypatch.setattr(_process_group, "StarverProcess", FakeStarver)
+    monkeypatch.setattr(_process_group, "Pressure", lambda _: Pressure(()))  # what is started here is pytest
     with ExitStack() as stack:
 
         def make(loads: int = 1, place: Place = HERE, **changes: Any) -> Any:

@@ -123,6 +123,7 @@ def test_edges_have_the_counters_that_are_quick_to_read(
     table = counters.processes
     assert table["server"].items() >= {
         "cpu_ns_at_start": 507, "run_delay_ns_at_start": 8, "cores_running_ns_at_start": 6, "descriptors_at_start": 12,
+        "kept_ns_at_start": -1,
     }.items()  # fmt: skip
     assert table["load"]["descriptors_at_start"] == 12 * len(group.loads)
     assert table["publisher"]["cpu_ns_at_start"] == group.publisher.cpu

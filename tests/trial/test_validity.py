@@ -395,6 +395,10 @@ def test_the_threads_of_a_server_may_wait_for_each_other() -> None:
     tables["server"]["cores_running_ns_at_end"] += 20_000_000
     (found,) = judge(processes=tables)
     assert found.message == "the server waited for its core 3.5% of the window, the limit is 2.0%"
+    kept = {"kept_ns_at_start": 5, "kept_ns_at_end": 5 + 1_000_000}
+    assert judge(processes=tables | {"server": tables["server"] | kept}) == []  # what PSI counts is exact
+    (found,) = judge(processes=tables | {"server": tables["server"] | kept | {"kept_ns_at_end": 26_000_005}})
+    assert found.message == "the server waited for its core 2.6% of the window, the limit is 2.0%"
     tables["server"]["cores_running_ns_at_start"] = tables["server"]["cores_running_ns_at_end"] = -1  # not counted
     (found,) = judge(processes=tables)
     assert found.message == "the server waited for its core 9.0% of the window, the limit is 2.0%"
