@@ -164,10 +164,10 @@ class Recorder:
             except ProtocolError as error:
                 events, fault = error.events, str(error)
             self._events(link, events, stamp_ns, app_ns, False)
-            if link.last_row >= 0:
+            if (after := self.deliveries.place()) > before:
                 if number != record:
                     stamped, record, shared.last_rows = before, number, []
-                shared.last_rows.append(link.last_row)
+                shared.last_rows += range(before, after)
             if fault:
                 self._fault(link, fault)
         if record >= 0:

@@ -331,9 +331,19 @@ def to_svg(canvas: Figure) -> str:
     text = _NOT_XML.sub(" ", buffer.getvalue())
     text = re.sub(r"<!DOCTYPE.*?>\s*", "", text, flags=re.DOTALL)
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    return _MARK.sub(_marked, _PLACES.sub(_rounded, text))
+    return _MARK.sub(_marked, _compact(_PLACES.sub(_rounded, text)))
 
 
+def _compact(svg: str) -> str:
+    """The same drawing in a fifth fewer bytes: an element a line without indentation, a path on one line, and without
+    the ids that nothing refers to."""
+    svg = re.sub(r"\s*\n\s*", "\n", _COUNTED.sub("", svg))
+    svg = re.sub(r"\n(?=[LCQz] ?)", " ", svg).replace('\n"', '"')
+    return re.sub(r"<g>\n((?:<use [^>]*>\n)+)</g>", lambda group: group[1].rstrip(), svg)
+
+
+_COUNTED = re.compile(r' id="[A-Za-z0-9.]+_\d+"')
+"""The ids that Matplotlib gives to everything that it draws; those of clips and of shapes used again differ."""
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 """Letters of a name that would make the file ill-formed (XML 1.0, section 2.2)."""
 _PLACES = re.compile(r' (?:d|x|y|x1|x2|y1|y2|width|height|points|transform)="[^"]*"')

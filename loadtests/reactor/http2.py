@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rtbench.loadtests.reactor.links import Link, PollLink, SealedLink
+from rtbench.loadtests.reactor.links import Link, PollLink, SealedLink, WebSocketLink
 from rtbench.loadtests.reactor.tcp_info import TcpCounts, tcp_counts
 from rtbench.loadtests.reactor.tls import SEALED, Tls
 from rtbench.transports import ProtocolError
@@ -61,8 +61,11 @@ class StreamSocket:
         return self._shared.socket.getsockopt(*option)
 
     def send(self, data: bytes) -> int:
-        """Send a request, as the head of one in HTTP/1.1."""
-        self._shared.ask(self._link, data)
+        """Send a request, as the head of one in HTTP/1.1; of a WebSocket that has asked, its frames."""
+        if isinstance(self._link, WebSocketLink) and self._link.stream >= 0:
+            self._shared.send_on(self._link, data)
+        else:
+            self._shared.ask(self._link, data)
         return len(data)
 
 
@@ -83,6 +86,8 @@ class SharedLink(SealedLink):
         self._waiting: deque[Link] = deque()
         """Links that join before it is known how many streams the server allows."""
         self._unanswered: set[Link] = set()
+        self._answers: dict[Link, bytearray] = {}
+        """What came so far of a poll's answer."""
         self.last_rows: list[int] = []
         """The rows of the messages in the last record of the last read that had any: they have its stamp."""
         self._parsed: deque[list[Part]] = deque()
@@ -102,10 +107,14 @@ class SharedLink(SealedLink):
         self.reactor.links.append(link)
         self._settle()
         self._members[link] = [0] * len(TcpCounts._fields)
-        if self.client.limit is None and (self.secured_ns < 0 or self._by_stream):
+        if self.client.limit is None and (self.secured_ns < 0 or not self._goes_first(link)):
             self._waiting.append(link)
         else:
             self._open(link)
+
+    def _goes_first(self, link: Link) -> bool:
+        """Whether its request may go before the server's SETTINGS came. A WebSocket's depends on them (RFC 8441)."""
+        return not self._by_stream and not isinstance(link, WebSocketLink)
 
     def _open(self, link: Link) -> None:
         """Send a link's request. The first one goes with the preface, as clients send it (RFC 9113 §3.4)."""
@@ -130,12 +139,21 @@ class SharedLink(SealedLink):
         self._heed_now()
         self._flush()
 
+    def send_on(self, link: Link, data: bytes) -> None:
+        """Send frames of a WebSocket."""
+        try:
+            self.client.send(link.stream, data)
+        except Refused as refused:
+            link.over(f"error ({refused})")
+        self._flush()
+
     def leave(self, link: Link) -> None:
         """A link is over; without links the connection is over, too."""
         self._settle()
         self._members.pop(link, None)
         self._shown.discard(link)
         self._unanswered.discard(link)
+        self._answers.pop(link, None)
         if self._by_stream.pop(link.stream, None) is not None:
             self.client.reset(link.stream)
             self._flush()
@@ -158,7 +176,7 @@ class SharedLink(SealedLink):
         self.at_once = True
         self.seal()
         self._flush()
-        if self._waiting:
+        if self._waiting and self._goes_first(self._waiting[0]):
             self._open(self._waiting.popleft())
 
     def noticed(self) -> None:
@@ -212,18 +230,36 @@ class SharedLink(SealedLink):
 
     def _hear(self, link: Link, piece: Piece, now_ns: int) -> None:
         """What a stream got that its link needs at once."""
-        if piece.data and link in self._unanswered:
-            link.received(piece.data, now_ns)
-            if link.accepted and not isinstance(link, PollLink):
-                self._unanswered.discard(link)
-        if piece.over:
-            self._by_stream.pop(piece.stream, None)
-            self._unanswered.discard(link)
-            if piece.over != "closed":
-                link.over(f"error (the stream was {piece.over})")
-            elif not isinstance(link, PollLink):
-                link.over("closed")
+        if link.closed_ns >= 0:
+            return
+        if isinstance(link, PollLink):
+            self._answer(link, piece, now_ns)
+        else:
+            if piece.data and link in self._unanswered:
+                link.received(piece.data, now_ns)
+                if link.accepted:
+                    self._unanswered.discard(link)
+            elif piece.data and isinstance(link, WebSocketLink):
+                link.heed((piece.data,))
+            if piece.over:
+                self._by_stream.pop(piece.stream, None)
+                link.over("closed" if piece.over == "closed" else f"error (the stream was {piece.over})")
         self._heed_now()
+
+    def _answer(self, link: PollLink, piece: Piece, now_ns: int) -> None:
+        """A poll's answer is whole when its stream is over. Its link may then ask again, on a stream of its own."""
+        if link.response_ns < 0 and piece.data:
+            link.response_ns = now_ns
+        self._answers.setdefault(link, bytearray()).extend(piece.data)
+        if not piece.over:
+            return
+        self._by_stream.pop(piece.stream, None)
+        self._unanswered.discard(link)
+        answer = bytes(self._answers.pop(link))
+        if piece.over == "closed" and answer:
+            link.received(answer, now_ns)
+        else:
+            link.over("closed" if piece.over == "closed" else f"error (the stream was {piece.over})")
 
     def taken(self) -> list[Part]:
         """The parts of the streams in the next read, for the recorder, which has just got its plaintext."""

@@ -422,7 +422,9 @@ class PollLink(Link):
 
     def ask(self, planned_ns: int) -> None:
         """Send the next request, planned for `planned_ns`."""
-        if self.closed_ns < 0:
+        if self.shared is not None and self.shared.client.leaving:
+            self.over("closed")  # the server takes no more streams (GOAWAY), as after `Connection: close`
+        elif self.closed_ns < 0:
             self._waiting = True
             self.planned_ns, self.asked_ns = planned_ns, time.monotonic_ns()
             self.send(self.client.request())

@@ -18,6 +18,8 @@ from rtbench.subjects.requirements import Requirement
 from rtbench.subjects.tls import TlsFiles
 
 PACKAGE = "rtbench.servers.proxies"
+PLAIN_HTTP = ("sse", "short-poll", "long-poll")
+"""The transports that need no upgrade: every proxy that speaks HTTP/2 serves them over it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,8 @@ class Proxy:
     command: Callable[[Before], Sequence[str]]
     requires: Sequence[Requirement]
     version: Sequence[str]
-    http2: bool = False
-    """Whether it speaks HTTP/2 to the clients, where it is asked for (`TlsFiles.http2`)."""
+    http2: Sequence[str] = ()
+    """The transports that it serves over HTTP/2 to the clients, where it is asked for (`TlsFiles.http2`)."""
 
 
 @cache

@@ -24,8 +24,6 @@ from rtbench.subjects.url import subject_at
 from rtbench.transports.catalogue import find as transport
 
 ENTRY_POINTS = "rtbench.subjects"
-HTTP2 = ("sse",)
-"""The transports that the load speaks over HTTP/2."""
 
 
 @cache
@@ -118,16 +116,17 @@ def secured(subject: Subject, version: str) -> Subject:
 
 def multiplexed(subject: Subject) -> Subject:
     """The subject with HTTP/2 to its clients; one that cannot have it lacks a requirement (`Subject.missing`)."""
-    spoken = subject.transport in HTTP2
+    spoken = subject.transport
     if subject.proxy:
-        able = proxies.find(subject.proxy).http2
+        able = spoken in proxies.find(subject.proxy).http2
     else:
-        able = "http2" in subject.capabilities or subject.url.startswith("https:")
-    remedy = "put a proxy that speaks it before it (--set proxy=nginx-h2), or remove it from subjects"
-    if not spoken:
-        remedy = f"remove it from subjects: {', '.join(HTTP2)} can be measured over it"
+        able = "http2" in subject.capabilities or subject.url.startswith(("https:", "wss:"))
+    speaking = [one.name for one in proxies.catalogue().values() if spoken in one.http2]
+    remedy = "remove it from subjects"
+    if speaking:
+        remedy = f"put a proxy that speaks it before it (--set proxy={speaking[0]}), or {remedy}"
     cannot = Requirement("HTTP/2 to its clients, and it has none", lambda: False, remedy)
-    return replace(subject, http2=True, requires=subject.requires if able and spoken else (*subject.requires, cannot))
+    return replace(subject, http2=True, requires=subject.requires if able else (*subject.requires, cannot))
 
 
 def behind(subject: Subject, proxy: str) -> Subject:

@@ -2,7 +2,8 @@
 
 `h2` reads and writes the frames. What a stream receives comes out as the bytes of an HTTP/1.1 response, a DATA frame as
 a chunk, so that every codec reads both versions of HTTP. Windows are opened as wide as the protocol allows when the
-connection begins, so that no update is owed for the first GiB; `top_up` opens them again.
+connection begins, so that no update is owed for the first GiB; `top_up` opens them again. A WebSocket is a stream,
+too (RFC 8441): its response comes out as that to an upgrade, and what follows as it is.
 Invariant: the pieces of a stream do not depend on how the bytes were split, except for the cuts between them. No
 socket, no clock. Driven by `loadtests/reactor/http2.py` and by the clients of the conformance cases.
 """
@@ -18,6 +19,7 @@ import h2.errors
 import h2.events
 import h2.exceptions
 import h2.settings
+from websockets.utils import accept_key
 
 from rtbench.transports import ProtocolError
 from rtbench.transports.http import END_OF_HEAD
@@ -28,8 +30,21 @@ WIDEST = 2**31 - 1
 """The largest window (RFC 9113 §6.9.1), bytes."""
 _FIRST_WINDOW = 65_535
 _HEADER_LIST_BYTES = 64 * 1024
+MAX_UNSENT_BYTES = 1024 * 1024
+"""What a stream keeps for a server that opens no window for it."""
 _OF_THE_CONNECTION = frozenset({"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"})
 """Fields that HTTP/2 does not have (RFC 9113 §8.2.2)."""
+_KEY = "sec-websocket-key"
+"""The field that an upgrade has and RFC 8441 has not."""
+_States, _Inputs = h2.connection.ConnectionState, h2.connection.ConnectionInputs
+
+
+class _StateMachine(h2.connection.H2ConnectionStateMachine):
+    """After GOAWAY the streams that the server has taken go on (RFC 9113 §6.8). h2 takes it for the end of them all."""
+
+    _transitions: Any = h2.connection.H2ConnectionStateMachine._transitions | {
+        (_States.CLIENT_OPEN, _Inputs.RECV_GOAWAY): (None, _States.CLIENT_OPEN)
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +77,13 @@ class Http2Client:
         self._open: set[int] = set()
         self._chunked: set[int] = set()
         """Streams whose response has no length, so that their pieces are chunks."""
+        self._upgrades: dict[int, str] = {}
+        """What proves to a WebSocket's client that the server has read its request, by stream."""
+        self._unsent: dict[int, bytes] = {}
+        """What waits for the server to open a stream's window."""
         configuration = h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
         self._h2: Any = h2.connection.H2Connection(configuration)
+        self._h2.state_machine = _StateMachine()
         codes = h2.settings.SettingCodes
         self._h2.local_settings = h2.settings.Settings(
             client=True,
@@ -81,6 +101,8 @@ class Http2Client:
     def ask(self, head: bytes, beyond: bool = False) -> int:
         """Send a GET, given as the head of an HTTP/1.1 request; the number of its stream. Raises Refused.
 
+        The head of an upgrade to WebSocket becomes an extended CONNECT (RFC 8441 §4); `send` then sends on its stream.
+
         `beyond`: ask even where the server's limit of streams is reached, to see what it does then.
         """
         if self._fault or self.leaving:
@@ -91,10 +113,28 @@ class Http2Client:
             allowed.acknowledge()
         elif self.limit is not None and len(self._open) >= self.limit:
             raise Refused(f"the server allows {self.limit:,} streams a connection")
+        fields, key = _fields(head)
+        if key and not self._h2.remote_settings.enable_connect_protocol:
+            raise Refused("the server takes no WebSocket over HTTP/2: it did not announce RFC 8441")
         stream: int = self._h2.get_next_available_stream_id()
-        self._h2.send_headers(stream, _fields(head), end_stream=True)
+        self._h2.send_headers(stream, fields, end_stream=not key)
         self._open.add(stream)
+        if key:
+            self._upgrades[stream] = accept_key(key)
         return stream
+
+    def send(self, stream: int, data: bytes) -> None:
+        """Send on the stream of a WebSocket. Bytes beyond the server's window wait. Raises Refused when too many do."""
+        if stream not in self._open:
+            return
+        data = self._unsent.pop(stream, b"") + data
+        while data and (room := min(self._h2.local_flow_control_window(stream), self._h2.max_outbound_frame_size)) > 0:
+            self._h2.send_data(stream, data[:room])
+            data = data[room:]
+        if len(data) > MAX_UNSENT_BYTES:
+            raise Refused("the server does not read")
+        if data:
+            self._unsent[stream] = data
 
     def widen(self, stream: int) -> None:
         """Open a stream's window as wide as the protocol allows."""
@@ -120,6 +160,8 @@ class Http2Client:
         pieces: list[Piece] = []
         for event in events:
             self._take(event, pieces)
+        for stream in list(self._unsent):
+            self.send(stream, b"")
         return pieces
 
     def to_send(self) -> bytes:
@@ -160,10 +202,16 @@ class Http2Client:
             self.limit = limit.new_value if limit is not None else WIDEST if self.limit is None else self.limit
         elif kind is h2.events.ConnectionTerminated:
             self.leaving = True
+            for stream in sorted(self._open):
+                if stream > event.last_stream_id:  # not taken, and never answered
+                    self._forget(stream)
+                    pieces.append(Piece(stream, over="closed"))
 
     def _forget(self, stream: int) -> None:
         self._open.discard(stream)
         self._chunked.discard(stream)
+        self._upgrades.pop(stream, None)
+        self._unsent.pop(stream, None)
 
     def _data(self, event: Any, pieces: list[Piece]) -> None:
         stream, data = event.stream_id, event.data
@@ -176,9 +224,18 @@ class Http2Client:
     def _head(self, stream: int, fields: list[tuple[str, str]]) -> bytes:
         """A response's head; one without a length becomes a chunked one."""
         status = next((value for name, value in fields if name == ":status"), "0")
-        lines = [f"HTTP/1.1 {status} "]
+        accepted = self._upgrades.get(stream, "") if status == "200" else ""
+        if accepted:
+            switched = (
+                "HTTP/1.1 101 ",
+                "upgrade: websocket",
+                "connection: upgrade",
+                f"sec-websocket-accept: {accepted}",
+            )
+            fields = [field for field in fields if field[0] != "sec-websocket-accept"]
+        lines = list(switched) if accepted else [f"HTTP/1.1 {status} "]
         lines += [f"{name}: {value}" for name, value in fields if not name.startswith(":")]
-        bodiless = status in ("204", "304")
+        bodiless = status in ("204", "304") or bool(accepted)
         if not bodiless and not any(name == "content-length" for name, _ in fields):
             self._chunked.add(stream)
             lines.append("transfer-encoding: chunked")
@@ -196,16 +253,19 @@ def _why(code: Any) -> str:
     return "closed" if name == "NO_ERROR" else f"reset ({name})"
 
 
-def _fields(head: bytes) -> list[tuple[str, str]]:
-    """The fields of a request in HTTP/2 (RFC 9113 §8.3.1), from its head in HTTP/1.1 (`request_head`)."""
+def _fields(head: bytes) -> tuple[list[tuple[str, str]], str]:
+    """The fields of a request in HTTP/2 (RFC 9113 §8.3.1), from its head in HTTP/1.1 (`request_head`), and the key of
+    an upgrade to WebSocket; empty: it is none."""
     line, *lines = head.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
     method, path, _ = line.split(" ")
     pairs = [(name.lower(), value.strip()) for name, _, value in (one.partition(":") for one in lines)]
-    authority = next((value for name, value in pairs if name == "host"), "")
+    named = dict(pairs)
+    key = named.get(_KEY, "") if named.get("upgrade", "").lower() == "websocket" else ""
+    first = [(":method", "CONNECT"), (":protocol", "websocket")] if key else [(":method", method)]
     return [
-        (":method", method),
+        *first,
         (":scheme", "https"),
-        (":authority", authority),
+        (":authority", named.get("host", "")),
         (":path", path),
-        *(pair for pair in pairs if pair[0] != "host" and pair[0] not in _OF_THE_CONNECTION),
-    ]
+        *(pair for pair in pairs if pair[0] not in ("host", _KEY) and pair[0] not in _OF_THE_CONNECTION),
+    ], key

@@ -232,8 +232,9 @@ class Door(asyncio.Protocol):
 
 
 def converse(transport: Any) -> None:
-    """A subject accepted a WebSocket on this transport: bound what comes from now on."""
-    door = transport.get_protocol()
+    """A subject accepted a WebSocket on this transport: bound what comes from now on. (A stream of HTTP/2 has no door
+    of its own.)"""
+    door = getattr(transport, "get_protocol", lambda: None)()
     if isinstance(door, Door):
         door.converse()
 

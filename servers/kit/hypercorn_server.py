@@ -22,6 +22,7 @@ from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
 from hypercorn.protocol.h2 import H2Protocol
 from starlette.routing import BaseRoute
+from wsproto.events import Ping
 
 from rtbench.servers.kit import door
 from rtbench.servers.kit.app import BACKLOG, FAREWELL_S, Server
@@ -33,6 +34,9 @@ __all__ = ["run"]
 
 _READ_BYTES = 2**16
 """The limit of asyncio's stream readers, as hypercorn has it."""
+_NO_LIMIT = 10**12
+"""Requests of a connection. As shipped, hypercorn ends it after 1,000: pollers would mostly connect. The others have no
+limit."""
 _CONNECTION: ContextVar[TCPServer] = ContextVar("connection")
 """The connection whose task runs; the tasks of its streams inherit it."""
 
@@ -79,6 +83,11 @@ class _Request:
     """What the scope has of its connection."""
 
     transport: ClientTransport
+    stream: Any
+
+    def ping(self) -> None:
+        """Send a WebSocket's ping: hypercorn would do so at its own interval, here the hub decides."""
+        self.stream.task_group.spawn(self.stream._send_wsproto_event, Ping())
 
 
 class _Application:
@@ -88,12 +97,16 @@ class _Application:
         self._app = app
 
     async def __call__(self, scope: Any, receive: Any, send: Any, *_: Any) -> None:
-        connection = _CONNECTION.get()
+        connection, stream = _CONNECTION.get(), send.__self__
+        if scope["type"] == "websocket":
+            stream.handshake.extensions = (
+                None  # hypercorn compresses for whoever offers it, and has no setting for that
+            )
         protocol = connection.protocol.protocol
         transport: ClientTransport = connection.writer.transport
         if isinstance(protocol, H2Protocol):
-            transport = _Stream(transport, protocol, send.__self__.stream_id)
-        scope["extensions"] = {**(scope.get("extensions") or {}), PROTOCOL: {"self": _Request(transport)}}
+            transport = _Stream(transport, protocol, stream.stream_id)
+        scope["extensions"] = {**(scope.get("extensions") or {}), PROTOCOL: {"self": _Request(transport, stream)}}
         await self._app(scope, receive, send)
 
 
@@ -102,6 +115,8 @@ def _config(server: Server) -> Config:
     config.loglevel = "WARNING"
     config.include_server_header = False
     config.keep_alive_timeout = server.options.bounds.idle_s
+    config.keep_alive_max_requests = _NO_LIMIT
+    config.websocket_max_message_size = server.options.bounds.message_bytes
     config.graceful_timeout = FAREWELL_S
     config.h11_max_incomplete_size = max(config.h11_max_incomplete_size, server.options.bounds.head_bytes)
     return config

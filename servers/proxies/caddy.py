@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 
 from rtbench.subjects import needs_program
-from rtbench.subjects.proxies import Before, Proxy
+from rtbench.subjects.proxies import PLAIN_HTTP, Before, Proxy
 
 
 def _configuration(before: Before, tuned: bool) -> str:
@@ -49,5 +49,5 @@ _H2 = "Caddy, HTTP/2 to the client, otherwise as caddy-tuned"
 PROXIES = (
     Proxy("caddy", "caddy", "Caddy, reverse_proxy alone", _shipped, _REQUIRES, ("caddy", "version")),
     Proxy("caddy-tuned", "caddy", "Caddy, flush_interval -1", _tuned, _REQUIRES, ("caddy", "version")),
-    Proxy("caddy-h2", "caddy", _H2, _tuned, _REQUIRES, ("caddy", "version"), http2=True),
+    Proxy("caddy-h2", "caddy", _H2, _tuned, _REQUIRES, ("caddy", "version"), http2=PLAIN_HTTP),
 )

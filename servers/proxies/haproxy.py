@@ -1,6 +1,7 @@
 """HAProxy: as its documentation's first HTTP example has it, and tuned for streams (timeouts, no queue of writes).
 
-`-h2`: tuned, and HTTP/2 to clients with TLS that ask for it (100 streams a connection, as shipped).
+`-h2`: tuned, and HTTP/2 to clients with TLS that ask for it (100 streams a connection, as shipped), with WebSocket
+(RFC 8441) among them.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 
 from rtbench.subjects import needs_program
-from rtbench.subjects.proxies import Before, Proxy
+from rtbench.subjects.proxies import PLAIN_HTTP, Before, Proxy
 
 
 def _configuration(before: Before, tuned: bool) -> str:
@@ -63,5 +64,5 @@ PROXIES = (
         ("haproxy", "-v"),
     ),
     Proxy("haproxy-tuned", "haproxy", "HAProxy, long timeouts, http-no-delay", _tuned, _REQUIRES, ("haproxy", "-v")),
-    Proxy("haproxy-h2", "haproxy", _H2, _tuned, _REQUIRES, ("haproxy", "-v"), http2=True),
+    Proxy("haproxy-h2", "haproxy", _H2, _tuned, _REQUIRES, ("haproxy", "-v"), http2=(*PLAIN_HTTP, "websocket")),
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import partial
 
 from rtbench.subjects import needs_program
-from rtbench.subjects.proxies import Before, Proxy
+from rtbench.subjects.proxies import PLAIN_HTTP, Before, Proxy
 
 _FOR_STREAMS = """
       proxy_http_version 1.1;
@@ -75,5 +75,5 @@ _H2 = "nginx, HTTP/2 to the client, otherwise as nginx-tuned"
 PROXIES = (
     Proxy("nginx", "nginx", "nginx, proxy_pass alone", _shipped, _REQUIRES, ("nginx", "-v")),
     Proxy("nginx-tuned", "nginx", "nginx, HTTP/1.1, upgrades, buffering off", _tuned, _REQUIRES, ("nginx", "-v")),
-    Proxy("nginx-h2", "nginx", _H2, _tuned, _REQUIRES, ("nginx", "-v"), http2=True),
+    Proxy("nginx-h2", "nginx", _H2, _tuned, _REQUIRES, ("nginx", "-v"), http2=PLAIN_HTTP),
 )

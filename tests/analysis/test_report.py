@@ -651,6 +651,15 @@ def test_every_pair_in_every_headline_metric(out: Path) -> None:
     assert row is not None and f"{ratio:.2f}×" in row[0]
 
 
+def test_tables_of_report_md_are_tables(out: Path) -> None:
+    """A blank line ends a table (GitHub Flavored Markdown, Tables): a row or a head without its delimiter is text."""
+    blocks = re.split(r"\n\n+", (out / "report.md").read_text())
+    tables = [block for block in blocks if block.startswith("|")]
+    assert len(tables) > 3
+    for table in tables:
+        assert re.fullmatch(r"\|.*\|\n\|(---\|)+(\n\|.*\|)+", table.strip()), table
+
+
 def test_it_says_how_to_cite_and_how_to_repeat(out: Path) -> None:
     page = html.unescape((out / "report.html").read_text())
     assert "scenario 0f1e2d3c4b5a, seed 1, rtbench 0.1.0." in page

@@ -44,7 +44,8 @@ def test_each_is_there_as_shipped_and_tuned() -> None:
     assert sorted(catalogue()) == SHIPPED
     for name, one in catalogue().items():
         assert (one.name, one.program) == (name, name.removesuffix("-tuned").removesuffix("-h2"))
-        assert one.http2 is name.endswith("-h2")
+        assert ("sse" in one.http2) is name.endswith("-h2")
+        assert ("websocket" in one.http2) is (name == "haproxy-h2")
         assert one.description
         assert one.version[0] == one.program
         assert one.requires[0].what == f"the program {one.program}"

@@ -9,11 +9,13 @@ import h2.config
 import h2.connection
 import h2.errors
 import h2.settings
+import hyperframe.frame
 import pytest
 
 from rtbench.transports import ProtocolError
 from rtbench.transports.http import request_head
-from rtbench.transports.http2 import WIDEST, Http2Client, Piece, Refused
+from rtbench.transports.http2 import MAX_UNSENT_BYTES, WIDEST, Http2Client, Piece, Refused
+from rtbench.transports.websocket import WebSocketClient
 
 HEAD = request_head("GET", "/sse/fanout?since=0", "host:1", {"Accept": "text/event-stream", "Connection": "keep-alive"})
 PUSHED = [(":status", "200"), ("content-type", "text/event-stream")]
@@ -143,6 +145,92 @@ def test_a_connection_that_is_leaving_takes_no_more_streams() -> None:
     assert client.leaving
     with pytest.raises(Refused, match="the connection is ending"):
         client.ask(HEAD)
+
+
+def test_after_goaway_the_streams_that_the_server_took_go_on_and_later_ones_are_over() -> None:
+    """RFC 9113 §6.8. In one read and in two."""
+    for apart in (False, True):
+        client = Http2Client()
+        server = Server(client)
+        taken, late = client.ask(HEAD), client.ask(HEAD)
+        server.exchange()
+        server.respond(taken, [b"data: 1\n\n"])
+        before = server.h2.data_to_send()
+        leave(server, taken)
+        goaway = server.h2.data_to_send()
+        data = hyperframe.frame.DataFrame(taken, b"data: 2\n\n", flags=["END_STREAM"]).serialize()
+        pieces = client.feed(before)
+        pieces += [*client.feed(goaway), *client.feed(data)] if apart else client.feed(goaway + data)
+        assert client.leaving and b"data: 2" in joined(pieces)[taken]
+        assert {piece.stream: piece.over for piece in pieces if piece.over} == {taken: "closed", late: "closed"}
+
+
+def upgrade() -> bytes:
+    return WebSocketClient("host:1", "/websocket/fanout?since=0").open()
+
+
+def accepting(client: Http2Client) -> Server:
+    """A server that announces RFC 8441."""
+    server = Server(client)
+    server.h2.update_settings({h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL: 1})
+    server.exchange()
+    return server
+
+
+def test_an_upgrade_becomes_an_extended_connect_and_its_answer_an_upgrades() -> None:
+    client, codec = Http2Client(), WebSocketClient("host:1", "/websocket/fanout?since=0")
+    server = accepting(client)
+    stream = client.ask(codec.open())
+    (event,) = [e for e in server.h2.receive_data(client.to_send()) if type(e).__name__ == "RequestReceived"]
+    fields = dict(event.headers)
+    assert [fields[f":{name}"] for name in ("method", "protocol", "scheme", "authority", "path")] == [
+        "CONNECT", "websocket", "https", "host:1", "/websocket/fanout?since=0",
+    ]  # fmt: skip
+    assert not {"host", "connection", "upgrade", "sec-websocket-key"} & fields.keys()
+    envelope = b'{"id":1,"data":{}}'
+    server.respond(stream, [b"\x81" + bytes([len(envelope)]) + envelope, b"\x89\x01!"], [(":status", "200")])
+    found = joined(server.exchange())[stream]
+    assert [type(event).__name__ for event in codec.feed(found)] == ["Opened", "Message", "Heartbeat"]
+    client.send(stream, codec.to_send())
+    assert [e.data[:2] for e in server.h2.receive_data(client.to_send()) if hasattr(e, "data")] == [b"\x8a\x81"]
+
+
+def test_a_refused_upgrade_is_an_ordinary_response() -> None:
+    client = Http2Client()
+    server = accepting(client)
+    stream = client.ask(upgrade())
+    server.exchange()
+    server.respond(stream, [b"no"], [(":status", "403"), ("content-length", "2")])
+    assert joined(server.exchange()) == {stream: b"HTTP/1.1 403 \r\ncontent-length: 2\r\n\r\nno"}
+
+
+def test_a_server_without_websocket_over_http2_is_not_asked() -> None:
+    client = Http2Client()
+    Server(client)
+    with pytest.raises(Refused, match="the server takes no WebSocket over HTTP/2: it did not announce RFC 8441"):
+        client.ask(upgrade())
+
+
+def test_frames_wait_for_the_servers_window_and_only_so_many() -> None:
+    client = Http2Client()
+    server = accepting(client)
+    stream = client.ask(upgrade())
+    server.exchange()
+    server.respond(stream, [], [(":status", "200")])
+    server.exchange()
+    sent = b"x" * 70_000  # the window has 65,535 bytes
+    client.send(stream, sent)
+    events = server.h2.receive_data(client.to_send())
+    got = b"".join(e.data for e in events if hasattr(e, "data"))
+    assert len(got) == 65_535
+    server.h2.acknowledge_received_data(len(got), stream)
+    client.feed(server.h2.data_to_send())
+    got += b"".join(e.data for e in server.h2.receive_data(client.to_send()) if hasattr(e, "data"))
+    assert got == sent
+    with pytest.raises(Refused, match="the server does not read"):
+        client.send(stream, b"x" * (MAX_UNSENT_BYTES + 2 * 65_535))
+    client.reset(stream)
+    client.send(stream, b"late")  # it is over: nothing to send, and no error
 
 
 def test_a_ping_is_answered() -> None:

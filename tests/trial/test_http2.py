@@ -29,12 +29,16 @@ QUICK = {"subscribers": 7, "warmup_s": 0.1, "warmup_messages": 0, "window_s": 0.
 
 @pytest.mark.slow
 @pytest.mark.parametrize("streams", [1, 3])
-def test_everything_arrives_on_shared_connections(tmp_path: Path, streams: int) -> None:
+@pytest.mark.parametrize(
+    "name", ["sse-hypercorn", "websocket-hypercorn", "short-poll-hypercorn", "long-poll-hypercorn",
+             "websocket-aiohttp+haproxy-h2", "long-poll-aiohttp+nginx-h2"],
+)  # fmt: skip
+def test_everything_arrives_on_shared_connections(tmp_path: Path, name: str, streams: int) -> None:
     table = {"tls": True, "http2": {"streams_per_connection": streams}, "workload": {"rate_hz": 20}, **QUICK}
-    scenario = build(table, "here")
-    subject = scenario.subject_of("sse-hypercorn")
-    if subject.missing()[0]:
-        pytest.skip("hypercorn is missing: make setup")
+    scenario = build(table | {"poll": {"interval_s": 0.1}}, "here")
+    subject = scenario.subject_of(name)
+    if missing := subject.missing()[0]:
+        pytest.skip(f"{missing} is missing")
     made = plain(trial.run(trial.Spec(1, subject, 1, 1, scenario, {}), tmp_path, Place.here(), lambda _: None))
     counts = made["counts"]
     assert made["status"] != "failed", made["reasons"]
