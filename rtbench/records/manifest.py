@@ -110,7 +110,8 @@ class Process(Record, frozen=True, kw_only=True):
     run_delay_ns_at_end: Maybe[Whole] = UNSET
     """total: the same."""
     cores_running_ns_at_start: Maybe[Whole] = UNSET
-    """total: any task of the machine ran on its cores (the server)."""
+    """total: any task of the machine ran on its cores (the server). Where the kernel does not count it: at most so
+    long, from the tasks that may run there."""
     cores_running_ns_at_end: Maybe[Whole] = UNSET
     """total: the same."""
     kept_ns_at_start: Maybe[Whole] = UNSET

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from rtbench.machine import probes
+from rtbench.machine.tasks import Tasks
 from rtbench.messages.load import LoadReport
 from rtbench.messages.router import Counted
 from rtbench.processes import namespaces
@@ -24,6 +25,8 @@ from rtbench.trial._silence import Silence
 from rtbench.trial.steadiness import edges
 
 _BEFORE_STORM_NS = 2_000_000
+_BEFORE_WINDOW_NS = 20_000_000
+"""When the tasks of the machine are read: it may take so long, and may not delay the counters of the window."""
 
 
 class Counters:
@@ -46,6 +49,7 @@ class Counters:
         self.routed: list[Counted] = []
         """The router's counters at the window's edges; empty without one."""
         self.silence = Silence()
+        self._tasks = Tasks(place.server)
         self._network("begin")
 
     def _network(self, suffix: str) -> None:
@@ -67,7 +71,10 @@ class Counters:
 
     def watch(self, window: tuple[int, int]) -> None:
         """Plan the rows between the window's batches, for the drift test of CPU, and one just before a storm. The
-        window's edges have their own."""
+        window's edges have their own. What runs on the server's cores is counted from a little before the window to a
+        little after it where the kernel does not count it by core."""
+        if probes.running_ns(self._group.run.place.server) < 0:
+            self._group.at(window[0] - _BEFORE_WINDOW_NS, self._tasks.begin)
         for at_ns in edges(window)[1:-1]:
             self._group.at(at_ns, self._row)
         if at_s := self._group.run.spec.scenario.storm.at_s:
@@ -127,6 +134,8 @@ class Counters:
         if suffix == "at_start":
             self.silence.begin()
         self._row()
+        if suffix == "at_end" and table["server"]["cores_running_ns_at_end"] < 0 and (ran := self._tasks.ran_ns()) >= 0:
+            table["server"] |= {"cores_running_ns_at_start": 0, "cores_running_ns_at_end": ran}
 
     def afterwards(self) -> None:
         """Read the slow counters after the window: each takes tens of milliseconds."""

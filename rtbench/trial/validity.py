@@ -236,8 +236,9 @@ def _event_loop_lag(evidence: Inputs) -> Iterator[Reason]:
 def _server_run_delay(evidence: Inputs) -> Iterator[Reason]:
     """A subject's proxy shares its core; the proxy's turns are part of the measurement, not interference.
 
-    So are the turns of a server's own threads (Go, Node), which wait for each other. The kernel counts the rest
-    (`rtbench.machine.pressure`) where it may; elsewhere it waited for others no longer than others ran on its cores.
+    So are the turns of a server's own threads (Go, Node), which wait for each other. It waited for others no longer
+    than its threads waited, than none of them ran while one could (`rtbench.machine.pressure`, where the kernel counts
+    it), and than others ran on its cores: the least of the three.
     """
     limit = evidence.limits.server_run_delay_share
     waited_ns, own_ns, beyond = evidence.gained("server", "run_delay_ns"), evidence.gained("server", "cpu_ns"), ""
@@ -246,8 +247,8 @@ def _server_run_delay(evidence: Inputs) -> Iterator[Reason]:
         waited_ns, own_ns = waited_ns - turns_ns, own_ns + turns_ns
         beyond = ", its proxy's turns not counted"
     if (kept_ns := evidence.known("server", "kept_ns")) is not None:
-        waited_ns, beyond = kept_ns, ""
-    elif running_ns := evidence.gained("server", "cores_running_ns"):
+        waited_ns, beyond = (kept_ns, "") if kept_ns < waited_ns else (waited_ns, beyond)
+    if running_ns := evidence.gained("server", "cores_running_ns"):
         waited_ns = min(waited_ns, max(0, running_ns - own_ns))
     share = waited_ns / evidence.window_ns
     over, moves = share > limit, evidence.moves(waited_ns, median(evidence.latency_ns))
