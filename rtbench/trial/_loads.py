@@ -18,7 +18,7 @@ from rtbench.scenario.warm_up import warm_up_s
 from rtbench.transports.catalogue import find
 from rtbench.trial._run import Run
 
-_MESSAGE_BYTES, _ANSWER_BYTES = 60, 200
+_MESSAGE_BYTES, _ANSWER_BYTES = 60, 250
 """About what a message has around it (fields, a frame, JSON), and a poll's answer (its head)."""
 CAPTURE_LIMIT = 192 * 2**20
 
@@ -39,7 +39,9 @@ def loads_of(run: Run, sockets: Path, network: str) -> Iterator[LoadProcess]:
     workers = scenario.workers or 1
     table = scenario.workload
     # What a worker reads from start to end, by the plan; a stream that paces itself gets the default.
-    answers_hz = {"short-poll": 1 / scenario.poll.interval_s, "long-poll": table.rate_hz}.get(subject.transport, 0.0)
+    # Nchan answers a short poll for each message, then with none. (A buffer that fills is decoded in the window.)
+    polled_hz = table.rate_hz + 1 / scenario.poll.interval_s
+    answers_hz = {"short-poll": polled_hz, "long-poll": table.rate_hz}.get(subject.transport, 0.0)
     per_second = table.rate_hz * (table.payload_bytes + _MESSAGE_BYTES) + answers_hz * _ANSWER_BYTES
     listening = scenario.subscribers + scenario.churn.rate_hz * scenario.churn.stay_s
     expected = int(1.3 * per_second * length_s(scenario) * listening / workers)
