@@ -72,12 +72,16 @@ def test_an_expression_is_what_the_report_has(script: ModuleType, expression: st
 def test_the_committed_report_has_the_same_numbers(script: ModuleType) -> None:
     """What is computed from metrics.csv is what was computed from the raw files."""
     report = re.sub("</?sub>", "", (ROOT / CI / "report.md").read_text())
+    page = (ROOT / CI / "report.html").read_text()
     source = script.Source((CI,))
     for name in source.evidence.names:
         for metric in ("latency", "cpu"):
             assert f"| {source.number(f'{metric} {name}')} |" in report
-            if name != "sse-aiohttp" and (metric == "latency" or "poll" in name):  # CPU: in the claims
-                assert source.number(f"{metric} {name}/sse-aiohttp") in report
+            if name != "sse-aiohttp":
+                ratio, interval = source.number(f"{metric} {name}/sse-aiohttp").split(" ", 1)
+                row = re.search(rf'<tr data-subject="{name}" data-with="sse-aiohttp"[^>]*>.*?</tr>', page, re.DOTALL)
+                assert row is not None and ratio in row[0] and interval in row[0]
+                assert metric != "latency" or f"{ratio} {interval}" in report
 
 
 @pytest.mark.slow

@@ -232,34 +232,35 @@ class SharedLink(SealedLink):
         """What a stream got that its link needs at once."""
         if link.closed_ns >= 0:
             return
+        if piece.over:
+            self._by_stream.pop(piece.stream, None)
+        goes_on = not piece.over
         if isinstance(link, PollLink):
-            self._answer(link, piece, now_ns)
-        else:
-            if piece.data and link in self._unanswered:
-                link.received(piece.data, now_ns)
-                if link.accepted:
-                    self._unanswered.discard(link)
-            elif piece.data and isinstance(link, WebSocketLink):
-                link.heed((piece.data,))
-            if piece.over:
-                self._by_stream.pop(piece.stream, None)
-                link.over("closed" if piece.over == "closed" else f"error (the stream was {piece.over})")
+            goes_on = self._answer(link, piece, now_ns)
+        elif piece.data and link in self._unanswered:
+            link.received(piece.data, now_ns)
+            if link.accepted:
+                self._unanswered.discard(link)
+        elif piece.data and isinstance(link, WebSocketLink):
+            link.heed((piece.data,))
+        if not goes_on:
+            link.over("closed" if piece.over == "closed" else f"error (the stream was {piece.over})")
         self._heed_now()
 
-    def _answer(self, link: PollLink, piece: Piece, now_ns: int) -> None:
-        """A poll's answer is whole when its stream is over. Its link may then ask again, on a stream of its own."""
+    def _answer(self, link: PollLink, piece: Piece, now_ns: int) -> bool:
+        """A poll's answer is whole when its stream is over. Its link may then ask again, on a stream of its own.
+        Returns false when the stream ended without an answer."""
         if link.response_ns < 0 and piece.data:
             link.response_ns = now_ns
         self._answers.setdefault(link, bytearray()).extend(piece.data)
         if not piece.over:
-            return
-        self._by_stream.pop(piece.stream, None)
+            return True
         self._unanswered.discard(link)
         answer = bytes(self._answers.pop(link))
-        if piece.over == "closed" and answer:
-            link.received(answer, now_ns)
-        else:
-            link.over("closed" if piece.over == "closed" else f"error (the stream was {piece.over})")
+        if piece.over != "closed" or not answer:
+            return False
+        link.received(answer, now_ns)
+        return True
 
     def taken(self) -> list[Part]:
         """The parts of the streams in the next read, for the recorder, which has just got its plaintext."""

@@ -225,15 +225,10 @@ class Http2Client:
         """A response's head; one without a length becomes a chunked one."""
         status = next((value for name, value in fields if name == ":status"), "0")
         accepted = self._upgrades.get(stream, "") if status == "200" else ""
+        lines = [f"HTTP/1.1 {status} "]
         if accepted:
-            switched = (
-                "HTTP/1.1 101 ",
-                "upgrade: websocket",
-                "connection: upgrade",
-                f"sec-websocket-accept: {accepted}",
-            )
+            lines = ["HTTP/1.1 101 ", "upgrade: websocket", "connection: upgrade", f"sec-websocket-accept: {accepted}"]
             fields = [field for field in fields if field[0] != "sec-websocket-accept"]
-        lines = list(switched) if accepted else [f"HTTP/1.1 {status} "]
         lines += [f"{name}: {value}" for name, value in fields if not name.startswith(":")]
         bodiless = status in ("204", "304") or bool(accepted)
         if not bodiless and not any(name == "content-length" for name, _ in fields):

@@ -246,8 +246,8 @@ def _server_run_delay(evidence: Inputs) -> Iterator[Reason]:
         turns_ns = evidence.gained("proxy", "cpu_ns")
         waited_ns, own_ns = waited_ns - turns_ns, own_ns + turns_ns
         beyond = ", its proxy's turns not counted"
-    if (kept_ns := evidence.known("server", "kept_ns")) is not None:
-        waited_ns, beyond = (kept_ns, "") if kept_ns < waited_ns else (waited_ns, beyond)
+    if (kept_ns := evidence.known("server", "kept_ns")) is not None and kept_ns < waited_ns:
+        waited_ns, beyond = kept_ns, ""
     if running_ns := evidence.gained("server", "cores_running_ns"):
         waited_ns = min(waited_ns, max(0, running_ns - own_ns))
     share = waited_ns / evidence.window_ns

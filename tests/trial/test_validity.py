@@ -396,9 +396,8 @@ def test_the_threads_of_a_server_may_wait_for_each_other() -> None:
     (found,) = judge(processes=tables)
     assert found.message == "the server waited for its core 3.5% of the window, the limit is 2.0%"
     kept = {"kept_ns_at_start": 5, "kept_ns_at_end": 5 + 1_000_000}
-    assert (
-        judge(processes=tables | {"server": tables["server"] | kept}) == []
-    )  # what PSI counts leaves out its own turns
+    # What PSI counts leaves out the turns of its own threads.
+    assert judge(processes=tables | {"server": tables["server"] | kept}) == []
     idle = kept | {"kept_ns_at_end": 30_000_005, "cores_running_ns_at_end": SECOND + 610_000_000}
     assert judge(processes=tables | {"server": tables["server"] | idle}) == []  # and no more than others ran there
     long = kept | {"kept_ns_at_end": 95_000_005, "cores_running_ns_at_end": SECOND + 900_000_000}
