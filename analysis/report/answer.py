@@ -187,17 +187,22 @@ def _across(one: found.Across) -> Iterator[str]:
     for who in (f"{name}{every} against {beside} on {where}", f"{name} against {beside}, {len(one.stacks)} stacks"):
         for cpu in ("server CPU", "CPU"):
             known = (("latency", one.latency), (cpu, one.cpu))
-            yield f"{who}: {', '.join(over_stacks(what, row) for what, row in known if row is not None)}"
+            yield f"{who}: {', '.join(over_stacks(what, row, len(one.stacks)) for what, row in known if row)}"
 
 
-def over_stacks(what: str, row: AcrossStacks) -> str:
-    """`latency 0.86× to 4.6× (depends on the stack)`: a range of ratios only where a stack shows a difference."""
+def over_stacks(what: str, row: AcrossStacks, of: int) -> str:
+    """`latency 0.86× to 4.6× (depends on the stack)`: a range of ratios only where a stack shows a difference.
+
+    `of`: the stacks of the line. A row with fewer, since one has no valid trial, says so.
+    """
     count = len(row.stacks)
     match row.verdict:
         case "on every stack" | "depends on the stack":
-            return f"{what} {spanned(row)} ({row.verdict})"
+            every = count < of and row.verdict == "on every stack"
+            return f"{what} {spanned(row)} ({f'on all {count} measured' if every else row.verdict})"
         case "no difference seen on any":
-            return f"{what} no different on any ({_within(row.comparisons)})"
+            some = f" of {count}" if count < of else ""
+            return f"{what} no different on any{some} ({_within(row.comparisons)})"
         case "not resolved":
             differ = sum(c.different for c in row.comparisons)
             return f"{what} not resolved (differs on {differ} of {count})"

@@ -103,6 +103,8 @@ def findings() -> Iterator[Finding]:
     yield Across("short-poll", "sse", every, every, every_s=1.0)
     yield Across("websocket", "sse", none, same)
     yield Across("short-poll", "sse", some, some, every_s=0.5)
+    yield Across("long-poll", "sse", over(LATENCY, *[("a higher", 1.3)] * 4), every)
+    yield Across("websocket", "sse", over(LATENCY, *[("equivalent", 1.0)] * 4), same)
     yield Across(
         "long-poll", "sse", over(LATENCY, ("a higher", 4.6), ("a higher", 2.1)), over(CPU, ("equivalent", 1.0))
     )
