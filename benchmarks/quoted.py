@@ -255,8 +255,8 @@ def over_stacks(source: Source, words: list[str]) -> str:
         title = TITLES[word]
         for row in (one for one in found.matrix if one.metric == source.metric(word)):
             of = dict(row.stacks)
-            cells = [_signed(of[stack]) if stack in of else "" for stack in stacks]
-            rows.append([title, _capital(row.transport), *cells, stacks_table.verdict(row)])
+            cells = [_signed(of[stack]) if stack in of else format.MISSING for stack in stacks]
+            rows.append([title, _capital(row.transport), *cells, stacks_table.verdict(row, len(stacks))])
             title = ""  # once for all rows of a metric
     return _table(rows)
 

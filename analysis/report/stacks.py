@@ -60,7 +60,9 @@ def table(evidence: Evidence) -> Stacks:
         of = dict(row.stacks)
         cells = (*(_of_stack(of.get(stack)) for stack in stacks), *(StackCell(text, "") for text in _over(row)))
         first = not shown or shown[-1].metric != metric
-        shown.append(StacksRow(metric, naming.capital(naming.transport(row.transport)), first, cells, verdict(row)))
+        shown.append(
+            StacksRow(metric, naming.capital(naming.transport(row.transport)), first, cells, verdict(row, len(stacks)))
+        )
     counts = [len(row.stacks) for row in rows if row.predicted is not None]
     predicted = tuple(sorted({min(counts), max(counts)})) if counts else ()
     beside = naming.transport(rows[0].relative_to) if rows else ""
@@ -87,11 +89,16 @@ def _over(row: AcrossStacks) -> tuple[str, str, str]:
     )
 
 
-def verdict(row: AcrossStacks) -> str:
-    """`higher on every stack: 1.9× to 9.9×`, `depends on the stack: 0.86× to 4.6×`, `too few stacks (2)`."""
+def verdict(row: AcrossStacks, of: int) -> str:
+    """`higher on every stack: 1.9× to 9.9×`, `depends on the stack: 0.86× to 4.6×`, `too few stacks (2)`.
+
+    `of`: the stacks of the table. A row with fewer, since one has no valid trial, says so: `higher on all 4 measured`.
+    """
     match row.verdict:
         case "on every stack":
-            return f"{row.direction} on every stack: {spanned(row)}"
+            count = len(row.stacks)
+            where = f"on all {count} measured" if count < of else row.verdict
+            return f"{row.direction} {where}: {spanned(row)}"
         case "depends on the stack":
             return f"depends on the stack: {spanned(row)}"
         case "too few stacks":

@@ -88,6 +88,12 @@ def test_the_answer_names_a_transport_only_with_what_holds_over_stacks(three: Ev
     assert max(map(len, (socket, poll))) <= answer.LONGEST
 
 
+def test_a_row_without_one_of_the_tables_stacks_does_not_say_every_stack(three: Evidence) -> None:
+    row = next(row for row in three.matrix if (row.metric, row.transport) == (CPU, "websocket"))
+    assert stacks.verdict(row, 3) == f"higher on every stack: {answer.spanned(row)}"
+    assert stacks.verdict(row, 4) == f"higher on all 3 measured: {answer.spanned(row)}"
+
+
 def test_the_report_has_the_matrix(report: Path, three: Evidence) -> None:
     document = json.loads((report / "report.json").read_text())
     assert document["matrix"] == json.loads(json.dumps([row.row() for row in three.matrix]))

@@ -410,6 +410,38 @@ def test_the_threads_of_a_server_may_wait_for_each_other() -> None:
     assert found.message == "the server waited for its core 9.0% of the window, the limit is 2.0%"
 
 
+@pytest.mark.parametrize(
+    ("load_on", "publisher_on", "waited"),
+    [
+        ([1], [1], "3.2%"),
+        ([2], [3], "3.2%"),
+        ([0], [1], "10.0%"),
+        ([1], [0], "10.0%"),
+        ([0, 1], [1], "10.0%"),
+        ([], [1], "10.0%"),
+    ],
+)
+def test_others_that_do_not_know_the_timetable_meet_a_server_by_chance(
+    load_on: list[int], publisher_on: list[int], waited: str
+) -> None:
+    """It wants its core for a fifth of the window: a fifth of others' turns there. The harness's own: all."""
+    tables = gained("server", "run_delay_ns", 100_000_000)["processes"]
+    tables["server"] |= {"cpu_ns_at_start": 0, "cpu_ns_at_end": 100_000_000}
+    tables["server"] |= {"cores_running_ns_at_start": SECOND, "cores_running_ns_at_end": SECOND + 260_000_000}
+    tables |= {"load": {"cores": load_on}, "publisher": {"cores": publisher_on}}
+    (found,) = judge(processes=tables)
+    assert found.message == f"the server waited for its core {waited} of the window, the limit is 2.0%"
+
+
+def test_a_server_that_always_wants_its_core_meets_each_of_others_turns() -> None:
+    tables = gained("server", "run_delay_ns", 100_000_000)["processes"]
+    tables["server"] |= {"cpu_ns_at_start": 0, "cpu_ns_at_end": 930_000_000}
+    tables["server"] |= {"cores_running_ns_at_start": SECOND, "cores_running_ns_at_end": SECOND + 970_000_000}
+    tables |= {"load": {"cores": [1]}, "publisher": {"cores": [1]}}
+    (found,) = judge(processes=tables)
+    assert found.message == "the server waited for its core 4.0% of the window, the limit is 2.0%"
+
+
 def test_a_server_may_wait_for_its_own_proxy() -> None:
     """They share a core: as long as the proxy was on it, its server's waiting is no interference."""
     proxied = gained("server", "run_delay_ns", 70_000_000)["processes"] | {
