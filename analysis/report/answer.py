@@ -198,8 +198,7 @@ def over_stacks(what: str, row: AcrossStacks, of: int) -> str:
     count = len(row.stacks)
     match row.verdict:
         case "on every stack" | "depends on the stack":
-            every = count < of and row.verdict == "on every stack"
-            return f"{what} {spanned(row)} ({f'on all {count} measured' if every else row.verdict})"
+            return f"{what} {spanned(row)} ({holds(row, of)})"
         case "no difference seen on any":
             some = f" of {count}" if count < of else ""
             return f"{what} no different on any{some} ({_within(row.comparisons)})"
@@ -210,6 +209,12 @@ def over_stacks(what: str, row: AcrossStacks, of: int) -> str:
             shown = f"{what} {spanned(row)} " if all(c.different for c in row.comparisons) else f"{what} "
             return f"{shown}(too few stacks)"
     assert_never(row.verdict)
+
+
+def holds(row: AcrossStacks, of: int) -> str:
+    """The verdict, for a line or table of so many stacks: `on all 4 measured` where one of them has no valid trial."""
+    count = len(row.stacks)
+    return f"on all {count} measured" if row.verdict == "on every stack" and count < of else row.verdict
 
 
 def spanned(row: AcrossStacks) -> str:

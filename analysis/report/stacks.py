@@ -11,7 +11,7 @@ from rtbench.analysis import format
 from rtbench.analysis.campaigns.trials import item_name
 from rtbench.analysis.evidence import Evidence, naming
 from rtbench.analysis.metrics import find
-from rtbench.analysis.report.answer import spanned
+from rtbench.analysis.report.answer import holds, spanned
 from rtbench.analysis.statistics.across_stacks import AcrossStacks
 from rtbench.analysis.statistics.compare import bounded_exp
 from rtbench.analysis.statistics.judgement import Comparison
@@ -92,13 +92,11 @@ def _over(row: AcrossStacks) -> tuple[str, str, str]:
 def verdict(row: AcrossStacks, of: int) -> str:
     """`higher on every stack: 1.9× to 9.9×`, `depends on the stack: 0.86× to 4.6×`, `too few stacks (2)`.
 
-    `of`: the stacks of the table. A row with fewer, since one has no valid trial, says so: `higher on all 4 measured`.
+    `of`: the stacks of the table (`answer.holds`).
     """
     match row.verdict:
         case "on every stack":
-            count = len(row.stacks)
-            where = f"on all {count} measured" if count < of else row.verdict
-            return f"{row.direction} {where}: {spanned(row)}"
+            return f"{row.direction} {holds(row, of)}: {spanned(row)}"
         case "depends on the stack":
             return f"depends on the stack: {spanned(row)}"
         case "too few stacks":
