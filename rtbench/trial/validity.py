@@ -117,6 +117,10 @@ class Inputs:
         """Which deliveries were read within the window: a mask."""
         return (self.deliveries["app_ns"] >= self.window[0]) & (self.deliveries["app_ns"] < self.window[1])
 
+    def on(self, process: str) -> set[int]:
+        """The cores that a process may run on; none where that is not known, or the trial has no such process."""
+        return set(self.processes.get(process, {}).get("cores") or ())
+
     def gained(self, process: str, counter: str) -> int:
         """The increase of a cumulative counter in the window; 0 if it was not readable."""
         table = self.processes[process]
@@ -191,9 +195,7 @@ def _run_delay(evidence: Inputs) -> Iterator[Reason]:
 
 def _turns_ns(evidence: Inputs) -> int:
     """The CPU of the router, where it shares a core with the load."""
-    router = evidence.processes.get("router")
-    shares = router is not None and set(router["cores"]) & set(evidence.processes["load"].get("cores") or ())
-    return evidence.gained("router", "cpu_ns") if shares else 0
+    return evidence.gained("router", "cpu_ns") if evidence.on("router") & evidence.on("load") else 0
 
 
 _KEPT = " kept from its core"
@@ -238,27 +240,30 @@ def _server_run_delay(evidence: Inputs) -> Iterator[Reason]:
 
     So are the turns of a server's own threads (Go, Node), which wait for each other. It waited for others no longer
     than its threads waited, than none of them ran while one could (`rtbench.machine.pressure`, where the kernel counts
-    it), and than others' turns on its cores met its own (`_met_ns`): the least of the three.
+    it), and than others ran on its cores: the least of the three. One tick may hold all of it, so that decides on the
+    tails. On the median decides how much of it met the server's own turns (`_met_ns`): a median is of many ticks.
     """
     limit = evidence.limits.server_run_delay_share
-    waited_ns: float = evidence.gained("server", "run_delay_ns")
-    own_ns, beyond = evidence.gained("server", "cpu_ns"), ""
+    waited_ns, own_ns, beyond = evidence.gained("server", "run_delay_ns"), evidence.gained("server", "cpu_ns"), ""
     if "proxy" in evidence.processes:
         turns_ns = evidence.gained("proxy", "cpu_ns")
         waited_ns, own_ns = waited_ns - turns_ns, own_ns + turns_ns
         beyond = ", its proxy's turns not counted"
     if (kept_ns := evidence.known("server", "kept_ns")) is not None and kept_ns < waited_ns:
         waited_ns, beyond = kept_ns, ""
+    met_ns: float = waited_ns
     if running_ns := evidence.gained("server", "cores_running_ns"):
-        waited_ns = min(waited_ns, _met_ns(evidence, max(0, running_ns - own_ns), own_ns + waited_ns))
-    share = waited_ns / evidence.window_ns
-    over, moves = share > limit, evidence.moves(waited_ns, median(evidence.latency_ns))
+        others_ns = max(0, running_ns - own_ns)
+        met_ns = min(waited_ns, _met_ns(evidence, others_ns, own_ns + waited_ns))
+        waited_ns = min(waited_ns, others_ns)
+    over = waited_ns / evidence.window_ns > limit
+    moves, counted_ns = evidence.moves(met_ns, median(evidence.latency_ns)), waited_ns if over else met_ns
     spoils = _spoiled(moves, over, LATENCY, _tails("latency_kernel", "latency_app", "sent_to_kernel"))
-    text = f"the server waited for its core {share:.1%} of the window{beyond}"
-    yield from _waited(f"server{_KEPT}", text, waited_ns, limit if over else None, spoils, evidence)
+    text = f"the server waited for its core {counted_ns / evidence.window_ns:.1%} of the window{beyond}"
+    yield from _waited(f"server{_KEPT}", text, counted_ns, limit if over else None, spoils, evidence)
 
 
-def _met_ns(evidence: Inputs, others_ns: int, wanted_ns: float) -> float:
+def _met_ns(evidence: Inputs, others_ns: int, wanted_ns: int) -> float:
     """How long others' turns on the server's cores, `others_ns` in all, met its own.
 
     The machine's other tasks do not know the timetable: the share of their turns that meets the server is the share of
@@ -266,9 +271,7 @@ def _met_ns(evidence: Inputs, others_ns: int, wanted_ns: float) -> float:
     runs. A server that is woken for each of 40,000 polls counts tens of milliseconds, and they are its own.) Where load
     or publisher may run on these cores, all of their turns may meet it: they keep the timetable.
     """
-    cores, *ours = (
-        set(evidence.processes.get(name, {}).get("cores") or ()) for name in ("server", "load", "publisher")
-    )
+    cores, ours = evidence.on("server"), (evidence.on("load"), evidence.on("publisher"))
     if not cores or any(not own or own & cores for own in ours):
         return others_ns
     return others_ns * min(1.0, wanted_ns / (evidence.window_ns * len(cores)))
@@ -276,7 +279,7 @@ def _met_ns(evidence: Inputs, others_ns: int, wanted_ns: float) -> float:
 
 def _server_saturated(evidence: Inputs) -> Iterator[Reason]:
     """The subject's own limit: its behaviour there is a result."""
-    cores = len(evidence.processes["server"].get("cores") or ()) or 1
+    cores = len(evidence.on("server")) or 1
     limit = evidence.limits.server_cpu_share
     share = evidence.gained("server", "cpu_ns") / evidence.window_ns / cores
     if share > limit:
